@@ -1,0 +1,1 @@
+"""The daemon: tasks around the engine."""

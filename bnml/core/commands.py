@@ -1,0 +1,62 @@
+"""Everything the engine can ask for: a closed union of immutable messages."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bnml.core.orders import ApprovedOrder, OrderTicket
+
+
+class Submit(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Place an order or an order list; waits for the journal commit of its intent."""
+
+    order: ApprovedOrder
+
+
+class CancelOrder(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    symbol: str
+    client_order_id: str
+    reason: str
+
+
+class CancelList(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    symbol: str
+    list_client_order_id: str
+    reason: str
+
+
+class ReplaceOrder(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Cancel one resting order and place `ticket` in its stead in one request (STOP_ON_FAILURE)."""
+
+    cancel_client_order_id: str
+    ticket: OrderTicket
+    reason: str
+
+
+class QueryOrder(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Read the venue's truth of one order whose outcome is unknown; the answer comes back as reports."""
+
+    symbol: str
+    client_order_id: str
+
+
+class RequestTrain(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    symbols: tuple[str, ...]
+    reason: str
+
+
+class Alert(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """`severity` is info, warning or critical; `text` is for the operator at 3 a.m."""
+
+    severity: str
+    name: str
+    text: str
+
+
+class Halt(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Stop entries for good until the operator acts; protection keeps working."""
+
+    reason: str
+
+
+Command = Submit | CancelOrder | CancelList | ReplaceOrder | QueryOrder | RequestTrain | Alert | Halt

@@ -1,0 +1,112 @@
+"""Orders: tickets that may leave the engine, and the one transition table of an order's life."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Side(StrEnum):
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+class OrderType(StrEnum):
+    LIMIT = "LIMIT"
+    MARKET = "MARKET"
+    LIMIT_MAKER = "LIMIT_MAKER"
+    STOP_LOSS = "STOP_LOSS"
+    STOP_LOSS_LIMIT = "STOP_LOSS_LIMIT"
+    TAKE_PROFIT = "TAKE_PROFIT"
+    TAKE_PROFIT_LIMIT = "TAKE_PROFIT_LIMIT"
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class ListKind(StrEnum):
+    """Order lists of Binance Spot; OPO sizes pending legs by what the working order paid out."""
+
+    OCO = "OCO"
+    OTO = "OTO"
+    OTOCO = "OTOCO"
+    OPO = "OPO"
+    OPOCO = "OPOCO"
+
+
+class OrderTicket(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """What a venue needs to know of one order; 0 stands for "not given" in prices and quantity."""
+
+    symbol: str
+    client_order_id: str
+    side: Side
+    type: OrderType
+    quantity_lots: int
+    price_ticks: int = 0
+    stop_price_ticks: int = 0
+    time_in_force: TimeInForce | None = None
+
+
+class ListTicket(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """An order list: for OCO `working` is None; `pending` is (target, stop), (stop,) or (target,)."""
+
+    symbol: str
+    list_client_order_id: str
+    kind: ListKind
+    working: OrderTicket | None
+    pending: tuple[OrderTicket, ...]
+
+
+class ApprovedOrder(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """A ticket that has passed sizing and every limit (or the checks for exits); the only thing a Submit takes."""
+
+    ticket: OrderTicket | ListTicket
+    reason: str
+
+
+class RefusedOrder(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """The other result of risk: the first rule that refused, with what was measured against what limit."""
+
+    symbol: str
+    code: int
+    measured: float
+    limit: float
+
+
+class OrderState(StrEnum):
+    PENDING = "PENDING"  # made by the engine, intent being journaled
+    SLEEPING = "SLEEPING"  # leg of a list whose working order has not filled (PENDING_NEW)
+    OPEN = "OPEN"
+    PARTLY_FILLED = "PARTLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    REJECTED = "REJECTED"
+    EXPIRED = "EXPIRED"
+    UNKNOWN = "UNKNOWN"  # request left, outcome not known: only a positive read resolves it
+
+
+FINAL_STATES = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED})
+
+_ALIVE = frozenset(OrderState)
+# From each state, where a report may lead. Reports come twice, late and out of order, so a step back
+# (FILLED -> OPEN) is not an error of the venue: `next_state` keeps the further state.
+TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
+    OrderState.PENDING: _ALIVE - {OrderState.PENDING},
+    OrderState.UNKNOWN: _ALIVE - {OrderState.PENDING},
+    OrderState.SLEEPING: _ALIVE - {OrderState.PENDING},
+    OrderState.OPEN: FINAL_STATES | {OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.UNKNOWN},
+    OrderState.PARTLY_FILLED: (FINAL_STATES - {OrderState.REJECTED}) | {OrderState.PARTLY_FILLED, OrderState.UNKNOWN},
+    OrderState.FILLED: frozenset(),
+    OrderState.CANCELED: frozenset({OrderState.FILLED}),
+    OrderState.REJECTED: frozenset(),
+    OrderState.EXPIRED: frozenset({OrderState.FILLED}),
+}
+
+
+def next_state(current: OrderState, reported: OrderState) -> OrderState:
+    """The state after a report; a report that the table does not allow is late and changes nothing."""
+    return reported if reported in TRANSITIONS[current] else current

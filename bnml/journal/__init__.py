@@ -1,0 +1,1 @@
+"""Memory: what happened, in order, on disk."""

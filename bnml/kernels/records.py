@@ -1,0 +1,185 @@
+"""Structured records and enums shared by Python and numba: named fields, never column numbers.
+
+Units: prices in ticks, quantities in lots, money in 1e-8 of the quote asset, rates in ppm (1e-6),
+times in UTC nanoseconds, durations in nanoseconds. All integer fields are int64.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+BAR = np.dtype(
+    [
+        ("ts_open_ns", np.int64),
+        ("open", np.int64),
+        ("high", np.int64),
+        ("low", np.int64),
+        ("close", np.int64),
+        ("volume_lots", np.int64),
+    ]
+)
+"""A closed candle in integers; one array per symbol, ascending, missing bars absent."""
+
+INSTRUMENT = np.dtype(
+    [
+        ("tick_e8", np.int64),
+        ("lot_e8", np.int64),
+        ("notional_num", np.int64),
+        ("notional_den", np.int64),
+        ("min_lots", np.int64),
+        ("max_lots", np.int64),
+        ("min_notional_e8", np.int64),
+        ("symbol_key", np.int64),  # stable hash of the symbol's name, see fills.symbol_key
+    ]
+)
+
+COSTS = np.dtype(
+    [
+        ("tier", np.int64),  # FillTier
+        ("seed", np.int64),
+        ("maker_ppm", np.int64),  # commission of resting fills
+        ("taker_ppm", np.int64),  # commission of fills that take liquidity
+        ("slippage_ppm", np.int64),  # added to every taking fill
+        ("spread_floor_ppm", np.int64),  # half spread at least
+        ("spread_range_ppm", np.int64),  # half spread per unit of the bar's relative range
+        ("spread_cap_ppm", np.int64),  # half spread at most
+        ("volume_share_ppm", np.int64),  # F1: share of a bar's volume that one order may take
+        ("touch_ppm", np.int64),  # F1: chance that a touched, not crossed, limit fills
+    ]
+)
+
+RULES = np.dtype(
+    [
+        ("price_cap_ppm", np.int64),  # entry limit above the deciding close
+        ("stop_atr_ppm", np.int64),  # initial stop distance in ATR (1.5 -> 1_500_000)
+        ("hard_stop_ppm", np.int64),  # and at most this share below the reference
+        ("trail_start_ppm", np.int64),  # trailing acts from this gain over the reference
+        ("trail_atr_ppm", np.int64),  # trailing distance in ATR
+        ("trail_step_ppm", np.int64),  # a stop is moved only by at least this share of its price
+        ("target1_ppm", np.int64),
+        ("target2_ppm", np.int64),
+        ("share1_ppm", np.int64),  # share of the quantity with target 1
+        ("share2_ppm", np.int64),
+        ("time_stop_ns", np.int64),
+        ("time_stop_band_ppm", np.int64),  # only when |P&L| is below this share of the cost
+        ("dust_ppm", np.int64),  # a position below this share of active capital is closed
+        ("exit_on_sell", np.int64),  # 1: a SELL prediction closes a long
+    ]
+)
+
+LIMITS = np.dtype(
+    [
+        ("active_ppm", np.int64),  # share of equity that may be used at all
+        ("max_quote_e8", np.int64),  # cap of the capital used; 0 = none
+        ("risk_per_trade_ppm", np.int64),  # of equity, lost if the initial stop is hit
+        ("max_position_ppm", np.int64),  # of active capital
+        ("max_exposure_ppm", np.int64),  # of active capital
+        ("max_positions", np.int64),
+        ("min_confidence", np.float64),  # 0..100
+        ("min_global_score", np.float64),  # 0..100
+        ("top_n", np.int64),
+        ("max_spread_ppm", np.int64),
+        ("min_depth_e8", np.int64),
+        ("max_correlation", np.float64),
+        ("min_expected_edge_ppm", np.int64),
+        ("max_daily_loss_ppm", np.int64),
+        ("max_drawdown_ppm", np.int64),
+        ("drawdown_pause_ns", np.int64),  # after it the peak is set to the equity of the moment
+        ("max_losses_in_row", np.int64),
+        ("loss_pause_ns", np.int64),  # the loss-streak breaker opens again after this
+        ("max_volatility_ratio", np.float64),
+        ("drift_ks", np.float64),
+        ("drift_p", np.float64),
+        ("drift_volatility_ratio", np.float64),
+        ("daily_budget_ppm", np.int64),
+        ("weekly_budget_ppm", np.int64),
+    ]
+)
+
+QUANTILES = 101
+BUCKETS = 20
+POLICY = np.dtype(
+    [
+        ("rule", np.int64),  # DecisionRule
+        ("cut", np.float64),  # directional score above which a BUY is possible
+        ("min_buy", np.float64),
+        ("min_sell", np.float64),
+        ("min_margin", np.float64),
+        ("hold_bias", np.float64),
+        ("score_quantiles", np.float64, (QUANTILES,)),  # of s out of fold, 0..100 %
+        ("bucket_edges", np.float64, (BUCKETS + 1,)),
+        ("bucket_edge_ppm", np.float64, (BUCKETS,)),  # net expectation of the real exit rules, out of fold
+        ("bucket_lower_ppm", np.float64, (BUCKETS,)),  # its lower bound
+    ]
+)
+
+
+class FillTier(IntEnum):
+    """F0 touch, F1 bar; the tiers with a book come with the full exchange."""
+
+    F0 = 0
+    F1 = 1
+
+
+class DecisionRule(IntEnum):
+    EXPECTED_EDGE = 0
+    ABSOLUTE = 1
+
+
+class Action(IntEnum):
+    """Result of a decision; SELL means "would sell": on spot it only closes a long."""
+
+    SELL = 0
+    HOLD = 1
+    BUY = 2
+
+
+class Reason(IntEnum):
+    """Why a decision ended as it did: first the reasons to hold, then the refusing rule in order of checking."""
+
+    NONE = 0
+    POLICY = 1  # the decision rule says HOLD or SELL
+    NO_MODEL = 2
+    FEATURES_INCOMPLETE = 3
+    ALREADY_HELD = 10
+    NOT_ACTIVE = 11  # halted, reducing, or the venue is not fully connected
+    GLOBAL_SCORE = 12
+    NOT_IN_TOP = 13
+    CONFIDENCE = 14
+    SPREAD = 15
+    DEPTH = 16
+    EXPECTED_EDGE = 17
+    MAX_POSITIONS = 18
+    DAILY_LOSS = 19
+    DRAWDOWN = 20
+    LOSS_STREAK = 21
+    VOLATILITY = 22
+    DRIFT = 23
+    CORRELATION = 24
+    DAILY_BUDGET = 25
+    WEEKLY_BUDGET = 26
+    EXPOSURE = 27
+    MINIMUM_SIZE = 28
+    CAPITAL = 29
+
+
+class ExitReason(IntEnum):
+    NONE = 0
+    TARGET1 = 1
+    TARGET2 = 2
+    STOP = 3  # initial stop by ATR
+    HARD_STOP = 4  # initial stop bounded by the hard drawdown
+    TRAILING = 5
+    TIME = 6
+    SIGNAL = 7
+    DUST = 8
+    GAP = 9  # any stop that was jumped over: filled at the first print beyond it
+    OPERATOR = 10
+    END_OF_DATA = 11  # marked to market, not sold
+
+
+def record(dtype: np.dtype[np.void]) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """A zeroed one-element array: how records cross into kernels (`rules[0]["target1_ppm"]`)."""
+    return np.zeros(1, dtype=dtype)

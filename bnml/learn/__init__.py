@@ -1,0 +1,1 @@
+"""Models: labels, data sets, fits, bundles."""

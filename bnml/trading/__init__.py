@@ -1,0 +1,1 @@
+"""The decisions: synchronous, no I/O, no clock."""

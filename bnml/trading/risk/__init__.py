@@ -1,0 +1,1 @@
+"""What may not be done: limits, sizes, breakers."""

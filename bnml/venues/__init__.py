@@ -1,0 +1,1 @@
+"""The outside world: Binance and the embedded exchange."""
