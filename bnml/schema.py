@@ -19,12 +19,7 @@ class Settings(BaseModel):
     )
 
 
-def setting(  # noqa: ANN201 - the type is that of the annotated field, as with pydantic's own Field
-    default: Any,
-    unit: str,
-    meaning: str,
-    **bounds: Any,
-):
+def setting(default: Any, unit: str, meaning: str, **bounds: Any) -> Any:
     """Declare one value; `unit` may be "" only where a value has none, `bounds` are pydantic's ge, gt, le, lt."""
     return Field(default, description=meaning, json_schema_extra={"unit": unit}, **bounds)
 

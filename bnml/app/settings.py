@@ -1,53 +1,44 @@
-"""The daemon around the decisions: state folder, logging, live trading, stopping."""
+"""The daemon around the decisions: state folder, logging, retraining, and the lock in front of real money."""
 
 from pathlib import Path
 from typing import Literal
 
-from bnml.schema import Settings, section, setting
-
-CONFIRMATION = "I accept that this trades real money"
-
-
-class LoggingSettings(Settings):
-    """What is written where."""
-
-    level: Literal["debug", "info", "warning", "error"] = setting(
-        "info", "", "least severity that is written"
-    )
-    form: Literal["auto", "text", "json"] = setting(
-        "auto", "", "auto: text on a terminal, JSON lines elsewhere"
-    )
+from bnml.schema import Settings, setting
 
 
 class LiveSettings(Settings):
     """The lock in front of real money."""
 
-    confirm: str = setting("", "", f'must read "{CONFIRMATION}" before --venue live starts')
-
-    @property
-    def confirmed(self) -> bool:
-        """Whether the operator has written the sentence."""
-        return self.confirm == CONFIRMATION
+    confirm: bool = setting(
+        default=False, unit="", meaning="true says: --venue live may trade real money on this account"
+    )
+    max_capital: float | None = setting(
+        None, "quote asset, empty = refuse to start", "most capital that live trading may use", gt=0
+    )
 
 
 class AppSettings(Settings):
     """The daemon."""
 
     state_dir: Path = setting(
-        Path("state"), "folder", "journal, snapshots, compiled kernels, simulated ledger"
+        Path("state"), "folder", "journal, compiled kernels, the simulated exchange's ledger"
     )
     instance: str = setting(
-        "a", "letters and digits", "marks this daemon's orders", pattern=r"^[a-z0-9]{1,4}$"
+        "a", "", "1 to 4 small letters or digits that mark this daemon's orders", pattern="^[a-z0-9]{1,4}$"
     )
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "info", "", "least severity that is written"
+    )
+    log_format: Literal["auto", "text", "json"] = setting(
+        "auto", "", "auto: text on a terminal, JSON lines elsewhere"
+    )
+    retrain: bool = setting(default=True, unit="", meaning="train missing and old bundles in a child process")
+    retrain_workers: int = setting(1, "processes", "symbols trained at the same time", ge=1, le=256)
     stop_timeout_s: float = setting(8.0, "s, wall time", "longest graceful stop", gt=0, le=60)
     reconcile_interval_s: int = setting(
-        300, "s, market time", "between two comparisons with the venue", ge=10, le=86_400
+        300,
+        "s, market time",
+        "between two comparisons of orders and balances with the venue",
+        ge=10,
+        le=86_400,
     )
-    inbox_size: int = setting(
-        65_536, "events", "events waiting for the engine; streams wait when it is full", ge=256, le=10_000_000
-    )
-    loop_lag_warn_ms: float = setting(
-        100.0, "ms", "a longer hold of the event loop is logged", gt=0, le=10_000
-    )
-    logging: LoggingSettings = section(LoggingSettings, "what is written where")
-    live: LiveSettings = section(LiveSettings, "the lock in front of real money")

@@ -1,6 +1,6 @@
-"""What the decisions are made of: universe, features, scanner, decision, entry, exits, capital."""
+"""What the decisions are made of: universe, features, scanner, decision, entry, exits, capital, costs."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import field_validator, model_validator
 
@@ -30,53 +30,59 @@ FIAT_ASSETS = ("EUR", "GBP", "TRY", "BRL", "AUD", "JPY", "RUB", "UAH", "NGN", "P
 class UniverseSettings(Settings):
     """Which symbols may be traded: a list, or everything of one quote asset that passes the filters."""
 
-    quote_asset: str = setting("USDT", "asset", "the money that everything is bought with and counted in")
     symbols: tuple[str, ...] = setting(
-        ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT"),
+        (),
         "Binance symbols",
-        'the symbols to trade; ["*/USDT"] discovers every pair of that quote asset',
-        min_length=1,
+        'symbols to trade, such as [BTCUSDT, ETHUSDT]; empty: all that the venue offers in sim; ["*/USDT"]: dynamic',
     )
-    min_quote_volume_24h: float = setting(
-        1_000_000.0, "quote asset per 24 h", "discovered pairs with less turnover are left out", ge=0.0
+    dynamic: bool = setting(
+        default=False, unit="", meaning="discover every pair of the quote asset that passes the filters below"
+    )
+    quote: str = setting(
+        "USDT", "asset", "the money that everything is bought with and counted in", min_length=2
+    )
+    min_volume_quote: float = setting(
+        1_000_000.0, "quote asset per 24 h", "discovered pairs with less turnover are left out", ge=0
     )
     max_symbols: int = setting(150, "symbols", "discovered pairs are cut here, by turnover", ge=1, le=1000)
     refresh_s: int = setting(900, "s, market time", "how often discovery is repeated", ge=30, le=86_400)
-    excluded_assets: tuple[str, ...] = setting(
+    exclude_bases: tuple[str, ...] = setting(
         STABLE_ASSETS + FIAT_ASSETS, "assets", "discovery skips pairs with one of these as base asset"
     )
-    excluded_suffixes: tuple[str, ...] = setting(
+    exclude_suffixes: tuple[str, ...] = setting(
         ("UP", "DOWN", "BULL", "BEAR"), "text", "discovery skips base assets that end so (leveraged tokens)"
     )
-    excluded_prefixes: tuple[str, ...] = setting(
+    exclude_prefixes: tuple[str, ...] = setting(
         ("LD", "BEAR", "BULL"),
         "text",
         "discovery skips base assets that begin so (earn and leveraged tokens)",
     )
-    major_assets: tuple[str, ...] = setting(
-        ("BTC", "ETH", "BNB", "SOL", "XRP"), "assets", "base assets that use the limits of majors in risk"
-    )
-    benchmark: str = setting(
-        "BTCUSDT", "Binance symbol", "the symbol that stands for the market in correlation, volatility, drift"
-    )
 
-    @property
-    def dynamic(self) -> bool:
-        """Whether the symbols are discovered instead of listed."""
-        return any(symbol.startswith("*/") for symbol in self.symbols)
+    @model_validator(mode="before")
+    @classmethod
+    def _star_means_dynamic(cls, data: Any) -> Any:
+        """Read `*/USDT` in the list as: dynamic, with that quote asset."""
+        symbols = data.get("symbols") if isinstance(data, dict) else None
+        stars = (
+            [s for s in symbols if isinstance(s, str) and "*" in s]
+            if isinstance(symbols, list | tuple)
+            else []
+        )
+        if not stars:
+            return data
+        if len(symbols) > 1 or not stars[0].startswith("*/") or len(stars[0]) < 4:
+            raise ValueError(
+                'symbols: write names such as "BTCUSDT", or exactly one "*/QUOTE" such as "*/USDT"'
+            )
+        return {**data, "symbols": (), "dynamic": True, "quote": stars[0].removeprefix("*/")}
 
     @field_validator("symbols")
     @classmethod
-    def _one_kind_of_list(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        wild = [symbol for symbol in symbols if "*" in symbol]
-        if wild and (len(symbols) > 1 or not wild[0].startswith("*/") or len(wild[0]) < 4):
-            raise ValueError(
-                'write either symbols such as "BTCUSDT", or exactly one "*/QUOTE" such as "*/USDT"'
-            )
+    def _names_are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
         for symbol in symbols:
-            if not wild and not (symbol.isascii() and symbol.isalnum() and symbol == symbol.upper()):
+            if not (symbol.isascii() and symbol.isalnum() and symbol == symbol.upper()):
                 raise ValueError(
-                    f'"{symbol}" is not a Binance symbol: write capitals and digits only, as in "BTCUSDT"'
+                    f'"{symbol}" is no Binance symbol; write capitals and digits only, as in "BTCUSDT"'
                 )
         if len(set(symbols)) != len(symbols):
             raise ValueError("each symbol may stand in the list once")
@@ -90,10 +96,14 @@ class FeatureSettings(Settings):
     higher_frames: tuple[Frame, ...] = setting(
         ("1h", "4h", "1d"),
         "frames",
-        "coarser views joined when their candle has closed; those not above the base frame are left out",
+        "coarser views, joined when their candle has closed; those not above the base frame are left out",
     )
     history_bars: int = setting(
-        3000, "base bars", "history fetched before the first decision, for warm-up", ge=200, le=100_000
+        6000,
+        "base bars",
+        "bars fed before trading starts; the first of them is the anchor of all running values",
+        ge=200,
+        le=200_000,
     )
 
     @property
@@ -125,20 +135,18 @@ class ScannerSettings(Settings):
         2000, "ms, market time", "how long a scan waits for the last symbols' bars", ge=0, le=60_000
     )
     top_n: int = setting(10, "symbols", "candidates kept of each scan", ge=1, le=500)
-    min_score: float = setting(
-        60.0, "points of 100", "candidates below this global score are dropped", ge=0, le=100
+    weight_ml: float = setting(0.50, "share", "of the model's confidence in the global score", ge=0, le=1)
+    weight_technical: float = setting(0.30, "share", "of the technical score", ge=0, le=1)
+    weight_momentum: float = setting(0.20, "share", "of the momentum score", ge=0, le=1)
+    min_global_score: float = setting(
+        60.0, "points of 100", "candidates below this global score are refused", ge=0, le=100
     )
-    weight_model_pct: float = setting(
-        50.0, "%", "share of the model's score in the global score", ge=0, le=100
-    )
-    weight_technical_pct: float = setting(30.0, "%", "share of the technical score", ge=0, le=100)
-    weight_momentum_pct: float = setting(20.0, "%", "share of the momentum score", ge=0, le=100)
 
     @model_validator(mode="after")
     def _weights_are_whole(self) -> Self:
-        total = self.weight_model_pct + self.weight_technical_pct + self.weight_momentum_pct
-        if abs(total - 100.0) > 1e-9:
-            raise ValueError(f"the three weights add up to {total:g} %, they must add up to 100 %")
+        total = self.weight_ml + self.weight_technical + self.weight_momentum
+        if abs(total - 1.0) > 1e-9:
+            raise ValueError(f"the three weights add up to {total:g}; they must add up to 1")
         return self
 
 
@@ -148,23 +156,14 @@ class DecisionSettings(Settings):
     rule: Literal["expected_edge", "absolute"] = setting(
         "expected_edge",
         "",
-        "expected_edge: p_buy - p_sell above the bundle's cut, and its bucket earned money out of fold; "
+        "expected_edge: p_buy - p_sell above the bundle's cut, in a bucket that earned money out of fold; "
         "absolute: the fixed probabilities below",
     )
-    cut_quantile_pct: float = setting(
-        98.0, "%", "expected_edge: quantile of the out-of-fold score that a BUY must exceed", ge=50, lt=100
+    cut_quantile: float = setting(
+        0.98, "quantile", "expected_edge: of the out-of-fold score, that a BUY must exceed", ge=0.5, lt=1
     )
-    min_bucket_net_bps: float = setting(
-        0.0,
-        "bps",
-        "expected_edge: net expectation of the score's bucket that a BUY must exceed",
-        ge=-500,
-        le=500,
-    )
-    min_buy_probability: float = setting(0.42, "probability", "absolute: lowest p_buy of a BUY", ge=0, le=1)
-    min_sell_probability: float = setting(
-        0.42, "probability", "absolute: lowest p_sell of a SELL", ge=0, le=1
-    )
+    min_buy: float = setting(0.42, "probability", "absolute: lowest p_buy of a BUY", ge=0, le=1)
+    min_sell: float = setting(0.42, "probability", "absolute: lowest p_sell of a SELL", ge=0, le=1)
     min_margin: float = setting(
         0.07, "probability", "absolute: lowest lead of the first class over the second", ge=0, le=1
     )
@@ -172,62 +171,57 @@ class DecisionSettings(Settings):
         0.02, "probability", "absolute: lead of p_buy over p_sell (or the reverse) that is needed", ge=0, le=1
     )
     without_model: Literal["hold", "rule"] = setting(
-        "hold", "", "symbols without a model: hold, or the RSI and MACD rule that reports use as baseline"
-    )
-    exit_on_sell: bool = setting(
-        default=False, unit="", meaning="whether a SELL prediction closes a long position"
+        "hold",
+        "",
+        "symbols without a model: hold, or follow the RSI and MACD rule that reports use as baseline",
     )
 
 
 class EntrySettings(Settings):
     """How a position is entered."""
 
-    price_cap_bps: int = setting(
-        30, "bps above the decision's close", "limit price of the fill-or-kill entry order", ge=1, le=500
-    )
-    protection: Literal["auto", "opoco", "otoco", "market_then_oco"] = setting(
-        "auto", "", "order-list form of entry and protection; auto takes the first that the symbol allows"
+    price_cap_bps: float = setting(
+        50.0, "bps above the deciding close", "limit of the fill-or-kill entry order", ge=1, le=1000
     )
 
 
 class ExitSettings(Settings):
     """How a position is left; a position keeps the rules that it was opened with."""
 
-    first_share_pct: float = setting(
-        50.0, "% of the quantity", "tranche closed at the first target", ge=0, le=100
-    )
-    first_target_pct: float = setting(2.0, "% above entry", "first target", gt=0, le=100)
-    second_share_pct: float = setting(
-        30.0, "% of the quantity", "tranche closed at the second target", ge=0, le=100
-    )
-    second_target_pct: float = setting(4.0, "% above entry", "second target", gt=0, le=100)
+    target1_pct: float = setting(2.0, "% above entry", "first target", gt=0, le=100)
+    target1_share_pct: float = setting(50.0, "% of the quantity", "sold at the first target", gt=0, le=100)
+    target2_pct: float = setting(4.0, "% above entry", "second target", gt=0, le=100)
+    target2_share_pct: float = setting(30.0, "% of the quantity", "sold at the second target", ge=0, le=100)
     stop_atr: float = setting(1.5, "ATR below entry", "initial stop", gt=0, le=20)
-    hard_drawdown_pct: float = setting(
+    hard_stop_pct: float = setting(
         3.0, "% below entry", "the initial stop is never lower than this", gt=0, le=50
     )
-    trailing_start_pct: float = setting(
+    trail_start_pct: float = setting(
         2.0, "% above entry", "price at which the stop starts to trail", gt=0, le=100
     )
-    trailing_atr: float = setting(1.0, "ATR below the price", "distance of the trailing stop", gt=0, le=20)
-    trailing_step_pct: float = setting(
-        0.05, "% of the stop", "the resting stop is moved only by at least this", ge=0, le=10
+    trail_atr: float = setting(1.0, "ATR below the price", "distance of the trailing stop", gt=0, le=20)
+    trail_step_bps: float = setting(
+        10.0, "bps of the stop", "a resting stop moves by at least this", ge=0, le=500
     )
     time_stop_h: float = setting(
         48.0, "h, market time", "age at which a position going nowhere is closed", gt=0, le=8760
     )
     time_stop_band_pct: float = setting(
-        0.5, "% of entry", "a position within this profit or loss is going nowhere", ge=0, le=50
+        0.5, "% of cost", "a position within this profit or loss is going nowhere", ge=0, le=50
     )
-    dust_pct_of_active: float = setting(
-        1.0, "% of active capital", "a runner worth less than this is closed", ge=0, le=50
+    dust_pct: float = setting(
+        1.0, "% of active capital", "a rest worth less than this is closed", ge=0, le=50
+    )
+    exit_on_sell: bool = setting(
+        default=False, unit="", meaning="whether a SELL prediction closes a long position"
     )
 
     @model_validator(mode="after")
     def _tranches_fit(self) -> Self:
-        if self.first_share_pct + self.second_share_pct > 100.0:
-            raise ValueError("first_share_pct and second_share_pct together exceed 100 %")
-        if self.second_target_pct <= self.first_target_pct:
-            raise ValueError("second_target_pct must lie above first_target_pct")
+        if self.target1_share_pct + self.target2_share_pct > 100:
+            raise ValueError("target1_share_pct and target2_share_pct add up to more than 100 %")
+        if self.target2_pct <= self.target1_pct:
+            raise ValueError("target2_pct must lie above target1_pct")
         return self
 
 
@@ -235,21 +229,35 @@ class CapitalSettings(Settings):
     """How much of the account works."""
 
     active_pct: float = setting(60.0, "% of equity", "capital that positions are sized from", gt=0, le=100)
-    reserve_pct: float = setting(30.0, "% of equity", "capital kept for bad times, never used", ge=0, le=100)
-    cash_pct: float = setting(10.0, "% of equity", "capital kept as cash for costs", ge=0, le=100)
-    max_quote: float = setting(0.0, "quote asset, 0 = no limit", "largest amount put into one position", ge=0)
-    max_position_pct: float = setting(20.0, "% of active capital", "largest position", gt=0, le=100)
-    min_position_pct: float = setting(
-        1.0, "% of active capital", "smallest position worth opening", ge=0, le=100
+    max_quote: float | None = setting(
+        None, "quote asset, empty = no limit", "most capital used, whatever the account holds", gt=0
+    )
+
+
+class CostSettings(Settings):
+    """What trading costs on the embedded exchange, in backtest and sweep, and in the labels."""
+
+    tier: Literal["F0", "F1"] = setting(
+        "F1", "", "F0: fills at the touched price; F1: part of the volume only, touched limits fill by chance"
+    )
+    seed: int = setting(42, "", "of fills by chance", ge=0, le=2**31 - 1)
+    maker_bps: float = setting(10.0, "bps", "commission of an order that rested", ge=0, le=500)
+    taker_bps: float = setting(10.0, "bps", "commission of an order that took", ge=0, le=500)
+    slippage_bps: float = setting(2.0, "bps", "added to each fill that takes", ge=0, le=500)
+    spread_floor_bps: float = setting(1.0, "bps", "half spread, at least", ge=0, le=500)
+    spread_range_bps_per_pct: float = setting(
+        0.5, "bps per % of the bar's range", "half spread, growing with the bar's range", ge=0, le=100
+    )
+    spread_cap_bps: float = setting(15.0, "bps", "half spread, at most", ge=0, le=1000)
+    volume_share_pct: float = setting(
+        10.0, "% of the bar's volume", "F1: most that one order takes without extra slippage", gt=0, le=100
+    )
+    touch_chance_pct: float = setting(
+        50.0, "%", "F1: chance that a limit only touched is filled", ge=0, le=100
     )
 
     @model_validator(mode="after")
-    def _split_is_whole(self) -> Self:
-        total = self.active_pct + self.reserve_pct + self.cash_pct
-        if abs(total - 100.0) > 1e-9:
-            raise ValueError(
-                f"active_pct, reserve_pct and cash_pct add up to {total:g} %, they must add up to 100 %"
-            )
-        if self.min_position_pct > self.max_position_pct:
-            raise ValueError("min_position_pct lies above max_position_pct")
+    def _spread_is_ordered(self) -> Self:
+        if self.spread_cap_bps < self.spread_floor_bps:
+            raise ValueError("spread_cap_bps lies below spread_floor_bps")
         return self
