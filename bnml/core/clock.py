@@ -59,7 +59,9 @@ def frame_ns(frame: str) -> int:
     """Length of a candle frame such as `15m`, `1h`, `1d`."""
     unit = _UNITS_NS.get(frame[-1:])
     if unit is None or not frame[:-1].isdigit() or int(frame[:-1]) == 0:
-        message = f"frame {frame!r} is not a candle frame; write a number and s, m, h, d or w, such as 15m or 1h"
+        message = (
+            f"frame {frame!r} is not a candle frame; write a number and s, m, h, d or w, such as 15m or 1h"
+        )
         raise Misconfigured(message)
     return int(frame[:-1]) * unit
 

@@ -14,12 +14,16 @@ class Submit(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class CancelOrder(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Cancel one order; a leg of a list takes its list with it."""
+
     symbol: str
     client_order_id: str
     reason: str
 
 
 class CancelList(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """Cancel all legs of an order list that are still alive."""
+
     symbol: str
     list_client_order_id: str
     reason: str
@@ -41,6 +45,8 @@ class QueryOrder(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tru
 
 
 class RequestTrain(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Ask for new bundles; training runs in a child process and answers with ModelPublished."""
+
     symbols: tuple[str, ...]
     reason: str
 

@@ -107,7 +107,11 @@ def plain(amount_e8: int, decimals: int = 8) -> str:
     """An amount of 1e-8 units as a plain decimal text with exactly `decimals` decimals (digits beyond are cut)."""
     sign, amount_e8 = ("-", -amount_e8) if amount_e8 < 0 else ("", amount_e8)
     whole, fraction = divmod(amount_e8, E8)
-    return f"{sign}{whole}" if decimals == 0 else f"{sign}{whole}.{fraction:08d}"[: len(sign) + len(str(whole)) + 1 + decimals]
+    return (
+        f"{sign}{whole}"
+        if decimals == 0
+        else f"{sign}{whole}.{fraction:08d}"[: len(sign) + len(str(whole)) + 1 + decimals]
+    )
 
 
 def money_e8(text: Decimal | str | int) -> int:

@@ -8,11 +8,15 @@ import msgspec
 
 
 class Side(StrEnum):
+    """As on the wire."""
+
     BUY = "BUY"
     SELL = "SELL"
 
 
 class OrderType(StrEnum):
+    """The types of Binance Spot, as on the wire; stops and takes are triggered by the last trade price."""
+
     LIMIT = "LIMIT"
     MARKET = "MARKET"
     LIMIT_MAKER = "LIMIT_MAKER"
@@ -23,6 +27,8 @@ class OrderType(StrEnum):
 
 
 class TimeInForce(StrEnum):
+    """Good till cancelled, immediate or cancel (rest expires), fill or kill (all at once or nothing)."""
+
     GTC = "GTC"
     IOC = "IOC"
     FOK = "FOK"
@@ -38,7 +44,7 @@ class ListKind(StrEnum):
     OPOCO = "OPOCO"
 
 
-class OrderTicket(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+class OrderTicket(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True, tag_field="ticket"):
     """What a venue needs to know of one order; 0 stands for "not given" in prices and quantity."""
 
     symbol: str
@@ -51,7 +57,7 @@ class OrderTicket(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     time_in_force: TimeInForce | None = None
 
 
-class ListTicket(msgspec.Struct, frozen=True, array_like=True, tag=True):
+class ListTicket(msgspec.Struct, frozen=True, array_like=True, tag=True, tag_field="ticket"):
     """An order list: for OCO `working` is None; `pending` is (target, stop), (stop,) or (target,)."""
 
     symbol: str
@@ -78,6 +84,8 @@ class RefusedOrder(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=T
 
 
 class OrderState(StrEnum):
+    """Where an order is in its life, as the engine knows it; the venue's words are mapped by the codec."""
+
     PENDING = "PENDING"  # made by the engine, intent being journaled
     SLEEPING = "SLEEPING"  # leg of a list whose working order has not filled (PENDING_NEW)
     OPEN = "OPEN"
@@ -99,7 +107,8 @@ TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
     OrderState.UNKNOWN: _ALIVE - {OrderState.PENDING},
     OrderState.SLEEPING: _ALIVE - {OrderState.PENDING},
     OrderState.OPEN: FINAL_STATES | {OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.UNKNOWN},
-    OrderState.PARTLY_FILLED: (FINAL_STATES - {OrderState.REJECTED}) | {OrderState.PARTLY_FILLED, OrderState.UNKNOWN},
+    OrderState.PARTLY_FILLED: (FINAL_STATES - {OrderState.REJECTED})
+    | {OrderState.PARTLY_FILLED, OrderState.UNKNOWN},
     OrderState.FILLED: frozenset(),
     OrderState.CANCELED: frozenset({OrderState.FILLED}),
     OrderState.REJECTED: frozenset(),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bnml.core.commands import Command
-from bnml.core.events import Event
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bnml.core.commands import Command
+    from bnml.core.events import Event
 
 FloatArray = NDArray[np.float64]
 
@@ -54,4 +56,3 @@ class Broker(Protocol):
     """Executes commands at a venue; what happened comes back as events."""
 
     async def execute(self, command: Command) -> Sequence[Event]: ...
-

@@ -124,6 +124,8 @@ class FillTier(IntEnum):
 
 
 class DecisionRule(IntEnum):
+    """How probabilities become an action: by expected edge out of fold, or by absolute thresholds."""
+
     EXPECTED_EDGE = 0
     ABSOLUTE = 1
 
@@ -166,6 +168,8 @@ class Reason(IntEnum):
 
 
 class ExitReason(IntEnum):
+    """Why a quantity was sold."""
+
     NONE = 0
     TARGET1 = 1
     TARGET2 = 2
