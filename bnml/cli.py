@@ -1,0 +1,287 @@
+"""The command line: options in, one lazily imported function called, one exit code out.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused by a safety check,
+4 venue or network, 5 recovery needed. Nothing heavy is imported before it is needed, so that
+`--help` answers at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bnml.core.errors import BnmlError, Misconfigured, UsageError
+
+FAILED = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="bnml",
+    help="A machine-learning trading daemon for Binance Spot, with the exchange to rehearse it on.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(config_app, name="config")
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file; default ./config.yaml.")
+]
+StateDir = Annotated[str | None, typer.Option(help="Folder of journal, ledger and compiled kernels.")]
+ModelsDir = Annotated[str | None, typer.Option(help="Folder of the trained models.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Replay = Annotated[
+    Path | None, typer.Option("--replay", "--data", help="Folder of recorded bars or raw streams.")
+]
+Symbols = Annotated[str | None, typer.Option(help="BTCUSDT,ETHUSDT for a list; */USDT for discovery.")]
+From = Annotated[str | None, typer.Option("--from", help="First moment of the data, UTC, as in 2023-07-01.")]
+To = Annotated[str | None, typer.Option("--to", help="Moment after the last, UTC.")]
+BaseFrame = Annotated[str | None, typer.Option(help="Bars on which decisions are made, such as 15m or 1h.")]
+Venue = Annotated[str | None, typer.Option(help="sim, paper, testnet or live; default sim.")]
+Speed = Annotated[float | None, typer.Option(help="Market seconds per second of the embedded exchange.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the generated market.")]
+Port = Annotated[int | None, typer.Option(help="TCP port of the embedded exchange; 0 = any free one.")]
+Stepped = Annotated[
+    bool, typer.Option("--stepped", help="The market waits for the daemon; runs repeat exactly.")
+]
+
+
+@app.command()
+def run(
+    venue: Venue = None,
+    replay: Replay = None,
+    symbols: Symbols = None,
+    from_: From = None,
+    to: To = None,
+    base_frame: BaseFrame = None,
+    speed: Speed = None,
+    seed: Seed = None,
+    port: Port = None,
+    stop_after: Annotated[
+        int | None, typer.Option(min=1, help="End after this many closed base bars.")
+    ] = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    models_dir: ModelsDir = None,
+    stepped: Stepped = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Decide on the last closed bar, act, and end.")
+    ] = False,
+    no_retrain: Annotated[bool, typer.Option("--no-retrain", help="Use only the models there are.")] = False,
+    json: Json = False,
+) -> int:
+    """Trade: on the embedded exchange, unless --venue says otherwise."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(
+        config,
+        venue=venue,
+        symbols=symbols,
+        base_frame=base_frame,
+        speed=speed,
+        seed=seed,
+        port=port,
+        feed="recorded" if replay else None,
+        state_dir=state_dir,
+        models_dir=models_dir,
+        retrain=False if no_retrain else None,
+    )
+    market = invocation.market_fields(replay, from_, to)
+    invocation.own_state_dir(settings)
+    from bnml.app.run import run as target
+    from bnml.options import RunOptions
+
+    options = RunOptions(
+        **market, json=json, stepped=stepped, once=once, stop_after=stop_after, config=config
+    )
+    return target(settings, options)
+
+
+@app.command()
+def exchange(
+    replay: Replay = None,
+    symbols: Symbols = None,
+    from_: From = None,
+    to: To = None,
+    base_frame: BaseFrame = None,
+    speed: Speed = None,
+    seed: Seed = None,
+    port: Port = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    stepped: Stepped = False,
+    json: Json = False,
+) -> int:
+    """Serve the embedded exchange alone, in Binance's protocol, on this machine."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(
+        config,
+        symbols=symbols,
+        base_frame=base_frame,
+        speed=speed,
+        seed=seed,
+        port=port,
+        feed="recorded" if replay else None,
+        state_dir=state_dir,
+    )
+    market = invocation.market_fields(replay, from_, to)
+    invocation.own_state_dir(settings)
+    from bnml.app.exchange import serve as target
+    from bnml.options import ExchangeOptions
+
+    return target(settings, ExchangeOptions(**market, json=json, stepped=stepped))
+
+
+@app.command()
+def train(
+    replay: Replay = None,
+    venue: Venue = None,
+    symbols: Symbols = None,
+    from_: From = None,
+    to: To = None,
+    base_frame: BaseFrame = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    models_dir: ModelsDir = None,
+    missing_only: Annotated[
+        bool, typer.Option("--missing-only", help="Skip symbols whose model is young enough.")
+    ] = False,
+    json: Json = False,
+) -> int:
+    """Fit and publish a model for each symbol, from a data folder or the venue's history."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(
+        config,
+        venue=venue,
+        symbols=symbols,
+        base_frame=base_frame,
+        state_dir=state_dir,
+        models_dir=models_dir,
+    )
+    market = invocation.market_fields(replay, from_, to)
+    invocation.own_state_dir(settings)
+    from bnml.app.training import train as target
+    from bnml.options import TrainOptions
+
+    return target(settings, TrainOptions(**market, json=json, missing_only=missing_only))
+
+
+@app.command()
+def backtest(
+    replay: Replay = None,
+    symbols: Symbols = None,
+    from_: From = None,
+    to: To = None,
+    base_frame: BaseFrame = None,
+    seed: Seed = None,
+    engine: Annotated[
+        str, typer.Option(help="replay: the engine, event by event; sweep: the kernel loop.")
+    ] = "replay",
+    trades: Annotated[Path | None, typer.Option(help="Write the trades to this CSV file.")] = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    models_dir: ModelsDir = None,
+    json: Json = False,
+) -> int:
+    """Take the daemon's decisions on recorded bars, costs included."""
+    if engine not in {"replay", "sweep"}:
+        raise UsageError(f"option --engine: there is no engine {engine}; write replay or sweep")
+    from bnml import invocation
+
+    settings = invocation.read_settings(
+        config, symbols=symbols, base_frame=base_frame, seed=seed, state_dir=state_dir, models_dir=models_dir
+    )
+    market = invocation.market_fields(replay, from_, to)
+    invocation.own_state_dir(settings)
+    from bnml.options import BacktestOptions
+    from bnml.research.commands import backtest as target
+
+    return target(settings, BacktestOptions(**market, json=json, engine=engine, trades=trades))
+
+
+@app.command()
+def parity(
+    replay: Replay = None,
+    symbols: Symbols = None,
+    from_: From = None,
+    to: To = None,
+    base_frame: BaseFrame = None,
+    seed: Seed = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    models_dir: ModelsDir = None,
+    json: Json = False,
+) -> int:
+    """Compare the daemon's session, the replay and the sweep, decision by decision."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(
+        config, symbols=symbols, base_frame=base_frame, seed=seed, state_dir=state_dir, models_dir=models_dir
+    )
+    market = invocation.market_fields(replay, from_, to)
+    invocation.own_state_dir(settings)
+    from bnml.options import ParityOptions
+    from bnml.research.commands import parity as target
+
+    return target(settings, ParityOptions(**market, json=json))
+
+
+@app.command()
+def status(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
+    """Say what the daemon is doing, from its journal."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(config, state_dir=state_dir)
+    from bnml.app.status import status as target
+    from bnml.options import StatusOptions
+
+    return target(settings, StatusOptions(json=json))
+
+
+@config_app.command("check")
+def config_check(config: ConfigFile = None, json: Json = False) -> int:
+    """Read the configuration as the daemon would, and say what is wrong with it."""
+    from bnml.config_report import check
+
+    return check(config, json=json)
+
+
+@config_app.command("template")
+def config_template() -> int:
+    """Print a configuration file with every key, its unit, range and meaning."""
+    from bnml.config_report import template
+
+    typer.echo(template(), nl=False)
+    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(call(arguments))
+
+
+def call(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; every error meant for the operator becomes a sentence on stderr and a code."""
+    try:
+        code = app(args=arguments, prog_name="bnml", standalone_mode=False)
+    except BnmlError as error:
+        typer.echo(f"bnml: {error}", err=True)
+        return error.exit_code
+    except typer.TyperException as error:
+        typer.echo(f"bnml: {error.format_message()}; see bnml --help", err=True)
+        return Misconfigured.exit_code
+    except BrokenPipeError:
+        # The reader of our output went away (`bnml ... | head`); nothing more can be said to it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    if code == INTERRUPTED:
+        typer.echo("bnml: stopped by the operator", err=True)
+        return FAILED
+    return int(code or 0)
