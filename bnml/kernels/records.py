@@ -123,6 +123,14 @@ class FillTier(IntEnum):
     F1 = 1
 
 
+class Taking(IntEnum):
+    """How an order takes: at any price, all or nothing within its limit, or what its limit allows."""
+
+    MARKET = 0
+    FOK = 1
+    IOC = 2
+
+
 class DecisionRule(IntEnum):
     """How probabilities become an action: by expected edge out of fold, or by absolute thresholds."""
 
