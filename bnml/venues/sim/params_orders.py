@@ -1,0 +1,234 @@
+"""Parameters of new orders and order lists: which are mandatory, optional or forbidden for which type."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from bnml.core.instrument import money_e8
+from bnml.core.orders import ListKind, OrderType, Side, TimeInForce
+from bnml.venues.sim.messages import ListKey, ListRequest, OrderKey, OrderRequest, VenueReject
+
+if TYPE_CHECKING:
+    from collections.abc import Container
+    from decimal import Decimal
+
+    from bnml.venues.sim.params import Params
+
+_NEEDS: Final[dict[OrderType, tuple[str, ...]]] = {
+    OrderType.LIMIT: ("timeInForce", "quantity", "price"),
+    OrderType.MARKET: (),
+    OrderType.LIMIT_MAKER: ("quantity", "price"),
+    OrderType.STOP_LOSS: ("quantity", "stopPrice"),
+    OrderType.TAKE_PROFIT: ("quantity", "stopPrice"),
+    OrderType.STOP_LOSS_LIMIT: ("timeInForce", "quantity", "price", "stopPrice"),
+    OrderType.TAKE_PROFIT_LIMIT: ("timeInForce", "quantity", "price", "stopPrice"),
+}
+_CONDITIONAL: Final = ("timeInForce", "price", "stopPrice")
+_UNSUPPORTED: Final = ("trailingDelta", "icebergQty", "pegPriceType", "pegOffsetValue", "pegOffsetType")
+
+
+class ResponseType(StrEnum):
+    """How much of a new order the answer shows."""
+
+    ACK = "ACK"
+    RESULT = "RESULT"
+    FULL = "FULL"
+
+
+class Prevention(StrEnum):
+    """Self-trade prevention modes; with one resting side per account here they never differ."""
+
+    NONE = "NONE"
+    EXPIRE_MAKER = "EXPIRE_MAKER"
+    EXPIRE_TAKER = "EXPIRE_TAKER"
+    EXPIRE_BOTH = "EXPIRE_BOTH"
+    DECREMENT = "DECREMENT"
+
+
+def symbol_of(params: Params, known: Container[str]) -> str:
+    """The mandatory `symbol`; one that is not listed here is -1121."""
+    symbol = params.text("symbol")
+    if symbol not in known:
+        raise VenueReject(-1121, "Invalid symbol.")
+    return symbol
+
+
+def response_type(params: Params, order_type: OrderType | None) -> ResponseType:
+    """`newOrderRespType`, by default FULL for MARKET and LIMIT, ACK for the rest."""
+    asked = params.optional_choice("newOrderRespType", ResponseType)
+    if asked is not None:
+        return asked
+    full = order_type in {OrderType.MARKET, OrderType.LIMIT}
+    return ResponseType.FULL if full else ResponseType.ACK
+
+
+def order_key(params: Params, symbol: str, *, prefix: str = "orig") -> OrderKey:
+    """`orderId` or `origClientOrderId` (with prefix `cancel`: `cancelOrderId`, `cancelOrigClientOrderId`)."""
+    id_name = "orderId" if prefix == "orig" else "cancelOrderId"
+    client_name = "origClientOrderId" if prefix == "orig" else "cancelOrigClientOrderId"
+    order_id = params.optional_integer(id_name)
+    client_order_id = params.client_id(client_name)
+    if order_id is None and client_order_id is None:
+        if prefix != "orig":
+            raise VenueReject(
+                -1128, f"Param '{client_name}' or '{id_name}' must be sent, but both were empty/null!"
+            )
+        raise VenueReject(
+            -1102, f"Param '{client_name}' or '{id_name}' must be sent, but both were empty/null!"
+        )
+    return OrderKey(symbol=symbol, order_id=order_id or 0, client_order_id=client_order_id or "")
+
+
+def list_key(params: Params, symbol: str, client_name: str) -> ListKey:
+    """`orderListId`, or the client's id under `client_name`."""
+    list_id = params.optional_integer("orderListId")
+    client_order_id = params.client_id(client_name)
+    if list_id is None and client_order_id is None:
+        raise VenueReject(
+            -1102, f"Param '{client_name}' or 'orderListId' must be sent, but both were empty/null!"
+        )
+    return ListKey(
+        symbol=symbol, list_id=0 if list_id is None else list_id, list_client_order_id=client_order_id or ""
+    )
+
+
+def read_order(params: Params, symbol: str) -> OrderRequest:
+    """The parameters of POST order."""
+    side = params.choice("side", Side)
+    return _leg(params, symbol, "", side, params.choice("type", OrderType))
+
+
+def read_list(params: Params, symbol: str, kind: ListKind) -> ListRequest:
+    """The parameters of POST orderList/oco, oto, otoco, opo and opoco."""
+    if kind is ListKind.OCO:
+        working = None
+        side = params.choice("side", Side)
+        pending = _pair(params, symbol, "", side, _quantity(params, "quantity"))
+    else:
+        working = _working(params, symbol)
+        side = params.choice("pendingSide", Side)
+        quantity = _pending_quantity(params, kind)
+        if kind in {ListKind.OTOCO, ListKind.OPOCO}:
+            pending = _pair(params, symbol, "pending", side, quantity)
+        else:
+            order_type = params.choice("pendingType", OrderType)
+            pending = (_leg(params, symbol, "pending", side, order_type, quantity),)
+    _ignored(params, "")
+    return ListRequest(
+        symbol=symbol,
+        kind=kind,
+        working=working,
+        pending=pending,
+        list_client_order_id=params.client_id("listClientOrderId") or "",
+    )
+
+
+def _working(params: Params, symbol: str) -> OrderRequest:
+    order_type = params.choice("workingType", OrderType)
+    if order_type not in {OrderType.LIMIT, OrderType.LIMIT_MAKER}:
+        raise VenueReject(-1116, "Invalid orderType.")
+    return _leg(params, symbol, "working", params.choice("workingSide", Side), order_type)
+
+
+def _pending_quantity(params: Params, kind: ListKind) -> int:
+    """OPO and OPOCO size the pending orders themselves, so a quantity must not be sent."""
+    if kind in {ListKind.OPO, ListKind.OPOCO}:
+        if "pendingQuantity" in params:
+            raise VenueReject(-1225, "Parameter 'pendingQuantity' sent when not required.")
+        return 0
+    return _quantity(params, "pendingQuantity")
+
+
+def _pair(params: Params, symbol: str, prefix: str, side: Side, quantity: int) -> tuple[OrderRequest, ...]:
+    """The legs above and below the market."""
+    legs = []
+    for place in ("above", "below"):
+        name = f"{prefix}{place.capitalize()}" if prefix else place
+        order_type = params.choice(f"{name}Type", OrderType)
+        if order_type in {OrderType.LIMIT, OrderType.MARKET}:
+            raise VenueReject(-1158, "Order type not supported in OCO.")
+        legs.append(_leg(params, symbol, name, side, order_type, quantity))
+    return tuple(legs)
+
+
+def _leg(
+    params: Params,
+    symbol: str,
+    prefix: str,
+    side: Side,
+    order_type: OrderType,
+    quantity_e8: int | None = None,
+) -> OrderRequest:
+    """One order whose parameter names begin with `prefix`; `quantity_e8` where the legs of a list share it."""
+    needs = _NEEDS[order_type]
+    for name in _CONDITIONAL:
+        if name in needs:
+            params.text(_named(prefix, name))
+        else:
+            params.forbid(_named(prefix, name))
+    quote_e8 = 0
+    if quantity_e8 is None:
+        quantity_e8, quote_e8 = _quantities(params, prefix, order_type)
+    _ignored(params, prefix)
+    client_name = _named(prefix, "clientOrderId") if prefix else "newClientOrderId"
+    return OrderRequest(
+        symbol=symbol,
+        side=side,
+        type=order_type,
+        quantity_e8=quantity_e8,
+        quote_quantity_e8=quote_e8,
+        price_e8=_price(params, _named(prefix, "price")),
+        stop_price_e8=_price(params, _named(prefix, "stopPrice")),
+        time_in_force=params.optional_choice(_named(prefix, "timeInForce"), TimeInForce),
+        client_order_id=params.client_id(client_name) or "",
+    )
+
+
+def _named(prefix: str, name: str) -> str:
+    """`stopPrice` of the leg `pendingBelow` is `pendingBelowStopPrice`."""
+    return f"{prefix}{name[0].upper()}{name[1:]}" if prefix else name
+
+
+def _quantities(params: Params, prefix: str, order_type: OrderType) -> tuple[int, int]:
+    """Quantity and quote quantity; only MARKET may choose the latter."""
+    name = _named(prefix, "quantity")
+    if order_type is not OrderType.MARKET:
+        params.forbid("quoteOrderQty")
+        return _quantity(params, name), 0
+    quote = params.optional_decimal("quoteOrderQty")
+    if quote is None:
+        return _quantity(params, name), 0
+    params.forbid(name)
+    return 0, _positive(quote, "quoteOrderQty")
+
+
+def _quantity(params: Params, name: str) -> int:
+    params.text(name)
+    return _positive(params.optional_decimal(name), name)
+
+
+def _positive(value: Decimal | None, name: str) -> int:
+    if not value:
+        raise VenueReject(-1013, f"Invalid {name}.")
+    return money_e8(value)
+
+
+def _price(params: Params, name: str) -> int:
+    """A price in 1e-8, 0 when not sent; a price of zero is refused as Binance does."""
+    value = params.optional_decimal(name)
+    if value is None:
+        return 0
+    if value == 0:
+        raise VenueReject(-1013, "Invalid price.")
+    return money_e8(value)
+
+
+def _ignored(params: Params, prefix: str) -> None:
+    """Parameters without effect here are checked and read; those with an effect we lack are refused."""
+    for name in _UNSUPPORTED:
+        if _named(prefix, name) in params:
+            raise VenueReject(-1020, f"This operation is not supported: {name}.")
+    for name in ("strategyId", "strategyType"):
+        params.optional_integer(_named(prefix, name))
+    params.optional_choice("selfTradePreventionMode", Prevention)

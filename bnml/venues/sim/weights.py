@@ -1,0 +1,133 @@
+"""Rate limits: request weight per minute, orders per ten seconds and per day, in windows aligned to market time."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from bnml.core.clock import NS_PER_DAY, NS_PER_S
+from bnml.venues.sim.messages import VenueReject
+
+MINUTE_NS: Final = 60 * NS_PER_S
+MAKER_FILL_CREDIT: Final = 5
+TAKER_FILL_CREDIT: Final = 1
+
+
+class TooMany(VenueReject):
+    """A limit is reached; `retry_after_ns` of market time remain in its window."""
+
+    def __init__(self, code: int, text: str, retry_after_ns: int) -> None:
+        super().__init__(code, text)
+        self.retry_after_ns = retry_after_ns
+
+
+class Limit(msgspec.Struct, frozen=True, gc=False):
+    """One published limit; `letter` names it in headers (`10S`)."""
+
+    kind: str
+    interval: str
+    interval_count: int
+    interval_ns: int
+    limit: int
+
+    @property
+    def letter(self) -> str:
+        return f"{self.interval_count}{self.interval[0]}"
+
+    def row(self, count: int | None = None) -> dict[str, Any]:
+        """As exchangeInfo and the WebSocket API show it; `count` only where usage is reported."""
+        shown: dict[str, Any] = {
+            "rateLimitType": self.kind,
+            "interval": self.interval,
+            "intervalNum": self.interval_count,
+            "limit": self.limit,
+        }
+        if count is not None:
+            shown["count"] = count
+        return shown
+
+
+WEIGHT: Final = Limit("REQUEST_WEIGHT", "MINUTE", 1, MINUTE_NS, 6_000)
+ORDERS: Final = (
+    Limit("ORDERS", "SECOND", 10, 10 * NS_PER_S, 100),
+    Limit("ORDERS", "DAY", 1, NS_PER_DAY, 200_000),
+)
+RAW: Final = Limit("RAW_REQUESTS", "MINUTE", 5, 5 * MINUTE_NS, 300_000)
+ALL: Final = (WEIGHT, *ORDERS, RAW)
+
+
+class Window:
+    """A counter that starts again at each boundary of its interval."""
+
+    def __init__(self, limit: Limit) -> None:
+        self.limit = limit
+        self._number = -1
+        self._count = 0
+
+    def count(self, now_ns: int) -> int:
+        number = now_ns // self.limit.interval_ns
+        if number != self._number:
+            self._number, self._count = number, 0
+        return self._count
+
+    def add(self, amount: int, now_ns: int) -> None:
+        self._count = max(self.count(now_ns) + amount, 0)
+
+    def left_ns(self, now_ns: int) -> int:
+        return self.limit.interval_ns - now_ns % self.limit.interval_ns
+
+
+class RateLimits:
+    """All windows of this exchange: one for the machine's address, two for each account."""
+
+    def __init__(self) -> None:
+        self._weight = Window(WEIGHT)
+        self._orders: dict[str, tuple[Window, ...]] = {}
+
+    def used_weight(self, now_ns: int) -> int:
+        """Weight used in the running minute."""
+        return self._weight.count(now_ns)
+
+    def charge(self, weight: int, now_ns: int) -> None:
+        """Count a request; beyond the limit it is refused with -1003 and not counted."""
+        if self._weight.count(now_ns) + weight > WEIGHT.limit:
+            raise TooMany(
+                -1003,
+                f"Too many requests; current limit of IP(127.0.0.1) is {WEIGHT.limit} requests per minute. "
+                "Please use WebSocket Streams for live updates to avoid polling bans.",
+                self._weight.left_ns(now_ns),
+            )
+        self._weight.add(weight, now_ns)
+
+    def charge_orders(self, account: str, orders: int, now_ns: int) -> None:
+        """Count new orders of an account; beyond a limit they are refused with -1015."""
+        windows = self._windows(account)
+        for window in windows:
+            if window.count(now_ns) + orders > window.limit.limit:
+                raise TooMany(
+                    -1015,
+                    f"Too many new orders; current limit is {window.limit.limit} orders per "
+                    f"{window.limit.letter}.",
+                    window.left_ns(now_ns),
+                )
+        for window in windows:
+            window.add(orders, now_ns)
+
+    def credit_fill(self, account: str, *, is_maker: bool, now_ns: int) -> None:
+        """The first fill of an order gives counts back: only unfilled orders are limited."""
+        for window in self._windows(account):
+            window.add(-(MAKER_FILL_CREDIT if is_maker else TAKER_FILL_CREDIT), now_ns)
+
+    def order_counts(self, account: str, now_ns: int) -> list[tuple[Limit, int]]:
+        """Both order limits with what is used of them."""
+        return [(window.limit, window.count(now_ns)) for window in self._windows(account)]
+
+    def weight_row(self, now_ns: int) -> dict[str, Any]:
+        """The weight limit with its usage, as the WebSocket API reports it."""
+        return WEIGHT.row(self.used_weight(now_ns))
+
+    def _windows(self, account: str) -> tuple[Window, ...]:
+        if account not in self._orders:
+            self._orders[account] = tuple(Window(limit) for limit in ORDERS)
+        return self._orders[account]
