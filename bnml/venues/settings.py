@@ -97,6 +97,6 @@ class VenueSettings(Settings):
         30.0, "s, wall time", "a stream silent for so long is connected again", gt=0, le=600
     )
     sim: SimSettings = section(SimSettings, "the embedded exchange")
-    paper: EndpointSettings = section(LiveEndpoints, "public market data for paper trading")
-    testnet: EndpointSettings = section(TestnetEndpoints, "Binance Spot test network")
-    live: EndpointSettings = section(LiveEndpoints, "Binance Spot")
+    paper: LiveEndpoints = section(LiveEndpoints, "public market data for paper trading")
+    testnet: TestnetEndpoints = section(TestnetEndpoints, "Binance Spot test network")
+    live: LiveEndpoints = section(LiveEndpoints, "Binance Spot")
