@@ -23,9 +23,6 @@ class AppSettings(Settings):
     state_dir: Path = setting(
         Path("state"), "folder", "journal, compiled kernels, the simulated exchange's ledger"
     )
-    instance: str = setting(
-        "a", "", "1 to 4 small letters or digits that mark this daemon's orders", pattern="^[a-z0-9]{1,4}$"
-    )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "", "least severity that is written"
     )
