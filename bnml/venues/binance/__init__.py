@@ -1,0 +1,1 @@
+"""Binance Spot, natively: streams, WebSocket API, signed REST; the embedded exchange is reached the same way."""

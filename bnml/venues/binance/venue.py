@@ -1,0 +1,203 @@
+"""Assembles REST, WebSocket API and codec into one venue: reference data, history, account, commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bnml.core.clock import NS_PER_MS
+from bnml.core.commands import CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
+from bnml.core.errors import Misconfigured, Rejected
+from bnml.core.events import Balances, Bar, Book, OrderReport
+from bnml.core.orders import ListTicket, Side
+from bnml.venues.binance.budget import Lane
+from bnml.venues.binance.codec import bars_of_klines, book_of_depth, exchange_info, instrument_of
+from bnml.venues.binance.errors import NO_SUCH_ORDER
+from bnml.venues.binance.numbers import e8
+from bnml.venues.binance.reports import (
+    account_trades,
+    balances_of,
+    order_answer,
+    order_answers,
+    reports_of_result,
+    traded_reports,
+)
+from bnml.venues.binance.requests import VenueCommand, query_of, request_of
+from bnml.venues.binance.wire import OrderAnswer, Ticker24h
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bnml.core.instrument import Instrument
+    from bnml.venues.binance.rest import RestClient
+    from bnml.venues.binance.wsapi import ApiConnection
+
+KLINES_PER_PAGE = 1000
+ORDERS_PER_PAGE = 1000
+SYMBOLS_PER_REQUEST = 100
+
+
+class Executed(msgspec.Struct, frozen=True):
+    """What a command led to, and the places of its answers in a stepped session, last one last."""
+
+    reports: tuple[OrderReport, ...] = ()
+    numbers: tuple[int, ...] = ()
+
+
+class BinanceVenue:
+    """One account at one deployment. Orders go over the WebSocket API while it is up, else by REST."""
+
+    def __init__(self, rest: RestClient, api: ApiConnection, instruments: dict[str, Instrument]) -> None:
+        self.rest = rest
+        self.api = api
+        self.instruments = instruments
+
+    async def execute(self, command: VenueCommand, cancel_id: str = "") -> Executed:
+        """Carry out one command. Its good outcome comes as user events; by REST it is in the result, too.
+
+        Raises by the error tree; UnknownOutcome when the venue may or may not have executed it.
+        """
+        if isinstance(command, QueryOrder):
+            return Executed(tuple(await self.order_reports(command.symbol, command.client_order_id)))
+        request = request_of(command, self.instruments, cancel_id)
+        if self.api.up:
+            answer = await self.api.request(request.api_method, request.params, order=True, hold=True)
+            return Executed((), (answer.number,))
+        answer = await self.rest.signed(
+            request.http_method, request.path, request.params, lane_of(command), order=request.order
+        )
+        return Executed(
+            tuple(reports_of_result(request.api_method, answer.body, self.instruments)), (answer.number,)
+        )
+
+    async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]:
+        """Reports that tell the whole life of one order so far; empty when the venue has no such order."""
+        try:
+            request = query_of(symbol, client_order_id)
+            found = order_answer(await self.rest.read(request.path, request.params))
+        except Rejected as error:
+            if error.code == NO_SUCH_ORDER:
+                return []
+            raise
+        return await self._with_trades(found)
+
+    async def open_orders(self) -> list[OrderAnswer]:
+        """All open orders of the account, whoever placed them."""
+        return order_answers(await self.rest.read("/api/v3/openOrders", {}))
+
+    async def recent_orders(self, symbol: str) -> list[OrderAnswer]:
+        """The newest orders of one symbol, any state."""
+        params = {"symbol": symbol, "limit": str(ORDERS_PER_PAGE)}
+        return order_answers(await self.rest.read("/api/v3/allOrders", params))
+
+    async def balances(self) -> Balances:
+        """The whole account, stamped with the venue's wall clock."""
+        body = await self.rest.read("/api/v3/account", {"omitZeroBalances": "true"})
+        return balances_of(body, self.rest.timestamp_ms() * NS_PER_MS)
+
+    async def load_instruments(self, symbols: Sequence[str], quote: str) -> dict[str, Instrument]:
+        """Filters of the named symbols, or of everything tradable against `quote` when none is named."""
+        found: dict[str, Instrument] = {}
+        if symbols:
+            for start in range(0, len(symbols), SYMBOLS_PER_REQUEST):
+                part = list(symbols[start : start + SYMBOLS_PER_REQUEST])
+                params = {"symbols": msgspec.json.encode(part).decode()}
+                found |= self._instruments_of(await self._info(params, part))
+            missing = [symbol for symbol in symbols if symbol not in found]
+            if missing:
+                raise Misconfigured(
+                    f"universe.symbols: the venue does not trade {', '.join(missing)}; leave them out"
+                )
+        else:
+            every = self._instruments_of(await self.rest.public("/api/v3/exchangeInfo", {}))
+            found = {
+                name: one
+                for name, one in sorted(every.items())
+                if one.quote == quote and one.status == "TRADING"
+            }
+        self.instruments.update(found)
+        return found
+
+    async def turnover(self) -> dict[str, int]:
+        """Quote volume of the last 24 hours by symbol, in 1e-8."""
+        rows = msgspec.json.decode(await self.rest.public("/api/v3/ticker/24hr", {}), type=list[Ticker24h])
+        return {row.symbol: e8(row.quote_volume) for row in rows}
+
+    async def bars(
+        self, symbol: str, frame: str, frame_ns: int, start_ns: int, end_ns: int | None = None
+    ) -> list[Bar]:
+        """Bars from `start_ns` on, oldest first, paged; the running candle, where shown, is the last."""
+        instrument = self.instruments[symbol]
+        found: list[Bar] = []
+        while end_ns is None or start_ns < end_ns:
+            params = {
+                "symbol": symbol,
+                "interval": frame,
+                "startTime": str(start_ns // NS_PER_MS),
+                "limit": str(KLINES_PER_PAGE),
+            }
+            if end_ns is not None:
+                params["endTime"] = str(end_ns // NS_PER_MS - 1)
+            page = bars_of_klines(instrument, await self.rest.public("/api/v3/klines", params), frame_ns)
+            found += page
+            if len(page) < KLINES_PER_PAGE:
+                break
+            start_ns = page[-1].ts_close_ns
+        return found
+
+    async def last_bar(self, symbol: str, frame: str, frame_ns: int) -> Bar | None:
+        """The newest candle the venue shows, usually a running one."""
+        params = {"symbol": symbol, "interval": frame, "limit": "1"}
+        page = bars_of_klines(
+            self.instruments[symbol], await self.rest.public("/api/v3/klines", params), frame_ns
+        )
+        return page[-1] if page else None
+
+    async def book(self, symbol: str) -> Book | None:
+        """The book as it stands."""
+        body = await self.rest.public("/api/v3/depth", {"symbol": symbol, "limit": "20"})
+        return book_of_depth(self.instruments[symbol], body)
+
+    async def _with_trades(self, found: OrderAnswer) -> list[OrderReport]:
+        instrument = self.instruments[found.symbol]
+        if e8(found.executed_qty) == 0:
+            return traded_reports(found, (), instrument)
+        params = {"symbol": found.symbol, "orderId": str(found.order_id)}
+        trades = account_trades(await self.rest.read("/api/v3/myTrades", params))
+        return traded_reports(found, trades, instrument)
+
+    async def _info(self, params: Mapping[str, str], symbols: Sequence[str]) -> bytes:
+        try:
+            return await self.rest.public("/api/v3/exchangeInfo", {"symbols": _encoded(params["symbols"])})
+        except Rejected as error:
+            raise Misconfigured(
+                f"universe.symbols: the venue does not know one of {', '.join(symbols)} ({error}); leave it out"
+            ) from error
+
+    @staticmethod
+    def _instruments_of(body: bytes) -> dict[str, Instrument]:
+        rows = exchange_info(body).symbols
+        return {row.symbol: instrument_of(row) for row in rows if row.is_spot_trading_allowed}
+
+
+def lane_of(command: VenueCommand) -> Lane:
+    """Cancels first, then what protects or closes, then entries."""
+    if isinstance(command, CancelOrder | CancelList):
+        return Lane.CANCEL
+    if isinstance(command, ReplaceOrder):
+        return Lane.EXIT
+    if isinstance(command, Submit):
+        return Lane.ENTRY if is_entry(command) else Lane.EXIT
+    return Lane.RECONCILE
+
+
+def is_entry(command: Submit) -> bool:
+    """Whether the order, or the working order of the list, buys."""
+    ticket = command.order.ticket
+    first = ticket.working if isinstance(ticket, ListTicket) else ticket
+    return first is not None and first.side is Side.BUY
+
+
+def _encoded(text: str) -> str:
+    return text.replace("[", "%5B").replace("]", "%5D").replace('"', "%22").replace(",", "%2C")
