@@ -1,0 +1,115 @@
+"""The pure stage before the engine: closed bars, prints and books become Bars, Slices and one Scan per closing time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from bnml.core.events import Bar, Book, Scan, Slice
+
+GateEvent = Bar | Scan | Slice
+
+
+class _Range:
+    """Prints of one symbol that no slice has told of yet."""
+
+    __slots__ = ("high", "last", "low", "lots", "sent_ns")
+
+    def __init__(self) -> None:
+        self.lots = 0
+        self.last = self.high = self.low = 0
+        self.sent_ns = 0
+
+    def add(self, ticks: int, lots: int) -> None:
+        self.high = ticks if self.lots == 0 else max(self.high, ticks)
+        self.low = ticks if self.lots == 0 else min(self.low, ticks)
+        self.last = ticks
+        self.lots += lots
+
+
+class BarGate:
+    """Orders what the market says into what the engine sees; time is the event time that callers pass in.
+
+    A scan of a closing time fires when every subscribed symbol has delivered that bar, else with the
+    first call whose time is at least `grace_ns` after the first of them arrived; earlier closing times
+    that still wait fire before it. Closing times up to `after_ns`, or up to the last scan, never fire
+    (again): their bars pass, so that features learn of them, and nothing is decided.
+    """
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        grace_ns: int,
+        at_stake: Callable[[str], bool],
+        *,
+        after_ns: int = 0,
+        conflate_ns: int = 0,
+    ) -> None:
+        self._symbols = frozenset(symbols)
+        self._grace_ns = grace_ns
+        self._at_stake = at_stake
+        self._scanned_ns = after_ns
+        self._conflate_ns = conflate_ns
+        self._waiting: dict[int, tuple[int, set[str]]] = {}
+        self._books: dict[str, Book] = {}
+        self._ranges: dict[str, _Range] = {}
+
+    def subscribe(self, symbols: Iterable[str]) -> None:
+        """Wait for these symbols from now on; a scan that is already due does not wait for new ones."""
+        self._symbols = frozenset(symbols)
+
+    def on_bar(self, bar: Bar, ts_ns: int) -> list[GateEvent]:
+        """Take a closed bar as the venue confirmed it."""
+        events = list(self._overdue(ts_ns))
+        events.append(bar)
+        if bar.ts_close_ns <= self._scanned_ns or bar.symbol not in self._symbols:
+            return events
+        _, delivered = self._waiting.setdefault(bar.ts_close_ns, (ts_ns, set()))
+        delivered.add(bar.symbol)
+        if delivered >= self._symbols:
+            events.extend(self._fire(bar.ts_close_ns, ts_ns))
+        return events
+
+    def on_book(self, book: Book, ts_ns: int) -> list[GateEvent]:
+        """Remember the top of a book; the next scan carries it."""
+        events = list(self._overdue(ts_ns))
+        self._books[book.symbol] = book
+        return events
+
+    def on_print(self, symbol: str, ticks: int, lots: int, ts_ns: int) -> list[GateEvent]:
+        """Take a trade of the market; it becomes (part of) a slice where something is at stake."""
+        events = list(self._overdue(ts_ns))
+        if not self._at_stake(symbol):
+            self._ranges.pop(symbol, None)
+            return events
+        prints = self._ranges.setdefault(symbol, _Range())
+        prints.add(ticks, lots)
+        if ts_ns - prints.sent_ns >= self._conflate_ns:
+            events.append(_slice(symbol, prints, ts_ns))
+        return events
+
+    def on_clock(self, ts_ns: int) -> list[GateEvent]:
+        """Let event time pass: overdue scans fire, held-back slices leave."""
+        events = list(self._overdue(ts_ns))
+        for symbol, prints in sorted(self._ranges.items()):
+            if prints.lots and ts_ns - prints.sent_ns >= self._conflate_ns and self._at_stake(symbol):
+                events.append(_slice(symbol, prints, ts_ns))
+        return events
+
+    def _overdue(self, ts_ns: int) -> Iterator[Scan]:
+        due = [close for close, (first, _) in self._waiting.items() if ts_ns >= first + self._grace_ns]
+        if due:
+            yield from self._fire(max(due), ts_ns)
+
+    def _fire(self, up_to_ns: int, ts_ns: int) -> Iterator[Scan]:
+        books = tuple(self._books[symbol] for symbol in sorted(self._books) if symbol in self._symbols)
+        for ts_close_ns in sorted(close for close in self._waiting if close <= up_to_ns):
+            del self._waiting[ts_close_ns]
+            self._scanned_ns = ts_close_ns
+            yield Scan(ts_close_ns, ts_ns, books)
+
+
+def _slice(symbol: str, prints: _Range, ts_ns: int) -> Slice:
+    made = Slice(symbol, ts_ns, prints.last, prints.high, prints.low, prints.lots)
+    prints.lots = 0
+    prints.sent_ns = ts_ns
+    return made

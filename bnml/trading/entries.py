@@ -1,0 +1,121 @@
+"""An approved entry as order lists: each tranche buys and is protected in one request."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bnml.core.commands import Submit
+from bnml.core.ids import LEG_LIST, LEG_STOP, LEG_TARGET, LEG_WORKING
+from bnml.core.instrument import Instrument
+from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side, TimeInForce
+from bnml.kernels.records import ExitReason
+from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.outbox import Outbox
+from bnml.trading.positions import Tranche
+
+STOP_LIMIT_PPM = 50_000
+"""How far below its trigger a STOP_LOSS_LIMIT may sell, where a symbol has no STOP_LOSS."""
+
+
+class EntryPlan(msgspec.Struct, frozen=True):
+    """Integers of one entry as sizing and exits gave them; `tranches` are (index, lots, target or 0)."""
+
+    symbol: str
+    limit_ticks: int
+    stop_ticks: int
+    stop_reason: int
+    tranches: tuple[tuple[int, int, int], ...]
+    commission_ppm: int  # in base, of the working order; only for lists that are not OPO
+
+
+def stop_ticket(instrument: Instrument, client_order_id: str, lots: int, stop_ticks: int) -> OrderTicket:
+    """A protective stop: STOP_LOSS where the symbol has it, else STOP_LOSS_LIMIT with a wide limit."""
+    if instrument.stop_loss_allowed:
+        return OrderTicket(
+            instrument.symbol, client_order_id, Side.SELL, OrderType.STOP_LOSS, lots, stop_price_ticks=stop_ticks
+        )
+    limit_ticks = max(1, stop_ticks - stop_ticks * STOP_LIMIT_PPM // 1_000_000)
+    return OrderTicket(
+        instrument.symbol,
+        client_order_id,
+        Side.SELL,
+        OrderType.STOP_LOSS_LIMIT,
+        lots,
+        limit_ticks,
+        stop_ticks,
+        TimeInForce.GTC,
+    )
+
+
+def target_ticket(instrument: Instrument, client_order_id: str, lots: int, ticks: int) -> OrderTicket:
+    """A resting target that pays the maker's commission."""
+    return OrderTicket(instrument.symbol, client_order_id, Side.SELL, OrderType.LIMIT_MAKER, lots, ticks)
+
+
+def submit_entry(plan: EntryPlan, instrument: Instrument, book: OrderBook, out: Outbox) -> list[Tranche]:
+    """Emit one request per tranche and register all its legs; the first tranche leaves first."""
+    return [
+        _submit_tranche(plan, index, lots, target, instrument, book, out) for index, lots, target in plan.tranches
+    ]
+
+
+def _submit_tranche(  # noqa: PLR0917 - the integers of one tranche
+    plan: EntryPlan, index: int, lots: int, target: int, instrument: Instrument, book: OrderBook, out: Outbox
+) -> Tranche:
+    out.begin()
+    symbol, reason = plan.symbol, f"entry tranche {index}"
+    tranche = Tranche(index, target, plan.stop_ticks, plan.stop_reason)
+    tranche.working_id = out.client_order_id(LEG_WORKING)
+    working = OrderTicket(
+        symbol, tranche.working_id, Side.BUY, OrderType.LIMIT, lots, plan.limit_ticks, 0, TimeInForce.FOK
+    )
+    kind = list_kind(instrument, with_target=target > 0)
+    list_id = out.client_order_id(LEG_LIST) if kind else ""
+    book.register(
+        Order(tranche.working_id, symbol, Side.BUY, Role.WORKING, index, lots, plan.limit_ticks, list_id=list_id)
+    )
+    if kind is None:
+        out.commands.append(Submit(ApprovedOrder(working, reason)))
+        return tranche
+    by_proceeds = kind in {ListKind.OPO, ListKind.OPOCO}
+    legs = lots if by_proceeds else lots - -(-lots * plan.commission_ppm // 1_000_000)
+    pending = register_protection(tranche, instrument, legs, list_id, book, out, OrderState.SLEEPING)
+    out.commands.append(Submit(ApprovedOrder(ListTicket(symbol, list_id, kind, working, pending), reason)))
+    return tranche
+
+
+def register_protection(  # noqa: PLR0917 - the parts of one list
+    tranche: Tranche,
+    instrument: Instrument,
+    lots: int,
+    list_id: str,
+    book: OrderBook,
+    out: Outbox,
+    state: OrderState = OrderState.PENDING,
+) -> tuple[OrderTicket, ...]:
+    """Name and register the selling legs of a tranche: (target, stop), or (stop,) where it has no target."""
+    parts = [(LEG_STOP, Role.STOP, tranche.stop_ticks, tranche.stop_reason)]
+    if tranche.target_ticks:
+        reason = int(ExitReason.TARGET1 if tranche.index == 1 else ExitReason.TARGET2)
+        parts.insert(0, (LEG_TARGET, Role.TARGET, tranche.target_ticks, reason))
+    tickets = []
+    for leg, role, ticks, reason in parts:
+        order_id = out.client_order_id(leg)
+        tranche.legs.append(order_id)
+        order = Order(order_id, instrument.symbol, Side.SELL, role, tranche.index, lots, ticks, reason, list_id)
+        order.state = state
+        book.register(order)
+        tickets.append(TICKETS[role](instrument, order_id, lots, ticks))
+    return tuple(tickets)
+
+
+TICKETS = {Role.TARGET: target_ticket, Role.STOP: stop_ticket}
+
+
+def list_kind(instrument: Instrument, *, with_target: bool) -> ListKind | None:
+    """The list that buys and protects at once; None where the symbol has none (buy, then protect)."""
+    if not instrument.oto_allowed:
+        return None
+    if instrument.opo_allowed:
+        return ListKind.OPOCO if with_target else ListKind.OPO
+    return ListKind.OTOCO if with_target else ListKind.OTO

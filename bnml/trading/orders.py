@@ -1,0 +1,109 @@
+"""Our own orders: what was asked of the venue, what it said, and which fills have been counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+
+import msgspec
+
+from bnml.core.events import OrderReport
+from bnml.core.orders import FINAL_STATES, OrderState, Side, next_state
+
+KEEP_FINAL = 1024
+"""Final orders remembered, so that a late duplicate of a report is known for what it is."""
+
+
+class Role(StrEnum):
+    """What an order does for its tranche."""
+
+    WORKING = "working"
+    TARGET = "target"
+    STOP = "stop"
+    EXIT = "exit"
+
+
+class Order(msgspec.Struct):
+    """One order of ours; `cumulative_lots` is the venue's word, `applied_lots` what the ledger has counted."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    role: Role
+    tranche: int  # 0: several tranches together
+    quantity_lots: int
+    ticks: int  # limit of a working order or target, trigger of a stop, 0 for MARKET
+    reason: int = 0  # kernels.records.ExitReason that a fill of it stands for
+    list_id: str = ""
+    replaces: str = ""  # the order whose cancel was the first half of this request
+    state: OrderState = OrderState.PENDING
+    cumulative_lots: int = 0
+    applied_lots: int = 0
+    trade_ids: list[int] = msgspec.field(default_factory=list)
+    cancel_sent: bool = False
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in FINAL_STATES
+
+    @property
+    def is_settled(self) -> bool:
+        """Nothing more can come of it: final, and every lot that the venue filled has been counted."""
+        return self.is_final and self.applied_lots >= self.cumulative_lots
+
+    @property
+    def open_lots(self) -> int:
+        return 0 if self.is_final else self.quantity_lots - self.applied_lots
+
+
+class OrderBook:
+    """All orders by client order id; the transition table decides what a report may change."""
+
+    def __init__(self, orders: dict[str, Order] | None = None) -> None:
+        self.orders: dict[str, Order] = {} if orders is None else orders
+
+    def register(self, order: Order) -> None:
+        """Remember an order before its request leaves."""
+        self.orders[order.client_order_id] = order
+
+    def get(self, client_order_id: str) -> Order | None:
+        return self.orders.get(client_order_id)
+
+    def apply(self, report: OrderReport) -> bool:
+        """Count what `report` says; return whether it brings a fill that the ledger has not seen.
+
+        Reports may come twice, late, or before the ones they follow: a state moves only along the
+        transition table, a fill counts once by its trade id. The order must be registered.
+        """
+        order = self.orders[report.client_order_id]
+        order.state = next_state(order.state, report.state)
+        order.cumulative_lots = max(order.cumulative_lots, report.cumulative_lots)
+        if report.quantity_lots:
+            order.quantity_lots = report.quantity_lots
+        if report.trade_id <= 0 or report.last_lots <= 0 or report.trade_id in order.trade_ids:
+            return False
+        order.trade_ids.append(report.trade_id)
+        order.applied_lots += report.last_lots
+        order.cumulative_lots = max(order.cumulative_lots, order.applied_lots)
+        return True
+
+    def expire(self, client_order_id: str) -> None:
+        """Close an order that cannot live any more although the venue sent no word of it."""
+        order = self.orders.get(client_order_id)
+        if order is not None and not order.is_final and order.applied_lots == order.cumulative_lots:
+            order.state = OrderState.EXPIRED
+
+    def of_list(self, list_id: str) -> Iterator[Order]:
+        return (order for order in self.orders.values() if order.list_id == list_id)
+
+    def open(self) -> list[Order]:
+        """Orders that the venue may still act upon, oldest first."""
+        return [order for order in self.orders.values() if not order.is_final]
+
+    def forget(self) -> None:
+        """Drop the oldest settled orders beyond what late duplicates can reach back to."""
+        excess = len(self.orders) - KEEP_FINAL
+        if excess < KEEP_FINAL // 4:
+            return
+        for key in [key for key, order in self.orders.items() if order.is_settled][:excess]:
+            del self.orders[key]

@@ -1,0 +1,112 @@
+"""The exact ledger: balances by asset, positions with cost and result, equity; integers only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from bnml.core.events import OrderReport
+from bnml.core.instrument import Instrument
+from bnml.core.orders import Side
+from bnml.trading.positions import Position, Tranche
+
+
+class Ledger(msgspec.Struct):
+    """What the account holds, as our own reports make it; 1e-8 of each asset."""
+
+    quote: str
+    totals: dict[str, int] = msgspec.field(default_factory=dict)  # free and locked together
+    flows_e8: int = 0  # deposits less withdrawals of the quote asset since the start
+    positions: dict[str, Position] = msgspec.field(default_factory=dict)
+
+
+class Portfolio:
+    """Applies fills and flows to the ledger and answers what is held; knows nothing of orders' states."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    @property
+    def positions(self) -> dict[str, Position]:
+        return self.ledger.positions
+
+    def total_e8(self, asset: str) -> int:
+        return self.ledger.totals.get(asset, 0)
+
+    def adopt(self, assets: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+        """Take the venue's balances as the truth; return by how much each known asset was off."""
+        seen = {asset: free + locked for asset, (free, locked) in assets.items()}
+        off = {
+            asset: seen.get(asset, 0) - total
+            for asset, total in self.ledger.totals.items()
+            if seen.get(asset, 0) != total
+        }
+        self.ledger.totals = {asset: total for asset, total in sorted(seen.items()) if total}
+        return off
+
+    def flow(self, asset: str, amount_e8: int) -> None:
+        """Book a deposit or withdrawal: it changes what is held and is no result."""
+        self._add(asset, amount_e8)
+        if asset == self.ledger.quote:
+            self.ledger.flows_e8 += amount_e8
+
+    def buy(self, tranche: Tranche, report: OrderReport, instrument: Instrument) -> int:
+        """Book the fill of an entry; returns its notional."""
+        notional_e8 = instrument.notional_e8(report.last_ticks, report.last_lots)
+        bought_e8 = report.last_lots * instrument.lot_e8
+        self._add(instrument.quote, -notional_e8)
+        self._add(instrument.base, bought_e8)
+        self._add(report.commission_asset, -report.commission_e8)
+        in_base = report.commission_e8 if report.commission_asset == instrument.base else 0
+        in_quote = report.commission_e8 if report.commission_asset == instrument.quote else 0
+        tranche.bought_lots += report.last_lots
+        tranche.base_e8 += bought_e8 - in_base
+        tranche.cost_e8 += notional_e8 + in_quote
+        return notional_e8
+
+    def sell(self, tranches: list[Tranche], report: OrderReport, instrument: Instrument) -> int:
+        """Book the fill of a sale over `tranches` in their order; returns its result in quote.
+
+        Result = notional - commission in quote - cost of what was sold; the last lots of a tranche carry
+        all of its remaining cost. A commission in a third asset leaves that asset's balance only.
+        """
+        notional_e8 = instrument.notional_e8(report.last_ticks, report.last_lots)
+        self._add(instrument.quote, notional_e8)
+        self._add(instrument.base, -report.last_lots * instrument.lot_e8)
+        self._add(report.commission_asset, -report.commission_e8)
+        in_quote = report.commission_e8 if report.commission_asset == instrument.quote else 0
+        proceeds_e8 = notional_e8 - in_quote
+        left_lots, left_e8, result_e8 = report.last_lots, proceeds_e8, 0
+        for tranche in tranches:
+            held_lots = tranche.lots(instrument.lot_e8)
+            lots = min(held_lots, left_lots)
+            if lots == 0:
+                continue
+            share_e8 = left_e8 if lots == left_lots else left_e8 * lots // left_lots
+            cost_e8 = tranche.cost_e8 if lots == held_lots else tranche.cost_e8 * lots // held_lots
+            tranche.base_e8 -= lots * instrument.lot_e8
+            tranche.cost_e8 -= cost_e8
+            tranche.pnl_e8 += share_e8 - cost_e8
+            result_e8 += share_e8 - cost_e8
+            left_lots -= lots
+            left_e8 -= share_e8
+        return result_e8
+
+    def equity_e8(self, marks: Mapping[str, int], instruments: Mapping[str, Instrument]) -> int:
+        """Quote held plus whole lots of open positions at `marks` (ticks); a position without a mark counts at cost."""
+        return self.total_e8(self.ledger.quote) + sum(
+            value_e8(position, marks.get(symbol, 0), instruments[symbol])
+            for symbol, position in self.positions.items()
+        )
+
+    def _add(self, asset: str, amount_e8: int) -> None:
+        if amount_e8:
+            self.ledger.totals[asset] = self.ledger.totals.get(asset, 0) + amount_e8
+
+
+def value_e8(position: Position, mark_ticks: int, instrument: Instrument) -> int:
+    """What a position is worth at a price of `mark_ticks`; at cost where no price is known (0)."""
+    if mark_ticks == 0:
+        return position.cost_e8
+    return instrument.notional_e8(mark_ticks, position.lots(instrument.lot_e8))

@@ -1,0 +1,58 @@
+"""What a position is: its tranches in exact numbers, the rules it was opened with, the orders that protect it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Tranche(msgspec.Struct):
+    """A part of a position with protection of its own; money is written by the ledger, orders by protection."""
+
+    index: int  # 1-based
+    target_ticks: int  # 0: none
+    stop_ticks: int  # the stop as it should rest now
+    stop_reason: int  # kernels.records.ExitReason of that stop
+    working_id: str = ""
+    legs: list[str] = msgspec.field(default_factory=list)  # protecting orders that are not settled
+    sale_id: str = ""  # market sale under way, alone or with others
+    exit_reason: int = 0  # not 0: protection is withdrawn and the rest is sold
+    bought_lots: int = 0
+    base_e8: int = 0  # held, net of commission in base
+    cost_e8: int = 0  # of what is held
+    pnl_e8: int = 0  # realised
+    refusals: int = 0  # in a row, of what protects or sells it
+
+    def lots(self, lot_e8: int) -> int:
+        """Whole lots held; the rest below one lot is dust of the asset."""
+        return self.base_e8 // lot_e8
+
+
+class Position(msgspec.Struct):
+    """All tranches of one entry. `rules` holds the bytes of its RULES record: they stay whatever the config says later."""
+
+    symbol: str
+    opened_ns: int  # time of the scan that opened it
+    reference_ticks: int
+    atr_ticks: int
+    activation_ticks: int  # trailing acts from here
+    rules: bytes
+    tranches: list[Tranche]
+    exit_reason: int = 0  # not 0: the whole position is being sold
+    entered_ns: int = 0  # venue time of the first fill
+    last_ticks: int = 0  # last print seen since
+
+    def lots(self, lot_e8: int) -> int:
+        """Whole lots held in all tranches."""
+        return sum(tranche.lots(lot_e8) for tranche in self.tranches)
+
+    @property
+    def cost_e8(self) -> int:
+        return sum(tranche.cost_e8 for tranche in self.tranches)
+
+    @property
+    def pnl_e8(self) -> int:
+        return sum(tranche.pnl_e8 for tranche in self.tranches)
+
+    @property
+    def bought_lots(self) -> int:
+        return sum(tranche.bought_lots for tranche in self.tranches)

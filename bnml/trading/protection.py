@@ -1,0 +1,187 @@
+"""Keeps every held lot protected at the venue: compares what rests there with what should, and closes the difference.
+
+A tranche is *entering* until its working order is settled, then *guarded* while the right legs rest, *bare*
+between a cancel and what follows it, *selling* while a market sale is under way, and *done* without lots.
+Nothing here remembers a step of a plan: each call looks at the orders and asks for the next step, so lost,
+late or repeated reports and a restart in any place lead to the same end.
+"""
+
+from __future__ import annotations
+
+from bnml.core.commands import CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
+from bnml.core.events import OrderReport
+from bnml.core.ids import LEG_EXIT, LEG_LIST, LEG_STOP
+from bnml.core.instrument import Instrument
+from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side
+from bnml.kernels.records import ExitReason
+from bnml.trading.entries import register_protection, stop_ticket
+from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.outbox import Outbox
+from bnml.trading.positions import Position, Tranche
+
+MAX_REFUSALS = 3
+"""After so many refusals in a row a tranche is sold at market rather than protected once more."""
+
+FILTER_FAILURE = -1013
+WOULD_TRIGGER = -2010
+_UNSURE = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING})
+
+
+class Protection:
+    """Tends the tranches of positions; `patient` calls (from reports) leave what the venue is just doing alone."""
+
+    def __init__(self, book: OrderBook) -> None:
+        self._book = book
+
+    def tend(self, position: Position, instrument: Instrument, out: Outbox, *, patient: bool) -> None:
+        """Ask for whatever brings each tranche one step nearer to being guarded or sold."""
+        for tranche in position.tranches:
+            self._settle_legs(tranche)
+            if self._is_movable(tranche, instrument):
+                if position.exit_reason or tranche.exit_reason:
+                    self._withdraw(tranche, instrument, out)
+                else:
+                    self._guard(tranche, instrument, out, patient=patient)
+        for reason, tranches, index in self._sales(position, instrument):
+            self._sell(tranches, instrument, reason, index, out)
+
+    def is_done(self, position: Position, instrument: Instrument) -> bool:
+        """Nothing is held and nothing can come any more."""
+        return all(
+            not tranche.legs
+            and tranche.lots(instrument.lot_e8) == 0
+            and self._is_settled(tranche.working_id)
+            and self._is_settled(tranche.sale_id)
+            for tranche in position.tranches
+        )
+
+    def refused(self, tranche: Tranche, order: Order, report: OrderReport, out: Outbox) -> None:
+        """The venue refused what should protect or sell this tranche."""
+        if order.role is Role.TARGET:
+            return  # the stop of the same list tells the same story
+        tranche.refusals += 1
+        out.alert("warning", "protection_refused", f"{order.symbol} tranche {tranche.index}: {report.text or report.code}")
+        if order.role is Role.EXIT:
+            if report.code == FILTER_FAILURE or tranche.refusals >= MAX_REFUSALS:
+                self._abandon(tranche, order.symbol, out)
+        elif report.code == WOULD_TRIGGER:
+            tranche.exit_reason = int(ExitReason.GAP)
+        elif report.code == FILTER_FAILURE or tranche.refusals >= MAX_REFUSALS:
+            tranche.exit_reason = order.reason
+
+    def cancel_failed(self, order: Order, out: Outbox) -> None:
+        """A cancel did not happen; what replaced the order was not placed, and its truth must be read."""
+        order.cancel_sent = False
+        for other in self._book.orders.values():
+            if other.replaces == order.client_order_id and other.state is OrderState.PENDING:
+                other.state = OrderState.REJECTED
+        if not order.is_final:
+            order.state = OrderState.UNKNOWN
+            out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+
+    def _settle_legs(self, tranche: Tranche) -> None:
+        if self._is_settled(tranche.working_id) and tranche.bought_lots == 0:
+            for leg in tranche.legs:
+                self._book.expire(leg)
+        tranche.legs = [leg for leg in tranche.legs if not self._is_settled(leg)]
+
+    def _is_settled(self, client_order_id: str) -> bool:
+        order = self._book.get(client_order_id)
+        return order is None or order.is_settled
+
+    def _is_movable(self, tranche: Tranche, instrument: Instrument) -> bool:
+        """Held, and no request of ours or fill of the venue is under way."""
+        if tranche.lots(instrument.lot_e8) == 0:
+            return False
+        if not (self._is_settled(tranche.working_id) and self._is_settled(tranche.sale_id)):
+            return False
+        legs = [self._book.orders[leg] for leg in tranche.legs]
+        return not any(leg.is_final or leg.cancel_sent or leg.state in _UNSURE for leg in legs)
+
+    def _guard(self, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool) -> None:
+        lots = tranche.lots(instrument.lot_e8)
+        legs = [self._book.orders[leg] for leg in tranche.legs]
+        if not legs:
+            self._protect(tranche, instrument, lots, out)
+            return
+        stops = [leg for leg in legs if leg.role is Role.STOP]
+        whole = len(legs) == (2 if tranche.target_ticks else 1)
+        right = bool(stops) and stops[0].ticks == tranche.stop_ticks and all(leg.open_lots == lots for leg in legs)
+        if whole and right:
+            tranche.refusals = 0
+            return
+        executing = any(leg.state is OrderState.PARTLY_FILLED for leg in stops)
+        bare_target = not stops and legs[0].state is OrderState.PARTLY_FILLED
+        if executing or (patient and not whole and not bare_target):
+            return  # one leg of a pair has ended: the venue is about to tell why
+        if stops and len(legs) == 1 and not tranche.target_ticks and instrument.cancel_replace_allowed:
+            self._replace(tranche, stops[0], instrument, lots, out)
+        else:
+            self._withdraw(tranche, instrument, out)
+
+    def _protect(self, tranche: Tranche, instrument: Instrument, lots: int, out: Outbox) -> None:
+        out.begin()
+        if tranche.target_ticks and instrument.oco_allowed:
+            list_id = out.client_order_id(LEG_LIST)
+            pending = register_protection(tranche, instrument, lots, list_id, self._book, out)
+            ticket: OrderTicket | ListTicket = ListTicket(instrument.symbol, list_id, ListKind.OCO, None, pending)
+        else:
+            tranche.target_ticks = 0
+            (ticket,) = register_protection(tranche, instrument, lots, "", self._book, out)
+        out.commands.append(Submit(ApprovedOrder(ticket, f"protection of tranche {tranche.index}")))
+
+    def _replace(self, tranche: Tranche, old: Order, instrument: Instrument, lots: int, out: Outbox) -> None:
+        out.begin()
+        order_id = out.client_order_id(LEG_STOP)
+        ticket = stop_ticket(instrument, order_id, lots, tranche.stop_ticks)
+        self._book.register(
+            Order(
+                order_id,
+                old.symbol,
+                Side.SELL,
+                Role.STOP,
+                tranche.index,
+                lots,
+                tranche.stop_ticks,
+                tranche.stop_reason,
+                replaces=old.client_order_id,
+            )
+        )
+        tranche.legs.append(order_id)
+        old.cancel_sent = True
+        out.commands.append(ReplaceOrder(old.client_order_id, ticket, f"stop of tranche {tranche.index} moves"))
+
+    def _withdraw(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
+        legs = [self._book.orders[leg] for leg in tranche.legs]
+        reason = f"protection of tranche {tranche.index} is replaced or withdrawn"
+        for leg in legs:
+            leg.cancel_sent = True
+        if len(legs) > 1 and legs[0].list_id:
+            out.commands.append(CancelList(instrument.symbol, legs[0].list_id, reason))
+            return
+        out.commands.extend(CancelOrder(leg.symbol, leg.client_order_id, reason) for leg in legs)
+
+    def _sales(self, position: Position, instrument: Instrument) -> list[tuple[int, list[Tranche], int]]:
+        """What may be sold at market now: (reason, tranches, index for the trade)."""
+        held = [tranche for tranche in position.tranches if tranche.lots(instrument.lot_e8)]
+        ready = [tranche for tranche in held if not tranche.legs and self._is_movable(tranche, instrument)]
+        if position.exit_reason:
+            entering = any(not self._is_settled(tranche.working_id) for tranche in position.tranches)
+            return [] if entering or not held or len(ready) < len(held) else [(position.exit_reason, held, 0)]
+        return [(tranche.exit_reason, [tranche], tranche.index) for tranche in ready if tranche.exit_reason]
+
+    def _sell(self, tranches: list[Tranche], instrument: Instrument, reason: int, index: int, out: Outbox) -> None:
+        out.begin()
+        order_id = out.client_order_id(LEG_EXIT)
+        lots = min(sum(tranche.lots(instrument.lot_e8) for tranche in tranches), instrument.market_max_lots)
+        for tranche in tranches:
+            tranche.sale_id = order_id
+        self._book.register(Order(order_id, instrument.symbol, Side.SELL, Role.EXIT, index, lots, 0, reason))
+        ticket = OrderTicket(instrument.symbol, order_id, Side.SELL, OrderType.MARKET, lots)
+        out.commands.append(Submit(ApprovedOrder(ticket, f"exit: {ExitReason(reason).name.lower()}")))
+
+    def _abandon(self, tranche: Tranche, symbol: str, out: Outbox) -> None:
+        """What the venue will not sell stays in the account as dust and leaves the position, its cost lost."""
+        out.alert("critical", "rest_unsellable", f"{symbol} tranche {tranche.index}: the rest stays in the account unprotected")
+        tranche.pnl_e8 -= tranche.cost_e8
+        tranche.base_e8 = tranche.cost_e8 = 0

@@ -1,0 +1,58 @@
+"""Engine state as bytes and back, with a schema number; a restored engine behaves as the one that was saved."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from bnml.core.errors import RecoveryNeeded
+from bnml.trading.state import EngineState
+
+SCHEMA = 1
+"""Grows with every change of what `EngineState` holds or means."""
+
+
+class _Array(msgspec.Struct, array_like=True):
+    dtype: str
+    content: bytes
+
+
+class _Snapshot(msgspec.Struct, array_like=True):
+    schema: int
+    kernel_hash: str
+    state: msgspec.Raw
+
+
+def encode(state: EngineState, kernel_hash: str) -> bytes:
+    """Freeze a state; `kernel_hash` says with which arithmetic its running values were made."""
+    body = msgspec.msgpack.encode(state, enc_hook=_encode_array)
+    return msgspec.msgpack.encode(_Snapshot(SCHEMA, kernel_hash, msgspec.Raw(body)))
+
+
+def decode(content: bytes) -> tuple[EngineState, str]:
+    """A state and the kernel hash it was saved with; RecoveryNeeded for another schema or damaged bytes."""
+    try:
+        snapshot = msgspec.msgpack.decode(content, type=_Snapshot)
+        if snapshot.schema == SCHEMA:
+            state = msgspec.msgpack.decode(snapshot.state, type=EngineState, dec_hook=_decode_array)
+            return state, snapshot.kernel_hash
+    except msgspec.MsgspecError as error:
+        raise RecoveryNeeded(f"the engine's snapshot is damaged ({error}); replay the journal instead") from error
+    raise RecoveryNeeded(
+        f"the engine's snapshot has schema {snapshot.schema}, this version reads {SCHEMA}; replay the journal instead"
+    )
+
+
+def _encode_array(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return _Array(value.dtype.str, value.tobytes())
+    raise NotImplementedError(f"a snapshot cannot hold {type(value).__name__}")
+
+
+def _decode_array(kind: type, value: Any) -> Any:
+    if kind is np.ndarray:
+        array = msgspec.convert(value, _Array)
+        return np.frombuffer(array.content, dtype=np.dtype(array.dtype)).copy()
+    raise NotImplementedError(f"a snapshot cannot hold {kind.__name__}")
