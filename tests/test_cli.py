@@ -34,6 +34,13 @@ print(sorted(set(sys.modules) & {heavy!r}))
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
 
 
+def test_reading_the_settings_imports_no_kernel():
+    """The cache of compiled kernels is placed after the settings are read and before a kernel is imported."""
+    code = f"import sys, bnml.invocation; print(sorted(set(sys.modules) & {HEAVY | {'bnml.kernels'}!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
