@@ -98,6 +98,55 @@ LIMITS = np.dtype(
     ]
 )
 
+BREAKERS = np.dtype(
+    [
+        ("rolled", np.int64),  # 0 until the first scan has set the fields below
+        ("day", np.int64),  # calendar day number in the configured zone
+        ("day_start_equity_e8", np.int64),  # equity at the first scan of the day
+        ("week_start_equity_e8", np.int64),
+        ("peak_equity_e8", np.int64),
+        ("drawdown_until_ns", np.int64),  # entries stopped until then; 0 = not tripped
+        ("drawdown_ppm", np.int64),  # drawdown that tripped it
+        ("losses_in_row", np.int64),
+        ("loss_until_ns", np.int64),
+    ]
+)
+"""What the account remembers between scans; written by `kernels.breakers` only."""
+
+FACTS = np.dtype(
+    [
+        ("ts_ns", np.int64),  # closing time of the scan
+        ("held", np.int64),  # 1: the symbol has a position (also one being closed) or an entry under way
+        ("active", np.int64),  # 1: entries are enabled and the venue is connected
+        ("global_score", np.float64),  # 0..100
+        ("rank", np.int64),  # 1-based place among the BUY candidates of this scan, by (score desc, symbol)
+        ("confidence", np.float64),  # 0..100
+        ("spread_ppm", np.int64),
+        ("depth_e8", np.int64),
+        ("expected_edge_ppm", np.float64),  # NaN: not known (rule strategy), passes
+        ("open_positions", np.int64),  # with those approved before it in this scan
+        ("equity_e8", np.int64),
+        ("day_start_equity_e8", np.int64),
+        ("week_start_equity_e8", np.int64),
+        ("drawdown_until_ns", np.int64),
+        ("drawdown_ppm", np.int64),
+        ("losses_in_row", np.int64),
+        ("loss_until_ns", np.int64),
+        ("volatility_ratio", np.float64),  # of the benchmark
+        ("ks", np.float64),
+        ("ks_p", np.float64),
+        ("drift_volatility_ratio", np.float64),
+        ("correlation", np.float64),  # the largest with any open position; 0 without one
+        ("active_e8", np.int64),  # active capital
+        ("exposure_e8", np.int64),  # open value and reserved notionals
+        ("wanted_e8", np.int64),  # notional at the cap as sized by risk, position share, exposure left
+        ("size_e8", np.int64),  # the same, also bounded by the free quote
+        ("minimum_e8", np.int64),  # smallest notional at the cap that filters and protection allow
+        ("risk_e8", np.int64),  # lost if the initial stop is hit at its level
+    ]
+)
+"""What one candidate for entry is measured by; see `limits.first_refusal`."""
+
 QUANTILES = 101
 BUCKETS = 20
 POLICY = np.dtype(
