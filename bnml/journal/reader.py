@@ -1,0 +1,169 @@
+"""Reads a journal while the daemon writes it: typed cursors over sessions, events, commands and outcomes."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from bnml.core.commands import Command
+from bnml.core.errors import Misconfigured
+from bnml.core.events import Event
+from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.journal.schema import (
+    Health,
+    SessionHeader,
+    decode_command,
+    decode_decision,
+    decode_equity,
+    decode_event,
+    decode_trade,
+)
+
+T = TypeVar("T")
+ROWS_AT_ONCE = 2000
+
+
+class Session(msgspec.Struct, frozen=True):
+    """One run of the daemon; `ending` is empty while it runs and after a kill."""
+
+    id: int
+    started_ns: int
+    first_seq: int
+    last_seq: int
+    header: SessionHeader
+    ended_ns: int | None
+    ending: str
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The engine after event `seq`."""
+
+    seq: int
+    session: int
+    version: str
+    engine: bytes
+
+
+class JournalReader:
+    """A read-only view of one journal file."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.is_file():
+            raise Misconfigured(
+                f"there is no journal {path}; start the daemon first, or name its folder with --state-dir"
+            )
+        try:
+            self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            self._database.execute("SELECT 1 FROM session LIMIT 1")
+        except sqlite3.Error as error:
+            raise Misconfigured(f"the journal {path} cannot be read: {error}") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._database.close()
+
+    def sessions(self) -> list[Session]:
+        """All sessions, oldest first."""
+        rows = self._database.execute(
+            "SELECT id, started_ns, first_seq, header, ended_ns, coalesce(ending, ''),"
+            " coalesce((SELECT max(seq) FROM event WHERE event.session = session.id), first_seq - 1)"
+            " FROM session ORDER BY id"
+        )
+        return [
+            Session(
+                row[0],
+                row[1],
+                row[2],
+                row[6],
+                msgspec.json.decode(row[3], type=SessionHeader),
+                row[4],
+                row[5],
+            )
+            for row in rows
+        ]
+
+    def session(self, number: int | None = None) -> Session:
+        """The session of that number, or the newest."""
+        found = self.sessions()
+        chosen = [one for one in found if number is None or one.id == number]
+        if not chosen:
+            raise Misconfigured(f"the journal holds no session {'yet' if number is None else number}")
+        return chosen[-1]
+
+    def events(self, after_seq: int = 0, session: int | None = None) -> Iterator[tuple[int, Event]]:
+        """Events with their numbers, in order."""
+        return self._cursor("event", "seq, payload", decode_event, after_seq, session)
+
+    def event_payloads(self, session: int) -> Iterator[tuple[int, bytes]]:
+        """Events as written, for hashing."""
+        return self._cursor("event", "seq, payload", bytes, 0, session)
+
+    def commands(self, after_seq: int = 0, session: int | None = None) -> Iterator[tuple[int, Command]]:
+        """Commands with the number of the event that caused them."""
+        return self._cursor("command", "seq, payload", decode_command, after_seq, session)
+
+    def decisions(self, session: int | None = None) -> Iterator[tuple[int, Decision]]:
+        """Every decision of every scan."""
+        return self._cursor("decision", "seq, payload", decode_decision, 0, session)
+
+    def trades(self, session: int | None = None) -> Iterator[tuple[int, Trade]]:
+        """Every fill."""
+        return self._cursor("trade", "seq, payload", decode_trade, 0, session)
+
+    def equity(self, session: int | None = None) -> Iterator[tuple[int, EquityPoint]]:
+        """Equity at each scan."""
+        return self._cursor("equity", "seq, payload", decode_equity, 0, session)
+
+    def features(self, session: int | None = None) -> Iterator[tuple[int, tuple[str, bytes]]]:
+        """(symbol, row as float64 bytes) of the decisions that were not HOLD."""
+        bounds, values = self._bounds("decision", 0, session)
+        query = f"SELECT seq, symbol, features FROM decision WHERE features IS NOT NULL AND {bounds} ORDER BY seq, n"  # noqa: S608
+        for row in self._database.execute(query, values):
+            yield int(row[0]), (str(row[1]), bytes(row[2]))
+
+    def snapshot(self) -> Snapshot | None:
+        """The newest photograph of the engine."""
+        row = self._database.execute(
+            "SELECT seq, session, version, engine FROM snapshot ORDER BY seq DESC LIMIT 1"
+        ).fetchone()
+        return Snapshot(*row) if row is not None else None
+
+    def status(self) -> Health | None:
+        """The newest health row."""
+        row = self._database.execute("SELECT payload FROM health ORDER BY ts_ns DESC LIMIT 1").fetchone()
+        return msgspec.json.decode(row[0], type=Health) if row is not None else None
+
+    def _cursor(
+        self, table: str, columns: str, decode: Callable[[bytes], T], after_seq: int, session: int | None
+    ) -> Iterator[tuple[int, T]]:
+        bounds, values = self._bounds(table, after_seq, session)
+        order = "seq, n" if table in {"command", "decision", "trade"} else "seq"
+        # Only names from this file are put into the text.
+        query = f"SELECT {columns} FROM {table} WHERE {bounds} ORDER BY {order}"  # noqa: S608
+        cursor = self._database.execute(query, values)
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            for seq, payload in rows:
+                yield int(seq), decode(payload)
+
+    def _bounds(self, table: str, after_seq: int, session: int | None) -> tuple[str, list[Any]]:
+        if session is None:
+            return "seq > ?", [after_seq]
+        if table == "event":
+            return "seq > ? AND session = ?", [after_seq, session]
+        row = self._database.execute("SELECT first_seq FROM session WHERE id = ?", (session,)).fetchone()
+        if row is None:
+            raise Misconfigured(f"the journal holds no session {session}")
+        following = self._database.execute(
+            "SELECT min(first_seq) FROM session WHERE id > ?", (session,)
+        ).fetchone()
+        last = 2**62 if following[0] is None else int(following[0]) - 1
+        return "seq > ? AND seq >= ? AND seq <= ?", [after_seq, int(row[0]), last]
