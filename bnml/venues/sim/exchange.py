@@ -1,0 +1,312 @@
+"""The embedded exchange without I/O: requests and market steps in, answers and user events out.
+
+Every method that changes something either raises `VenueReject` with nothing changed, or returns after
+the ledger has it on disk; then `drain()` yields the user events in Binance's order.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import msgspec
+
+from bnml.core.instrument import Instrument
+from bnml.venues.sim.accounts import open_account
+from bnml.venues.sim.checks import Checks
+from bnml.venues.sim.desk import Desk
+from bnml.venues.sim.lists import Lists
+from bnml.venues.sim.matching import Matcher
+from bnml.venues.sim.messages import (
+    AccountView,
+    BalanceUpdate,
+    Canceled,
+    Execution,
+    ListKey,
+    ListRequest,
+    ListView,
+    OrderKey,
+    OrderRequest,
+    OrderView,
+    Placed,
+    Print,
+    Replaced,
+    ReplaceFailed,
+    Status,
+    Step,
+    TradeRecord,
+    UserEvent,
+    VenueReject,
+)
+from bnml.venues.sim.orders import new_order
+from bnml.venues.sim.queries import Queries
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from bnml.venues.sim.ledger import Ledger
+    from bnml.venues.sim.market import Market
+    from bnml.venues.sim.orders import SimOrder
+
+ReplaceMode = Literal["STOP_ON_FAILURE", "ALLOW_FAILURE"]
+
+
+class Exchange:
+    """Accounts, orders and the market of one simulated venue; one caller at a time."""
+
+    def __init__(self, market: Market, *, ledger: Ledger | None = None) -> None:
+        instruments = {name: symbol.instrument for name, symbol in market.symbols.items()}
+        self.market = market
+        self.ordinal = 0
+        self._desk = Desk(instruments, market, market.pricing)
+        self._matcher = Matcher(self._desk)
+        self._lists = Lists(self._desk, self._matcher)
+        self._matcher.lists = self._lists
+        self._checks = Checks(self._desk, self._matcher)
+        self._queries = Queries(self._desk)
+        self._ledger = ledger
+        if ledger is not None:
+            self.ordinal = ledger.load(self._desk)
+
+    # -- accounts and clock ---------------------------------------------------------------------------
+    @property
+    def now_ns(self) -> int:
+        """Market time: of the last step, or later where the wearer moved it."""
+        return self._desk.now_ns
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        return self._desk.instruments
+
+    def set_time(self, ts_ns: int) -> None:
+        """Let market time pass between steps; it never goes back."""
+        self._desk.now_ns = max(self._desk.now_ns, ts_ns)
+
+    def open_account(self, name: str, balances: Mapping[str, int]) -> bool:
+        """Open an account with `balances` (1e-8 by asset); False, and nothing changed, if it exists."""
+        if name in self._desk.accounts:
+            return False
+        pricing = self.market.pricing
+        self._desk.accounts[name] = open_account(name, balances, pricing.maker_ppm, pricing.taker_ppm)
+        self._desk.changes.accounts.add(name)
+        self._commit(durable=True)
+        return True
+
+    def deposit(self, account: str, asset: str, amount_e8: int) -> None:
+        """Pay in (or out, when negative and free)."""
+        if amount_e8 < 0:
+            self._desk.account(account).require(asset, -amount_e8)
+        self._desk.account(account).credit(asset, amount_e8)
+        self._desk.moved(account, asset)
+        self._desk.events.append(BalanceUpdate(account, self.now_ns, asset, amount_e8))
+        self._end_request()
+
+    def set_status(self, symbol: str, status: str) -> None:
+        """TRADING, HALT, BREAK or CANCEL_ONLY; not remembered over a restart."""
+        changed = msgspec.structs.replace(self._desk.instrument(symbol), status=status)
+        self._desk.instruments[symbol] = changed
+
+    # -- requests -------------------------------------------------------------------------------------
+    def test(self, account: str, request: OrderRequest) -> None:
+        """Refuse what `place` would refuse; place nothing."""
+        self._checks.order(account, request)
+
+    def place(self, account: str, request: OrderRequest) -> Placed:
+        """Place one order."""
+        order = self._place(account, request)
+        placed = self._desk.placed(order)
+        self._end_request()
+        return placed
+
+    def place_list(self, account: str, request: ListRequest) -> ListView:
+        """Place an order list."""
+        self._checks.order_list(account, request)
+        legs = (request.working, *request.pending) if request.working else request.pending
+        client_ids = tuple(leg.client_order_id or self._desk.made_id() for leg in legs)
+        list_client_id = request.list_client_order_id or self._desk.made_id()
+        order_list = self._lists.start(account, request, client_ids, list_client_id)
+        self._end_request()
+        return self._desk.list_view(order_list)
+
+    def cancel(self, account: str, key: OrderKey, cancel_id: str = "") -> Canceled:
+        """Cancel one open order; a leg takes its whole list with it. -2011 when there is none."""
+        canceled = self._cancel(account, key, cancel_id)
+        self._end_request()
+        return canceled
+
+    def cancel_list(self, account: str, key: ListKey, cancel_id: str = "") -> ListView:
+        """Cancel an open order list."""
+        order_list = self._queries.find_list(account, key)
+        if order_list is None or not order_list.is_open:
+            raise VenueReject(-2011, "Unknown order list sent.")
+        self._lists.cancel(order_list, cancel_id or self._desk.made_id())
+        self._end_request()
+        return self._desk.list_view(order_list)
+
+    def cancel_all(self, account: str, symbol: str) -> list[Canceled]:
+        """Cancel all open orders and lists of a symbol; -2011 when none is open."""
+        self._desk.instrument(symbol)
+        answers = []
+        for order in self._desk.open_orders(account, symbol):
+            if order.is_open:
+                key = OrderKey(symbol=symbol, order_id=order.order_id)
+                answers.append(self._cancel(account, key, ""))
+        if not answers:
+            raise VenueReject(-2011, "Unknown order sent.")
+        self._end_request()
+        return answers
+
+    def cancel_replace(
+        self, account: str, key: OrderKey, request: OrderRequest, mode: ReplaceMode, cancel_id: str = ""
+    ) -> Replaced:
+        """Cancel one order and place another. Filters of the new order are looked at before the cancel.
+
+        Raises ReplaceFailed: -2022 when nothing happened, -2021 when one half did.
+        """
+        self._checks.static(request)
+        cancel_result: Canceled | VenueReject
+        new_result: Placed | VenueReject | None = None
+        try:
+            cancel_result = self._cancel(account, key, cancel_id)
+        except VenueReject as refusal:
+            cancel_result = refusal
+        if isinstance(cancel_result, Canceled) or mode == "ALLOW_FAILURE":
+            try:
+                new_result = self._desk.placed(self._place(account, request))
+            except VenueReject as refusal:
+                new_result = refusal
+        self._end_request()
+        replaced = Replaced(cancel_result, new_result)
+        worked = isinstance(cancel_result, Canceled) + isinstance(new_result, Placed)
+        if worked == 0:
+            raise ReplaceFailed(-2022, "Order cancel-replace failed.", replaced)
+        if worked == 1:
+            raise ReplaceFailed(-2021, "Order cancel-replace partially failed.", replaced)
+        return replaced
+
+    # -- queries --------------------------------------------------------------------------------------
+    def order(self, account: str, key: OrderKey) -> OrderView:
+        """One order, open or over; -2013 when there is none."""
+        return self._queries.order(account, key)
+
+    def open_orders(self, account: str, symbol: str = "") -> list[OrderView]:
+        """Open orders by id, waiting legs included; of all symbols without one."""
+        return self._queries.open_orders(account, symbol)
+
+    def all_orders(
+        self,
+        account: str,
+        symbol: str,
+        *,
+        from_id: int = 0,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int = 500,
+    ) -> list[OrderView]:
+        """Orders of a symbol by id; the last `limit`, or the first ones from an id or a time on."""
+        return self._queries.all_orders(account, symbol, from_id, start_ns, end_ns, limit)
+
+    def trades(
+        self,
+        account: str,
+        symbol: str,
+        *,
+        order_id: int = 0,
+        from_id: int = 0,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int = 500,
+    ) -> list[TradeRecord]:
+        """Fills of a symbol by id; the last `limit`, or the first ones from an id or a time on."""
+        return self._queries.trades(account, symbol, order_id, from_id, start_ns, end_ns, limit)
+
+    def order_list(self, account: str, key: ListKey) -> ListView:
+        """One order list; -2018 when there is none."""
+        order_list = self._queries.find_list(account, key)
+        if order_list is None:
+            raise VenueReject(-2018, "Order list does not exist.")
+        return self._desk.list_view(order_list)
+
+    def open_lists(self, account: str) -> list[ListView]:
+        """Open order lists by id."""
+        return self._queries.lists(account, open_only=True)
+
+    def all_lists(self, account: str) -> list[ListView]:
+        """All order lists by id."""
+        return self._queries.lists(account, open_only=False)
+
+    def account(self, name: str) -> AccountView:
+        """Balances and commission rates."""
+        return self._queries.account(name)
+
+    def commissions(self, name: str) -> dict[str, int]:
+        """What the account has paid in commissions so far, by asset."""
+        return dict(self._desk.account(name).commissions)
+
+    # -- the market -----------------------------------------------------------------------------------
+    def apply(self, step: Step) -> None:
+        """Advance the market by one step of a feed: its prints meet the orders, then books and candles."""
+        self.market.begin(step)
+        for printed in step.prints:
+            self.set_time(printed.ts_ns)
+            self._matcher.on_print(printed)
+        self.set_time(step.ts_ns)
+        self.market.finish(step)
+        self.ordinal = step.ordinal + 1
+        self._commit(durable=bool(self._desk.changes))
+
+    def print_trade(self, symbol: str, price_ticks: int, lots: int, ts_ns: int, *, jump: bool) -> None:
+        """Print one trade outside of any feed; what tests move the market with."""
+        self.set_time(ts_ns)
+        self._matcher.on_print(Print(symbol, price_ticks, lots, ts_ns, jump))
+        self._commit(durable=bool(self._desk.changes))
+
+    def drain(self) -> list[UserEvent]:
+        """User events since the last drain, in order."""
+        events = self._desk.events
+        self._desk.events = []
+        return events
+
+    # -- inside ---------------------------------------------------------------------------------------
+    def _place(self, account: str, request: OrderRequest) -> SimOrder:
+        desk = self._desk
+        lots = self._checks.order(account, request)
+        instrument = desk.instrument(request.symbol)
+        client_id = request.client_order_id or desk.made_id()
+        order = new_order(
+            request, instrument, account, desk.counters.take("order_id"), client_id, desk.now_ns
+        )
+        order.quantity_lots = lots
+        order.is_working = not order.waits_for_trigger
+        order.working_ns = desk.now_ns if order.is_working else -1
+        desk.add(order)
+        if order.price_ticks or order.stop_price_ticks:
+            desk.set_lock(order, order.needs_e8(instrument))
+        desk.report(order, Execution.NEW)
+        self._matcher.arrive(order)
+        return order
+
+    def _cancel(self, account: str, key: OrderKey, cancel_id: str) -> Canceled:
+        desk = self._desk
+        order = self._queries.find(account, key)
+        if order is None or not order.is_open:
+            raise VenueReject(-2011, "Unknown order sent.")
+        cancel_id = cancel_id or desk.made_id()
+        order_list = desk.lists.get(order.list_id)
+        if order_list is not None:
+            self._lists.cancel(order_list, cancel_id)
+            return Canceled(order.view(), cancel_id, desk.list_view(order_list))
+        desk.update(order, Status.CANCELED)
+        desk.report(order, Execution.CANCELED, cancel_id=cancel_id)
+        return Canceled(order.view(), cancel_id)
+
+    def _end_request(self) -> None:
+        self._desk.settle()
+        self._commit(durable=True)
+
+    def _commit(self, *, durable: bool) -> None:
+        if self._ledger is not None:
+            self._ledger.save(self._desk, self.ordinal, durable=durable)
+        self._desk.changes.orders.clear()
+        self._desk.changes.lists.clear()
+        self._desk.changes.accounts.clear()
+        self._desk.changes.trades.clear()

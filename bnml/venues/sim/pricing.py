@@ -1,0 +1,147 @@
+"""The exchange's door to `kernels.fills`: every price, cap and commission of a fill comes through here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bnml.core.errors import Misconfigured
+from bnml.core.orders import OrderType, Side, TimeInForce
+from bnml.kernels import fills
+from bnml.kernels.records import BAR, COSTS, INSTRUMENT, Taking
+from bnml.venues.sim.messages import BookLevels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from bnml.core.events import Bar
+    from bnml.core.instrument import Instrument
+    from bnml.venues.sim.market import SymbolState
+    from bnml.venues.sim.orders import SimOrder
+
+
+class Take(NamedTuple):
+    """What an order takes at once: how many lots at which price."""
+
+    lots: int
+    price_ticks: int
+
+
+class Pricing:
+    """Fill rules of one session: `costs` is a one-element array of `kernels.records.COSTS`."""
+
+    def __init__(self, costs: NDArray[np.void], *, takes_recorded_books: bool = False) -> None:
+        if costs.dtype != COSTS or len(costs) != 1:
+            raise Misconfigured("the exchange needs one record of costs (kernels.records.COSTS)")
+        self.costs = costs[0]
+        self.takes_recorded_books = takes_recorded_books
+        self._touching = costs.copy()[0]  # a recorded quote already holds its spread
+        self._touching["spread_floor_ppm"] = self._touching["spread_range_ppm"] = 0
+        self._records: dict[str, np.void] = {}
+        self._bars: dict[str, tuple[Bar, np.void]] = {}
+        self._nothing = np.zeros(1, dtype=BAR)[0]
+        self._nothing["close"] = 1
+
+    @property
+    def maker_ppm(self) -> int:
+        return int(self.costs["maker_ppm"])
+
+    @property
+    def taker_ppm(self) -> int:
+        return int(self.costs["taker_ppm"])
+
+    def book(self, instrument: Instrument, last_ticks: int, basis: Bar, ts_ns: int) -> BookLevels:
+        """One level a side around the last print."""
+        bid, ask, bid_lots, ask_lots, depth_e8 = fills.book_of_bar(
+            last_ticks, self._bar(basis), self._instrument(instrument), self.costs
+        )
+        return BookLevels(
+            instrument.symbol,
+            ts_ns,
+            ((int(bid), int(bid_lots)),),
+            ((int(ask), int(ask_lots)),),
+            int(depth_e8),
+        )
+
+    def touch(self, side: Side, state: SymbolState, instrument: Instrument, ts_ns: int) -> int:
+        """Best opposite price in ticks: what an order of `side` would match first."""
+        book = state.quoted
+        if book is None and state.basis is not None:
+            book = self.book(instrument, state.last_ticks, state.basis, ts_ns)
+        if book is None:
+            return state.last_ticks
+        levels = book.asks if side is Side.BUY else book.bids
+        return levels[0][0] if levels else state.last_ticks
+
+    def take(self, order: SimOrder, lots: int, state: SymbolState, *, at_any_price: bool) -> Take:
+        """Lots and price that an order gets at once at the last print; (0, price) when its limit forbids."""
+        taking = _taking(order, at_any_price=at_any_price)
+        is_buy = order.side is Side.BUY
+        price, costs = state.last_ticks, self.costs
+        if state.quoted is not None:
+            levels = state.quoted.asks if is_buy else state.quoted.bids
+            price, costs = (levels[0][0] if levels else price), self._touching
+        bar = self._nothing if state.basis is None else self._bar(state.basis)
+        got, at = fills.taker_fill(taking, is_buy, lots, order.price_ticks, price, bar, costs)
+        return Take(int(got), int(at))
+
+    def lots_for(self, amount_e8: int, price_ticks: int, instrument: Instrument) -> int:
+        """The most lots that an amount of quote buys at a price."""
+        return int(fills.lots_for(amount_e8, price_ticks, self._instrument(instrument)))
+
+    def resting_fills(self, order: SimOrder, print_ticks: int, ts_ns: int, instrument: Instrument) -> bool:
+        """Whether a print fills a resting limit order at its level."""
+        key = int(self._instrument(instrument)["symbol_key"])
+        is_buy = order.side is Side.BUY
+        return bool(fills.limit_fills(is_buy, order.price_ticks, print_ticks, key, ts_ns, self.costs))
+
+    def commission_e8(self, amount_e8: int, ppm: int) -> int:
+        """Commission on what a fill pays out, rounded down."""
+        return int(fills.mul_ppm(amount_e8, ppm))
+
+    def _instrument(self, instrument: Instrument) -> np.void:
+        record = self._records.get(instrument.symbol)
+        if record is None:
+            record = instrument_record(instrument)
+            self._records[instrument.symbol] = record
+        return record
+
+    def _bar(self, bar: Bar) -> np.void:
+        cached = self._bars.get(bar.symbol)
+        if cached is None or cached[0] is not bar:
+            cached = (bar, bar_record(bar))
+            self._bars[bar.symbol] = cached
+        return cached[1]
+
+
+def instrument_record(instrument: Instrument) -> np.void:
+    """The instrument as kernels read it."""
+    record: np.void = np.zeros(1, dtype=INSTRUMENT)[0]
+    for name in (
+        "tick_e8",
+        "lot_e8",
+        "notional_num",
+        "notional_den",
+        "min_lots",
+        "max_lots",
+        "min_notional_e8",
+    ):
+        record[name] = getattr(instrument, name)
+    record["symbol_key"] = fills.symbol_key(instrument.symbol)
+    return record
+
+
+def bar_record(bar: Bar) -> np.void:
+    """A bar as kernels read it."""
+    record: np.void = np.zeros(1, dtype=BAR)[0]
+    record["ts_open_ns"] = bar.ts_open_ns
+    for name in ("open", "high", "low", "close", "volume_lots"):
+        record[name] = getattr(bar, name)
+    return record
+
+
+def _taking(order: SimOrder, *, at_any_price: bool) -> int:
+    if at_any_price or order.type in {OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT}:
+        return int(Taking.MARKET)
+    return int(Taking.FOK if order.time_in_force is TimeInForce.FOK else Taking.IOC)
