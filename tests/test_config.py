@@ -14,9 +14,7 @@ from bnml.explain import fields_of
 from bnml.trading.settings import FeatureSettings
 
 ROOT = Path(__file__).resolve().parents[1]
-VALUES = [
-    (keys, field) for keys, field in fields_of(Settings) if unit_of(field) or field.default_factory is None
-]
+VALUES = [(keys, field) for keys, field in fields_of(Settings) if field.default_factory is None]
 
 
 def write(folder, text):

@@ -27,7 +27,6 @@ class BoostSettings(Settings):
     colsample: float = setting(0.8, "share of columns", "drawn for a tree", gt=0, le=1)
     alpha: float = setting(0.01, "penalty", "on absolute leaf weights (L1)", ge=0, le=1000)
     reg_lambda: float = setting(1.0, "penalty", "on squared leaf weights (L2)", ge=0, le=1000)
-    early_stopping_rounds: int = setting(40, "rounds", "without gain that end a fit", ge=1, le=1000)
 
 
 class LearningSettings(Settings):
