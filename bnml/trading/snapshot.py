@@ -8,10 +8,14 @@ import msgspec
 import numpy as np
 
 from bnml.core.errors import RecoveryNeeded
+from bnml.kernels.records import BREAKERS
 from bnml.trading.state import EngineState
 
 SCHEMA = 1
 """Grows with every change of what `EngineState` holds or means."""
+
+
+_RECORDS = {"BREAKERS": BREAKERS}
 
 
 class _Array(msgspec.Struct, array_like=True):
@@ -47,12 +51,13 @@ def decode(content: bytes) -> tuple[EngineState, str]:
 
 def _encode_array(value: Any) -> Any:
     if isinstance(value, np.ndarray):
-        return _Array(value.dtype.str, value.tobytes())
+        names = [name for name, dtype in _RECORDS.items() if dtype == value.dtype]
+        return _Array(names[0] if names else value.dtype.str, value.tobytes())
     raise NotImplementedError(f"a snapshot cannot hold {type(value).__name__}")
 
 
 def _decode_array(kind: type, value: Any) -> Any:
     if kind is np.ndarray:
         array = msgspec.convert(value, _Array)
-        return np.frombuffer(array.content, dtype=np.dtype(array.dtype)).copy()
+        return np.frombuffer(array.content, dtype=_RECORDS.get(array.dtype, array.dtype)).copy()
     raise NotImplementedError(f"a snapshot cannot hold {kind.__name__}")

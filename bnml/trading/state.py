@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
-from bnml.core.events import Bar, Book
+from bnml.core.events import Bar
 from bnml.core.instrument import Instrument
 from bnml.trading.orders import Order
 from bnml.trading.portfolio import Ledger
-from bnml.trading.risk.breakers import BreakerState
 
-FloatArray = np.ndarray
-HISTORY = 304
-"""Log returns kept per symbol: 64 recent and 240 before for drift, the last 300 for correlation."""
+HISTORY = 400
+"""Closes kept per symbol: 305 are compared for drift, 301 common ones with other symbols for correlation."""
 ATR_HISTORY = 96
 
 
@@ -31,24 +28,24 @@ class Activity(msgspec.Struct):
 
 
 class SymbolState(msgspec.Struct):
-    """One symbol: its filters, its running features, its last bar and returns."""
+    """One symbol: its filters, its running features, its last bar and recent closes (right-aligned)."""
 
     instrument: Instrument
-    features: np.ndarray  # type: ignore[type-arg] # float64[state_size], owned by kernels.features
-    row: np.ndarray  # type: ignore[type-arg] # float64[columns] of the last bar
+    features: np.ndarray  # float64[state_size], owned by kernels.features
+    row: np.ndarray  # float64[columns] of the last bar
     bar: Bar | None = None
-    book: Book | None = None
-    return_ts_ns: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(HISTORY, np.int64))  # type: ignore[type-arg]
-    log_returns: np.ndarray = msgspec.field(default_factory=lambda: np.full(HISTORY, np.nan))  # type: ignore[type-arg]
-    atr_ratios: np.ndarray = msgspec.field(default_factory=lambda: np.full(ATR_HISTORY, np.nan))  # type: ignore[type-arg]
+    bars: int = 0  # bars seen, the anchor included
+    close_ts_ns: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(HISTORY, np.int64))
+    closes: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(HISTORY, np.int64))
+    atr_ratios: np.ndarray = msgspec.field(default_factory=lambda: np.full(ATR_HISTORY, np.nan))
 
 
 class EngineState(msgspec.Struct):
     """Everything mutable; predictors and records are not here, they follow from config and bundle ids."""
 
     ledger: Ledger
-    breakers: BreakerState
-    activity: Activity
+    breakers: np.ndarray  # one record of kernels.records.BREAKERS
+    activity: Activity = msgspec.field(default_factory=Activity)
     now_ns: int = 0
     orders: dict[str, Order] = msgspec.field(default_factory=dict)
     symbols: dict[str, SymbolState] = msgspec.field(default_factory=dict)

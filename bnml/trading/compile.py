@@ -1,0 +1,198 @@
+"""The one place where settings become records: percent to ppm, hours to ns, frames to a feature layout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnml.core.clock import NS_PER_HOUR, frame_ns
+from bnml.core.ids import IdSource
+from bnml.core.instrument import E8, Instrument
+from bnml.kernels import fills
+from bnml.kernels.features import FeatureLayout
+from bnml.kernels.records import COSTS, INSTRUMENT, LIMITS, RULES, FillTier, record
+from bnml.trading.risk.settings import RiskSettings
+from bnml.trading.settings import (
+    CapitalSettings,
+    CostSettings,
+    DecisionSettings,
+    EntrySettings,
+    ExitSettings,
+    FeatureSettings,
+    ScannerSettings,
+    UniverseSettings,
+)
+
+Record = NDArray[np.void]
+
+
+class TradingSettings(Protocol):
+    """The sections that decide; the composed settings of the program have them."""
+
+    @property
+    def universe(self) -> UniverseSettings: ...
+    @property
+    def features(self) -> FeatureSettings: ...
+    @property
+    def scanner(self) -> ScannerSettings: ...
+    @property
+    def decision(self) -> DecisionSettings: ...
+    @property
+    def entry(self) -> EntrySettings: ...
+    @property
+    def exits(self) -> ExitSettings: ...
+    @property
+    def capital(self) -> CapitalSettings: ...
+    @property
+    def risk(self) -> RiskSettings: ...
+    @property
+    def costs(self) -> CostSettings: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """Everything that decides and does not change while an engine lives; records have one element each."""
+
+    quote: str
+    layout: FeatureLayout
+    rules: Record
+    limits: Record
+    costs: Record
+    weights: tuple[float, float, float]  # model, technical, momentum
+    has_rule_strategy: bool  # symbols without a model follow the RSI and MACD rule
+    benchmark: str
+    time_zone: str
+    ids: IdSource
+
+
+def compile_engine(settings: TradingSettings, ids: IdSource) -> EngineConfig:
+    """Settings as an engine takes them; `ids` names the orders of this session."""
+    scanner = settings.scanner
+    return EngineConfig(
+        quote=settings.universe.quote,
+        layout=compile_layout(settings.features),
+        rules=compile_rules(settings.entry, settings.exits),
+        limits=compile_limits(settings.risk, settings.capital, scanner),
+        costs=compile_costs(settings.costs),
+        weights=(scanner.weight_ml, scanner.weight_technical, scanner.weight_momentum),
+        has_rule_strategy=settings.decision.without_model == "rule",
+        benchmark=settings.risk.benchmark,
+        time_zone=settings.risk.time_zone,
+        ids=ids,
+    )
+
+
+def compile_layout(features: FeatureSettings) -> FeatureLayout:
+    """Columns of the feature row for the configured frames."""
+    higher = tuple(frame_ns(frame) for frame in features.frames_above_base)
+    return FeatureLayout(frame_ns(features.base_frame), higher)
+
+
+def compile_rules(entry: EntrySettings, exits: ExitSettings) -> Record:
+    """How positions are entered, protected and left: `kernels.records.RULES`."""
+    return _filled(
+        RULES,
+        price_cap_ppm=_from_bps(entry.price_cap_bps),
+        stop_atr_ppm=_ppm(exits.stop_atr),
+        hard_stop_ppm=_from_percent(exits.hard_stop_pct),
+        trail_start_ppm=_from_percent(exits.trail_start_pct),
+        trail_atr_ppm=_ppm(exits.trail_atr),
+        trail_step_ppm=_from_bps(exits.trail_step_bps),
+        target1_ppm=_from_percent(exits.target1_pct),
+        target2_ppm=_from_percent(exits.target2_pct),
+        share1_ppm=_from_percent(exits.target1_share_pct),
+        share2_ppm=_from_percent(exits.target2_share_pct),
+        time_stop_ns=_from_hours(exits.time_stop_h),
+        time_stop_band_ppm=_from_percent(exits.time_stop_band_pct),
+        dust_ppm=_from_percent(exits.dust_pct),
+        exit_on_sell=int(exits.exit_on_sell),
+    )
+
+
+def compile_limits(risk: RiskSettings, capital: CapitalSettings, scanner: ScannerSettings) -> Record:
+    """What entries are held against: `kernels.records.LIMITS`."""
+    return _filled(
+        LIMITS,
+        active_ppm=_from_percent(capital.active_pct),
+        max_quote_e8=0 if capital.max_quote is None else round(capital.max_quote * E8),
+        risk_per_trade_ppm=_from_percent(risk.risk_per_trade_pct),
+        max_position_ppm=_from_percent(risk.max_position_pct),
+        max_exposure_ppm=_from_percent(risk.max_exposure_pct),
+        max_positions=risk.max_positions,
+        min_confidence=risk.min_ml_confidence,
+        min_global_score=scanner.min_global_score,
+        top_n=scanner.top_n,
+        max_spread_ppm=_from_percent(risk.max_spread_pct),
+        min_depth_e8=round(risk.min_depth_quote * E8),
+        max_correlation=risk.max_correlation,
+        min_expected_edge_ppm=_from_percent(risk.min_expected_edge_pct),
+        max_daily_loss_ppm=_from_percent(risk.max_daily_loss_pct),
+        max_drawdown_ppm=_from_percent(risk.max_drawdown_pct),
+        drawdown_pause_ns=_from_hours(risk.drawdown_pause_h),
+        max_losses_in_row=risk.max_losses_in_row,
+        loss_pause_ns=_from_hours(risk.loss_pause_h),
+        max_volatility_ratio=risk.max_volatility_ratio,
+        drift_ks=risk.drift_ks,
+        drift_p=risk.drift_p,
+        drift_volatility_ratio=risk.drift_volatility_ratio,
+        daily_budget_ppm=_from_percent(risk.daily_budget_pct),
+        weekly_budget_ppm=_from_percent(risk.weekly_budget_pct),
+    )
+
+
+def compile_costs(costs: CostSettings) -> Record:
+    """What fills cost where they are simulated, and how spread follows from bars: `kernels.records.COSTS`."""
+    return _filled(
+        COSTS,
+        tier=int(FillTier[costs.tier]),
+        seed=costs.seed,
+        maker_ppm=_from_bps(costs.maker_bps),
+        taker_ppm=_from_bps(costs.taker_bps),
+        slippage_ppm=_from_bps(costs.slippage_bps),
+        spread_floor_ppm=_from_bps(costs.spread_floor_bps),
+        # bps per % = 100 ppm per 10,000 ppm of range
+        spread_range_ppm=round(costs.spread_range_bps_per_pct * 10_000),
+        spread_cap_ppm=_from_bps(costs.spread_cap_bps),
+        volume_share_ppm=_from_percent(costs.volume_share_pct),
+        touch_ppm=_from_percent(costs.touch_chance_pct),
+    )
+
+
+@lru_cache(maxsize=4096)
+def instrument_record(instrument: Instrument) -> Record:
+    """A symbol's filters as kernels read them; treat as read-only."""
+    made = record(INSTRUMENT)
+    for name in INSTRUMENT.names or ():
+        made[name] = fills.symbol_key(instrument.symbol) if name == "symbol_key" else getattr(instrument, name)
+    made.flags.writeable = False
+    return made
+
+
+def _filled(dtype: np.dtype[np.void], **values: float) -> Record:
+    made = record(dtype)
+    missing = set(dtype.names or ()) - set(values)
+    if missing:
+        raise KeyError(f"no setting is compiled into {sorted(missing)}")
+    for name, value in values.items():
+        made[name] = value
+    return made
+
+
+def _ppm(share: float) -> int:
+    return round(share * 1_000_000)
+
+
+def _from_percent(percent: float) -> int:
+    return round(percent * 10_000)
+
+
+def _from_bps(bps: float) -> int:
+    return round(bps * 100)
+
+
+def _from_hours(hours: float) -> int:
+    return round(hours * NS_PER_HOUR)

@@ -1,0 +1,55 @@
+"""Running features of each symbol: one kernel call per closed bar, the row kept for whoever decides."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnml.core.events import Bar
+from bnml.core.instrument import Instrument
+from bnml.kernels.features import FeatureLayout, features_step, new_state
+from bnml.trading.state import SymbolState
+
+
+class FeatureStore:
+    """Owns how `SymbolState` moves with bars; rows become known only with the bar that completes them."""
+
+    def __init__(self, layout: FeatureLayout, frames_ns: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+        self._layout = layout
+        self._frames_ns = frames_ns
+        self._atr_column = layout.names.index("atr_ratio_14")
+
+    def open(self, instrument: Instrument) -> SymbolState:
+        """A symbol without history: its next bar is the anchor of all running values."""
+        row = np.full(len(self._layout.names), np.nan)
+        return SymbolState(instrument, new_state(self._layout), row)
+
+    def push(self, state: SymbolState, bar: Bar) -> bool:
+        """Advance by one bar; a bar that is not newer than the last one changes nothing and gives False."""
+        last, instrument = state.bar, state.instrument
+        if last is not None and bar.ts_open_ns <= last.ts_open_ns:
+            return False
+        features_step(
+            state.features,
+            self._frames_ns,
+            bar.ts_open_ns,
+            instrument.price_float(bar.open),
+            instrument.price_float(bar.high),
+            instrument.price_float(bar.low),
+            instrument.price_float(bar.close),
+            instrument.quantity_float(bar.volume_lots),
+            state.row,
+        )
+        state.bar = bar
+        state.bars += 1
+        _append(state.close_ts_ns, bar.ts_close_ns)
+        _append(state.closes, bar.close)
+        _append(state.atr_ratios, state.row[self._atr_column])
+        return True
+
+
+def _append(ring: NDArray[Any], value: float) -> None:
+    ring[:-1] = ring[1:]
+    ring[-1] = value

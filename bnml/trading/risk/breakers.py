@@ -1,0 +1,75 @@
+"""What stops all entries for a while: losses of the day, drawdown, losses in a row, a market that has changed."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnml.core.clock import day_number
+from bnml.kernels import breakers, regime
+from bnml.kernels.records import BREAKERS, record
+from bnml.trading.state import SymbolState
+
+
+def new_breakers() -> NDArray[np.void]:
+    """Memory of an account before its first scan."""
+    return record(BREAKERS)
+
+
+class Breakers:
+    """The account's memory, moved by scans, closed positions and flows; every pause ends by itself."""
+
+    def __init__(self, memory: NDArray[np.void], limits: NDArray[np.void], time_zone: str) -> None:
+        self._memory = memory
+        self._limits = limits
+        self._time_zone = time_zone
+        self._scratch = np.zeros(regime.VOLATILITY_BARS)
+        self._recent = np.zeros(regime.DRIFT_RECENT)
+        self._baseline = np.zeros(regime.DRIFT_BASELINE)
+
+    def roll(self, ts_close_ns: int, equity_e8: int) -> None:
+        """Begin days and weeks, follow the peak, trip and release; once per scan, after marking equity."""
+        day = day_number(ts_close_ns, self._time_zone)
+        breakers.roll(self._memory[0], ts_close_ns, day, equity_e8, self._limits[0])
+
+    def position_closed(self, result_e8: int, ts_ns: int) -> None:
+        breakers.note_closed(self._memory[0], result_e8, ts_ns, self._limits[0])
+
+    def flow(self, amount_e8: int) -> None:
+        breakers.note_flow(self._memory[0], amount_e8)
+
+    def release(self) -> None:
+        """The operator's word: no pause and no streak from here on."""
+        for name in ("drawdown_until_ns", "losses_in_row", "loss_until_ns"):
+            self._memory[name] = 0
+
+    def write_facts(self, facts: NDArray[np.void]) -> None:
+        breakers.copy_to_facts(self._memory[0], facts[0])
+
+    def write_regime(self, facts: NDArray[np.void], benchmark: SymbolState | None) -> None:
+        """Volatility and drift of the benchmark's bars; neutral values without one."""
+        volatility, ks, ks_p, ratio = 1.0, 0.0, 1.0, 1.0
+        if benchmark is not None and benchmark.bars:
+            count = min(benchmark.bars, len(benchmark.closes))
+            closes = benchmark.closes[-count:]
+            atr_count = min(benchmark.bars, len(benchmark.atr_ratios))
+            atr_ratios = benchmark.atr_ratios[-atr_count:]
+            volatility = regime.volatility_ratio(atr_ratios, atr_count, self._scratch)
+            ks, ks_p, ratio = regime.drift(closes, count, self._recent, self._baseline)
+        facts["volatility_ratio"] = volatility
+        facts["ks"], facts["ks_p"], facts["drift_volatility_ratio"] = ks, ks_p, ratio
+
+
+def correlation(one: SymbolState, other: SymbolState) -> float:
+    """Of the last 300 returns that both symbols have at the same time."""
+    count1, count2 = min(one.bars, len(one.closes)), min(other.bars, len(other.closes))
+    return float(
+        regime.aligned_correlation(
+            one.close_ts_ns[-count1:],
+            one.closes[-count1:],
+            count1,
+            other.close_ts_ns[-count2:],
+            other.closes[-count2:],
+            count2,
+        )
+    )
