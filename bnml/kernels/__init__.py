@@ -43,4 +43,15 @@ numba.config.CACHE_DIR = str(CACHE_DIR)  # type: ignore[attr-defined]
 def njit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile without fast-math, without the GIL, cached by content."""
     compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    if not numba.config.DISABLE_JIT:
+        template = compiled.get_call_template
+
+        def unspecialised(args: Any, kws: Any) -> Any:
+            """One version per type: otherwise each constant at a call site is compiled on its own."""
+            return template(
+                tuple(numba.types.unliteral(arg) for arg in args),
+                {name: numba.types.unliteral(arg) for name, arg in kws.items()},
+            )
+
+        compiled.get_call_template = unspecialised
     return compiled  # type: ignore[no-any-return]
