@@ -122,7 +122,8 @@ class Ledger:
     def _put(self, table: str, rows: Iterable[tuple[int | str, object]]) -> None:
         encoded = [(key, self._encode(row)) for key, row in rows]
         if encoded:
-            self._db.executemany(f"INSERT OR REPLACE INTO {table} VALUES (?, ?)", encoded)
+            statement = f"INSERT OR REPLACE INTO {table} VALUES (?, ?)"  # noqa: S608 - a name of _TABLES
+            self._db.executemany(statement, encoded)
 
     def _all(self, table: str, kind: type[Row]) -> list[Row]:
         decode = msgspec.msgpack.Decoder(kind).decode

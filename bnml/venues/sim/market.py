@@ -10,7 +10,7 @@ import numpy as np
 
 from bnml.core.clock import NS_PER_DAY
 from bnml.core.errors import Fatal
-from bnml.core.events import Bar  # noqa: TC001 - a field of a struct that is decoded
+from bnml.core.events import Bar
 from bnml.kernels.records import BAR
 from bnml.venues.sim.klines import Kline, KlineStore, frame_start, is_frame_served, merge
 from bnml.venues.sim.messages import BookLevels, Print, VenueReject
