@@ -1,4 +1,4 @@
-"""The edge label: did the close move, within the horizon, by more than costs and noise?
+"""The edge label: whether the close moved, within the horizon, by more than costs and noise.
 
 edge = clip(floor + volatility_multiplier * std of the last window returns + atr_multiplier * ATR ratio,
 floor, max_move) with floor = max(min_move, side_cost * round_trip_cost_multiplier *
