@@ -101,6 +101,24 @@ def decide(policy: np.void, probabilities: NDArray[np.float64]) -> tuple[int, fl
 
 
 @njit
+def hold_measure(policy: np.void, probabilities: NDArray[np.float64]) -> tuple[float, float]:
+    """(measured, limit) of a decision that is not BUY: the first condition of a BUY that it misses.
+
+    Expected edge: score against the cut, or else the bucket's edge (ppm) against 0. Absolute: P(BUY)
+    against its lowest value, or else its lead over the better of the other classes against the margin.
+    """
+    if policy["rule"] == _ABSOLUTE:
+        buy = probabilities[2]
+        if buy < policy["min_buy"]:
+            return buy, policy["min_buy"]
+        return buy - max(probabilities[0], probabilities[1]), policy["min_margin"]
+    score = directional_score(probabilities)
+    if score <= policy["cut"]:
+        return score, policy["cut"]
+    return expected_edge_ppm(policy, score), 0.0
+
+
+@njit
 def rule_decision(rsi: float, macd_histogram: float) -> tuple[int, float]:
     """(Action, confidence) of the strategy without a model: RSI and MACD as BN-ML falls back to."""
     if rsi < 35.0 and macd_histogram > 0.0:

@@ -1,0 +1,1 @@
+"""What is computed about the past: sweeps, replays, parity and their figures."""

@@ -1,0 +1,242 @@
+"""The kernel loop for one symbol as a Python call: arrays in, the engine's own outcome types out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from bnml.core.clock import NS_PER_DAY, day_number
+from bnml.core.errors import Misconfigured
+from bnml.core.orders import Side
+from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.kernels.account import (
+    DECISION_ROW,
+    EQUITY_ROW,
+    TRADE_ROW,
+    Account,
+    new_account,
+    open_cost_e8,
+    open_lots,
+)
+from bnml.kernels.backtest import ROWS_PER_SCAN, Rows, run_symbol
+from bnml.kernels.candidates import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, Setup, Tape, scratch
+from bnml.kernels.records import FACTS, POLICY, ExitReason, Reason, record
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from bnml.core.instrument import Instrument
+
+SWEEP_COLUMNS = (
+    "rsi_14",
+    "macd_histogram",
+    "bollinger_b",
+    "roc_4",
+    "roc_16",
+    "volume_ratio_20",
+    "atr_ratio_14",
+)
+"""Feature columns that scores, stops and breakers read; NaN in one of them is FEATURES_INCOMPLETE."""
+
+_NO_OPINION = (int(Reason.NO_MODEL), int(Reason.FEATURES_INCOMPLETE))
+
+
+@dataclass(frozen=True, slots=True)
+class SweepInput:
+    """One symbol. Arrays have one row per bar; bars before `first` are history, not traded.
+
+    `probabilities` is (bars, 3) and NaN where a column that the bundle declares is NaN; None = no model.
+    """
+
+    instrument: Instrument
+    instrument_record: NDArray[np.void]
+    bars: NDArray[np.void]
+    frame_ns: int
+    first: int
+    columns: Mapping[str, NDArray[np.float64]]
+    probabilities: NDArray[np.float64] | None = None
+    policy: NDArray[np.void] | None = None
+    bundle_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepConfig:
+    """One-element records of `kernels.records` and what goes with them; see `trading.compile`."""
+
+    rules: NDArray[np.void]
+    limits: NDArray[np.void]
+    costs: NDArray[np.void]
+    weights: tuple[float, float, float]
+    initial_quote_e8: int
+    has_rule_strategy: bool = False
+    time_zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class SweepResult:
+    """What the engine would have said of the same bars; `open_at_end` is marked to market, not sold."""
+
+    trades: list[Trade]
+    decisions: list[Decision]
+    equity: list[EquityPoint]
+    final_equity_e8: int
+    open_at_end: Trade | None
+
+
+def sweep(data: SweepInput, config: SweepConfig) -> SweepResult:
+    """Trade one symbol with capital of its own from bar `first` to the end.
+
+    Raises Misconfigured if arrays do not fit the bars or there is nothing to trade.
+    """
+    _check(data)
+    account, tape, setup = new_account(config.initial_quote_e8), _tape(data, config), _setup(data, config)
+    scans = len(data.bars) - data.first - 1
+    rows = Rows(
+        np.empty(scans * ROWS_PER_SCAN, dtype=TRADE_ROW),
+        np.empty(scans, dtype=DECISION_ROW),
+        np.empty(scans, dtype=EQUITY_ROW),
+    )
+    final_e8 = int(run_symbol(account, tape, rows, setup, data.first))
+    state = account.state[0]
+    return SweepResult(
+        trades=_trades(rows.trades[: state["trades"]], data.instrument),
+        decisions=_decisions(rows.decisions[: state["scans"]], data),
+        equity=[EquityPoint(*map(int, row)) for row in rows.equity[: state["scans"]].tolist()],
+        final_equity_e8=final_e8,
+        open_at_end=_open_at_end(account, data),
+    )
+
+
+def _check(data: SweepInput) -> None:
+    count = len(data.bars)
+    if not 0 <= data.first < count - 1:
+        raise Misconfigured(
+            f"{data.instrument.symbol}: {count} bars with trading from bar {data.first} leave nothing to trade; "
+            "choose a longer range or an earlier start"
+        )
+    for name in SWEEP_COLUMNS:
+        if name not in data.columns or len(data.columns[name]) != count:
+            raise Misconfigured(
+                f"{data.instrument.symbol}: the sweep needs column {name} for each of {count} bars"
+            )
+    if data.probabilities is not None and data.probabilities.shape != (count, 3):
+        raise Misconfigured(
+            f"{data.instrument.symbol}: probabilities have shape {data.probabilities.shape}, not ({count}, 3)"
+        )
+    if (data.probabilities is None) != (data.policy is None):
+        raise Misconfigured(
+            f"{data.instrument.symbol}: probabilities and policy come together, from one bundle"
+        )
+
+
+def _days(data: SweepInput, config: SweepConfig) -> NDArray[np.int64]:
+    """Calendar day number of each closing time, in the zone in which days roll."""
+    ts_close_ns = data.bars["ts_open_ns"] + data.frame_ns
+    if config.time_zone == "UTC":
+        return ts_close_ns // NS_PER_DAY
+    return np.array([day_number(int(ts), config.time_zone) for ts in ts_close_ns], dtype=np.int64)
+
+
+def _tape(data: SweepInput, config: SweepConfig) -> Tape:
+    probabilities = np.full((1, 3), np.nan) if data.probabilities is None else data.probabilities
+    return Tape(
+        np.ascontiguousarray(data.bars),
+        np.ascontiguousarray(data.bars["close"]),
+        _days(data, config),
+        np.ascontiguousarray(probabilities, dtype=np.float64),
+        *(np.ascontiguousarray(data.columns[name], dtype=np.float64) for name in SWEEP_COLUMNS),
+    )
+
+
+def _setup(data: SweepInput, config: SweepConfig) -> Setup:
+    model = (
+        MODEL_BUNDLE
+        if data.probabilities is not None
+        else MODEL_RULE
+        if config.has_rule_strategy
+        else MODEL_NONE
+    )
+    return Setup(
+        data.instrument_record.copy(),  # kernels compile once for writable arrays
+        config.costs.copy(),
+        config.rules.copy(),
+        config.limits.copy(),
+        record(POLICY) if data.policy is None else data.policy.copy(),
+        record(FACTS),
+        np.array(config.weights, dtype=np.float64),
+        *scratch(),
+        data.frame_ns,
+        model,
+    )
+
+
+def _trades(rows: NDArray[np.void], instrument: Instrument) -> list[Trade]:
+    return [
+        Trade(
+            instrument.symbol,
+            ts_ns,
+            Side.BUY if is_buy else Side.SELL,
+            tranche,
+            lots,
+            price,
+            commission_e8,
+            instrument.base if is_buy else instrument.quote,
+            reason,
+            pnl_e8,
+            "",
+        )
+        for ts_ns, is_buy, tranche, lots, price, commission_e8, reason, pnl_e8 in rows.tolist()
+    ]
+
+
+def _decisions(rows: NDArray[np.void], data: SweepInput) -> list[Decision]:
+    symbol, closes = data.instrument.symbol, data.bars["ts_open_ns"] + data.frame_ns
+    decisions = []
+    for bar, action, reason, measured, limit, lots, score, confidence in rows.tolist():
+        p_sell, p_hold, p_buy = 0.0, 0.0, 0.0
+        if data.probabilities is not None and reason not in _NO_OPINION:
+            p_sell, p_hold, p_buy = data.probabilities[bar].tolist()
+        decisions.append(
+            Decision(
+                symbol,
+                int(closes[bar]),
+                action,
+                reason,
+                measured,
+                limit,
+                lots,
+                score,
+                confidence,
+                p_sell,
+                p_hold,
+                p_buy,
+                data.bundle_id,
+            )
+        )
+    return decisions
+
+
+def _open_at_end(account: Account, data: SweepInput) -> Trade | None:
+    """What is still held, valued at the last close, as a row that no fill made."""
+    lots = int(open_lots(account))
+    if lots == 0:
+        return None
+    close = int(data.bars[-1]["close"])
+    value_e8 = data.instrument.notional_e8(close, lots)
+    return Trade(
+        data.instrument.symbol,
+        int(data.bars[-1]["ts_open_ns"]) + data.frame_ns,
+        Side.SELL,
+        0,
+        lots,
+        close,
+        0,
+        data.instrument.quote,
+        int(ExitReason.END_OF_DATA),
+        value_e8 - int(open_cost_e8(account)),
+        "",
+    )
