@@ -12,7 +12,7 @@ GateEvent = Bar | Scan | Slice
 class _Range:
     """Prints of one symbol that no slice has told of yet."""
 
-    __slots__ = ("high", "last", "low", "lots", "sent_ns")
+    __slots__ = ("high", "last", "lots", "low", "sent_ns")
 
     def __init__(self) -> None:
         self.lots = 0
@@ -59,7 +59,7 @@ class BarGate:
 
     def on_bar(self, bar: Bar, ts_ns: int) -> list[GateEvent]:
         """Take a closed bar as the venue confirmed it."""
-        events = list(self._overdue(ts_ns))
+        events: list[GateEvent] = [*self._overdue(ts_ns)]
         events.append(bar)
         if bar.ts_close_ns <= self._scanned_ns or bar.symbol not in self._symbols:
             return events
@@ -71,13 +71,13 @@ class BarGate:
 
     def on_book(self, book: Book, ts_ns: int) -> list[GateEvent]:
         """Remember the top of a book; the next scan carries it."""
-        events = list(self._overdue(ts_ns))
+        events: list[GateEvent] = [*self._overdue(ts_ns)]
         self._books[book.symbol] = book
         return events
 
     def on_print(self, symbol: str, ticks: int, lots: int, ts_ns: int) -> list[GateEvent]:
         """Take a trade of the market; it becomes (part of) a slice where something is at stake."""
-        events = list(self._overdue(ts_ns))
+        events: list[GateEvent] = [*self._overdue(ts_ns)]
         if not self._at_stake(symbol):
             self._ranges.pop(symbol, None)
             return events
@@ -89,7 +89,7 @@ class BarGate:
 
     def on_clock(self, ts_ns: int) -> list[GateEvent]:
         """Let event time pass: overdue scans fire, held-back slices leave."""
-        events = list(self._overdue(ts_ns))
+        events: list[GateEvent] = [*self._overdue(ts_ns)]
         for symbol, prints in sorted(self._ranges.items()):
             if prints.lots and ts_ns - prints.sent_ns >= self._conflate_ns and self._at_stake(symbol):
                 events.append(_slice(symbol, prints, ts_ns))

@@ -167,7 +167,9 @@ def instrument_record(instrument: Instrument) -> Record:
     """A symbol's filters as kernels read them; treat as read-only."""
     made = record(INSTRUMENT)
     for name in INSTRUMENT.names or ():
-        made[name] = fills.symbol_key(instrument.symbol) if name == "symbol_key" else getattr(instrument, name)
+        made[name] = (
+            fills.symbol_key(instrument.symbol) if name == "symbol_key" else getattr(instrument, name)
+        )
     made.flags.writeable = False
     return made
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from bnml.core.ports import PredictorSource
 from bnml.kernels import policy
@@ -11,8 +14,20 @@ from bnml.kernels.records import Action, Reason
 from bnml.trading.compile import EngineConfig
 from bnml.trading.state import SymbolState
 
-SCORE_COLUMNS = ("rsi_14", "macd_histogram", "bollinger_b", "roc_4", "roc_16", "volume_ratio_20", "atr_ratio_14")
+SCORE_COLUMNS = (
+    "rsi_14",
+    "macd_histogram",
+    "bollinger_b",
+    "roc_4",
+    "roc_16",
+    "volume_ratio_20",
+    "atr_ratio_14",
+)
 """Columns that scores, stops and the rule strategy read, besides what a bundle declares."""
+
+
+RULE_RSI = 35.0
+"""What the rule strategy wants RSI to be below, for the record of a HOLD."""
 
 
 class Opinion(msgspec.Struct, frozen=True):
@@ -26,6 +41,8 @@ class Opinion(msgspec.Struct, frozen=True):
     expected_edge_ppm: float = 0.0
     confidence: float = 0.0
     score: float = 0.0
+    measured: float = 0.0  # for a POLICY reason: what the decision rule saw, and what it wanted
+    limit: float = 0.0
     p_sell: float = 0.0
     p_hold: float = 0.0
     p_buy: float = 0.0
@@ -47,12 +64,15 @@ class Decider:
         inputs = state.row[self._columns]
         if not bundle_id and not self._has_rule_strategy:
             return Opinion(symbol, ts_close_ns, int(Action.HOLD), int(Reason.NO_MODEL))
-        incomplete = Opinion(symbol, ts_close_ns, int(Action.HOLD), int(Reason.FEATURES_INCOMPLETE), bundle_id)
+        incomplete = Opinion(
+            symbol, ts_close_ns, int(Action.HOLD), int(Reason.FEATURES_INCOMPLETE), bundle_id
+        )
         if np.isnan(inputs).any():
             return incomplete
         if not bundle_id:
             action, confidence = policy.rule_decision(inputs[0], inputs[1])
-            return self._opinion(symbol, ts_close_ns, inputs, action, confidence, np.nan, "")
+            made = self._opinion(symbol, ts_close_ns, inputs, action, confidence)
+            return _with(made, math.nan, float(inputs[0]), RULE_RSI)
         predictor = self._predictors.predictor(bundle_id)
         if np.isnan(state.row[predictor.columns]).any():
             return incomplete
@@ -60,19 +80,14 @@ class Decider:
         record = predictor.policy[0]
         action, edge_ppm = policy.decide(record, self._probabilities)
         confidence = policy.confidence(record, policy.directional_score(self._probabilities))
-        made = self._opinion(symbol, ts_close_ns, inputs, action, confidence, edge_ppm, bundle_id)
+        made = self._opinion(symbol, ts_close_ns, inputs, action, confidence)
+        measured, limit = policy.hold_measure(record, self._probabilities)
         p_sell, p_hold, p_buy = (float(value) for value in self._probabilities)
-        return msgspec.structs.replace(made, p_sell=p_sell, p_hold=p_hold, p_buy=p_buy)
+        made = msgspec.structs.replace(made, bundle_id=bundle_id, p_sell=p_sell, p_hold=p_hold, p_buy=p_buy)
+        return _with(made, float(edge_ppm), float(measured), float(limit))
 
-    def _opinion(  # noqa: PLR0917 - the parts of one opinion
-        self,
-        symbol: str,
-        ts_close_ns: int,
-        inputs: np.ndarray[tuple[int], np.dtype[np.float64]],
-        action: int,
-        confidence: float,
-        edge_ppm: float,
-        bundle_id: str,
+    def _opinion(
+        self, symbol: str, ts_close_ns: int, inputs: NDArray[np.float64], action: int, confidence: float
     ) -> Opinion:
         technical = policy.technical_score(inputs[0], inputs[1], inputs[2])
         momentum = policy.momentum_score(inputs[3], inputs[4], inputs[5])
@@ -83,8 +98,12 @@ class Decider:
             ts_close_ns,
             int(action),
             int(reason),
-            bundle_id,
-            float(edge_ppm),
-            float(confidence),
-            float(score),
+            confidence=float(confidence),
+            score=float(score),
         )
+
+
+def _with(opinion: Opinion, edge_ppm: float, measured: float, limit: float) -> Opinion:
+    if opinion.reason == Reason.NONE:
+        measured = limit = 0.0
+    return msgspec.structs.replace(opinion, expected_edge_ppm=edge_ppm, measured=measured, limit=limit)

@@ -7,7 +7,16 @@ import msgspec
 from bnml.core.commands import Submit
 from bnml.core.ids import LEG_LIST, LEG_STOP, LEG_TARGET, LEG_WORKING
 from bnml.core.instrument import Instrument
-from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side, TimeInForce
+from bnml.core.orders import (
+    ApprovedOrder,
+    ListKind,
+    ListTicket,
+    OrderState,
+    OrderTicket,
+    OrderType,
+    Side,
+    TimeInForce,
+)
 from bnml.kernels.records import ExitReason
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -32,7 +41,12 @@ def stop_ticket(instrument: Instrument, client_order_id: str, lots: int, stop_ti
     """A protective stop: STOP_LOSS where the symbol has it, else STOP_LOSS_LIMIT with a wide limit."""
     if instrument.stop_loss_allowed:
         return OrderTicket(
-            instrument.symbol, client_order_id, Side.SELL, OrderType.STOP_LOSS, lots, stop_price_ticks=stop_ticks
+            instrument.symbol,
+            client_order_id,
+            Side.SELL,
+            OrderType.STOP_LOSS,
+            lots,
+            stop_price_ticks=stop_ticks,
         )
     limit_ticks = max(1, stop_ticks - stop_ticks * STOP_LIMIT_PPM // 1_000_000)
     return OrderTicket(
@@ -55,11 +69,12 @@ def target_ticket(instrument: Instrument, client_order_id: str, lots: int, ticks
 def submit_entry(plan: EntryPlan, instrument: Instrument, book: OrderBook, out: Outbox) -> list[Tranche]:
     """Emit one request per tranche and register all its legs; the first tranche leaves first."""
     return [
-        _submit_tranche(plan, index, lots, target, instrument, book, out) for index, lots, target in plan.tranches
+        _submit_tranche(plan, index, lots, target, instrument, book, out)
+        for index, lots, target in plan.tranches
     ]
 
 
-def _submit_tranche(  # noqa: PLR0917 - the integers of one tranche
+def _submit_tranche(
     plan: EntryPlan, index: int, lots: int, target: int, instrument: Instrument, book: OrderBook, out: Outbox
 ) -> Tranche:
     out.begin()
@@ -72,7 +87,9 @@ def _submit_tranche(  # noqa: PLR0917 - the integers of one tranche
     kind = list_kind(instrument, with_target=target > 0)
     list_id = out.client_order_id(LEG_LIST) if kind else ""
     book.register(
-        Order(tranche.working_id, symbol, Side.BUY, Role.WORKING, index, lots, plan.limit_ticks, list_id=list_id)
+        Order(
+            tranche.working_id, symbol, Side.BUY, Role.WORKING, index, lots, plan.limit_ticks, list_id=list_id
+        )
     )
     if kind is None:
         out.commands.append(Submit(ApprovedOrder(working, reason)))
@@ -84,7 +101,7 @@ def _submit_tranche(  # noqa: PLR0917 - the integers of one tranche
     return tranche
 
 
-def register_protection(  # noqa: PLR0917 - the parts of one list
+def register_protection(
     tranche: Tranche,
     instrument: Instrument,
     lots: int,
@@ -102,7 +119,9 @@ def register_protection(  # noqa: PLR0917 - the parts of one list
     for leg, role, ticks, reason in parts:
         order_id = out.client_order_id(leg)
         tranche.legs.append(order_id)
-        order = Order(order_id, instrument.symbol, Side.SELL, role, tranche.index, lots, ticks, reason, list_id)
+        order = Order(
+            order_id, instrument.symbol, Side.SELL, role, tranche.index, lots, ticks, reason, list_id
+        )
         order.state = state
         book.register(order)
         tickets.append(TICKETS[role](instrument, order_id, lots, ticks))

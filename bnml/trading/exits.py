@@ -12,19 +12,19 @@ from bnml.trading.orders import Order, Role
 from bnml.trading.portfolio import value_e8
 from bnml.trading.positions import Position
 
-RecordArray = np.ndarray[tuple[int], np.dtype[np.void]]
-
 
 def rules_of(position: Position) -> np.void:
     """The rules that the position was opened with."""
-    return np.frombuffer(position.rules, dtype=RULES)[0]
+    rules: np.void = np.frombuffer(position.rules, dtype=RULES)[0]
+    return rules
 
 
 def bar_record(bar: Bar) -> np.void:
     """A bar as kernels see it."""
     made = record(BAR)
     made[0] = (bar.ts_open_ns, bar.open, bar.high, bar.low, bar.close, bar.volume_lots)
-    return made[0]
+    row: np.void = made[0]
+    return row
 
 
 def trail(position: Position, print_ticks: int, lot_e8: int) -> bool:
@@ -45,7 +45,13 @@ def trail(position: Position, print_ticks: int, lot_e8: int) -> bool:
 
 
 def scan_exit(
-    position: Position, close_ticks: int, ts_close_ns: int, active_e8: int, instrument: Instrument, *, is_sell: bool
+    position: Position,
+    close_ticks: int,
+    ts_close_ns: int,
+    active_e8: int,
+    instrument: Instrument,
+    *,
+    is_sell: bool,
 ) -> int:
     """The reason for which this scan sells the position at market, or NONE."""
     lots = position.lots(instrument.lot_e8)

@@ -8,7 +8,6 @@ import msgspec
 
 from bnml.core.events import OrderReport
 from bnml.core.instrument import Instrument
-from bnml.core.orders import Side
 from bnml.trading.positions import Position, Tranche
 
 

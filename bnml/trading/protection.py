@@ -60,7 +60,11 @@ class Protection:
         if order.role is Role.TARGET:
             return  # the stop of the same list tells the same story
         tranche.refusals += 1
-        out.alert("warning", "protection_refused", f"{order.symbol} tranche {tranche.index}: {report.text or report.code}")
+        out.alert(
+            "warning",
+            "protection_refused",
+            f"{order.symbol} tranche {tranche.index}: {report.text or report.code}",
+        )
         if order.role is Role.EXIT:
             if report.code == FILTER_FAILURE or tranche.refusals >= MAX_REFUSALS:
                 self._abandon(tranche, order.symbol, out)
@@ -106,7 +110,11 @@ class Protection:
             return
         stops = [leg for leg in legs if leg.role is Role.STOP]
         whole = len(legs) == (2 if tranche.target_ticks else 1)
-        right = bool(stops) and stops[0].ticks == tranche.stop_ticks and all(leg.open_lots == lots for leg in legs)
+        right = (
+            bool(stops)
+            and stops[0].ticks == tranche.stop_ticks
+            and all(leg.open_lots == lots for leg in legs)
+        )
         if whole and right:
             tranche.refusals = 0
             return
@@ -124,7 +132,9 @@ class Protection:
         if tranche.target_ticks and instrument.oco_allowed:
             list_id = out.client_order_id(LEG_LIST)
             pending = register_protection(tranche, instrument, lots, list_id, self._book, out)
-            ticket: OrderTicket | ListTicket = ListTicket(instrument.symbol, list_id, ListKind.OCO, None, pending)
+            ticket: OrderTicket | ListTicket = ListTicket(
+                instrument.symbol, list_id, ListKind.OCO, None, pending
+            )
         else:
             tranche.target_ticks = 0
             (ticket,) = register_protection(tranche, instrument, lots, "", self._book, out)
@@ -149,7 +159,9 @@ class Protection:
         )
         tranche.legs.append(order_id)
         old.cancel_sent = True
-        out.commands.append(ReplaceOrder(old.client_order_id, ticket, f"stop of tranche {tranche.index} moves"))
+        out.commands.append(
+            ReplaceOrder(old.client_order_id, ticket, f"stop of tranche {tranche.index} moves")
+        )
 
     def _withdraw(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
         legs = [self._book.orders[leg] for leg in tranche.legs]
@@ -170,7 +182,9 @@ class Protection:
             return [] if entering or not held or len(ready) < len(held) else [(position.exit_reason, held, 0)]
         return [(tranche.exit_reason, [tranche], tranche.index) for tranche in ready if tranche.exit_reason]
 
-    def _sell(self, tranches: list[Tranche], instrument: Instrument, reason: int, index: int, out: Outbox) -> None:
+    def _sell(
+        self, tranches: list[Tranche], instrument: Instrument, reason: int, index: int, out: Outbox
+    ) -> None:
         out.begin()
         order_id = out.client_order_id(LEG_EXIT)
         lots = min(sum(tranche.lots(instrument.lot_e8) for tranche in tranches), instrument.market_max_lots)
@@ -182,6 +196,10 @@ class Protection:
 
     def _abandon(self, tranche: Tranche, symbol: str, out: Outbox) -> None:
         """What the venue will not sell stays in the account as dust and leaves the position, its cost lost."""
-        out.alert("critical", "rest_unsellable", f"{symbol} tranche {tranche.index}: the rest stays in the account unprotected")
+        out.alert(
+            "critical",
+            "rest_unsellable",
+            f"{symbol} tranche {tranche.index}: the rest stays in the account unprotected",
+        )
         tranche.pnl_e8 -= tranche.cost_e8
         tranche.base_e8 = tranche.cost_e8 = 0

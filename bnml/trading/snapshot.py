@@ -43,7 +43,9 @@ def decode(content: bytes) -> tuple[EngineState, str]:
             state = msgspec.msgpack.decode(snapshot.state, type=EngineState, dec_hook=_decode_array)
             return state, snapshot.kernel_hash
     except msgspec.MsgspecError as error:
-        raise RecoveryNeeded(f"the engine's snapshot is damaged ({error}); replay the journal instead") from error
+        raise RecoveryNeeded(
+            f"the engine's snapshot is damaged ({error}); replay the journal instead"
+        ) from error
     raise RecoveryNeeded(
         f"the engine's snapshot has schema {snapshot.schema}, this version reads {SCHEMA}; replay the journal instead"
     )

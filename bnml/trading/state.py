@@ -52,6 +52,6 @@ class EngineState(msgspec.Struct):
     universe: tuple[str, ...] = ()
     models: dict[str, str] = msgspec.field(default_factory=dict)
     asked_to_train: list[str] = msgspec.field(default_factory=list)
-    unknown: list[str] = msgspec.field(default_factory=list)  # symbols and orders reported once
+    told: list[str] = msgspec.field(default_factory=list)  # unknown orders and symbols, each told of once
     scanned_ns: int = 0
     last_equity_e8: int = 0

@@ -51,7 +51,13 @@ def new_facts() -> NDArray[np.void]:
 
 
 def write_candidate(
-    facts: NDArray[np.void], opinion: Opinion, rank: int, *, is_held: bool, open_positions: int, correlation: float
+    facts: NDArray[np.void],
+    opinion: Opinion,
+    rank: int,
+    *,
+    is_held: bool,
+    open_positions: int,
+    correlation: float,
 ) -> None:
     """Facts that come from the candidate's opinion and the positions beside it."""
     facts["held"] = int(is_held)
@@ -80,7 +86,9 @@ def write_size(facts: NDArray[np.void], sized: SizedEntry, capital: Capital, ins
     facts["risk_e8"] = sized.risk_e8
 
 
-def first_refusal(symbol: str, facts: NDArray[np.void], limit_record: NDArray[np.void]) -> RefusedOrder | None:
+def first_refusal(
+    symbol: str, facts: NDArray[np.void], limit_record: NDArray[np.void]
+) -> RefusedOrder | None:
     """The first rule that refuses, in the order of `Reason`; None if the entry is approved."""
     reason, measured, limit = limits.first_refusal(facts[0], limit_record[0])
     if reason == Reason.NONE:

@@ -68,7 +68,9 @@ def size_entry(
     )
 
 
-def split(sized: SizedEntry, instrument: Instrument, config: EngineConfig) -> tuple[tuple[int, int, int], ...]:
+def split(
+    sized: SizedEntry, instrument: Instrument, config: EngineConfig
+) -> tuple[tuple[int, int, int], ...]:
     """Tranches as (index, lots, target or 0); one tranche with target 1 where filters forbid the split.
 
     Three stops must fit under the symbol's count of algorithmic orders.

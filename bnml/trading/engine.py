@@ -1,0 +1,213 @@
+"""THE reducer: one event in, commands out; routes each event to the one part that owns what it changes.
+
+Nothing here computes. One writer calls `process`; the engine knows no clock, no network and no log, and
+its `now` is the time of the last event. The same state and the same events give the same commands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from bnml.core.commands import Command
+from bnml.core.events import (
+    Balances,
+    Bar,
+    CancelFailed,
+    CapitalFlow,
+    Event,
+    InstrumentUpdate,
+    ModelPublished,
+    OperatorCommand,
+    OrderReport,
+    Scan,
+    Slice,
+    Timer,
+    UniverseUpdate,
+    VenueStatus,
+)
+from bnml.core.outcomes import Outcome
+from bnml.core.ports import FloatArray, PredictorSource
+from bnml.kernels import KERNEL_HASH
+from bnml.trading import exits, snapshot
+from bnml.trading.compile import EngineConfig
+from bnml.trading.deciding import Decider
+from bnml.trading.features import FeatureStore
+from bnml.trading.operating import OperatorDesk
+from bnml.trading.orders import OrderBook
+from bnml.trading.outbox import Outbox
+from bnml.trading.portfolio import Ledger, Portfolio
+from bnml.trading.protection import Protection
+from bnml.trading.reports import ReportDesk
+from bnml.trading.risk.breakers import Breakers, new_breakers
+from bnml.trading.scan import ScanStages
+from bnml.trading.state import EngineState
+
+RECONCILE = "reconcile"
+"""Name of the Timer that asks the venue for every order whose state is not sure."""
+
+DUE_CHANNELS = frozenset({"user", "orders"})
+"""Channels after whose return reports may be missing."""
+
+
+class Engine:
+    """Decides and protects; `process` is its only door in, commands and `drain` its only doors out."""
+
+    def __init__(
+        self, config: EngineConfig, predictors: PredictorSource, state: EngineState | None = None
+    ) -> None:
+        self.config = config
+        self.state = EngineState(Ledger(config.quote), new_breakers()) if state is None else state
+        self.book = OrderBook(self.state.orders)
+        self.portfolio = Portfolio(self.state.ledger)
+        self._features = FeatureStore(config.layout)
+        self._predictors = predictors
+        self._breakers = Breakers(self.state.breakers, config.limits, config.time_zone)
+        protection = Protection(self.book)
+        self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
+        self._operator = OperatorDesk(self.state, self.portfolio, self._breakers)
+        self._scan = ScanStages(
+            config,
+            self.state,
+            self.book,
+            self.portfolio,
+            protection,
+            self._breakers,
+            Decider(config, predictors),
+        )
+        self._outcomes: list[Outcome] = []
+
+    @classmethod
+    def restore(cls, config: EngineConfig, predictors: PredictorSource, content: bytes) -> Engine:
+        """An engine that goes on where `snapshot` was taken; RecoveryNeeded for bytes it cannot read."""
+        state, _ = snapshot.decode(content)
+        return cls(config, predictors, state)
+
+    def snapshot(self) -> bytes:
+        """Everything this engine remembers; take it between two events."""
+        return snapshot.encode(self.state, KERNEL_HASH)
+
+    def process(self, event: Event, sequence: int) -> list[Command]:
+        """Apply one event; `sequence` is its journal number, from which the ids of new orders are made."""
+        out = Outbox(self.config.ids, sequence)
+        self.state.now_ns = max(self.state.now_ns, _time_of(event))
+        self.HANDLERS[type(event)](self, event, out)
+        self._outcomes.extend(out.outcomes)
+        return out.commands
+
+    def drain(self) -> list[Outcome]:
+        """What was concluded since the last call: decisions, trades, equity points, in order."""
+        drained, self._outcomes = self._outcomes, []
+        return drained
+
+    def at_stake(self, symbol: str) -> bool:
+        """Whether prints of this symbol matter: a position is open, or an entry is under way."""
+        return symbol in self.state.ledger.positions
+
+    def feature_row(self, symbol: str) -> FloatArray:
+        """The row of the symbol's last bar; the engine's own array, valid until the next bar."""
+        return self.state.symbols[symbol].row
+
+    def _on_operator(self, event: OperatorCommand, out: Outbox) -> None:
+        for symbol in self._operator.obey(event, out):
+            self._reports.advance(symbol, event.ts_ns, out, patient=False)
+
+    def _on_venue_status(self, event: VenueStatus, out: Outbox) -> None:
+        down = self.state.activity.channels_down
+        if not event.up:
+            down[event.channel] = event.detail
+        elif down.pop(event.channel, None) is not None and event.channel in DUE_CHANNELS:
+            self._reports.query_unsure(out)
+
+    def _on_report(self, event: OrderReport, out: Outbox) -> None:
+        self._reports.report(event, out)
+
+    def _on_cancel_failed(self, event: CancelFailed, out: Outbox) -> None:
+        self._reports.cancel_failed(event, out)
+
+    def _on_balances(self, event: Balances, out: Outbox) -> None:
+        off = self.portfolio.adopt(event.assets)
+        if off:
+            text = ", ".join(f"{asset} by {amount}" for asset, amount in sorted(off.items()))
+            out.alert("critical", "balances_adopted", f"the venue's balances differ from ours (1e-8): {text}")
+
+    def _on_flow(self, event: CapitalFlow, _: Outbox) -> None:
+        self.portfolio.flow(event.asset, event.amount_e8)
+        if event.asset == self.config.quote:
+            self._breakers.flow(event.amount_e8)
+
+    def _on_instrument(self, event: InstrumentUpdate, out: Outbox) -> None:
+        symbol = event.instrument.symbol
+        state = self.state.symbols.get(symbol)
+        if state is None:
+            self.state.symbols[symbol] = self._features.open(event.instrument)
+        elif self.at_stake(symbol) and self._features.has_new_units(state, event.instrument):
+            out.alert(
+                "critical",
+                "units_changed",
+                f"{symbol}: tick or lot changed while a position is open; old units kept",
+            )
+        else:
+            self._features.update(state, event.instrument)
+
+    def _on_universe(self, event: UniverseUpdate, _: Outbox) -> None:
+        self.state.universe = event.symbols
+
+    def _on_model(self, event: ModelPublished, out: Outbox) -> None:
+        wanted = self.config.layout.version
+        found = self._predictors.predictor(event.bundle_id).features_version
+        if found != wanted:
+            text = f"{event.symbol}: bundle {event.bundle_id} has features {found}, we make {wanted}; kept the previous one"
+            out.alert("warning", "bundle_refused", text)
+            return
+        self.state.models[event.symbol] = event.bundle_id
+        if event.symbol in self.state.asked_to_train:
+            self.state.asked_to_train.remove(event.symbol)
+
+    def _on_slice(self, event: Slice, out: Outbox) -> None:
+        position = self.portfolio.positions.get(event.symbol)
+        if position is not None:
+            exits.trail(position, event.last, self.state.symbols[event.symbol].instrument.lot_e8)
+            self._reports.advance(event.symbol, event.ts_ns, out, patient=False)
+
+    def _on_bar(self, event: Bar, out: Outbox) -> None:
+        state = self.state.symbols.get(event.symbol)
+        if state is None:
+            self._tell_once(event.symbol, out)
+        elif self._features.push(state, event):
+            self._scan.prepare(event.symbol)
+
+    def _on_scan(self, event: Scan, out: Outbox) -> None:
+        self._scan.run(event, out)
+
+    def _on_timer(self, event: Timer, out: Outbox) -> None:
+        if event.name == RECONCILE:
+            self._reports.query_unsure(out)
+        for symbol in sorted(self.portfolio.positions):
+            self._reports.advance(symbol, event.ts_ns, out, patient=False)
+
+    def _tell_once(self, symbol: str, out: Outbox) -> None:
+        if symbol not in self.state.told:
+            self.state.told.append(symbol)
+            out.alert("warning", "symbol_unknown", f"{symbol}: bars without an instrument are ignored")
+
+    # The order in which concerns come first, and the only table of what can happen.
+    HANDLERS: dict[type, Callable[[Engine, Any, Outbox], None]] = {  # noqa: RUF012 - read only
+        OperatorCommand: _on_operator,
+        VenueStatus: _on_venue_status,
+        OrderReport: _on_report,
+        CancelFailed: _on_cancel_failed,
+        Balances: _on_balances,
+        CapitalFlow: _on_flow,
+        InstrumentUpdate: _on_instrument,
+        UniverseUpdate: _on_universe,
+        ModelPublished: _on_model,
+        Slice: _on_slice,
+        Bar: _on_bar,
+        Scan: _on_scan,
+        Timer: _on_timer,
+    }
+
+
+def _time_of(event: Event) -> int:
+    return event.ts_close_ns if isinstance(event, Bar) else event.ts_ns

@@ -1,0 +1,65 @@
+"""What the operator may order: stop entries, let them go on, only reduce, sell everything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bnml.core.events import OperatorCommand
+from bnml.kernels.records import ExitReason
+from bnml.trading.outbox import Outbox
+from bnml.trading.portfolio import Portfolio
+from bnml.trading.risk.breakers import Breakers
+from bnml.trading.state import EngineState
+
+
+class OperatorDesk:
+    """Changes activity and marks positions for sale; protection keeps working in every mode."""
+
+    def __init__(self, state: EngineState, portfolio: Portfolio, breakers: Breakers) -> None:
+        self._state = state
+        self._portfolio = portfolio
+        self._breakers = breakers
+        self._orders: dict[str, Callable[[OperatorCommand], list[str]]] = {
+            "halt": self._halt,
+            "resume": self._resume,
+            "enable_entries": self._enable_entries,
+            "reduce": self._reduce,
+            "flatten": self._flatten,
+        }
+
+    def obey(self, command: OperatorCommand, out: Outbox) -> list[str]:
+        """Do it; returns the symbols whose positions must move. An unknown word is told of and does nothing."""
+        order = self._orders.get(command.name)
+        if order is None:
+            known = ", ".join(sorted(self._orders))
+            out.alert("warning", "command_unknown", f"{command.name} is no command; there are {known}")
+            return []
+        return order(command)
+
+    def _halt(self, command: OperatorCommand) -> list[str]:
+        self._state.activity.halted = command.argument or "operator"
+        return []
+
+    def _resume(self, command: OperatorCommand) -> list[str]:
+        """Entries may come again, and no breaker's pause remains from before."""
+        self._breakers.release()
+        return self._enable_entries(command)
+
+    def _enable_entries(self, _: OperatorCommand) -> list[str]:
+        self._state.activity.halted = ""
+        self._state.activity.is_reducing = False
+        return []
+
+    def _reduce(self, _: OperatorCommand) -> list[str]:
+        self._state.activity.is_reducing = True
+        return []
+
+    def _flatten(self, command: OperatorCommand) -> list[str]:
+        """Sell one symbol, or everything and stay out until resumed."""
+        if not command.argument:
+            self._state.activity.halted = "flattened by the operator"
+        symbols = [name for name in sorted(self._portfolio.positions) if command.argument in {"", name}]
+        for name in symbols:
+            position = self._portfolio.positions[name]
+            position.exit_reason = position.exit_reason or int(ExitReason.OPERATOR)
+        return symbols

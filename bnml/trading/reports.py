@@ -1,0 +1,158 @@
+"""What the venue says of our orders: fills into the ledger, refusals and endings into protection, results into breakers."""
+
+from __future__ import annotations
+
+from bnml.core.commands import Halt, QueryOrder
+from bnml.core.events import CancelFailed, OrderReport
+from bnml.core.orders import OrderState, Side
+from bnml.core.outcomes import Trade
+from bnml.kernels.records import ExitReason
+from bnml.trading import exits
+from bnml.trading.compile import EngineConfig
+from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.outbox import Outbox
+from bnml.trading.portfolio import Portfolio
+from bnml.trading.positions import Position
+from bnml.trading.protection import Protection
+from bnml.trading.risk.breakers import Breakers
+from bnml.trading.state import EngineState
+
+_UNSURE = frozenset({OrderState.PENDING, OrderState.UNKNOWN})
+
+
+class ReportDesk:
+    """Applies reports in any order and any number of times to the same end."""
+
+    def __init__(
+        self,
+        config: EngineConfig,
+        state: EngineState,
+        book: OrderBook,
+        portfolio: Portfolio,
+        protection: Protection,
+        breakers: Breakers,
+    ) -> None:
+        self._config = config
+        self._state = state
+        self._book = book
+        self._portfolio = portfolio
+        self._protection = protection
+        self._breakers = breakers
+
+    def report(self, report: OrderReport, out: Outbox) -> None:
+        """Count one report; an order that is not ours is told of once and changes nothing."""
+        order = self._book.get(report.client_order_id)
+        if order is None:
+            self._tell_once(
+                report.client_order_id,
+                f"{report.symbol}: the venue reports an order that we do not know",
+                out,
+            )
+            return
+        was_final = order.is_final
+        is_fill = self._book.apply(report)
+        if is_fill:
+            self._fill(order, report, out)
+        if order.state is OrderState.UNKNOWN and report.state is OrderState.UNKNOWN:
+            out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+        if order.state is OrderState.REJECTED and not was_final:
+            self._rejected(order, report, out)
+        self.advance(order.symbol, report.ts_ns, out, patient=True)
+
+    def cancel_failed(self, event: CancelFailed, out: Outbox) -> None:
+        """A cancel did not happen: read the truth of what it was meant for (an order, or the legs of a list)."""
+        order = self._book.get(event.client_order_id)
+        orders = [order] if order is not None else list(self._book.of_list(event.client_order_id))
+        for one in orders:
+            if one.cancel_sent:
+                self._protection.cancel_failed(one, out)
+        self.advance(event.symbol, event.ts_ns, out, patient=True)
+
+    def query_unsure(self, out: Outbox) -> None:
+        """Ask for every order whose state we cannot be sure of."""
+        for order in self._book.open():
+            if order.state in _UNSURE or order.cancel_sent:
+                order.cancel_sent = False
+                out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+
+    def advance(self, symbol: str, ts_ns: int, out: Outbox, *, patient: bool) -> None:
+        """Let protection take its next step, and close the position when nothing is left of it."""
+        position = self._portfolio.positions.get(symbol)
+        if position is None:
+            return
+        instrument = self._state.symbols[symbol].instrument
+        self._protection.tend(position, instrument, out, patient=patient)
+        if self._protection.is_done(position, instrument):
+            del self._portfolio.positions[symbol]
+            if position.bought_lots:
+                self._breakers.position_closed(position.pnl_e8, ts_ns)
+
+    def _fill(self, order: Order, report: OrderReport, out: Outbox) -> None:
+        instrument = self._state.symbols[order.symbol].instrument
+        position = self._portfolio.positions.get(order.symbol)
+        if position is None:
+            self._halt(f"{order.symbol}: {order.client_order_id} filled without a position", out)
+            return
+        if order.side is Side.BUY:
+            tranche = position.tranches[self._place(position, order)]
+            self._portfolio.buy(tranche, report, instrument)
+            position.entered_ns = position.entered_ns or report.ts_ns
+            out.outcomes.append(_trade(order, report, int(ExitReason.NONE), 0))
+            return
+        tranches = [one for one in position.tranches if order.tranche in {0, one.index}]
+        if report.last_lots > sum(one.lots(instrument.lot_e8) for one in tranches):
+            self._halt(f"{order.symbol}: {order.client_order_id} sold more than its tranche held", out)
+        reason = self._reason(order, report)
+        result_e8 = self._portfolio.sell(tranches, report, instrument)
+        out.outcomes.append(_trade(order, report, reason, result_e8))
+
+    def _reason(self, order: Order, report: OrderReport) -> int:
+        bar = self._state.symbols[order.symbol].bar
+        return exits.fill_reason(order, report, bar, self._config.costs[0])
+
+    def _rejected(self, order: Order, report: OrderReport, out: Outbox) -> None:
+        if order.role is Role.WORKING:
+            text = f"{order.symbol}: entry refused by the venue: {report.text or report.code}"
+            out.alert("warning", "entry_refused", text)
+            return
+        position = self._portfolio.positions.get(order.symbol)
+        for tranche in position.tranches if position is not None else ():
+            if order.tranche in {0, tranche.index}:
+                self._protection.refused(tranche, order, report, out)
+
+    def _halt(self, text: str, out: Outbox) -> None:
+        """Books that contradict the venue: no new entries until the operator has looked."""
+        self._state.activity.halted = text
+        out.alert("critical", "ledger_contradiction", text)
+        out.commands.append(Halt(text))
+
+    def _tell_once(self, key: str, text: str, out: Outbox) -> None:
+        if key not in self._state.told:
+            self._state.told.append(key)
+            out.alert("warning", "order_unknown", text)
+
+    @staticmethod
+    def _place(position: Position, order: Order) -> int:
+        return next(i for i, one in enumerate(position.tranches) if one.index == order.tranche)
+
+
+def lots_protected(position: Position, book: OrderBook) -> int:
+    """Lots that resting stops of the position would sell now; equals what is held once the venue is quiet."""
+    legs = (book.get(leg) for tranche in position.tranches for leg in tranche.legs)
+    return sum(leg.open_lots for leg in legs if leg is not None and leg.role is Role.STOP)
+
+
+def _trade(order: Order, report: OrderReport, reason: int, pnl_e8: int) -> Trade:
+    return Trade(
+        symbol=order.symbol,
+        ts_ns=report.ts_ns,
+        side=order.side,
+        tranche=order.tranche,
+        quantity_lots=report.last_lots,
+        price_ticks=report.last_ticks,
+        commission_e8=report.commission_e8,
+        commission_asset=report.commission_asset,
+        reason=reason,
+        pnl_e8=pnl_e8,
+        client_order_id=order.client_order_id,
+    )
