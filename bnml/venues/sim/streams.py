@@ -68,7 +68,8 @@ def _decode(text: str | bytes) -> StreamRequest:
 def _carry_out(hub: Hub, listener: Listener, request: StreamRequest) -> list[str] | bool | None:
     match request.method:
         case "SUBSCRIBE":
-            return _subscribe(hub, listener, request)
+            _subscribe(hub, listener, request)
+            return None
         case "UNSUBSCRIBE":
             for name in _names(request):
                 hub.unsubscribe(listener, name)

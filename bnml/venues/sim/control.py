@@ -1,0 +1,129 @@
+"""The exchange's own controls under `/sim/`: state, pace, deposits, steppers and steps."""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from aiohttp import web
+
+from bnml.core.instrument import money_e8
+from bnml.venues.sim.driver import Pacing, Stepping
+from bnml.venues.sim.messages import VenueReject
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bnml.venues.sim.driver import Driver
+    from bnml.venues.sim.venue import Venue
+
+_encode = msgspec.json.Encoder().encode
+
+
+class StepRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /sim/step`."""
+
+    stepper: str
+    confirmed: int
+
+
+class SpeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /sim/speed`: market seconds per second."""
+
+    speed: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+
+
+class DepositRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /sim/deposit`: a decimal amount; negative withdraws."""
+
+    asset: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,20}$")]
+    amount: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$")]
+    account: str = "default"
+
+
+class Control:
+    """Answers control requests; each needs the token of the endpoint file, or the API key."""
+
+    def __init__(self, venue: Venue, driver: Driver, token: str) -> None:
+        self._venue = venue
+        self._driver = driver
+        self._token = token
+        self._routes: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
+            ("GET", "/sim/state"): self._state,
+            ("POST", "/sim/speed"): self._speed,
+            ("POST", "/sim/deposit"): self._deposit,
+            ("POST", "/sim/steppers"): self._register,
+            ("POST", "/sim/step"): self._step,
+        }
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        """Answer one control request; control answers are never numbered."""
+        route = self._routes.get((request.method, request.path))
+        if route is None:
+            return web.Response(status=404, text=f"{request.method} {request.path} does not exist")
+        if not self._is_allowed(request):
+            return _failure(401, "X-SIM-TOKEN must be the token of the exchange's endpoint file")
+        try:
+            return _response(200, route(await request.read()))
+        except VenueReject as error:
+            return _failure(400, error.text)
+        except msgspec.DecodeError as error:
+            return _failure(400, f"{request.path}: {error}")
+
+    def _is_allowed(self, request: web.BaseRequest) -> bool:
+        token = request.headers.get("X-SIM-TOKEN", "")
+        if hmac.compare_digest(token.encode(), self._token.encode()):
+            return True
+        key = request.headers.get("X-MBX-APIKEY")
+        return key is not None and self._venue.keys.find(key) is not None
+
+    def _state(self, _body: bytes) -> dict[str, Any]:
+        return {
+            "mode": "stepped" if isinstance(self._driver, Stepping) else "paced",
+            "speed": self._driver.speed,
+            "marketTsNs": self._venue.now_ns,
+            "ordinal": self._venue.exchange.ordinal,
+            "symbols": list(self._venue.instruments),
+            "steppers": len(self._venue.steppers),
+            "done": self._driver.is_done,
+        }
+
+    def _speed(self, body: bytes) -> dict[str, Any]:
+        if not isinstance(self._driver, Pacing):
+            raise VenueReject(-1130, "a stepped market has no speed")
+        self._driver.set_speed(msgspec.json.decode(body, type=SpeedRequest).speed)
+        return self._state(body)
+
+    def _deposit(self, body: bytes) -> dict[str, Any]:
+        wanted = msgspec.json.decode(body, type=DepositRequest)
+        self._venue.exchange.deposit(wanted.account, wanted.asset, money_e8(wanted.amount))
+        self._venue.settle_request()
+        return {"account": wanted.account, "asset": wanted.asset, "amount": wanted.amount}
+
+    def _register(self, _body: bytes) -> dict[str, Any]:
+        if not isinstance(self._driver, Stepping):
+            raise VenueReject(-1130, "only a stepped market has steppers; start the exchange with --stepped")
+        return {"stepper": self._venue.steppers.register().stepper_id}
+
+    def _step(self, body: bytes) -> dict[str, Any]:
+        asked = msgspec.json.decode(body, type=StepRequest)
+        stepper = self._venue.steppers.find(asked.stepper)
+        if stepper is None or not isinstance(self._driver, Stepping):
+            raise VenueReject(-1130, "only a stepped market can be stepped")
+        confirmation = self._venue.steppers.confirm(stepper, asked.confirmed)
+        advanced = confirmation.ready and self._driver.step()
+        return {
+            "advanced": advanced,
+            "sent": stepper.sent,
+            "tsNs": self._venue.now_ns,
+            "done": self._driver.is_done,
+        }
+
+
+def _failure(status: int, text: str) -> web.Response:
+    return _response(status, {"error": text})
+
+
+def _response(status: int, result: dict[str, Any]) -> web.Response:
+    return web.Response(status=status, body=_encode(result), content_type="application/json")

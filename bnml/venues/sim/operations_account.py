@@ -1,0 +1,214 @@
+"""Signed operations on orders, fills and balances."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from bnml.venues.sim.messages import VenueReject
+from bnml.venues.sim.operations import Call, Operation, Security
+from bnml.venues.sim.operations_market import check_day, time_range
+from bnml.venues.sim.params_orders import order_key, read_order, response_type, symbol_of
+from bnml.venues.sim.payloads_account import rate8
+
+if TYPE_CHECKING:
+    from bnml.venues.sim.params import Params
+
+ACCOUNT_UID: Final = 1
+
+
+class CancelRestrictions(StrEnum):
+    """In which state an order may be canceled."""
+
+    ONLY_NEW = "ONLY_NEW"
+    ONLY_PARTIALLY_FILLED = "ONLY_PARTIALLY_FILLED"
+
+
+class ReplaceMode(StrEnum):
+    """Whether the new order is attempted when the cancel failed."""
+
+    STOP_ON_FAILURE = "STOP_ON_FAILURE"
+    ALLOW_FAILURE = "ALLOW_FAILURE"
+
+
+class RateLimitMode(StrEnum):
+    """What cancelReplace does beyond the order limit."""
+
+    DO_NOTHING = "DO_NOTHING"
+    CANCEL_ONLY = "CANCEL_ONLY"
+
+
+def place(call: Call) -> dict[str, Any]:
+    """A new order."""
+    symbol = symbol_of(call.params, call.venue.instruments)
+    request = read_order(call.params, symbol)
+    shown = response_type(call.params, request.type)
+    call.params.finish()
+    placed = call.venue.exchange.place(call.account, request)
+    return call.venue.account_payloads.placed(placed, shown)
+
+
+def test_order(call: Call) -> dict[str, Any]:
+    """A new order that is checked and thrown away."""
+    symbol = symbol_of(call.params, call.venue.instruments)
+    request = read_order(call.params, symbol)
+    response_type(call.params, request.type)
+    asks_rates = call.params.flag("computeCommissionRates")
+    call.params.finish()
+    call.venue.exchange.test(call.account, request)
+    return _commission(call) if asks_rates else {}
+
+
+def query(call: Call) -> dict[str, Any]:
+    """One order in any state."""
+    key = order_key(call.params, symbol_of(call.params, call.venue.instruments))
+    call.params.finish()
+    return call.venue.account_payloads.order(call.venue.exchange.order(call.account, key))
+
+
+def cancel(call: Call) -> dict[str, Any]:
+    """Cancel one order, and with it the list it belongs to."""
+    key = order_key(call.params, symbol_of(call.params, call.venue.instruments))
+    cancel_id = call.params.client_id("newClientOrderId") or ""
+    restriction = call.params.optional_choice("cancelRestrictions", CancelRestrictions)
+    call.params.finish()
+    exchange = call.venue.exchange
+    if restriction is not None and exchange.order(call.account, key).status != restriction.removeprefix(
+        "ONLY_"
+    ):
+        raise VenueReject(-2011, "Order was not canceled due to cancel restrictions.")
+    return call.venue.account_payloads.canceled(exchange.cancel(call.account, key, cancel_id))
+
+
+def replace(call: Call) -> dict[str, Any]:
+    """Cancel one order and place another on the same symbol."""
+    params = call.params
+    symbol = symbol_of(params, call.venue.instruments)
+    mode = params.choice("cancelReplaceMode", ReplaceMode)
+    key = order_key(params, symbol, prefix="cancel")
+    cancel_id = params.client_id("cancelNewClientOrderId") or ""
+    params.optional_choice("orderRateLimitExceededMode", RateLimitMode)
+    request = read_order(params, symbol)
+    shown = response_type(params, request.type)
+    params.finish()
+    replaced = call.venue.exchange.cancel_replace(
+        call.account,
+        key,
+        request,
+        "STOP_ON_FAILURE" if mode is ReplaceMode.STOP_ON_FAILURE else "ALLOW_FAILURE",
+        cancel_id,
+    )
+    return call.venue.account_payloads.replaced(replaced, shown)
+
+
+def open_orders(call: Call) -> list[dict[str, Any]]:
+    """Open orders of one symbol or of all."""
+    symbol = symbol_of(call.params, call.venue.instruments) if "symbol" in call.params else ""
+    call.params.discard("symbolStatus")
+    call.params.finish()
+    build = call.venue.account_payloads.order
+    return [build(order) for order in call.venue.exchange.open_orders(call.account, symbol)]
+
+
+def cancel_all(call: Call) -> list[dict[str, Any]]:
+    """Cancel every open order of a symbol, lists too."""
+    symbol = symbol_of(call.params, call.venue.instruments)
+    call.params.finish()
+    build = call.venue.account_payloads.canceled
+    return [build(canceled) for canceled in call.venue.exchange.cancel_all(call.account, symbol)]
+
+
+def all_orders(call: Call) -> list[dict[str, Any]]:
+    """Orders of a symbol in any state: from an id on, within a day, or the latest."""
+    params = call.params
+    symbol = symbol_of(params, call.venue.instruments)
+    first_id = params.optional_integer("orderId")
+    start_ns, end_ns = time_range(params)
+    limit = params.limit(500, 1000)
+    params.finish()
+    check_day(start_ns, end_ns)
+    found = call.venue.exchange.all_orders(
+        call.account, symbol, from_id=first_id or 0, start_ns=start_ns, end_ns=end_ns, limit=limit
+    )
+    return [call.venue.account_payloads.order(order) for order in found]
+
+
+def my_trades(call: Call) -> list[dict[str, Any]]:
+    """Fills of a symbol: of one order, from an id on, within a day, or the latest."""
+    params = call.params
+    symbol = symbol_of(params, call.venue.instruments)
+    order_id, first_id = params.optional_integer("orderId"), params.optional_integer("fromId")
+    start_ns, end_ns = time_range(params)
+    limit = params.limit(500, 1000)
+    params.finish()
+    check_day(start_ns, end_ns)
+    if first_id is not None and (start_ns is not None or end_ns is not None):
+        raise VenueReject(-1128, "Combination of optional parameters invalid.")
+    found = call.venue.exchange.trades(
+        call.account,
+        symbol,
+        order_id=order_id or 0,
+        from_id=first_id or 0,
+        start_ns=start_ns,
+        end_ns=end_ns,
+        limit=limit,
+    )
+    return [call.venue.account_payloads.my_trade(trade) for trade in found]
+
+
+def account(call: Call) -> dict[str, Any]:
+    """Balances and commission rates."""
+    omit_zero = call.params.flag("omitZeroBalances")
+    call.params.finish()
+    view = call.venue.exchange.account(call.account)
+    return call.venue.account_payloads.account(view, ACCOUNT_UID, omit_zero=omit_zero)
+
+
+def commission(call: Call) -> dict[str, Any]:
+    """Commission rates of a symbol."""
+    symbol = symbol_of(call.params, call.venue.instruments)
+    call.params.finish()
+    return {"symbol": symbol, **_commission(call)}
+
+
+def _commission(call: Call) -> dict[str, Any]:
+    """Standard rates as charged; there is neither tax nor discount here, for any symbol."""
+    view = call.venue.exchange.account(call.account)
+    rates = {
+        "maker": rate8(view.maker_ppm),
+        "taker": rate8(view.taker_ppm),
+        "buyer": rate8(0),
+        "seller": rate8(0),
+    }
+    nothing = dict.fromkeys(rates, rate8(0))
+    return {"standardCommission": rates, "specialCommission": nothing, "taxCommission": nothing}
+
+
+def order_limits(call: Call) -> list[dict[str, Any]]:
+    """Usage of the order limits."""
+    call.params.finish()
+    counts = call.venue.limits.order_counts(call.account, call.venue.now_ns)
+    return [limit.row(count) for limit, count in counts]
+
+
+def _open_orders_weight(params: Params) -> int:
+    return 6 if "symbol" in params else 80
+
+
+def _trades_weight(params: Params) -> int:
+    return 5 if "orderId" in params else 20
+
+
+_SIGNED: Final = Security.SIGNED
+PLACE = Operation(place, 1, _SIGNED, orders=1, free_when_done=True)
+TEST_ORDER = Operation(test_order, 1, _SIGNED)
+QUERY = Operation(query, 4, _SIGNED)
+CANCEL = Operation(cancel, 1, _SIGNED, free_when_done=True)
+REPLACE = Operation(replace, 1, _SIGNED, orders=1, free_when_done=True)
+OPEN_ORDERS = Operation(open_orders, _open_orders_weight, _SIGNED)
+CANCEL_ALL = Operation(cancel_all, 1, _SIGNED, free_when_done=True)
+ALL_ORDERS = Operation(all_orders, 20, _SIGNED)
+MY_TRADES = Operation(my_trades, _trades_weight, _SIGNED)
+ACCOUNT = Operation(account, 20, _SIGNED)
+COMMISSION = Operation(commission, 20, _SIGNED)
+ORDER_LIMITS = Operation(order_limits, 40, _SIGNED)

@@ -1,0 +1,330 @@
+"""Candles, trades, books, tickers and symbol rules as Binance writes them in JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from bnml.core.clock import NS_PER_MS
+from bnml.core.instrument import E8, plain
+from bnml.venues.sim.filters import PERCENT_DOWN_PARTS, PERCENT_UP
+from bnml.venues.sim.payloads_account import ZERO, price8, quantity8
+
+if TYPE_CHECKING:
+    from bnml.core.instrument import Instrument
+    from bnml.venues.sim.klines import Kline
+    from bnml.venues.sim.market import PublicTrade, Ticker
+    from bnml.venues.sim.messages import BookLevels
+
+Json = dict[str, Any]
+_STOP_TYPES: Final = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
+
+
+def symbol_row(instrument: Instrument) -> Json:
+    """One element of exchangeInfo's `symbols`."""
+    stops = _STOP_TYPES if instrument.stop_loss_allowed else _STOP_TYPES[1::2]
+    return {
+        "symbol": instrument.symbol,
+        "status": instrument.status,
+        "baseAsset": instrument.base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": instrument.quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", *stops],
+        "icebergAllowed": False,
+        "ocoAllowed": instrument.oco_allowed,
+        "otoAllowed": instrument.oto_allowed,
+        "opoAllowed": instrument.opo_allowed,
+        "quoteOrderQtyMarketAllowed": True,
+        "allowTrailingStop": False,
+        "cancelReplaceAllowed": instrument.cancel_replace_allowed,
+        "amendAllowed": False,
+        "pegInstructionsAllowed": False,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": _filters(instrument),
+        "permissions": [],
+        "permissionSets": [["SPOT"]],
+        "defaultSelfTradePreventionMode": "NONE",
+        "allowedSelfTradePreventionModes": ["NONE"],
+    }
+
+
+def _filters(instrument: Instrument) -> list[Json]:
+    down = plain(E8 // PERCENT_DOWN_PARTS, 1)
+    return [
+        {
+            "filterType": "PRICE_FILTER",
+            "minPrice": price8(instrument, instrument.min_ticks),
+            "maxPrice": price8(instrument, instrument.max_ticks),
+            "tickSize": price8(instrument, 1),
+        },
+        {
+            "filterType": "LOT_SIZE",
+            "minQty": quantity8(instrument, instrument.min_lots),
+            "maxQty": quantity8(instrument, instrument.max_lots),
+            "stepSize": quantity8(instrument, 1),
+        },
+        {
+            "filterType": "MARKET_LOT_SIZE",
+            "minQty": ZERO,
+            "maxQty": quantity8(instrument, instrument.market_max_lots),
+            "stepSize": ZERO,
+        },
+        {
+            "filterType": "PERCENT_PRICE_BY_SIDE",
+            "bidMultiplierUp": str(PERCENT_UP),
+            "bidMultiplierDown": down,
+            "askMultiplierUp": str(PERCENT_UP),
+            "askMultiplierDown": down,
+            "avgPriceMins": 0,
+        },
+        {
+            "filterType": "NOTIONAL",
+            "minNotional": plain(instrument.min_notional_e8),
+            "applyMinToMarket": True,
+            "maxNotional": plain(instrument.max_notional_e8),
+            "applyMaxToMarket": True,
+            "avgPriceMins": 0,
+        },
+        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": instrument.max_orders},
+        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": instrument.max_algo_orders},
+    ]
+
+
+def kline_row(kline: Kline, instrument: Instrument) -> list[Any]:
+    """The twelve columns of a candle. Recorded bars do not say who was the taker: those columns are zero."""
+    return [
+        kline.open_ns // NS_PER_MS,
+        price8(instrument, kline.open),
+        price8(instrument, kline.high),
+        price8(instrument, kline.low),
+        price8(instrument, kline.close),
+        quantity8(instrument, kline.volume_lots),
+        kline.close_ns // NS_PER_MS - 1,
+        plain(kline.quote_volume_e8),
+        kline.trades,
+        ZERO,
+        ZERO,
+        "0",
+    ]
+
+
+def kline_event(kline: Kline, instrument: Instrument, interval: str, ts_ms: int, *, is_closed: bool) -> Json:
+    """A candle of the kline stream; trade ids of recorded bars are unknown (-1)."""
+    return {
+        "e": "kline",
+        "E": ts_ms,
+        "s": instrument.symbol,
+        "k": {
+            "t": kline.open_ns // NS_PER_MS,
+            "T": kline.close_ns // NS_PER_MS - 1,
+            "s": instrument.symbol,
+            "i": interval,
+            "f": -1,
+            "L": -1,
+            "o": price8(instrument, kline.open),
+            "c": price8(instrument, kline.close),
+            "h": price8(instrument, kline.high),
+            "l": price8(instrument, kline.low),
+            "v": quantity8(instrument, kline.volume_lots),
+            "n": kline.trades,
+            "x": is_closed,
+            "q": plain(kline.quote_volume_e8),
+            "V": ZERO,
+            "Q": ZERO,
+            "B": "0",
+        },
+    }
+
+
+def trade_row(trade: PublicTrade, instrument: Instrument) -> Json:
+    """One element of GET trades."""
+    return {
+        "id": trade.trade_id,
+        "price": price8(instrument, trade.price_ticks),
+        "qty": quantity8(instrument, trade.quantity_lots),
+        "quoteQty": plain(instrument.notional_e8(trade.price_ticks, trade.quantity_lots)),
+        "time": trade.ts_ns // NS_PER_MS,
+        "isBuyerMaker": trade.buyer_is_maker,
+        "isBestMatch": True,
+    }
+
+
+def aggregate_row(trade: PublicTrade, instrument: Instrument) -> Json:
+    """One element of GET aggTrades; every print is its own aggregate here."""
+    return {
+        "a": trade.trade_id,
+        "p": price8(instrument, trade.price_ticks),
+        "q": quantity8(instrument, trade.quantity_lots),
+        "f": trade.trade_id,
+        "l": trade.trade_id,
+        "T": trade.ts_ns // NS_PER_MS,
+        "m": trade.buyer_is_maker,
+        "M": True,
+    }
+
+
+def aggregate_event(trade: PublicTrade, instrument: Instrument, ts_ms: int) -> Json:
+    """The aggregate trade stream."""
+    return {"e": "aggTrade", "E": ts_ms, "s": instrument.symbol, **aggregate_row(trade, instrument)}
+
+
+def trade_event(trade: PublicTrade, instrument: Instrument, ts_ms: int) -> Json:
+    """The trade stream."""
+    return {
+        "e": "trade",
+        "E": ts_ms,
+        "s": instrument.symbol,
+        "t": trade.trade_id,
+        "p": price8(instrument, trade.price_ticks),
+        "q": quantity8(instrument, trade.quantity_lots),
+        "T": trade.ts_ns // NS_PER_MS,
+        "m": trade.buyer_is_maker,
+        "M": True,
+    }
+
+
+def _levels(levels: tuple[tuple[int, int], ...], instrument: Instrument, limit: int) -> list[list[str]]:
+    return [[price8(instrument, ticks), quantity8(instrument, lots)] for ticks, lots in levels[:limit]]
+
+
+def depth(book: BookLevels, instrument: Instrument, limit: int) -> Json:
+    """GET depth and the partial book streams, best level first."""
+    return {
+        "lastUpdateId": book.update_id,
+        "bids": _levels(book.bids, instrument, limit),
+        "asks": _levels(book.asks, instrument, limit),
+    }
+
+
+def depth_event(old: BookLevels, new: BookLevels, instrument: Instrument, ts_ms: int) -> Json:
+    """The difference of two books as a diff. depth event; a level that is gone has quantity zero."""
+    return {
+        "e": "depthUpdate",
+        "E": ts_ms,
+        "s": instrument.symbol,
+        "U": old.update_id + 1,
+        "u": new.update_id,
+        "b": _levels(_changes(old.bids, new.bids), instrument, len(old.bids) + len(new.bids)),
+        "a": _levels(_changes(old.asks, new.asks), instrument, len(old.asks) + len(new.asks)),
+    }
+
+
+def _changes(
+    old: tuple[tuple[int, int], ...], new: tuple[tuple[int, int], ...]
+) -> tuple[tuple[int, int], ...]:
+    kept = dict(new)
+    gone = ((ticks, 0) for ticks, _ in old if ticks not in kept)
+    return (*gone, *(level for level in new if level not in old))
+
+
+def book_ticker(book: BookLevels, instrument: Instrument) -> Json:
+    """GET ticker/bookTicker; an empty side is zero."""
+    (bid, bid_lots), (ask, ask_lots) = best(book)
+    return {
+        "symbol": instrument.symbol,
+        "bidPrice": price8(instrument, bid),
+        "bidQty": quantity8(instrument, bid_lots),
+        "askPrice": price8(instrument, ask),
+        "askQty": quantity8(instrument, ask_lots),
+    }
+
+
+def book_ticker_event(book: BookLevels, instrument: Instrument) -> Json:
+    """The bookTicker stream: it has no event type."""
+    row = book_ticker(book, instrument)
+    return {
+        "u": book.update_id,
+        "s": row["symbol"],
+        "b": row["bidPrice"],
+        "B": row["bidQty"],
+        "a": row["askPrice"],
+        "A": row["askQty"],
+    }
+
+
+def best(book: BookLevels) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Best bid and ask with their lots."""
+    return (book.bids[0] if book.bids else (0, 0), book.asks[0] if book.asks else (0, 0))
+
+
+def _change_percent(ticker: Ticker) -> str:
+    return f"{100 * (ticker.last - ticker.open) / ticker.open:.3f}" if ticker.open else "0.000"
+
+
+def _average(ticker: Ticker, instrument: Instrument) -> str:
+    volume_e8 = ticker.volume_lots * instrument.lot_e8
+    return plain(ticker.quote_volume_e8 * E8 // volume_e8) if volume_e8 else ZERO
+
+
+def mini_ticker(ticker: Ticker, instrument: Instrument) -> Json:
+    """GET ticker/24hr with `type=MINI`."""
+    return {
+        "symbol": ticker.symbol,
+        "openPrice": price8(instrument, ticker.open),
+        "highPrice": price8(instrument, ticker.high),
+        "lowPrice": price8(instrument, ticker.low),
+        "lastPrice": price8(instrument, ticker.last),
+        "volume": quantity8(instrument, ticker.volume_lots),
+        "quoteVolume": plain(ticker.quote_volume_e8),
+        "openTime": ticker.open_ns // NS_PER_MS,
+        "closeTime": ticker.close_ns // NS_PER_MS,
+        "firstId": ticker.first_trade_id,
+        "lastId": ticker.last_trade_id,
+        "count": ticker.trades,
+    }
+
+
+def full_ticker(ticker: Ticker, book: BookLevels, instrument: Instrument) -> Json:
+    """GET ticker/24hr."""
+    top = book_ticker(book, instrument)
+    return {
+        **mini_ticker(ticker, instrument),
+        "priceChange": price8(instrument, ticker.last - ticker.open),
+        "priceChangePercent": _change_percent(ticker),
+        "weightedAvgPrice": _average(ticker, instrument),
+        "prevClosePrice": price8(instrument, ticker.open),
+        "lastQty": ZERO,
+        **{name: top[name] for name in ("bidPrice", "bidQty", "askPrice", "askQty")},
+    }
+
+
+def mini_ticker_event(ticker: Ticker, instrument: Instrument, ts_ms: int) -> Json:
+    """The miniTicker streams."""
+    return {
+        "e": "24hrMiniTicker",
+        "E": ts_ms,
+        "s": ticker.symbol,
+        "c": price8(instrument, ticker.last),
+        "o": price8(instrument, ticker.open),
+        "h": price8(instrument, ticker.high),
+        "l": price8(instrument, ticker.low),
+        "v": quantity8(instrument, ticker.volume_lots),
+        "q": plain(ticker.quote_volume_e8),
+    }
+
+
+def ticker_event(ticker: Ticker, book: BookLevels, instrument: Instrument, ts_ms: int) -> Json:
+    """The 24 h ticker stream of one symbol."""
+    top = book_ticker(book, instrument)
+    return {
+        **mini_ticker_event(ticker, instrument, ts_ms),
+        "e": "24hrTicker",
+        "p": price8(instrument, ticker.last - ticker.open),
+        "P": _change_percent(ticker),
+        "w": _average(ticker, instrument),
+        "x": price8(instrument, ticker.open),
+        "Q": ZERO,
+        "b": top["bidPrice"],
+        "B": top["bidQty"],
+        "a": top["askPrice"],
+        "A": top["askQty"],
+        "O": ticker.open_ns // NS_PER_MS,
+        "C": ticker.close_ns // NS_PER_MS,
+        "F": ticker.first_trade_id,
+        "L": ticker.last_trade_id,
+        "n": ticker.trades,
+    }

@@ -1,0 +1,111 @@
+"""One served exchange: the sans-I/O exchange together with everybody who listens to it."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, Protocol
+
+from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
+from bnml.venues.sim.hub import Hub
+from bnml.venues.sim.messages import ExecutionReport
+from bnml.venues.sim.payloads_account import AccountPayloads
+from bnml.venues.sim.publisher import Publisher
+from bnml.venues.sim.stepper import Steppers
+from bnml.venues.sim.userdata import UserStreams
+from bnml.venues.sim.weights import RateLimits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from bnml.core.instrument import Instrument
+    from bnml.venues.sim.exchange import Exchange
+    from bnml.venues.sim.market import Market, PublicTrade
+    from bnml.venues.sim.messages import Step
+    from bnml.venues.sim.signing import KeyRing
+
+
+class MarketTime(Protocol):
+    """Whoever moves the market knows how late it is between two steps."""
+
+    speed: float
+
+    def market_now_ns(self) -> int:
+        """Market time right now; never beyond the next step."""
+        ...
+
+
+class Venue:
+    """What requests and the driver act on; one event loop, no waiting inside.
+
+    `market_time` is tied in by the driver's owner; without one, time stands still between steps.
+    """
+
+    def __init__(self, exchange: Exchange, keys: KeyRing, clock: Clock, *, live: bool) -> None:
+        self.exchange = exchange
+        self.keys = keys
+        self.limits = RateLimits()
+        self.hub = Hub()
+        self.steppers = Steppers()
+        self.account_payloads = AccountPayloads(exchange.instruments)
+        self.users = UserStreams(self.account_payloads)
+        self._clock = clock
+        self.market_time: MarketTime | None = None
+        self._publisher = Publisher(exchange.market, self.hub, live=live)
+
+    @property
+    def market(self) -> Market:
+        """The public side."""
+        return self.exchange.market
+
+    @property
+    def instruments(self) -> Mapping[str, Instrument]:
+        """Filters by symbol."""
+        return self.exchange.instruments
+
+    @property
+    def now_ns(self) -> int:
+        """Market time: what data, orders and rate windows are stamped with."""
+        return self.exchange.now_ns
+
+    def wall_ms(self) -> int:
+        """Wall time: what signatures are checked against."""
+        return self._clock.now_ns() // NS_PER_MS
+
+    def wall_seconds(self, market_ns: int) -> int:
+        """How long a client has to wait for `market_ns` of market time, in whole seconds, at least one."""
+        speed = self.market_time.speed if self.market_time is not None else 0.0
+        return max(1, ceil(market_ns / NS_PER_S / speed)) if speed else 1
+
+    def begin_request(self) -> None:
+        """Let market time pass up to now, so that a request between two steps has its own time."""
+        if self.market_time is not None:
+            self.exchange.set_time(self.market_time.market_now_ns())
+
+    def settle_request(self) -> None:
+        """Send the user events of the request that just ran: they go out before its answer."""
+        for event in self.exchange.drain():
+            if isinstance(event, ExecutionReport) and event.trade is not None:
+                self._credit(event)
+            self.users.publish(event)
+
+    def advance(self, step: Step) -> None:
+        """Apply one step: user events of all its prints first, then its market events."""
+        self._publisher.before(step)
+        self.exchange.apply(step)
+        self.settle_request()
+        self._publisher.publish(step, self._trades(step))
+
+    def _credit(self, event: ExecutionReport) -> None:
+        """The first fill of an order frees its place in the order limits."""
+        trade = event.trade
+        if trade is not None and event.order.executed_lots == trade.quantity_lots:
+            self.limits.credit_fill(event.account, is_maker=trade.is_maker, now_ns=self.now_ns)
+
+    def _trades(self, step: Step) -> Iterator[tuple[str, PublicTrade]]:
+        """The numbered trades that the step's prints became, in their order."""
+        counts: dict[str, int] = {}
+        for printed in step.prints:
+            counts[printed.symbol] = counts.get(printed.symbol, 0) + 1
+        queues = {name: iter(list(self.market[name].trades)[-count:]) for name, count in counts.items()}
+        for printed in step.prints:
+            yield printed.symbol, next(queues[printed.symbol])
