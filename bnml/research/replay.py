@@ -1,0 +1,134 @@
+"""The engine against the exchange in process, market step by market step, in the order of a stepped daemon."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+import msgspec
+
+from bnml.core.commands import Alert, Command
+from bnml.core.events import Bar, Book, Event, UniverseUpdate
+from bnml.core.outcomes import Decision, EquityPoint, Outcome, Trade
+from bnml.trading.bars import BarGate, GateEvent
+from bnml.trading.engine import Engine
+from bnml.trading.portfolio import value_e8
+from bnml.venues.sim.inprocess import Advance, SimVenue
+
+
+class ReplayResult(msgspec.Struct):
+    """What the engine concluded; `bars` counts those that were printed, not the history before them."""
+
+    trades: list[Trade] = msgspec.field(default_factory=list)
+    decisions: list[Decision] = msgspec.field(default_factory=list)
+    equity: list[EquityPoint] = msgspec.field(default_factory=list)
+    alerts: list[Alert] = msgspec.field(default_factory=list)
+    bars: int = 0
+    events: int = 0
+    initial_equity_e8: int = 0
+    final_equity_e8: int = 0
+
+
+class Replay:
+    """One run over a feed. `history_bars` of each symbol are fed before the first step; the oldest is the anchor.
+
+    Within a step the engine sees the reports of its prints, then prints, books and candles; what its
+    commands led to comes after them, and the next step only when nothing is left.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        venue: SimVenue,
+        symbols: Iterable[str],
+        grace_ns: int,
+        history_bars: int | None = None,
+        first_events: Iterable[Event] = (),
+    ) -> None:
+        self._engine = engine
+        self._venue = venue
+        self._symbols = tuple(symbols)
+        self._gate = BarGate(self._symbols, grace_ns, lambda symbol: self._engine.at_stake(symbol))
+        self._pending: deque[Event] = deque()
+        self._history_bars = history_bars
+        self._first_events = tuple(first_events)
+        self._now_ns = 0
+        self.result = ReplayResult()
+
+    def run(self) -> ReplayResult:
+        """Start, take every step of the feed, and mark what is still open at the last prints."""
+        self.start()
+        while (advance := self._venue.advance()) is not None:
+            self.step(advance)
+        self.result.final_equity_e8 = self._marked_equity_e8()
+        return self.result
+
+    def start(self) -> None:
+        """What the engine learns before the market moves: filters, balances, universe, models, history."""
+        for event in self._venue.start():
+            self.feed(event)
+        self.feed(UniverseUpdate(self._symbols, 0))
+        for event in self._first_events:
+            self.feed(event)
+        for symbol in self._symbols:
+            for bar in self._venue.history(symbol, self._history_bars):
+                self.feed(bar)
+        self.result.initial_equity_e8 = self._marked_equity_e8()
+
+    def step(self, advance: Advance) -> None:
+        """One market step, until nothing is left to process."""
+        step = advance.step
+        self._now_ns = max(self._now_ns, step.ts_ns)
+        for report in advance.reports:
+            self.feed(report)
+        for one in step.prints:
+            self._feed_all(self._gate.on_print(one.symbol, one.price_ticks, one.quantity_lots, one.ts_ns))
+        for levels in step.books:
+            book = Book(levels.symbol, levels.bids[0][0], levels.asks[0][0], levels.depth_e8)
+            self._feed_all(self._gate.on_book(book, self._now_ns))
+        for bar in step.closed_bars:
+            self._feed_all(self._gate.on_bar(bar, self._now_ns))
+        if step.beat:
+            self._feed_all(self._gate.on_clock(self._now_ns))
+        while self._pending:
+            self.feed(self._pending.popleft())
+
+    def feed(self, event: Event) -> None:
+        """One event through the engine; its commands are carried out, their consequences wait for their turn."""
+        self.result.events += 1
+        commands = self._engine.process(event, self.result.events)
+        for outcome in self._engine.drain():
+            self._keep(outcome)
+        for command in commands:
+            self._execute(command)
+        if isinstance(event, Bar) and self._now_ns:
+            self.result.bars += 1
+
+    def restart(self, engine: Engine) -> None:
+        """Go on with another engine in the same place, as after a restart of the daemon."""
+        self._engine = engine
+
+    def _execute(self, command: Command) -> None:
+        if isinstance(command, Alert):
+            self.result.alerts.append(command)
+        self._pending.extend(self._venue.execute(command))
+
+    def _feed_all(self, events: Iterable[GateEvent]) -> None:
+        for event in events:
+            self.feed(event)
+
+    def _keep(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Trade):
+            self.result.trades.append(outcome)
+        elif isinstance(outcome, Decision):
+            self.result.decisions.append(outcome)
+        else:
+            self.result.equity.append(outcome)
+
+    def _marked_equity_e8(self) -> int:
+        engine = self._engine
+        total_e8 = engine.portfolio.total_e8(engine.config.quote)
+        for symbol, position in engine.portfolio.positions.items():
+            market = self._venue.exchange.market[symbol]
+            total_e8 += value_e8(position, market.state.last_ticks, market.instrument)
+        return total_e8
