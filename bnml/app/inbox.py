@@ -1,0 +1,128 @@
+"""The one bounded inbox: many producers, one pump; in stepped mode it restores the venue's own order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bnml.core.events import Event
+    from bnml.venues.binance.codec import MarketItem
+    from bnml.venues.binance.reports import UserItem
+
+    Item = MarketItem | UserItem | Event
+
+CAPACITY = 10_000
+
+
+class Inbox(Protocol):
+    """What producers and the pump need of an inbox."""
+
+    async def put(self, number: int, item: Item | None) -> None:
+        """Hand over what the venue sent; waits while the inbox is full (the socket then backs up)."""
+        ...
+
+    def complete(self, number: int, items: Sequence[Item] = ()) -> None:
+        """An answer has been dealt with, with these consequences."""
+        ...
+
+    async def batch(self) -> list[Item]:
+        """All that is ready, in order; waits for at least one."""
+        ...
+
+    def ready(self) -> list[Item]:
+        """All that is ready now, possibly nothing."""
+        ...
+
+
+class LiveInbox:
+    """First come, first served; own consequences go before what the venue sent."""
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._capacity = capacity
+        self._own: deque[Item] = deque()
+        self._items: deque[Item] = deque()
+        self._filled = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+
+    def __len__(self) -> int:
+        return len(self._own) + len(self._items)
+
+    async def put(self, number: int, item: Item | None) -> None:  # noqa: ARG002 - numbers order stepped mode only
+        if item is None:
+            return
+        while len(self._items) >= self._capacity:
+            self._room.clear()
+            await self._room.wait()
+        self._items.append(item)
+        self._filled.set()
+
+    def complete(self, number: int, items: Sequence[Item] = ()) -> None:  # noqa: ARG002 - as above
+        self._own.extend(items)
+        if items:
+            self._filled.set()
+
+    async def batch(self) -> list[Item]:
+        await self._filled.wait()
+        return self.ready()
+
+    def ready(self) -> list[Item]:
+        found = [*self._own, *self._items]
+        self._own.clear()
+        self._items.clear()
+        self._filled.clear()
+        self._room.set()
+        return found
+
+
+class SteppedInbox:
+    """Releases frames by their number without a gap; `processed` is the last number given to the pump.
+
+    The number of an answer stays open until its consequences are in (`complete`), so that they are
+    processed at its place. Everything is bounded by the venue: it sends nothing more until it is confirmed.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[int, Sequence[Item]] = {}
+        self._own: deque[Item] = deque()
+        self._changed = asyncio.Event()
+        self.processed = 0
+
+    def __len__(self) -> int:
+        return len(self._held) + len(self._own)
+
+    async def put(self, number: int, item: Item | None) -> None:
+        self.complete(number, () if item is None else (item,))
+
+    def complete(self, number: int, items: Sequence[Item] = ()) -> None:
+        if number == 0:
+            self._own.extend(items)
+        else:
+            self._held[number] = items
+        self._changed.set()
+
+    async def batch(self) -> list[Item]:
+        while not (found := self.ready()):
+            await self.changed()
+        return found
+
+    async def changed(self) -> None:
+        """Wait until something arrives, in order or not."""
+        await self._changed.wait()
+        self._changed.clear()
+
+    def poke(self) -> None:
+        """Wake the pump without bringing anything."""
+        self._changed.set()
+
+    def ready(self) -> list[Item]:
+        found: list[Item] = list(self._own)
+        self._own.clear()
+        while (items := self._held.pop(self.processed + 1, None)) is not None:
+            self.processed += 1
+            found.extend(items)
+        return found

@@ -1,0 +1,171 @@
+"""The read model: folds what the engine concludes into what operators are shown; never changes anything."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from bnml.app.words import action_text, exit_text, reason_text
+from bnml.core.clock import format_utc
+from bnml.core.events import Bar, Slice, VenueStatus
+from bnml.core.instrument import plain
+from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.journal.schema import Health, Position
+from bnml.kernels.records import Reason
+from bnml.trading.portfolio import value_e8
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bnml.app.health import LoopLag
+    from bnml.core.events import Event
+    from bnml.core.outcomes import Outcome
+    from bnml.trading.engine import Engine
+    from bnml.trading.positions import Position as OpenPosition
+
+RECENT_TRADES = 8
+
+
+class Picture:
+    """What happened so far in this session, and a `Health` of now."""
+
+    def __init__(self, engine: Engine, mode: str, venue: str, session: int) -> None:
+        self._engine = engine
+        self._mode = mode
+        self._venue = venue
+        self._session = session
+        self.decisions: dict[str, Decision] = {}
+        self.last_decision: Decision | None = None
+        self.counts: Counter[str] = Counter()
+        self.trades: deque[Trade] = deque(maxlen=RECENT_TRADES)
+        self.trade_count = 0
+        self.realised_e8 = 0
+        self.first_equity_e8 = 0
+        self.equity: EquityPoint | None = None
+        self.scans = 0
+        self.bars = 0
+        self.links: dict[str, bool] = {}
+        self.last_ticks: dict[str, int] = {}
+        self.state = "starting"
+
+    def follow(self, event: Event, outcomes: Sequence[Outcome]) -> None:
+        """Fold one event and what came of it."""
+        match event:
+            case Bar():
+                self.bars += 1
+                self.last_ticks[event.symbol] = event.close
+            case Slice():
+                self.last_ticks[event.symbol] = event.last
+            case VenueStatus():
+                self.links[event.channel] = event.up
+        for outcome in outcomes:
+            match outcome:
+                case Decision():
+                    self._decision(outcome)
+                case Trade():
+                    self.trades.append(outcome)
+                    self.trade_count += 1
+                    self.realised_e8 += outcome.pnl_e8
+                case EquityPoint():
+                    self.scans += 1
+                    self.first_equity_e8 = self.first_equity_e8 or outcome.equity_e8
+                    self.equity = outcome
+
+    def health(self, now_ns: int, lag: LoopLag, inbox: int) -> Health:
+        """Everything that status and view show."""
+        ledger = self._engine.state.ledger
+        quote = ledger.quote
+        return Health(
+            mode=self._mode,
+            venue=self._venue,
+            state=self._state(),
+            ts_ns=now_ns,
+            session=self._session,
+            equity=plain(self._equity_e8(), 2),
+            free_quote=plain(self.equity.free_quote_e8 if self.equity else ledger.totals.get(quote, 0), 2),
+            realised=plain(self.realised_e8, 2),
+            positions=tuple(self._position(one) for _, one in sorted(ledger.positions.items())),
+            open_orders=tuple(
+                f"{order.symbol} {order.side} {order.role} {order.state} {order.client_order_id}"
+                for order in self._engine.book.open()
+            ),
+            last_decision=self._last_decision(),
+            decisions=dict(self.counts),
+            scans=self.scans,
+            trades=self.trade_count,
+            loop_lag_ms=round(lag.last_ms, 3),
+            loop_lag_p99_ms=round(lag.quantile_ms(0.99), 3),
+            inbox=inbox,
+            market_time=format_utc(self._engine.state.now_ns),
+            links=dict(self.links),
+        )
+
+    def trade_texts(self) -> list[str]:
+        """The last trades, newest first."""
+        texts = []
+        for trade in reversed(self.trades):
+            instrument = self._engine.state.symbols[trade.symbol].instrument
+            amount = f"{instrument.quantity_text(trade.quantity_lots)} at {instrument.price_text(trade.price_ticks)}"
+            result = f" {plain(trade.pnl_e8, 2)}" if trade.pnl_e8 else ""
+            texts.append(
+                f"{format_utc(trade.ts_ns)} {trade.symbol} {trade.side} {amount} ({exit_text(trade.reason)}){result}"
+            )
+        return texts
+
+    def _decision(self, decision: Decision) -> None:
+        self.decisions[decision.symbol] = decision
+        self.counts[Reason(decision.reason).name] += 1
+        shown = self.last_decision
+        # The most telling one of a scan: a taken or refused entry before a HOLD.
+        if shown is None or decision.ts_close_ns > shown.ts_close_ns or decision.action > shown.action:
+            self.last_decision = decision
+
+    def _state(self) -> str:
+        if self.state != "running":
+            return self.state
+        activity = self._engine.state.activity
+        if activity.halted:
+            return f"halted: {activity.halted}"
+        if activity.channels_down:
+            return "waiting for " + ", ".join(sorted(activity.channels_down))
+        return "reducing" if activity.is_reducing else "running"
+
+    def _equity_e8(self) -> int:
+        ledger = self._engine.state.ledger
+        held = sum(
+            value_e8(one, self.last_ticks.get(symbol, 0), self._engine.state.symbols[symbol].instrument)
+            for symbol, one in ledger.positions.items()
+        )
+        return ledger.totals.get(ledger.quote, 0) + held
+
+    def _position(self, position: OpenPosition) -> Position:
+        instrument = self._engine.state.symbols[position.symbol].instrument
+        lots = position.lots(instrument.lot_e8)
+        last = self.last_ticks.get(position.symbol, 0) or position.reference_ticks
+        unrealised = instrument.notional_e8(last, lots) - position.cost_e8 if lots else 0
+        stops = sorted({one.stop_ticks for one in position.tranches if one.lots(instrument.lot_e8)})
+        return Position(
+            symbol=position.symbol,
+            quantity=instrument.quantity_text(lots),
+            entry_price=instrument.price_text(position.reference_ticks),
+            last_price=instrument.price_text(last),
+            pnl=plain(position.pnl_e8 + unrealised, 2),
+            stops=tuple(instrument.price_text(stop) for stop in stops),
+            opened=format_utc(position.opened_ns),
+        )
+
+    def _last_decision(self) -> dict[str, str | float | int] | None:
+        decision = self.last_decision
+        if decision is None:
+            return None
+        return {
+            "symbol": decision.symbol,
+            "time": format_utc(decision.ts_close_ns),
+            "action": action_text(decision),
+            "reason": Reason(decision.reason).name,
+            "words": reason_text(decision),
+            "measured": decision.measured,
+            "limit": decision.limit,
+            "score": round(decision.score, 2),
+            "confidence": round(decision.confidence, 2),
+        }

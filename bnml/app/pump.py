@@ -1,0 +1,150 @@
+"""The one writer of the engine: number an event, journal it, process it, journal what came of it, pass commands on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from bnml.core.events import (
+    Balances,
+    Bar,
+    Book,
+    CapitalFlow,
+    Scan,
+)
+from bnml.core.outcomes import Decision
+from bnml.kernels.records import Action
+from bnml.venues.binance.codec import Beat, Print, Shutdown
+from bnml.venues.binance.reports import StreamEnded
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from bnml.app.inbox import Item
+    from bnml.core.commands import Command
+    from bnml.core.events import Event
+    from bnml.core.outcomes import Outcome
+    from bnml.journal.writer import JournalWriter
+    from bnml.trading.bars import BarGate
+    from bnml.trading.engine import Engine
+
+
+class Follower(Protocol):
+    """Sees what the engine concluded, after the journal has accepted it."""
+
+    def follow(self, event: Event, outcomes: Sequence[Outcome]) -> None: ...
+
+
+class Pump:
+    """Turns items of the inbox into events and feeds them; `now_ns` is market time as far as it is known.
+
+    `fill_gap(symbol, from, to)` reads candles that no stream brought; None trusts the stream (stepped mode,
+    where a missing bar is the market's own).
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        gate: BarGate,
+        journal: JournalWriter,
+        *,
+        submit: Callable[[int, list[Command]], None],
+        follower: Follower,
+        fill_gap: Callable[[str, int, int], Awaitable[list[Bar]]] | None,
+        snapshot_every: int,
+        snapshot_version: str,
+    ) -> None:
+        self._engine = engine
+        self._gate = gate
+        self._journal = journal
+        self._submit = submit
+        self._follower = follower
+        self._fill_gap = fill_gap
+        self._snapshot_every = snapshot_every
+        self._snapshot_version = snapshot_version
+        self._photographed_seq = journal.last_seq
+        self._last_close_ns: dict[str, int] = {}
+        self.now_ns = 0
+        self.scans = 0
+        self.last_scan_ns = 0
+
+    def remember_bars(self, closes_ns: dict[str, int]) -> None:
+        """Bars up to these closing times are known already (restored engine)."""
+        self._last_close_ns.update(closes_ns)
+
+    def last_close_ns(self, symbol: str) -> int:
+        """Closing time of the newest bar fed, 0 for none."""
+        return self._last_close_ns.get(symbol, 0)
+
+    async def take(self, item: Item) -> None:
+        """Deal with one item of the inbox."""
+        match item:
+            case Print():
+                self._advance(item.ts_ns)
+                self._feed_all(self._gate.on_print(item.symbol, item.ticks, item.lots, item.ts_ns))
+            case Book():
+                self._feed_all(self._gate.on_book(item, self.now_ns))
+            case Bar():
+                await self._bar(item)
+            case Beat():
+                self._advance(item.ts_ns)
+                self._feed_all(self._gate.on_clock(self.now_ns))
+            case Balances() | Shutdown() | StreamEnded():
+                # Balances of the user stream name only some assets; the ledger follows the fills, and
+                # reconciliation reads the whole account.
+                return
+            case _:
+                if isinstance(item, CapitalFlow):
+                    self._advance(item.ts_ns)
+                self.feed(item)
+        await self._journal.room()
+
+    def feed(self, event: Event) -> None:
+        """Number, journal, process, journal, pass on. The engine never sees what the journal has not accepted."""
+        if isinstance(event, Bar):
+            self._last_close_ns[event.symbol] = event.ts_close_ns
+        seq = self._journal.append_event(event)
+        commands = self._engine.process(event, seq)
+        if commands:
+            self._journal.append_commands(seq, commands)
+        outcomes = self._engine.drain()
+        if outcomes:
+            self._journal.append_outcomes(seq, outcomes, self._rows(outcomes))
+        if isinstance(event, Scan):
+            self.scans += 1
+            self.last_scan_ns = event.ts_close_ns
+        self._follower.follow(event, outcomes)
+        if commands:
+            self._submit(seq, commands)
+        if seq - self._photographed_seq >= self._snapshot_every:
+            self.photograph()
+
+    def photograph(self) -> None:
+        """Write the engine's state after the last event."""
+        self._photographed_seq = self._journal.last_seq
+        self._journal.append_snapshot(self._snapshot_version, self._engine.snapshot())
+
+    def _feed_all(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.feed(event)
+
+    async def _bar(self, bar: Bar) -> None:
+        known_ns = self._last_close_ns.get(bar.symbol, 0)
+        if bar.ts_open_ns < known_ns:
+            return
+        if self._fill_gap is not None and known_ns and bar.ts_open_ns > known_ns:
+            for missed in await self._fill_gap(bar.symbol, known_ns, bar.ts_open_ns):
+                if self._last_close_ns.get(bar.symbol, 0) <= missed.ts_open_ns < bar.ts_open_ns:
+                    self.feed(missed)
+        self._advance(bar.ts_close_ns)
+        self._feed_all(self._gate.on_bar(bar, self.now_ns))
+
+    def _advance(self, ts_ns: int) -> None:
+        self.now_ns = max(self.now_ns, ts_ns)
+
+    def _rows(self, outcomes: Sequence[Outcome]) -> dict[str, bytes]:
+        """Feature rows of the decisions that were not HOLD."""
+        return {
+            outcome.symbol: self._engine.feature_row(outcome.symbol).tobytes()
+            for outcome in outcomes
+            if isinstance(outcome, Decision) and outcome.action != Action.HOLD
+        }

@@ -1,0 +1,172 @@
+"""Trains missing and old models in a child process, loads what it publishes off the loop, and tells the engine."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from bnml.app.logs import logger
+from bnml.core.clock import NS_PER_HOUR, format_utc
+from bnml.core.errors import Rejected
+from bnml.core.events import ModelPublished
+from bnml.learn.bundle import current_version, read_metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from bnml.config import Settings
+    from bnml.learn.predictors import ModelStore
+    from bnml.options import RunOptions
+
+POLL_S = 0.5
+STOP_TIMEOUT_S = 3.0
+REST_AFTER_FAILURE_S = 300.0
+NICENESS = "10"
+
+
+class Trainer:
+    """Owns the child process; `publish` receives a ModelPublished for each verified bundle."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: RunOptions,
+        store: ModelStore,
+        publish: Callable[[ModelPublished], None],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._settings = settings
+        self._options = options
+        self._store = store
+        self._publish = publish
+        self._now_ns = now_ns
+        self._versions: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
+        self._wanted: dict[str, str] = {}
+        self._wake = asyncio.Event()
+        self._process: asyncio.subprocess.Process | None = None
+        self.training: tuple[str, ...] = ()
+
+    @property
+    def _models_dir(self) -> Path:
+        return self._settings.learning.models_dir
+
+    def request(self, symbols: Sequence[str], reason: str) -> None:
+        """Want these symbols trained; they are taken together by the next child."""
+        if not self._settings.app.retrain or self._options.stepped:
+            return
+        for symbol in symbols:
+            self._wanted.setdefault(symbol, reason)
+        self._wake.set()
+
+    def due(self, symbols: Sequence[str]) -> dict[str, str]:
+        """Symbols that have no usable model, or one older than `learning.max_age_h`, with the reason."""
+        found = {}
+        for symbol in symbols:
+            try:
+                current = current_version(self._models_dir, symbol)
+                if current is None:
+                    found[symbol] = "missing"
+                elif self._refused.get(symbol) == current.version and symbol not in self._versions:
+                    found[symbol] = "refused"
+                elif not self._options.stepped:
+                    metadata = read_metadata(
+                        self._models_dir, symbol, current.version, current.metadata_sha256
+                    )
+                    age_h = (self._now_ns() - metadata.trained_to_ns) / NS_PER_HOUR
+                    if age_h > self._settings.learning.max_age_h:
+                        found[symbol] = f"{age_h:.0f} h old"
+            except Rejected as error:
+                found[symbol] = str(error)
+        return found
+
+    async def load_all(self, symbols: Sequence[str]) -> None:
+        """Load every current bundle that is new to us; a refused one leaves the previous in use."""
+        for symbol in symbols:
+            try:
+                current = current_version(self._models_dir, symbol)
+                if current is None or current.version in {
+                    self._versions.get(symbol),
+                    self._refused.get(symbol),
+                }:
+                    continue
+                bundle_id = await asyncio.to_thread(self._store.load, symbol, None)
+            except Rejected as error:
+                logger().warning("model_refused", symbol=symbol, reason=str(error))
+                self._refused[symbol] = current.version if current else ""
+                continue
+            self._versions[symbol] = current.version
+            self._publish(ModelPublished(symbol, bundle_id, self._now_ns()))
+            logger().info("model_published", symbol=symbol, bundle=bundle_id)
+
+    async def train(self, symbols: Sequence[str]) -> bool:
+        """Run one child for these symbols and publish what it makes, as it makes it; whether it ended well."""
+        log_file = self._settings.app.state_dir / "train.log"
+        self.training = tuple(symbols)
+        logger().info("training_started", symbols=list(symbols), log=str(log_file))
+        with log_file.open("ab") as output:
+            nice = shutil.which("nice")
+            self._process = await asyncio.create_subprocess_exec(
+                *([nice, "-n", NICENESS] if nice else []),
+                sys.executable,
+                "-m",
+                "bnml",
+                *train_arguments(self._settings, self._options, symbols),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            code: int | None = None
+            while code is None:
+                with suppress(TimeoutError):
+                    code = await asyncio.wait_for(asyncio.shield(self._process.wait()), POLL_S)
+                await self.load_all(symbols)
+        finally:
+            self.training = ()
+            await self._stop_child()
+        logger().info("training_ended", symbols=list(symbols), exit_code=code)
+        return code == 0
+
+    async def run(self) -> None:
+        """Serve requests until cancelled, one child at a time; after a failure rest before trying again."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            wanted, self._wanted = self._wanted, {}
+            if wanted and not await self.train(sorted(wanted)):
+                await asyncio.sleep(REST_AFTER_FAILURE_S)
+
+    async def _stop_child(self) -> None:
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                process.kill()
+
+
+def train_arguments(settings: Settings, options: RunOptions, symbols: Sequence[str]) -> list[str]:
+    """The command line of the child: the data that lie before what this run trades."""
+    arguments = ["train", "--symbols", ",".join(symbols), "--base-frame", settings.features.base_frame]
+    arguments += [
+        "--models-dir",
+        str(settings.learning.models_dir),
+        "--state-dir",
+        str(settings.app.state_dir),
+    ]
+    if options.config is not None:
+        arguments += ["--config", str(options.config)]
+    if options.replay is None:
+        return [*arguments, "--venue", settings.venue.kind]
+    arguments += ["--replay", str(options.replay)]
+    return [*arguments, "--to", format_utc(options.from_ns)] if options.from_ns is not None else arguments

@@ -1,0 +1,45 @@
+"""Wall-time housekeeping by apscheduler: the journal's size, the disk, and the look at models' age."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from bnml.app.logs import logger
+from bnml.core.clock import NS_PER_DAY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from bnml.core.clock import Clock
+    from bnml.journal.writer import JournalWriter
+
+HOUSEKEEPING_MINUTES = 10
+KEEP_HEALTH_DAYS = 7
+LEAST_FREE_BYTES = 500 * 1024 * 1024
+
+
+def start(
+    journal: JournalWriter,
+    clock: Clock,
+    state_dir: Path,
+    check_models: Callable[[], None] | None,
+    check_s: int,
+) -> AsyncIOScheduler:
+    """Start the jobs on the running loop; the caller shuts the scheduler down."""
+
+    async def keep_house() -> None:
+        await journal.prune(clock.now_ns() - KEEP_HEALTH_DAYS * NS_PER_DAY)
+        free = shutil.disk_usage(state_dir).free
+        if free < LEAST_FREE_BYTES:
+            logger().error("disk_nearly_full", free_mib=free >> 20, folder=str(state_dir))
+
+    scheduler = AsyncIOScheduler(timezone="UTC")
+    scheduler.add_job(keep_house, "interval", minutes=HOUSEKEEPING_MINUTES, max_instances=1, coalesce=True)
+    if check_models is not None:
+        scheduler.add_job(check_models, "interval", seconds=check_s, max_instances=1, coalesce=True)
+    scheduler.start()
+    return scheduler

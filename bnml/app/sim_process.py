@@ -1,0 +1,164 @@
+"""The embedded exchange as a process of its own: attach to a running one, else start it; stop what we started."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bnml.app.logs import logger
+from bnml.core.clock import format_utc
+from bnml.core.errors import Rejected, Retryable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bnml.config import Settings
+    from bnml.options import RunOptions
+
+START_TIMEOUT_S = 90.0  # a first start compiles kernels and writes the generated history
+STOP_TIMEOUT_S = 6.0
+POLL_S = 0.05
+
+
+class Endpoint(msgspec.Struct):
+    """Where the exchange listens, as it says itself in `endpoint.json`."""
+
+    pid: int
+    port: int
+    api_key: str
+    secret: str
+    speed: float = 1.0
+    mode: str = ""
+
+
+class SimProcess:
+    """The exchange of one state folder; it outlives a killed daemon, and the next one attaches to it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: asyncio.subprocess.Process | None = None
+        self._is_ours = False
+
+    async def attach_or_start(self, settings: Settings, options: RunOptions) -> Endpoint:
+        """The address of a running exchange on this folder, or of a new one."""
+        mode = "stepped" if options.stepped else "timed"
+        found = self._running()
+        if found is not None:
+            if found.mode and (found.mode == "stepped") != options.stepped:
+                raise Rejected(
+                    f"the exchange of {self._folder} (process {found.pid}) runs {found.mode}, this run wants {mode}; "
+                    "stop that process first, or use another --state-dir"
+                )
+            self._is_ours = self._marker_pid() == found.pid
+            logger().info("exchange_attached", process=found.pid, port=found.port)
+            return found
+        return await self._start(settings, options)
+
+    async def stop(self) -> None:
+        """End an exchange that this daemon (or a killed one before it) started; its ledger stays."""
+        found = self._running()
+        if not self._is_ours or found is None:
+            return
+        with suppress(ProcessLookupError):
+            os.kill(found.pid, signal.SIGTERM)
+        deadline = asyncio.get_running_loop().time() + STOP_TIMEOUT_S
+        # Polled, because the process may be nobody's child any more.
+        while _alive(found.pid, self._process) and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110
+            await asyncio.sleep(POLL_S)
+        if _alive(found.pid, self._process):
+            logger().warning("exchange_killed", process=found.pid)
+            with suppress(ProcessLookupError):
+                os.kill(found.pid, signal.SIGKILL)
+        self._marker.unlink(missing_ok=True)
+
+    async def _start(self, settings: Settings, options: RunOptions) -> Endpoint:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._endpoint_file.unlink(missing_ok=True)
+        log_file = self._folder / "exchange.log"
+        with log_file.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "bnml",
+                *exchange_arguments(settings, options),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._is_ours = True
+        self._marker.write_text(str(self._process.pid), "ascii")
+        logger().info("exchange_started", process=self._process.pid)
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        while (found := self._running()) is None:
+            if self._process.returncode is not None:
+                raise Rejected(f"the embedded exchange did not start: {_last_line(log_file)}")
+            if asyncio.get_running_loop().time() > deadline:
+                raise Retryable(
+                    f"the embedded exchange did not answer within {START_TIMEOUT_S:.0f} s; see {log_file}"
+                )
+            await asyncio.sleep(POLL_S)
+        return found
+
+    def _running(self) -> Endpoint | None:
+        try:
+            found = msgspec.json.decode(self._endpoint_file.read_bytes(), type=Endpoint)
+        except (FileNotFoundError, msgspec.DecodeError):
+            return None
+        return found if _alive(found.pid, self._process) else None
+
+    def _marker_pid(self) -> int:
+        try:
+            return int(self._marker.read_text("ascii"))
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    @property
+    def _endpoint_file(self) -> Path:
+        return self._folder / "endpoint.json"
+
+    @property
+    def _marker(self) -> Path:
+        return self._folder / "started_by_daemon"
+
+
+def exchange_arguments(settings: Settings, options: RunOptions) -> list[str]:
+    """The command line that serves the same market to us."""
+    arguments = ["exchange", "--state-dir", str(settings.app.state_dir)]
+    if options.config is not None:
+        arguments += ["--config", str(options.config)]
+    if options.replay is not None:
+        arguments += ["--replay", str(options.replay)]
+    if settings.universe.symbols:
+        arguments += ["--symbols", ",".join(settings.universe.symbols)]
+    if options.from_ns is not None:
+        arguments += ["--from", format_utc(options.from_ns)]
+    if options.to_ns is not None:
+        arguments += ["--to", format_utc(options.to_ns)]
+    arguments += ["--base-frame", settings.features.base_frame]
+    arguments += ["--speed", f"{settings.venue.sim.speed:g}", "--seed", str(settings.venue.sim.seed)]
+    arguments += ["--port", str(settings.venue.sim.port)]
+    return [*arguments, "--stepped"] if options.stepped else arguments
+
+
+def _alive(pid: int, child: asyncio.subprocess.Process | None) -> bool:
+    if child is not None and child.pid == pid:
+        return child.returncode is None
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _last_line(file: Path) -> str:
+    lines = [line for line in file.read_text("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1] if lines else f"it said nothing; see {file}"
