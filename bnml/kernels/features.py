@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from bnml.kernels import njit
 from bnml.kernels.features_base import BASE_COLUMNS, BASE_COUNT, base_row
 from bnml.kernels.features_higher import HIGHER_COLUMNS, HIGHER_COUNT, higher_row, higher_step
-from bnml.kernels.rolling import ratio
 from bnml.kernels.technical import BLOCK
 
 Array = NDArray[np.float64]
@@ -131,33 +130,40 @@ def bar_floats(bars: NDArray[np.void], tick_e8: int, lot_e8: int) -> tuple[Array
 
 
 @njit
+def vote(frame: int, out: Array) -> tuple[float, float, float]:
+    """Trend strength in percent, MACD histogram and RSI bias (-1..1) of one frame; frame 0 is the base."""
+    if frame == 0:
+        return out[EMA_SPREAD] * 100.0, out[MACD], (out[RSI] - 50.0) / 50.0
+    at = BASE_COUNT + (frame - 1) * HIGHER_COUNT
+    spread = (1.0 + out[at + SMA_21]) / (1.0 + out[at + SMA_9]) - 1.0
+    return spread * 100.0, out[at + HIGHER_MACD], (out[at + HIGHER_RSI] - 50.0) / 50.0
+
+
+@njit
 def confluence(frames: int, out: Array) -> None:
     """How far the frames agree on trend, MACD and RSI; std is 0 for a single frame; NaN until all vote."""
-    trend = rsi = trend_squares = rsi_squares = trend_votes = macd_votes = 0.0
-    at = BASE_COUNT
+    trend = macd_votes = bias = trend_votes = 0.0
     for frame in range(frames):
-        if frame == 0:
-            spread, macd, strength = out[EMA_SPREAD], out[MACD], out[RSI]
-        else:
-            spread = (1.0 + out[at + SMA_21]) / (1.0 + out[at + SMA_9]) - 1.0
-            macd, strength = out[at + HIGHER_MACD], out[at + HIGHER_RSI]
-            at += HIGHER_COUNT
-        bias = (strength - 50.0) / 50.0
-        trend += spread * 100.0
-        trend_squares += spread * 100.0 * spread * 100.0
-        rsi += bias
-        rsi_squares += bias * bias
-        trend_votes += np.sign(spread)
-        macd_votes += np.sign(macd)
-    spare = max(frames - 1, 1)
-    out[at] = trend / frames
-    out[at + 1] = np.sqrt(max(0.0, trend_squares - trend * trend / frames) / spare)
-    out[at + 2] = trend_votes / frames
-    out[at + 3] = 1.0 - abs(out[at + 2])
-    out[at + 4] = macd_votes / frames
-    out[at + 5] = rsi / frames
-    out[at + 6] = np.sqrt(max(0.0, rsi_squares - rsi * rsi / frames) / spare)
-    out[at + 7] = ratio(out[at + 2] + out[at + 4] + out[at + 5], 3.0, 0.0)
+        strength, macd, rsi = vote(frame, out)
+        trend += strength / frames
+        bias += rsi / frames
+        trend_votes += np.sign(strength) / frames
+        macd_votes += np.sign(macd) / frames
+    trend_squares = bias_squares = 0.0
+    for frame in range(frames):
+        strength, _, rsi = vote(frame, out)
+        trend_squares += (strength - trend) * (strength - trend)
+        bias_squares += (rsi - bias) * (rsi - bias)
+    others = max(frames - 1, 1)
+    at = BASE_COUNT + (frames - 1) * HIGHER_COUNT
+    out[at] = trend
+    out[at + 1] = np.sqrt(trend_squares / others)
+    out[at + 2] = trend_votes
+    out[at + 3] = 1.0 - abs(trend_votes)
+    out[at + 4] = macd_votes
+    out[at + 5] = bias
+    out[at + 6] = np.sqrt(bias_squares / others)
+    out[at + 7] = (trend_votes + macd_votes + bias) / 3.0
 
 
 @njit
