@@ -10,7 +10,9 @@ from aiohttp import web
 
 from bnml.core.instrument import money_e8
 from bnml.venues.sim.driver import Pacing, Stepping
+from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import VenueReject
+from bnml.venues.sim.payloads_account import reject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +41,7 @@ class DepositRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     asset: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,20}$")]
     amount: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$")]
-    account: str = "default"
+    account: str = ACCOUNT
 
 
 class Control:
@@ -63,24 +65,24 @@ class Control:
         if route is None:
             return web.Response(status=404, text=f"{request.method} {request.path} does not exist")
         if not self._is_allowed(request):
-            return _failure(401, "X-SIM-TOKEN must be the token of the exchange's endpoint file")
+            text = "X-SIM-TOKEN must be the token of the exchange's endpoint file"
+            return _failure(401, VenueReject(-1002, text))
         try:
             return _response(200, route(await request.read()))
         except VenueReject as error:
-            return _failure(400, error.text)
+            return _failure(400, error)
         except msgspec.DecodeError as error:
-            return _failure(400, f"{request.path}: {error}")
+            return _failure(400, VenueReject(-1130, f"{request.path}: {error}"))
 
     def _is_allowed(self, request: web.BaseRequest) -> bool:
         token = request.headers.get("X-SIM-TOKEN", "")
         if hmac.compare_digest(token.encode(), self._token.encode()):
             return True
-        key = request.headers.get("X-MBX-APIKEY")
-        return key is not None and self._venue.keys.find(key) is not None
+        return self._venue.keys.knows(request.headers.get("X-MBX-APIKEY", ""))
 
     def _state(self, _body: bytes) -> dict[str, Any]:
         return {
-            "mode": "stepped" if isinstance(self._driver, Stepping) else "paced",
+            "mode": self._venue.mode,
             "speed": self._driver.speed,
             "marketTsNs": self._venue.now_ns,
             "ordinal": self._venue.exchange.ordinal,
@@ -121,8 +123,8 @@ class Control:
         }
 
 
-def _failure(status: int, text: str) -> web.Response:
-    return _response(status, {"error": text})
+def _failure(status: int, error: VenueReject) -> web.Response:
+    return _response(status, reject(error))
 
 
 def _response(status: int, result: dict[str, Any]) -> web.Response:

@@ -25,6 +25,14 @@ def steps_of(feed: Feed, ordinal: int) -> Iterator[Step]:
         ordinal += 1
 
 
+def first_of(venue: Venue, steps: Iterator[Step]) -> Step | None:
+    """The next step; a market that never moved begins at its time, so that its history is in the past."""
+    first = next(steps, None)
+    if first is not None and venue.now_ns == 0:
+        venue.exchange.set_time(first.ts_ns)
+    return first
+
+
 class Stepping:
     """Stepped time: the market stands still until it is asked to take its next step."""
 
@@ -33,7 +41,7 @@ class Stepping:
     def __init__(self, venue: Venue, steps: Iterator[Step]) -> None:
         self._venue = venue
         self._steps = steps
-        self._next = next(steps, None)
+        self._next = first_of(venue, steps)
 
     @property
     def is_done(self) -> bool:
@@ -60,10 +68,10 @@ class Pacing:
         self._venue = venue
         self._steps = steps
         self._clock = clock
-        self._next = next(steps, None)
+        self._next = first_of(venue, steps)
         self.speed = speed
         self._wall_ns = clock.monotonic_ns()
-        self._market_ns = self._start_ns()
+        self._market_ns = venue.now_ns
 
     @property
     def is_done(self) -> bool:
@@ -92,11 +100,6 @@ class Pacing:
             step, self._next = self._next, next(self._steps, None)
             self._venue.advance(step)
             await asyncio.sleep(0)  # sockets are served between steps, however late the market is
-
-    def _start_ns(self) -> int:
-        """Continue where the exchange stopped, or just before the first step."""
-        known_ns = self._venue.now_ns
-        return known_ns if known_ns or self._next is None else self._next.ts_ns
 
     def _due_ns(self) -> int:
         return self._market_ns + round((self._clock.monotonic_ns() - self._wall_ns) * self.speed)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from bnml.core.errors import Retryable
+from bnml.core.errors import Fatal, Retryable
 from bnml.venues.sim import rest, streams
 from bnml.venues.sim.connection import Connection
 from bnml.venues.sim.hub import Listener
@@ -38,7 +38,9 @@ class Server:
         self._venue = venue
         self._control = control
         self._connections: set[Connection] = set()
-        self._runner = web.ServerRunner(web.Server(self._handle))
+        self._runner = web.ServerRunner(web.Server(self._guarded, access_log=None))
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Fails when a request found the exchange's own state broken: its owner must stop serving."""
 
     async def start(self, port: int) -> int:
         """Open the port and return its number; a port in use is a sentence and exit code 4."""
@@ -58,6 +60,14 @@ class Server:
         for connection in list(self._connections):
             connection.finish()
         await self._runner.cleanup()
+
+    async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._handle(request)
+        except Fatal as error:
+            if not self.failed.done():
+                self.failed.set_exception(error)
+            raise
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path

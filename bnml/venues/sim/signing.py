@@ -75,6 +75,10 @@ class KeyRing:
     def __init__(self, keys: list[ApiKey]) -> None:
         self._keys = {key.api_key: key for key in keys}
 
+    def knows(self, api_key: str) -> bool:
+        """Whether the key is one of ours."""
+        return api_key in self._keys
+
     def find(self, api_key: str | None) -> ApiKey:
         """The key of a request; a missing one is -2014, an unknown one -2015."""
         if not api_key:

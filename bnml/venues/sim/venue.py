@@ -48,6 +48,7 @@ class Venue:
         self.steppers = Steppers()
         self.account_payloads = AccountPayloads(exchange.instruments)
         self.users = UserStreams(self.account_payloads)
+        self.mode = "timed" if live else "stepped"
         self._clock = clock
         self.market_time: MarketTime | None = None
         self._publisher = Publisher(exchange.market, self.hub, live=live)

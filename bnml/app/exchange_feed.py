@@ -1,0 +1,77 @@
+"""Which market the embedded exchange shows: generated from a seed, or recorded bars from a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bnml.core.clock import frame_ns
+from bnml.core.errors import Misconfigured
+from bnml.venues.history import load_history
+from bnml.venues.sim.feed import BarFeed, Feed
+from bnml.venues.sim.generated import PROFILES, GeneratedFeed, Profile, profiles
+from bnml.venues.sim.pricing import Pricing
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bnml.config import Settings
+    from bnml.options import ExchangeOptions
+
+
+def make_feed(settings: Settings, options: ExchangeOptions, costs: NDArray[np.void]) -> tuple[Pricing, Feed]:
+    """The feed with its fill rules; raises Misconfigured when the data or symbols are not there."""
+    length_ns = frame_ns(settings.features.base_frame)
+    symbols = tuple(settings.universe.symbols)
+    pricing = Pricing(costs)
+    if options.replay is not None:
+        return pricing, _recorded(options.replay, symbols, length_ns, options, pricing, settings)
+    return pricing, GeneratedFeed(
+        settings.venue.sim.seed, pricing, symbols=_profiles(symbols), frame_ns=length_ns
+    )
+
+
+def _profiles(symbols: tuple[str, ...]) -> tuple[Profile, ...]:
+    """All symbols of the generated market, whichever are traded: a price must not depend on that."""
+    names = {profile.base + "USDT" for profile in PROFILES}
+    numbered = [int(name[3:6]) for name in symbols if name.startswith("SIM") and name[3:6].isdigit()]
+    made = profiles(len(PROFILES) + max(numbered, default=0))
+    missing = set(symbols) - {profile.base + "USDT" for profile in made}
+    if missing:
+        raise Misconfigured(
+            f"universe.symbols: the generated market has no {', '.join(sorted(missing))}; "
+            f"it has {', '.join(sorted(names))} and SIM001USDT, SIM002USDT, ..."
+        )
+    return made
+
+
+def _recorded(
+    folder: Path,
+    symbols: tuple[str, ...],
+    length_ns: int,
+    options: ExchangeOptions,
+    pricing: Pricing,
+    settings: Settings,
+) -> Feed:
+    """Recorded bars: what opens before --from is history, the rest is printed."""
+    found = load_history(folder, symbols, frame_ns=length_ns, to_ns=options.to_ns)
+    first_ns = options.from_ns
+    if first_ns is None:
+        opens = max(int(one.bars["ts_open_ns"][0]) for one in found.values())
+        first_ns = opens + settings.features.history_bars * length_ns
+    last_ns = max(int(one.bars["ts_open_ns"][-1]) for one in found.values())
+    if last_ns < first_ns:
+        raise Misconfigured(
+            f"the recorded bars in {folder} end before trading could start; choose an earlier --from, "
+            "or a smaller features.history_bars"
+        )
+    return BarFeed(
+        {name: one.instrument for name, one in found.items()},
+        {name: one.bars for name, one in found.items()},
+        length_ns,
+        pricing,
+        first_ns,
+        fingerprint=f"recorded:1:{folder.resolve()}:{','.join(found)}:frame={length_ns}:from={first_ns}:to={options.to_ns}",
+    )

@@ -1,0 +1,137 @@
+"""A stepper without any logic: three sockets, every numbered frame hashed in the order of its number."""
+
+import asyncio
+import hashlib
+import heapq
+import hmac
+import json
+import time
+from pathlib import Path
+
+import aiohttp
+import msgspec
+from websockets.asyncio.client import connect
+
+
+class Numbered(msgspec.Struct):
+    """All that matters of a frame here."""
+
+    simSeq: int  # noqa: N815 - as on the wire
+
+
+decode = msgspec.json.Decoder(Numbered).decode
+
+
+class SteppingClient:
+    """Confirms what it has hashed; now and then it buys and sells, so that user events are among the frames."""
+
+    def __init__(self, endpoint, symbols, interval, order_every=0):
+        self.base = f"http://127.0.0.1:{endpoint['port']}"
+        self.sockets = f"ws://127.0.0.1:{endpoint['port']}"
+        self.endpoint = endpoint
+        self.symbols = symbols
+        self.interval = interval
+        self.order_every = order_every
+        self.digest = hashlib.sha256()
+        self.hashed = 0
+        self.early = []
+        self.progress = asyncio.Event()
+
+    async def run(self, most_steps=10**9):
+        """(hash, frames, steps) of the market up to its end."""
+        async with aiohttp.ClientSession(headers={"X-SIM-TOKEN": self.endpoint["token"]}) as session:
+            stepper = (await self.post(session, "/sim/steppers", {}))["stepper"]
+            names = [f"{s.lower()}@{kind}" for s in self.symbols for kind in ("trade", "depth20", f"kline_{self.interval}")]
+            streams = "/".join([*names, "!miniTicker@arr"])
+            market = f"{self.sockets}/stream?streams={streams}&stepper={stepper}"
+            api = f"{self.sockets}/ws-api/v3?stepper={stepper}"
+            async with connect(market, compression=None) as one, connect(api, compression=None) as two:
+                readers = [asyncio.create_task(self.read(socket)) for socket in (one, two)]
+                await self.call(two, "userDataStream.subscribe.signature", {})
+                try:
+                    steps = await self.drive(session, stepper, two, most_steps)
+                finally:
+                    for reader in readers:
+                        reader.cancel()
+        return self.digest.hexdigest(), self.hashed, steps
+
+    async def drive(self, session, stepper, api, most_steps):
+        steps = 0
+        await self.reach(1)
+        while steps < most_steps:
+            answer = await self.post(session, "/sim/step", {"stepper": stepper, "confirmed": self.hashed})
+            await self.reach(answer["sent"])
+            if not answer["advanced"]:
+                assert answer["done"], answer
+                break
+            steps += 1
+            if self.order_every and steps % self.order_every == 0:
+                await self.trade(api, steps // self.order_every)
+        return steps
+
+    async def trade(self, api, count):
+        """Buy one time, sell the next; the answer is numbered like everything else."""
+        side = "BUY" if count % 2 else "SELL"
+        before = self.hashed
+        amount = {"quoteOrderQty": "50"} if side == "BUY" else {"quoteOrderQty": "20"}
+        await self.call(api, "order.place", {"symbol": self.symbols[0], "side": side, "type": "MARKET", **amount})
+        await self.reach(before + 4)  # NEW, TRADE, position, answer
+
+    async def call(self, api, method, params):
+        params = {"apiKey": self.endpoint["api_key"], "timestamp": int(time.time() * 1000), **params}
+        payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
+        params["signature"] = hmac.new(self.endpoint["secret"].encode(), payload.encode(), "sha256").hexdigest()
+        await api.send(json.dumps({"id": "x", "method": method, "params": params}))
+
+    async def read(self, socket):
+        async for frame in socket:
+            heapq.heappush(self.early, (decode(frame).simSeq, frame))
+            while self.early and self.early[0][0] == self.hashed + 1:
+                self.hashed += 1
+                self.digest.update(heapq.heappop(self.early)[1].encode())
+            self.progress.set()
+
+    async def reach(self, number):
+        async with asyncio.timeout(20):
+            while self.hashed < number:
+                self.progress.clear()
+                await self.progress.wait()
+
+    async def post(self, session, path, body):
+        async with session.post(self.base + path, json=body) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+
+class ExchangeProcess:
+    """`bnml exchange` as a child process with a state folder of its own."""
+
+    def __init__(self, state_dir, *arguments):
+        self.state_dir = Path(state_dir)
+        self.arguments = arguments
+        self.process = None
+        self.endpoint = {}
+
+    async def __aenter__(self):
+        import sys
+
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bnml", "exchange", "--state-dir", str(self.state_dir), "--json", *self.arguments,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(60):
+            line = await self.process.stdout.readline()
+        if not line:
+            raise AssertionError((await self.process.stderr.read()).decode())
+        self.endpoint = json.loads((self.state_dir / "exchange" / "endpoint.json").read_text())
+        self.endpoint["symbols"] = json.loads(line)["symbols"]
+        return self
+
+    async def __aexit__(self, *_error):
+        if self.process.returncode is None:
+            self.process.terminate()
+        async with asyncio.timeout(10):
+            await self.process.communicate()
+
+    def kill(self):
+        self.process.kill()
