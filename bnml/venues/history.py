@@ -156,7 +156,7 @@ def _check_values(table: dict[str, Array], path: Path) -> None:
     opened, high, low, close = (table[name] for name in PRICES)
     finite = np.isfinite(opened + high + low + close + table["volume"])
     for broken, what in (
-        (~finite, "a price or volume that is not a number"),
+        (~finite, "a price or volume that is not a finite number"),
         (low <= 0, "a price that is not above zero"),
         (table["volume"] < 0, "a volume below zero"),
         (
