@@ -23,6 +23,9 @@ class AppSettings(Settings):
     state_dir: Path = setting(
         Path("state"), "folder", "journal, compiled kernels, the simulated exchange's ledger"
     )
+    instance: str = setting(
+        "a", "", "1 to 4 letters or digits that mark this daemon's orders", pattern="^[A-Za-z0-9]{1,4}$"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = setting(
         "info", "", "least severity that is written"
     )

@@ -63,11 +63,9 @@ class UniverseSettings(Settings):
     def _star_means_dynamic(cls, data: Any) -> Any:
         """Read `*/USDT` in the list as: dynamic, with that quote asset."""
         symbols = data.get("symbols") if isinstance(data, dict) else None
-        stars = (
-            [s for s in symbols if isinstance(s, str) and "*" in s]
-            if isinstance(symbols, list | tuple)
-            else []
-        )
+        if not isinstance(symbols, list | tuple):
+            return data
+        stars = [name for name in symbols if isinstance(name, str) and "*" in name]
         if not stars:
             return data
         if len(symbols) > 1 or not stars[0].startswith("*/") or len(stars[0]) < 4:
