@@ -217,6 +217,9 @@ def parity(
     config: ConfigFile = None,
     state_dir: StateDir = None,
     models_dir: ModelsDir = None,
+    allow_few: Annotated[
+        bool, typer.Option("--allow-few", help="Accept a window where some exits and refusals are rare.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Compare the daemon's session, the replay and the sweep, decision by decision."""
@@ -230,7 +233,7 @@ def parity(
     from bnml.options import ParityOptions
     from bnml.research.commands import parity as target
 
-    return target(settings, ParityOptions(**market, json=json))
+    return target(settings, ParityOptions(**market, json=json, allow_few=allow_few))
 
 
 @app.command()

@@ -50,7 +50,12 @@ class BacktestOptions(MarketOptions, frozen=True, kw_only=True):
 
 
 class ParityOptions(MarketOptions, frozen=True, kw_only=True):
-    """`bnml parity`; the session is read from the journal in the state folder."""
+    """`bnml parity`; the session is read from the journal in the state folder.
+
+    `allow_few` accepts a window in which some kinds of exits and refusals are rare.
+    """
+
+    allow_few: bool = False
 
 
 class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):

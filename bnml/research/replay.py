@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
 from bnml.core.commands import Alert, Command
-from bnml.core.events import Bar, Book, Event, UniverseUpdate
+from bnml.core.events import Bar, Book, Event, Scan, UniverseUpdate
 from bnml.core.outcomes import Decision, EquityPoint, Outcome, Trade
 from bnml.trading.bars import BarGate, GateEvent
 from bnml.trading.engine import Engine
@@ -30,7 +30,9 @@ class ReplayResult(msgspec.Struct):
 
 
 class Replay:
-    """One run over a feed. `history_bars` of each symbol are fed before the first step; the oldest is the anchor.
+    """One run over a feed.
+
+    `history_bars` of each symbol are fed before the first step; the oldest is the anchor. `before_scan` holds events that came right before the scan of a closing time.
 
     Within a step the engine sees the reports of its prints, then prints, books and candles; what its
     commands led to comes after them, and the next step only when nothing is left.
@@ -44,14 +46,16 @@ class Replay:
         grace_ns: int,
         history_bars: int | None = None,
         first_events: Iterable[Event] = (),
+        before_scan: Mapping[int, Sequence[Event]] | None = None,
     ) -> None:
         self._engine = engine
         self._venue = venue
         self._symbols = tuple(symbols)
-        self._gate = BarGate(self._symbols, grace_ns, lambda symbol: self._engine.at_stake(symbol))
+        self._gate = BarGate(self._symbols, grace_ns, self._at_stake)
         self._pending: deque[Event] = deque()
         self._history_bars = history_bars
         self._first_events = tuple(first_events)
+        self._before_scan = {} if before_scan is None else before_scan
         self._now_ns = 0
         self.result = ReplayResult()
 
@@ -108,6 +112,9 @@ class Replay:
         """Go on with another engine in the same place, as after a restart of the daemon."""
         self._engine = engine
 
+    def _at_stake(self, symbol: str) -> bool:
+        return self._engine.at_stake(symbol)
+
     def _execute(self, command: Command) -> None:
         if isinstance(command, Alert):
             self.result.alerts.append(command)
@@ -115,6 +122,9 @@ class Replay:
 
     def _feed_all(self, events: Iterable[GateEvent]) -> None:
         for event in events:
+            if isinstance(event, Scan):
+                for earlier in self._before_scan.get(event.ts_close_ns, ()):
+                    self.feed(earlier)
             self.feed(event)
 
     def _keep(self, outcome: Outcome) -> None:

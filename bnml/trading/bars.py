@@ -57,6 +57,15 @@ class BarGate:
         """Wait for these symbols from now on; a scan that is already due does not wait for new ones."""
         self._symbols = frozenset(symbols)
 
+    def skip_to(self, ts_close_ns: int) -> None:
+        """Scan nothing up to this closing time any more."""
+        self._scanned_ns = max(self._scanned_ns, ts_close_ns)
+
+    def scan_now(self, ts_close_ns: int, ts_ns: int) -> list[GateEvent]:
+        """Fire the scan of a closing time whose bars the engine has already seen as history."""
+        self._waiting.setdefault(ts_close_ns, (ts_ns, set()))
+        return list(self._fire(ts_close_ns, ts_ns))
+
     def on_bar(self, bar: Bar, ts_ns: int) -> list[GateEvent]:
         """Take a closed bar as the venue confirmed it."""
         events: list[GateEvent] = [*self._overdue(ts_ns)]

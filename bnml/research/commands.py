@@ -1,0 +1,250 @@
+"""The commands `backtest` and `parity`: settings and options in, a summary on stdout, an exit code out."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bnml.config import Settings
+from bnml.core.clock import format_utc
+from bnml.core.errors import Misconfigured, Rejected
+from bnml.core.instrument import plain
+from bnml.core.outcomes import EquityPoint, Trade
+from bnml.kernels.records import ExitReason
+from bnml.options import BacktestOptions, MarketOptions, ParityOptions
+from bnml.research.market import Market, load_market
+from bnml.research.metrics import Summary, summarize
+from bnml.research.models import Models, load_models
+from bnml.research.parity import Comparison, Rows, Verdict, compare, judge
+from bnml.research.runs import initial_quote_e8, run_replay, run_sweep
+from bnml.research.sessions import RecordedSession, read_session
+from bnml.trading.compile import compile_layout
+
+DONE, FAILED = 0, 1
+JOURNAL_FILE = "journal.db"
+
+
+def backtest(settings: Settings, options: BacktestOptions) -> int:
+    """Trade recorded (or generated) bars by replay or sweep and print the summary; trades to CSV if asked."""
+    started = time.perf_counter()
+    market = load_market(settings, options)
+    models = load_models(settings, compile_layout(settings.features), market.symbols)
+    run = _replay_run if options.engine == "replay" else _sweep_run
+    trades, equity, initial_e8, final_e8 = run(settings, market, models)
+    if options.trades is not None:
+        write_trades(options.trades, trades, market)
+    summary = summarize(
+        trades,
+        equity,
+        market.instruments,
+        initial_e8=initial_e8,
+        final_e8=final_e8,
+        bars=market.traded_bars,
+        span=market.span,
+        elapsed_s=time.perf_counter() - started,
+    )
+    _say(msgspec.json.encode(summary).decode() if options.json else _summary_table(summary, options))
+    return DONE
+
+
+def parity(settings: Settings, options: ParityOptions) -> int:
+    """Session against replay with shared capital, replay against sweep symbol by symbol; 1 if they differ."""
+    journal = settings.app.state_dir / JOURNAL_FILE
+    comparisons: list[Comparison] = []
+    market_options: MarketOptions = options
+    used = anchors = None
+    if journal.is_file():
+        session = read_session(journal, options.replay)
+        _same_tier(settings, session)
+        settings, market_options = _session_settings(settings, session), session.options
+        used, anchors = session.header.bundles, session.header.anchors
+    elif options.replay is None:
+        raise Misconfigured(
+            f"there is no session in {journal} and no --replay; run `bnml run --stepped` first, "
+            "or name a folder of recorded bars to compare replay and sweep on"
+        )
+    market = load_market(settings, market_options, anchors)
+    models = load_models(settings, compile_layout(settings.features), market.symbols, used)
+    if journal.is_file():
+        comparisons.append(compare_session(session, settings, market, models))
+    comparisons.extend(compare_sweep(settings, market.only(symbol), models) for symbol in market.symbols)
+    verdict = judge(comparisons)
+    _say(msgspec.json.encode(verdict).decode() if options.json else _verdict_table(verdict))
+    return DONE if verdict.is_proven(allow_few=options.allow_few) else FAILED
+
+
+def compare_session(
+    session: RecordedSession, settings: Settings, market: Market, models: Models
+) -> Comparison:
+    """The daemon's rows against a replay of the same bars with the same bundles."""
+    replayed = run_replay(settings, market, models, session.models_at)
+    right = Rows("replay", replayed.decisions, replayed.trades)
+    left = session.rows
+    last_ns = max((one.ts_close_ns for one in right.decisions), default=0)
+    if session.last_close_ns < last_ns:  # the session was stopped early
+        left, right = left.until(session.last_close_ns), right.until(session.last_close_ns)
+    return compare(left, right, market.frame_ns)
+
+
+def compare_sweep(settings: Settings, market: Market, models: Models) -> Comparison:
+    """Replay against sweep on a market of one symbol."""
+    (symbol,) = market.symbols
+    alone = settings.model_copy(
+        update={"universe": settings.universe.model_copy(update={"symbols": (symbol,)})}
+    )
+    replayed = run_replay(alone, market, models)
+    swept = run_sweep(alone, market, models, symbol)
+    return compare(
+        Rows(f"replay of {symbol}", replayed.decisions, replayed.trades),
+        Rows(f"sweep of {symbol}", swept.decisions, swept.trades),
+        market.frame_ns,
+    )
+
+
+def write_trades(path: Path, trades: Sequence[Trade], market: Market) -> None:
+    """One line per fill, amounts as decimals of their asset."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(
+                (
+                    "time",
+                    "symbol",
+                    "side",
+                    "tranche",
+                    "quantity",
+                    "price",
+                    "commission",
+                    "asset",
+                    "reason",
+                    "pnl",
+                )
+            )
+            writer.writerows(_trade_line(trade, market) for trade in trades)
+    except OSError as error:
+        raise Misconfigured(
+            f"{path} cannot be written ({error}); choose another file with --trades"
+        ) from error
+
+
+def _trade_line(trade: Trade, market: Market) -> tuple[str, ...]:
+    instrument = market.instruments[trade.symbol]
+    return (
+        format_utc(trade.ts_ns),
+        trade.symbol,
+        trade.side.value,
+        str(trade.tranche),
+        instrument.quantity_text(trade.quantity_lots),
+        instrument.price_text(trade.price_ticks),
+        plain(trade.commission_e8),
+        trade.commission_asset,
+        ExitReason(trade.reason).name.lower(),
+        plain(trade.pnl_e8),
+    )
+
+
+Run = tuple[list[Trade], list[EquityPoint], int, int]
+
+
+def _replay_run(settings: Settings, market: Market, models: Models) -> Run:
+    result = run_replay(settings, market, models)
+    return result.trades, result.equity, result.initial_equity_e8, result.final_equity_e8
+
+
+def _sweep_run(settings: Settings, market: Market, models: Models) -> Run:
+    """Each symbol with capital of its own; the parts add up, a symbol without a point keeps its last one."""
+    trades: list[Trade] = []
+    points: list[tuple[int, str, EquityPoint]] = []
+    initial_e8, final_e8 = 0, 0
+    for symbol in market.symbols:
+        result = run_sweep(settings, market, models, symbol)
+        trades += result.trades
+        points += [(point.ts_ns, symbol, point) for point in result.equity]
+        initial_e8 += initial_quote_e8(settings)
+        final_e8 += result.final_equity_e8
+    trades.sort(key=lambda trade: (trade.ts_ns, trade.symbol))
+    return trades, _added_up(points, market.symbols, initial_quote_e8(settings)), initial_e8, final_e8
+
+
+def _added_up(
+    points: list[tuple[int, str, EquityPoint]], symbols: Sequence[str], start_e8: int
+) -> list[EquityPoint]:
+    last = {symbol: EquityPoint(0, start_e8, start_e8, 0) for symbol in symbols}
+    total: list[EquityPoint] = []
+    for ts_ns, symbol, point in sorted(points, key=lambda one: one[:2]):
+        last[symbol] = point
+        if total and total[-1].ts_ns == ts_ns:
+            total.pop()
+        total.append(
+            EquityPoint(
+                ts_ns,
+                sum(one.equity_e8 for one in last.values()),
+                sum(one.free_quote_e8 for one in last.values()),
+                sum(one.positions for one in last.values()),
+            )
+        )
+    return total
+
+
+def _same_tier(settings: Settings, session: RecordedSession) -> None:
+    if settings.costs.tier != session.header.tier:
+        raise Rejected(
+            f"the session ran with costs.tier {session.header.tier}, the configuration says {settings.costs.tier}; "
+            "fills of different tiers cannot be compared: set costs.tier to the session's"
+        )
+
+
+def _session_settings(settings: Settings, session: RecordedSession) -> Settings:
+    """The session's own settings, with the folders of this call."""
+    learning = session.settings.learning.model_copy(update={"models_dir": settings.learning.models_dir})
+    universe = session.settings.universe.model_copy(update={"symbols": session.header.symbols})
+    return session.settings.model_copy(
+        update={"learning": learning, "universe": universe, "app": settings.app}
+    )
+
+
+def _summary_table(summary: Summary, options: BacktestOptions) -> str:
+    factor = "no loss" if summary.profit_factor is None else f"{summary.profit_factor:.2f}"
+    lines = (
+        ("engine", options.engine),
+        ("symbols", ", ".join(summary.symbols)),
+        ("from, to", f"{summary.from_} .. {summary.to}"),
+        ("bars", f"{summary.bars:,}"),
+        ("positions closed", f"{summary.trades:,} ({summary.fills:,} fills)"),
+        ("equity", f"{summary.initial_equity:,.2f} -> {summary.final_equity:,.2f}"),
+        ("net return", f"{summary.net_return:+.2%}"),
+        ("max drawdown", f"{summary.max_drawdown:.2%}"),
+        ("profit factor", factor),
+        ("Sharpe, yearly", f"{summary.sharpe:.2f}"),
+        ("win rate", f"{summary.win_rate:.1%}"),
+        ("expectancy", f"{summary.expectancy:+.2f} a position"),
+        ("exposure", f"{summary.exposure:.1%}"),
+        ("commissions", f"{summary.costs:,.2f}"),
+        ("elapsed", f"{summary.elapsed_s:.1f} s"),
+    )
+    return "\n".join(f"{name:<18}{value}" for name, value in lines)
+
+
+def _verdict_table(verdict: Verdict) -> str:
+    lines = []
+    for one in verdict.comparisons:
+        lines.append(f"{one.left} against {one.right}: {one.compared:,} rows, {one.differences:,} differ")
+        lines.append(f"  fills {one.trades:,}: " + _counts(one.exits))
+        lines.append("  decisions: " + _counts(one.refusals))
+    lines += [f"  {row.kind} {row.symbol} {row.time}: {row.what}" for row in verdict.first]
+    lines += [f"not proven, too rare: {what}" for what in verdict.missing]
+    lines.append(f"compared {verdict.compared:,}, differences {verdict.differences:,}")
+    return "\n".join(lines)
+
+
+def _counts(counted: dict[str, int]) -> str:
+    return ", ".join(f"{name.lower()} {count}" for name, count in counted.items()) or "none"
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")

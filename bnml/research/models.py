@@ -1,0 +1,77 @@
+"""Bundles for research: the ones in use, or the very ones that a session used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from bnml.config import Settings
+from bnml.core.errors import Misconfigured
+from bnml.core.events import ModelPublished
+from bnml.kernels.features import FeatureLayout
+from bnml.kernels.records import DecisionRule
+from bnml.learn.bundle import current_version
+from bnml.learn.predictors import BundlePredictor, ModelStore, PolicyChoice
+from bnml.trading.settings import DecisionSettings
+
+
+class Models(msgspec.Struct, frozen=True):
+    """Loaded bundles by id, and which of them each symbol starts with."""
+
+    store: ModelStore
+    current: dict[str, str]
+
+    def published(self) -> list[ModelPublished]:
+        """The events that tell an engine of them."""
+        return [ModelPublished(symbol, bundle_id, 0) for symbol, bundle_id in sorted(self.current.items())]
+
+    def predictor(self, symbol: str) -> BundlePredictor | None:
+        bundle_id = self.current.get(symbol)
+        return None if bundle_id is None else self.store.predictor(bundle_id)
+
+
+def policy_choice(decision: DecisionSettings) -> PolicyChoice:
+    """What the operator says of deciding, as the bundles' policies take it."""
+    return PolicyChoice(
+        rule=int(DecisionRule.EXPECTED_EDGE if decision.rule == "expected_edge" else DecisionRule.ABSOLUTE),
+        min_buy=decision.min_buy,
+        min_sell=decision.min_sell,
+        min_margin=decision.min_margin,
+        hold_bias=decision.hold_bias,
+    )
+
+
+def load_models(
+    settings: Settings, layout: FeatureLayout, symbols: Iterable[str], used: Mapping[str, str] | None = None
+) -> Models:
+    """Load the current bundles of `symbols`, or those named by `used` (symbol -> bundle id).
+
+    A symbol without a bundle has none; Misconfigured if that leaves nothing to decide with.
+    """
+    learning = settings.learning
+    store = ModelStore(
+        learning.models_dir, layout.version, policy_choice(settings.decision), gate=learning.gate
+    )
+    current = {}
+    for symbol in symbols:
+        if used is not None and symbol in used:
+            current[symbol] = store.load(symbol, used[symbol].partition("/")[2])
+        elif used is None and current_version(learning.models_dir, symbol) is not None:
+            current[symbol] = store.load(symbol)
+    if not current and settings.decision.without_model == "hold":
+        raise Misconfigured(
+            f"{learning.models_dir} holds no model of these symbols; make them with `bnml train`, "
+            "or set decision.without_model to rule"
+        )
+    return Models(store, current)
+
+
+def probabilities(predictor: BundlePredictor, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """P(SELL), P(HOLD), P(BUY) of each row; NaN where a column that the bundle declares is NaN."""
+    out = np.full((len(rows), 3), np.nan)
+    complete = ~np.isnan(rows[:, predictor.columns]).any(axis=1)
+    out[complete] = predictor.batch(np.ascontiguousarray(rows[complete]))
+    return out

@@ -1,0 +1,90 @@
+"""One run from settings, bars and models: by replay with shared capital, or by sweep with one symbol's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bnml.config import Settings
+from bnml.core.clock import NS_PER_MS
+from bnml.core.events import ModelPublished
+from bnml.core.ids import IdSource
+from bnml.core.instrument import E8
+from bnml.kernels.features import bar_floats, features_batch, new_state
+from bnml.research.market import Market
+from bnml.research.models import Models, probabilities
+from bnml.research.replay import Replay, ReplayResult
+from bnml.research.sweep import SWEEP_COLUMNS, SweepConfig, SweepInput, SweepResult, sweep
+from bnml.trading.compile import EngineConfig, compile_engine, instrument_record
+from bnml.trading.engine import Engine
+from bnml.venues.sim.inprocess import SimVenue
+from bnml.venues.sim.pricing import Pricing
+
+OFFLINE_IDS = IdSource("rsch", 0)
+
+
+def initial_quote_e8(settings: Settings) -> int:
+    """Money of a new simulated account."""
+    return round(settings.venue.sim.initial_quote * E8)
+
+
+def run_replay(
+    settings: Settings,
+    market: Market,
+    models: Models,
+    models_at: Mapping[int, Sequence[ModelPublished]] | None = None,
+) -> ReplayResult:
+    """The engine over all symbols of the market; `models_at` publishes bundles before the scan of a closing time."""
+    config = compile_engine(settings, OFFLINE_IDS)
+    venue = SimVenue(
+        market.feed(Pricing(config.costs)),
+        Pricing(config.costs),
+        {config.quote: initial_quote_e8(settings)},
+    )
+    replay = Replay(
+        Engine(config, models.store),
+        venue,
+        settings.universe.symbols or market.symbols,
+        settings.scanner.grace_ms * NS_PER_MS,
+        first_events=models.published() if models_at is None else (),
+        before_scan=models_at,
+    )
+    return replay.run()
+
+
+def run_sweep(settings: Settings, market: Market, models: Models, symbol: str) -> SweepResult:
+    """The kernel loop over one symbol with capital of its own."""
+    config = compile_engine(settings, OFFLINE_IDS)
+    instrument, bars = market.instruments[symbol], market.bars[symbol]
+    rows = np.full((len(bars), config.layout.count), np.nan)
+    floats = bar_floats(bars, instrument.tick_e8, instrument.lot_e8)
+    features_batch(
+        new_state(config.layout), config.layout.frames_ns, bars["ts_open_ns"].copy(), *floats, rows
+    )
+    predictor = models.predictor(symbol)
+    data = SweepInput(
+        instrument=instrument,
+        instrument_record=instrument_record(instrument),
+        bars=bars,
+        frame_ns=market.frame_ns,
+        first=market.first_row(symbol),
+        columns={name: rows[:, config.layout.column(name)] for name in SWEEP_COLUMNS},
+        probabilities=None if predictor is None else probabilities(predictor, rows),
+        policy=None if predictor is None else predictor.policy,
+        bundle_id="" if predictor is None else predictor.bundle_id,
+    )
+    return sweep(data, sweep_config(config, initial_quote_e8(settings)))
+
+
+def sweep_config(config: EngineConfig, quote_e8: int) -> SweepConfig:
+    """The engine's records as the sweep takes them."""
+    return SweepConfig(
+        rules=config.rules,
+        limits=config.limits,
+        costs=config.costs,
+        weights=config.weights,
+        initial_quote_e8=quote_e8,
+        has_rule_strategy=config.has_rule_strategy,
+        time_zone=config.time_zone,
+    )
