@@ -33,7 +33,6 @@ class AppSettings(Settings):
         "auto", "", "auto: text on a terminal, JSON lines elsewhere"
     )
     retrain: bool = setting(default=True, unit="", meaning="train missing and old bundles in a child process")
-    retrain_workers: int = setting(1, "processes", "symbols trained at the same time", ge=1, le=256)
     stop_timeout_s: float = setting(8.0, "s, wall time", "longest graceful stop", gt=0, le=60)
     reconcile_interval_s: int = setting(
         300,

@@ -45,7 +45,6 @@ class UniverseSettings(Settings):
         1_000_000.0, "quote asset per 24 h", "discovered pairs with less turnover are left out", ge=0
     )
     max_symbols: int = setting(150, "symbols", "discovered pairs are cut here, by turnover", ge=1, le=1000)
-    refresh_s: int = setting(900, "s, market time", "how often discovery is repeated", ge=30, le=86_400)
     exclude_bases: tuple[str, ...] = setting(
         STABLE_ASSETS + FIAT_ASSETS, "assets", "discovery skips pairs with one of these as base asset"
     )
