@@ -113,5 +113,32 @@ def merge(
     ]
 
 
+def kline_of(bar: Bar, instrument: Instrument) -> Kline:
+    """One closed base bar as a candle; the same numbers as `merge` of that bar alone."""
+    four_prices = bar.open + bar.high + bar.low + bar.close
+    value = four_prices * bar.volume_lots * instrument.notional_num
+    return Kline(
+        open_ns=bar.ts_open_ns,
+        close_ns=bar.ts_close_ns,
+        open=bar.open,
+        high=bar.high,
+        low=bar.low,
+        close=bar.close,
+        volume_lots=bar.volume_lots,
+        quote_volume_e8=value // (4 * instrument.notional_den),
+        trades=bar.trades,
+        is_closed=True,
+    )
+
+
+def quote_volume_e8(bars: NDArray[np.void], instrument: Instrument) -> int:
+    """S3's estimate over several base bars, each rounded down as its candle is."""
+    num, den = instrument.notional_num, 4 * instrument.notional_den
+    prices = (bars["open"] + bars["high"] + bars["low"] + bars["close"]).tolist()
+    return sum(
+        price * lots * num // den for price, lots in zip(prices, bars["volume_lots"].tolist(), strict=True)
+    )
+
+
 def _sums(values: NDArray[np.object_], starts: NDArray[np.int64]) -> list[int]:
     return [int(value) for value in np.add.reduceat(values, starts)]

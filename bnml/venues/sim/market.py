@@ -12,7 +12,14 @@ from bnml.core.clock import NS_PER_DAY
 from bnml.core.errors import Fatal
 from bnml.core.events import Bar
 from bnml.kernels.records import BAR
-from bnml.venues.sim.klines import Kline, KlineStore, frame_start, is_frame_served, merge
+from bnml.venues.sim.klines import (
+    Kline,
+    KlineStore,
+    frame_start,
+    is_frame_served,
+    merge,
+    quote_volume_e8,
+)
 from bnml.venues.sim.messages import BookLevels, Print, VenueReject
 
 if TYPE_CHECKING:
@@ -185,48 +192,53 @@ class Market:
             raise VenueReject(-1120, "Invalid interval.")
         market = self[symbol]
         limit = min(limit, MAX_KLINES)
-        bars = self._with_running(market)
-        if len(bars) == 0:
-            return []
-        first = int(bars["ts_open_ns"][0]) if start_ns is None else start_ns
-        last = now_ns if end_ns is None else end_ns
-        first = -(-first // frame_ns) * frame_ns if start_ns is not None else frame_start(first, frame_ns)
-        if start_ns is None:
-            first = max(first, frame_start(last, frame_ns) - 4 * limit * frame_ns)
+        bars = market.klines.bars
         opens = bars["ts_open_ns"]
+        last = now_ns if end_ns is None else end_ns
+        if start_ns is None:
+            first = frame_start(last, frame_ns) - 4 * limit * frame_ns
+            most = len(bars)
+        else:
+            first = -(-start_ns // frame_ns) * frame_ns
+            most = (limit + 1) * (frame_ns // self.frame_ns)
         chosen = bars[np.searchsorted(opens, first) : np.searchsorted(opens, last, side="right")]
-        if start_ns is not None:
-            per_candle = frame_ns // self.frame_ns
-            chosen = chosen[: limit * per_candle + per_candle]
+        if len(chosen) <= most:
+            chosen = self._with_running(market, chosen, first, last)
+        chosen = chosen[:most]
         made = merge(chosen, market.instrument, frame_ns, market.state.last_close_ns or now_ns, 4)
         return made[:limit] if start_ns is not None else made[-limit:]
 
     def ticker(self, symbol: str, now_ns: int) -> Ticker:
         """24 h statistics; before the first print all numbers are zero."""
         market = self[symbol]
-        bars = self._with_running(market, since_ns=now_ns - NS_PER_DAY)
+        since_ns = now_ns - NS_PER_DAY
+        bars = self._with_running(market, market.klines.window(since_ns, now_ns + 1), since_ns, now_ns)
         state = market.state
         trade_ids = (market.trades[0].trade_id, market.trades[-1].trade_id) if market.trades else (-1, -1)
-        merged = merge(bars, market.instrument, self.frame_ns, now_ns, 4)
+        is_empty = len(bars) == 0
         return Ticker(
             symbol=symbol,
-            open_ns=merged[0].open_ns if merged else now_ns - NS_PER_DAY,
+            open_ns=since_ns if is_empty else int(bars["ts_open_ns"][0]),
             close_ns=now_ns,
-            open=merged[0].open if merged else 0,
-            high=max((kline.high for kline in merged), default=0),
-            low=min((kline.low for kline in merged), default=0),
-            last=state.last_ticks or (merged[-1].close if merged else 0),
-            volume_lots=sum(kline.volume_lots for kline in merged),
-            quote_volume_e8=sum(kline.quote_volume_e8 for kline in merged),
-            trades=sum(kline.trades for kline in merged),
+            open=0 if is_empty else int(bars["open"][0]),
+            high=0 if is_empty else int(bars["high"].max()),
+            low=0 if is_empty else int(bars["low"].min()),
+            last=state.last_ticks or (0 if is_empty else int(bars["close"][-1])),
+            volume_lots=int(bars["volume_lots"].sum()),
+            quote_volume_e8=quote_volume_e8(bars, market.instrument),
+            trades=4 * len(bars),
             first_trade_id=trade_ids[0],
             last_trade_id=trade_ids[1],
         )
 
-    def _with_running(self, market: SymbolMarket, since_ns: int = 0) -> NDArray[np.void]:
-        bars = market.klines.bars if not since_ns else market.klines.window(since_ns, 2**62)
+    @staticmethod
+    def _with_running(
+        market: SymbolMarket, bars: NDArray[np.void], first_ns: int, last_ns: int
+    ) -> NDArray[np.void]:
+        """The last published bars before `last_ns` and the running one, if it opens in [first, last]."""
         running = market.state.running
-        if running is None:
+        published = market.klines.bars["ts_open_ns"][-1] if len(market.klines) else -1
+        if running is None or running.open_ns <= published or not first_ns <= running.open_ns <= last_ns:
             return bars
         row = np.zeros(1, dtype=BAR)
         row[0] = (
@@ -237,8 +249,6 @@ class Market:
             running.close,
             running.volume_lots,
         )
-        if len(bars) and running.open_ns <= bars["ts_open_ns"][-1]:
-            return bars
         return np.concatenate([bars, row])
 
     def snapshot(self) -> dict[str, SymbolState]:

@@ -8,7 +8,7 @@ import msgspec
 
 from bnml.core.clock import NS_PER_MS, frame_ns
 from bnml.venues.sim import payloads_market as payloads
-from bnml.venues.sim.klines import frame_start, is_frame_served
+from bnml.venues.sim.klines import frame_start, is_frame_served, kline_of
 from bnml.venues.sim.operations_market import INTERVALS
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ class Publisher:
     def _closed(self, bar: Bar, ts_ns: int) -> None:
         """The base candle as the bar says, and each higher candle that ends with it or was left open before it."""
         if self._base and self._hub.wanted(f"{bar.symbol.lower()}@kline_{self._base}"):
-            found = self._candle(bar.symbol, self._market.frame_ns, bar.ts_open_ns)
-            self._kline(bar.symbol, self._base, found, ts_ns, is_closed=True)
+            closed = kline_of(bar, self._market[bar.symbol].instrument)
+            self._kline(bar.symbol, self._base, closed, ts_ns, is_closed=True)
         for interval, length_ns in self._higher.items():
             if not self._hub.wanted(f"{bar.symbol.lower()}@kline_{interval}"):
                 self._open_frames.pop((bar.symbol, interval), None)

@@ -104,9 +104,9 @@ class Venue:
 
     def _trades(self, step: Step) -> Iterator[tuple[str, PublicTrade]]:
         """The numbered trades that the step's prints became, in their order."""
-        counts: dict[str, int] = {}
+        left: dict[str, int] = {}
         for printed in step.prints:
-            counts[printed.symbol] = counts.get(printed.symbol, 0) + 1
-        queues = {name: iter(list(self.market[name].trades)[-count:]) for name, count in counts.items()}
+            left[printed.symbol] = left.get(printed.symbol, 0) + 1
         for printed in step.prints:
-            yield printed.symbol, next(queues[printed.symbol])
+            yield printed.symbol, self.market[printed.symbol].trades[-left[printed.symbol]]
+            left[printed.symbol] -= 1
