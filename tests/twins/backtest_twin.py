@@ -208,7 +208,11 @@ class Twin:
             if k > first:
                 self.scan(bars[: k + 1], columns, probabilities)
             quarter = self.frame_ns // 4
-            for name, late in (("low", quarter), ("high", self.frame_ns // 2), ("close", self.frame_ns - 1_000_000)):
+            for name, late in (
+                ("low", quarter),
+                ("high", self.frame_ns // 2),
+                ("close", self.frame_ns - 1_000_000),
+            ):
                 if self.position:
                     self.on_print(bars[k][name], opened + late, bars[k - 1], jump=False)
         held = self.position.lots if self.position else 0
@@ -320,9 +324,14 @@ class Twin:
         action, edge = opinion_of(self.policy, p)
         confident = confidence_of(self.policy, p[2] - p[0])
         momentum = clip(
-            50 + 1.2 * columns["roc_4"][t] + 0.6 * columns["roc_16"][t] + 8 * (columns["volume_ratio_20"][t] - 1)
+            50
+            + 1.2 * columns["roc_4"][t]
+            + 0.6 * columns["roc_16"][t]
+            + 8 * (columns["volume_ratio_20"][t] - 1)
         )
-        technical = technical_of(columns["rsi_14"][t], columns["macd_histogram"][t], columns["bollinger_b"][t])
+        technical = technical_of(
+            columns["rsi_14"][t], columns["macd_histogram"][t], columns["bollinger_b"][t]
+        )
         parts = zip(self.weights, (confident, technical, momentum), strict=True)
         score = sum(weight * part for weight, part in parts)
         if action == 2:
@@ -335,7 +344,9 @@ class Twin:
                 return p[2], self.policy["min_buy"]
             return p[2] - max(p[0], p[1]), self.policy["min_margin"]
         score = p[2] - p[0]
-        return (score, self.policy["cut"]) if score <= self.policy["cut"] else (edge_of(self.policy, score), 0.0)
+        return (
+            (score, self.policy["cut"]) if score <= self.policy["cut"] else (edge_of(self.policy, score), 0.0)
+        )
 
     def active(self, equity):
         active = floor_ppm(max(0, equity), self.limits["active_ppm"])
@@ -350,7 +361,8 @@ class Twin:
         cap = close * (1_000_000 + rules["price_cap_ppm"]) // 1_000_000
         active = self.active(equity)
         money = min(
-            floor_ppm(active, limits["max_position_ppm"]), floor_ppm(active, limits["max_exposure_ppm"]) - value
+            floor_ppm(active, limits["max_position_ppm"]),
+            floor_ppm(active, limits["max_exposure_ppm"]) - value,
         )
         risk = floor_ppm(max(0, equity), limits["risk_per_trade_ppm"])
         wanted = min(m.lots_for(risk, close - stop), m.lots_for(money, cap), m.instrument["max_lots"])
@@ -453,7 +465,9 @@ class Twin:
         parts.append(lots - sum(parts))
         if any(part and not self.is_sellable(part, plan["stop"]) for part in parts):
             parts = [lots, 0, 0]
-        targets = [max(close + ceil_ppm(close, rules[n]), plan["cap"] + 1) for n in ("target1_ppm", "target2_ppm")]
+        targets = [
+            max(close + ceil_ppm(close, rules[n]), plan["cap"] + 1) for n in ("target1_ppm", "target2_ppm")
+        ]
         activation = close + ceil_ppm(close, rules["trail_start_ppm"])
         position = Position(now, plan["stop"], plan["kind"], activation, plan["atr"])
         price_now, ts_ns = after["open"], after["ts_open_ns"]

@@ -110,7 +110,9 @@ def policy_values(rule=0, cut=0.2):
     }
 
 
-def random_bars(generator, count, close, frame_ns=HOUR_NS, volatility=0.004, volume_lots=10**8, gap_chance=0.004):
+def random_bars(
+    generator, count, close, frame_ns=HOUR_NS, volatility=0.004, volume_lots=10**8, gap_chance=0.004
+):
     """Bars of a random walk with outages, jumps at opens, still hours and hours without volume."""
     bars = np.zeros(count, records.BAR)
     ts_ns, last = START_NS, float(close)
