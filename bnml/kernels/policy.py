@@ -72,7 +72,7 @@ def _absolute(policy: np.void, probabilities: NDArray[np.float64]) -> int:
     """BN-ML's thresholds: a lowest probability, a lead over the opposite, a margin of the first over the second."""
     sell, hold, buy = probabilities[0], probabilities[1], probabilities[2]
     top = max(sell, hold, buy)
-    second = sell + hold + buy - top - min(sell, hold, buy)
+    second = max(min(sell, hold), min(max(sell, hold), buy))
     if top - second < policy["min_margin"]:
         return _HOLD
     if buy >= policy["min_buy"] and buy >= sell + policy["hold_bias"]:

@@ -142,24 +142,26 @@ def edge_of(policy, score):
     return policy["bucket_edge_ppm"][index]
 
 
+def absolute_of(policy, p):
+    first, second = sorted(p, reverse=True)[:2]
+    if first - second < policy["min_margin"]:
+        return 1
+    for action, this, other in ((2, p[2], p[0]), (0, p[0], p[2])):
+        if this >= policy["min_buy" if action else "min_sell"] and this >= other + policy["hold_bias"]:
+            return action
+    return 1
+
+
 def opinion_of(policy, p):
     """(action, edge)."""
     score = p[2] - p[0]
     edge = edge_of(policy, score)
     if policy["rule"] == 1:
-        first, second = sorted(p, reverse=True)[:2]
-        if first - second < policy["min_margin"]:
-            return 1, edge
-        if p[2] >= policy["min_buy"] and p[2] >= p[0] + policy["hold_bias"]:
-            return 2, edge
-        if p[0] >= policy["min_sell"] and p[0] >= p[2] + policy["hold_bias"]:
-            return 0, edge
-        return 1, edge
+        return absolute_of(policy, p), edge
     if score > policy["cut"] and edge > 0:
         return 2, edge
-    if score < 0 and confidence_of(policy, score) < 100 - confidence_of(policy, policy["cut"]):
-        return 0, edge
-    return 1, edge
+    mirrored = 100 - confidence_of(policy, policy["cut"])
+    return (0 if score < 0 and confidence_of(policy, score) < mirrored else 1), edge
 
 
 def clip(value):
