@@ -38,7 +38,9 @@ class Server:
         self._venue = venue
         self._control = control
         self._connections: set[Connection] = set()
-        self._runner = web.ServerRunner(web.Server(self._guarded, access_log=None))
+        self._runner = web.ServerRunner(
+            web.Server(self._guarded, access_log=None), shutdown_timeout=SHUTDOWN_S
+        )
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when a request found the exchange's own state broken: its owner must stop serving."""
 
@@ -46,7 +48,7 @@ class Server:
         """Open the port and return its number; a port in use is a sentence and exit code 4."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, HOST, port, shutdown_timeout=SHUTDOWN_S).start()
+            await web.TCPSite(self._runner, HOST, port).start()
         except OSError as error:
             await self._runner.cleanup()
             raise Retryable(
@@ -89,12 +91,17 @@ class Server:
 
         def open_session(connection: Connection) -> Session:
             listener = Listener(connection, combined=combined)
+            budget = streams.MessageBudget()
             for name in names:
                 hub.subscribe(listener, name)
-            return (
-                lambda text: connection.send(streams.answer(hub, listener, text)),
-                lambda: hub.drop(listener),
-            )
+
+            def receive(text: str | bytes) -> None:
+                if budget.allows(asyncio.get_running_loop().time()):
+                    connection.send(streams.answer(hub, listener, text))
+                else:
+                    connection.finish()
+
+            return receive, lambda: hub.drop(listener)
 
         return await self._serve(request, open_session)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.hub import Hub, Listener
 
 RequestId = int | str | None
+MAX_MESSAGES_PER_S: Final = 5
 _MAX_ID_TEXT: Final = 36
 
 
@@ -31,6 +33,21 @@ class StreamError(Exception):
         self.code = code
         self.text = text
         self.request_id = request_id
+
+
+class MessageBudget:
+    """Binance cuts off a market data client that sends more than five messages within a second."""
+
+    def __init__(self) -> None:
+        self._sent_s: deque[float] = deque(maxlen=MAX_MESSAGES_PER_S)
+
+    def allows(self, now_s: float) -> bool:
+        """Count a message at wall time `now_s`; False when it is one too many."""
+        is_full = len(self._sent_s) == MAX_MESSAGES_PER_S
+        if is_full and now_s - self._sent_s[0] < 1:
+            return False
+        self._sent_s.append(now_s)
+        return True
 
 
 def path_streams(path: str, query: str) -> list[str]:

@@ -41,7 +41,7 @@ def random_bars(seed, count, first_ns, frame_ns=HOUR_NS):
     rows["close"] = close
     rows["high"] = np.maximum(rows["open"], close) + random.integers(0, 30, count)
     rows["low"] = np.minimum(rows["open"], close) - random.integers(0, 30, count)
-    rows["volume_lots"] = random.integers(100_000, 1_000_000, count)
+    rows["volume_lots"] = random.integers(10_000_000, 100_000_000, count)
     return rows
 
 

@@ -17,6 +17,7 @@ class Numbered(msgspec.Struct):
     """All that matters of a frame here."""
 
     simSeq: int  # noqa: N815 - as on the wire
+    id: str | None = None
 
 
 decode = msgspec.json.Decoder(Numbered).decode
@@ -36,6 +37,8 @@ class SteppingClient:
         self.hashed = 0
         self.early = []
         self.progress = asyncio.Event()
+        self.calls = 0
+        self.answered = ""
 
     async def run(self, most_steps=10**9):
         """(hash, frames, steps) of the market up to its end."""
@@ -72,28 +75,33 @@ class SteppingClient:
     async def trade(self, api, count):
         """Buy one time, sell the next; the answer is numbered like everything else."""
         side = "BUY" if count % 2 else "SELL"
-        before = self.hashed
-        amount = {"quoteOrderQty": "50"} if side == "BUY" else {"quoteOrderQty": "20"}
+        amount = {"quoteOrderQty": "50"} if side == "BUY" else {"quoteOrderQty": "45"}
         await self.call(api, "order.place", {"symbol": self.symbols[0], "side": side, "type": "MARKET", **amount})
-        await self.reach(before + 4)  # NEW, TRADE, position, answer
 
     async def call(self, api, method, params):
         params = {"apiKey": self.endpoint["api_key"], "timestamp": int(time.time() * 1000), **params}
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
         params["signature"] = hmac.new(self.endpoint["secret"].encode(), payload.encode(), "sha256").hexdigest()
-        await api.send(json.dumps({"id": "x", "method": method, "params": params}))
+        self.calls += 1
+        await api.send(json.dumps({"id": f"call-{self.calls}", "method": method, "params": params}))
+        await self.until(lambda: self.answered == f"call-{self.calls}")
 
     async def read(self, socket):
         async for frame in socket:
-            heapq.heappush(self.early, (decode(frame).simSeq, frame))
+            fields = decode(frame)
+            heapq.heappush(self.early, (fields.simSeq, frame))
             while self.early and self.early[0][0] == self.hashed + 1:
                 self.hashed += 1
                 self.digest.update(heapq.heappop(self.early)[1].encode())
+            self.answered = fields.id or self.answered
             self.progress.set()
 
     async def reach(self, number):
+        await self.until(lambda: self.hashed >= number)
+
+    async def until(self, is_reached):
         async with asyncio.timeout(20):
-            while self.hashed < number:
+            while not is_reached():
                 self.progress.clear()
                 await self.progress.wait()
 
