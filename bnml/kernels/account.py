@@ -13,7 +13,7 @@ import numpy as np
 from bnml.kernels import njit
 from bnml.kernels.breakers import note_closed
 from bnml.kernels.fills import commission_base_e8, commission_quote_e8, notional_e8, pending_lots
-from bnml.kernels.records import BREAKERS, ExitReason
+from bnml.kernels.records import ExitReason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,47 +64,59 @@ STATE = np.dtype(
         ("result_e8", np.int64),  # realised by the position so far
         ("trades", np.int64),  # rows written
         ("scans", np.int64),
+        ("lots", np.int64, (TRANCHES,)),  # held, by tranche
+        ("cost_e8", np.int64, (TRANCHES,)),  # of the last buy, by tranche
+        ("target", np.int64, (TRANCHES,)),  # resting limit, by tranche; 0 = none
     ]
 )
+"""What a run changes: money, the position and its tranches, counts of rows."""
 
 
-class Account(NamedTuple):
-    """Mutable state of a run: `state` and `breakers` are one-element records, the rest one value per tranche."""
+class Kit(NamedTuple):
+    """All records of one run, plain numbers beside them: what each step gets, without an array to count."""
 
-    state: NDArray[np.void]
-    breakers: NDArray[np.void]
-    lots: NDArray[np.int64]
-    cost_e8: NDArray[np.int64]
-    target: NDArray[np.int64]
+    state: np.void  # STATE
+    breakers: np.void
+    facts: np.void  # scratch
+    instrument: np.void
+    costs: np.void
+    rules: np.void
+    limits: np.void
+    policy: np.void
+    weight_ml: float
+    weight_technical: float
+    weight_momentum: float
+    frame_ns: int
+    model: int
 
 
-def new_account(cash_e8: int) -> Account:
-    """Nothing but cash."""
+def new_state(cash_e8: int) -> NDArray[np.void]:
+    """Nothing but cash, as a one-element record."""
     state = np.zeros(1, dtype=STATE)
     state["cash_e8"] = cash_e8
-    zeros = [np.zeros(TRANCHES, dtype=np.int64) for _ in range(3)]
-    return Account(state, np.zeros(1, dtype=BREAKERS), *zeros)
+    return state
 
 
 @njit
-def open_lots(account: Account) -> int:
+def open_lots(kit: Kit) -> int:
     """Lots held in all tranches."""
-    return account.lots[0] + account.lots[1] + account.lots[2]
+    lots = kit.state["lots"]
+    return lots[0] + lots[1] + lots[2]
 
 
 @njit
-def open_cost_e8(account: Account) -> int:
+def open_cost_e8(kit: Kit) -> int:
     """What the lots still held were bought for."""
     total = 0
     for k in range(TRANCHES):
-        if account.lots[k] > 0:
-            total += account.cost_e8[k]
+        if kit.state["lots"][k] > 0:
+            total += kit.state["cost_e8"][k]
     return total
 
 
 @njit
 def _write(
-    account: Account,
+    kit: Kit,
     rows: NDArray[np.void],
     ts_ns: int,
     is_buy: int,
@@ -115,7 +127,7 @@ def _write(
     reason: int,
     pnl_e8: int,
 ) -> None:
-    state = account.state[0]
+    state = kit.state
     row = rows[state["trades"]]
     row["ts_ns"] = ts_ns
     row["is_buy"] = is_buy
@@ -130,29 +142,28 @@ def _write(
 
 @njit
 def buy_tranche(
-    account: Account,
+    kit: Kit,
     rows: NDArray[np.void],
     k: int,
     quantity_lots: int,
     price_ticks: int,
     ppm: int,
     ts_ns: int,
-    instrument: np.void,
 ) -> None:
     """Pay for tranche `k`; commission is taken in base, whole lots stay, the rest is dust at its cost."""
-    state = account.state[0]
-    cost = notional_e8(price_ticks, quantity_lots, instrument)
-    lot_e8 = instrument["lot_e8"]
+    state = kit.state
+    cost = notional_e8(price_ticks, quantity_lots, kit.instrument)
+    lot_e8 = kit.instrument["lot_e8"]
     commission = commission_base_e8(quantity_lots, ppm, lot_e8)
     state["cash_e8"] -= cost
-    account.cost_e8[k] = cost
-    account.lots[k] = pending_lots(quantity_lots, ppm, lot_e8)
-    _write(account, rows, ts_ns, 1, k + 1, quantity_lots, price_ticks, commission, _NONE, 0)
+    kit.state["cost_e8"][k] = cost
+    kit.state["lots"][k] = pending_lots(quantity_lots, ppm, lot_e8)
+    _write(kit, rows, ts_ns, 1, k + 1, quantity_lots, price_ticks, commission, _NONE, 0)
 
 
 @njit
 def _credit(
-    account: Account,
+    kit: Kit,
     rows: NDArray[np.void],
     tranche: int,
     quantity_lots: int,
@@ -161,67 +172,62 @@ def _credit(
     ppm: int,
     reason: int,
     ts_ns: int,
-    instrument: np.void,
 ) -> None:
-    state = account.state[0]
-    proceeds = notional_e8(price_ticks, quantity_lots, instrument)
+    state = kit.state
+    proceeds = notional_e8(price_ticks, quantity_lots, kit.instrument)
     commission = commission_quote_e8(proceeds, ppm)
     pnl = proceeds - commission - cost_e8
     state["cash_e8"] += proceeds - commission
     state["result_e8"] += pnl
     state["sold"] = 1
-    _write(account, rows, ts_ns, 0, tranche, quantity_lots, price_ticks, commission, reason, pnl)
+    _write(kit, rows, ts_ns, 0, tranche, quantity_lots, price_ticks, commission, reason, pnl)
 
 
 @njit
 def sell_tranche(
-    account: Account,
+    kit: Kit,
     rows: NDArray[np.void],
     k: int,
     price_ticks: int,
     ppm: int,
     reason: int,
     ts_ns: int,
-    instrument: np.void,
 ) -> None:
     """Sell all of tranche `k`; the caller settles the position afterwards."""
-    lots, cost = account.lots[k], account.cost_e8[k]
-    account.lots[k] = 0
-    _credit(account, rows, k + 1, lots, cost, price_ticks, ppm, reason, ts_ns, instrument)
+    lots, cost = kit.state["lots"][k], kit.state["cost_e8"][k]
+    kit.state["lots"][k] = 0
+    _credit(kit, rows, k + 1, lots, cost, price_ticks, ppm, reason, ts_ns)
 
 
 @njit
 def sell_all(
-    account: Account,
+    kit: Kit,
     rows: NDArray[np.void],
     price_ticks: int,
     ppm: int,
     reason: int,
     ts_ns: int,
-    instrument: np.void,
 ) -> None:
     """Sell every open tranche in one order; the caller settles the position afterwards."""
-    lots, cost = open_lots(account), open_cost_e8(account)
+    lots, cost = open_lots(kit), open_cost_e8(kit)
     for k in range(TRANCHES):
-        account.lots[k] = 0
-    _credit(account, rows, 0, lots, cost, price_ticks, ppm, reason, ts_ns, instrument)
+        kit.state["lots"][k] = 0
+    _credit(kit, rows, 0, lots, cost, price_ticks, ppm, reason, ts_ns)
 
 
 @njit
-def settle(account: Account, ts_ns: int, limits: np.void) -> None:
+def settle(kit: Kit, ts_ns: int) -> None:
     """After sales: a position without lots is closed, and its result counts for the loss streak."""
-    state = account.state[0]
-    if state["is_open"] == 1 and open_lots(account) == 0:
+    state = kit.state
+    if state["is_open"] == 1 and open_lots(kit) == 0:
         state["is_open"] = 0
-        note_closed(account.breakers[0], state["result_e8"], ts_ns, limits)
+        note_closed(kit.breakers, state["result_e8"], ts_ns, kit.limits)
 
 
 @njit
-def begin_position(
-    account: Account, stop: int, stop_kind: int, activation: int, atr: int, decided_ns: int
-) -> None:
+def begin_position(kit: Kit, stop: int, stop_kind: int, activation: int, atr: int, decided_ns: int) -> None:
     """Set what all tranches of a new position share."""
-    state = account.state[0]
+    state = kit.state
     state["is_open"] = 1
     state["sold"] = 0
     state["result_e8"] = 0

@@ -16,7 +16,7 @@ import numpy as np
 from bnml.kernels import njit
 from bnml.kernels.account import (
     TRANCHES,
-    Account,
+    Kit,
     begin_position,
     buy_tranche,
     open_cost_e8,
@@ -26,7 +26,7 @@ from bnml.kernels.account import (
     settle,
 )
 from bnml.kernels.breakers import roll
-from bnml.kernels.candidates import Setup, Tape, measure, predict
+from bnml.kernels.candidates import Tape, measure, predict
 from bnml.kernels.exits import (
     atr_ticks,
     entry_cap,
@@ -61,7 +61,8 @@ _FOK = int(Taking.FOK)
 _MARKET = int(Taking.MARKET)
 _SELL = int(Action.SELL)
 _BUY = int(Action.BUY)
-_NONE = int(Reason.NONE)
+_NO_REFUSAL = int(Reason.NONE)
+_NONE = int(ExitReason.NONE)
 _TARGET1 = int(ExitReason.TARGET1)
 _TRAILING = int(ExitReason.TRAILING)
 
@@ -74,66 +75,74 @@ class Rows(NamedTuple):
     equity: NDArray[np.void]
 
 
+class Settings(NamedTuple):
+    """One-element records of `kernels.records` and plain numbers; what a run is configured with."""
+
+    instrument: NDArray[np.void]
+    costs: NDArray[np.void]
+    rules: NDArray[np.void]
+    limits: NDArray[np.void]
+    policy: NDArray[np.void]
+    weight_ml: float
+    weight_technical: float
+    weight_momentum: float
+    frame_ns: int
+    model: int  # candidates.MODEL_*
+
+
 @njit
 def _stop_out(
-    account: Account, rows: Rows, setup: Setup, k: int, market_ticks: int, ts_ns: int, published: np.void
+    kit: Kit, trades: NDArray[np.void], k: int, market_ticks: int, ts_ns: int, published: np.void
 ) -> None:
     """Sell tranche `k` at market because its stop was triggered; `market_ticks` is where it met the market."""
-    state, costs = account.state[0], setup.costs[0]
-    lots = account.lots[k]
-    _, price = taker_fill(_MARKET, False, lots, 0, market_ticks, published, costs)
-    _, at_level = taker_fill(_MARKET, False, lots, 0, state["stop"], published, costs)
-    reason = stop_reason(state["stop_kind"], price, at_level)
-    sell_tranche(account, rows.trades, k, price, costs["taker_ppm"], reason, ts_ns, setup.instrument[0])
+    lots, stop = kit.state["lots"][k], kit.state["stop"]
+    _, price = taker_fill(_MARKET, False, lots, 0, market_ticks, published, kit.costs)
+    _, at_level = taker_fill(_MARKET, False, lots, 0, stop, published, kit.costs)
+    reason = stop_reason(kit.state["stop_kind"], price, at_level)
+    sell_tranche(kit, trades, k, price, kit.costs["taker_ppm"], reason, ts_ns)
 
 
 @njit
 def on_print(
-    account: Account,
-    rows: Rows,
-    setup: Setup,
-    print_ticks: int,
-    ts_ns: int,
-    is_jump: bool,
-    published: np.void,
+    kit: Kit, trades: NDArray[np.void], print_ticks: int, ts_ns: int, is_jump: bool, published: np.void
 ) -> None:
     """A print against an open position: stops, targets in ascending order, then trailing for what follows."""
-    state, costs, instrument = account.state[0], setup.costs[0], setup.instrument[0]
+    state, costs = kit.state, kit.costs
     if stop_triggered(state["stop"], print_ticks):
         market = stop_print(state["stop"], print_ticks, is_jump)
         for k in range(TRANCHES):
-            if account.lots[k] > 0:
-                _stop_out(account, rows, setup, k, market, ts_ns, published)
-        settle(account, ts_ns, setup.limits[0])
+            if state["lots"][k] > 0:
+                _stop_out(kit, trades, k, market, ts_ns, published)
+        settle(kit, ts_ns)
         return
     for k in range(TRANCHES):
-        target = account.target[k]
-        if account.lots[k] == 0 or target == 0:
+        target = state["target"][k]
+        if state["lots"][k] == 0 or target == 0:
             continue
-        if limit_fills(False, target, print_ticks, instrument["symbol_key"], ts_ns, costs):
-            sell_tranche(account, rows.trades, k, target, costs["maker_ppm"], _TARGET1 + k, ts_ns, instrument)
-    settle(account, ts_ns, setup.limits[0])
+        if limit_fills(False, target, print_ticks, kit.instrument["symbol_key"], ts_ns, costs):
+            sell_tranche(kit, trades, k, target, costs["maker_ppm"], _TARGET1 + k, ts_ns)
+    settle(kit, ts_ns)
     if state["is_open"] == 1:
-        raised = trail_stop(state["stop"], print_ticks, state["activation"], state["atr"], setup.rules[0])
+        raised = trail_stop(state["stop"], print_ticks, state["activation"], state["atr"], kit.rules)
         if raised > state["stop"]:
             state["stop"] = raised
             state["stop_kind"] = _TRAILING
 
 
 @njit
-def _enter(account: Account, tape: Tape, rows: Rows, setup: Setup, t: int, lots: int) -> None:
-    """Buy the tranches of an approved entry at the open after bar `t`; a stop already passed sells at once."""
-    bar, rules, costs, instrument = tape.bars[t], setup.rules[0], setup.costs[0], setup.instrument[0]
-    close, print_ticks, ts_ns = bar["close"], tape.bars[t + 1]["open"], tape.bars[t + 1]["ts_open_ns"]
-    atr = atr_ticks(tape.atr_ratio_14[t], close)
+def _enter(
+    kit: Kit, trades: NDArray[np.void], bar: np.void, next_bar: np.void, signal: np.void, lots: int
+) -> None:
+    """Buy the tranches of an approved entry at the next open; a stop already passed sells at once."""
+    state, rules, costs = kit.state, kit.rules, kit.costs
+    close, print_ticks, ts_ns = bar["close"], next_bar["open"], next_bar["ts_open_ns"]
+    atr = atr_ticks(signal["atr_ratio_14"], close)
     stop, kind = initial_stop(close, atr, rules)
-    decided_ns = bar["ts_open_ns"] + setup.frame_ns
-    begin_position(account, stop, kind, trail_activation(close, rules), atr, decided_ns)
-    account.target[0] = target_level(close, rules["target1_ppm"], rules)
-    account.target[1] = target_level(close, rules["target2_ppm"], rules)
-    account.target[2] = 0
+    begin_position(kit, stop, kind, trail_activation(close, rules), atr, bar["ts_open_ns"] + kit.frame_ns)
+    state["target"][0] = target_level(close, rules["target1_ppm"], rules)
+    state["target"][1] = target_level(close, rules["target2_ppm"], rules)
     filled_any = False
-    parts = split_lots(lots, stop, costs["taker_ppm"], rules, instrument)
+    parts = split_lots(lots, stop, costs["taker_ppm"], rules, kit.instrument)
     for k in range(TRANCHES):
         if parts[k] == 0:
             continue
@@ -141,79 +150,100 @@ def _enter(account: Account, tape: Tape, rows: Rows, setup: Setup, t: int, lots:
         if filled == 0:
             continue
         filled_any = True
-        buy_tranche(account, rows.trades, k, filled, price, costs["taker_ppm"], ts_ns, instrument)
+        buy_tranche(kit, trades, k, filled, price, costs["taker_ppm"], ts_ns)
         if stop_triggered(stop, print_ticks):
-            _stop_out(account, rows, setup, k, print_ticks, ts_ns, bar)
+            _stop_out(kit, trades, k, print_ticks, ts_ns, bar)
     if filled_any:
-        settle(account, ts_ns, setup.limits[0])
+        settle(kit, ts_ns)
     else:
-        account.state[0]["is_open"] = 0
+        state["is_open"] = 0
 
 
 @njit
-def _exit_reason(
-    account: Account, setup: Setup, bar: np.void, value_e8: int, equity_e8: int, action: int
-) -> int:
-    """ExitReason with which the scan of `bar` closes the open position, or NONE."""
-    state = account.state[0]
-    if state["is_open"] == 0:
-        return _NONE
-    age_ns = bar["ts_open_ns"] + setup.frame_ns - state["decided_ns"]
-    active = active_capital_e8(equity_e8, setup.limits[0])
-    cost = open_cost_e8(account)
-    return scan_exit(age_ns, value_e8, cost, active, state["sold"] == 1, action == _SELL, setup.rules[0])
+def _exit(
+    kit: Kit,
+    trades: NDArray[np.void],
+    bar: np.void,
+    next_bar: np.void,
+    value_e8: int,
+    equity_e8: int,
+    action: int,
+) -> None:
+    """Close the open position at market, at the next open, if the scan of `bar` has a reason to."""
+    state = kit.state
+    age_ns = bar["ts_open_ns"] + kit.frame_ns - state["decided_ns"]
+    active = active_capital_e8(equity_e8, kit.limits)
+    cost, partly = open_cost_e8(kit), state["sold"] == 1
+    reason = scan_exit(age_ns, value_e8, cost, active, partly, action == _SELL, kit.rules)
+    if reason == _NONE:
+        return
+    ts_ns = next_bar["ts_open_ns"]
+    _, price = taker_fill(_MARKET, False, open_lots(kit), 0, next_bar["open"], bar, kit.costs)
+    sell_all(kit, trades, price, kit.costs["taker_ppm"], reason, ts_ns)
+    settle(kit, ts_ns)
 
 
 @njit
-def scan(account: Account, tape: Tape, rows: Rows, setup: Setup, t: int) -> None:
-    """Decide on the close of bar `t`, execute at the open of bar `t + 1`."""
-    state, limits, instrument = account.state[0], setup.limits[0], setup.instrument[0]
-    bar, next_bar = tape.bars[t], tape.bars[t + 1]
-    ts_close_ns = bar["ts_open_ns"] + setup.frame_ns
-    value = notional_e8(bar["close"], open_lots(account), instrument)
-    equity = state["cash_e8"] + value
-    point = rows.equity[state["scans"]]
+def _mark(kit: Kit, bar: np.void, day: int, value_e8: int, point: np.void) -> int:
+    """Write the equity point of a scan and move the account's memory; returns the equity."""
+    state, ts_close_ns = kit.state, bar["ts_open_ns"] + kit.frame_ns
+    equity = state["cash_e8"] + value_e8
     point["ts_ns"], point["equity_e8"] = ts_close_ns, equity
     point["free_quote_e8"], point["positions"] = state["cash_e8"], state["is_open"]
-    roll(account.breakers[0], ts_close_ns, tape.days[t], equity, limits)
-    row = rows.decisions[state["scans"]]
-    state["scans"] += 1
-    row["bar"], row["quantity_lots"] = t, 0
-    edge = predict(tape, setup, t, row)
-    lots = 0
-    if row["action"] == _BUY:
-        lots = measure(account, tape, setup, t, next_bar["open"], equity, edge, row)
-        row["reason"], row["measured"], row["limit"] = first_refusal(setup.facts[0], limits)
-    reason = _exit_reason(account, setup, bar, value, equity, row["action"])
-    if reason != _NONE:
-        costs, ts_ns = setup.costs[0], next_bar["ts_open_ns"]
-        _, price = taker_fill(_MARKET, False, open_lots(account), 0, next_bar["open"], bar, costs)
-        sell_all(account, rows.trades, price, costs["taker_ppm"], reason, ts_ns, instrument)
-        settle(account, ts_ns, limits)
-    elif row["action"] == _BUY and row["reason"] == _NONE:
-        row["quantity_lots"] = lots
-        _enter(account, tape, rows, setup, t, lots)
+    roll(kit.breakers, ts_close_ns, day, equity, kit.limits)
+    return equity
 
 
 @njit
-def run_symbol(account: Account, tape: Tape, rows: Rows, setup: Setup, first: int) -> int:
+def scan(kit: Kit, tape: Tape, trades: NDArray[np.void], t: int, row: np.void, point: np.void) -> None:
+    """Decide on the close of bar `t`, execute at the open of bar `t + 1`; a held symbol is never entered."""
+    bar, signal, was_open = tape.bars[t], tape.signals[t], kit.state["is_open"] == 1
+    value = notional_e8(bar["close"], open_lots(kit), kit.instrument)
+    equity = _mark(kit, bar, signal["day"], value, point)
+    row["bar"], row["quantity_lots"] = t, 0
+    edge = predict(kit, signal, row)
+    lots = 0
+    if row["action"] == _BUY:
+        lots = measure(kit, tape, t, value, equity, edge, row)
+        row["reason"], row["measured"], row["limit"] = first_refusal(kit.facts, kit.limits)
+    if was_open:
+        _exit(kit, trades, bar, tape.bars[t + 1], value, equity, row["action"])
+    elif row["action"] == _BUY and row["reason"] == _NO_REFUSAL:
+        row["quantity_lots"] = lots
+        _enter(kit, trades, bar, tape.bars[t + 1], signal, lots)
+
+
+@njit
+def run_symbol(
+    state: NDArray[np.void],
+    breakers: NDArray[np.void],
+    facts: NDArray[np.void],
+    settings: Settings,
+    tape: Tape,
+    rows: Rows,
+    first: int,
+) -> int:
     """Trade bars `first` to the end; returns the final equity, an open position marked at the last close.
 
-    Earlier bars are history. Rows written are counted in `account.state` (`trades`, `scans`).
+    Earlier bars are history. `state`, `breakers` and `facts` are the caller's one-element records; rows
+    written are counted in `state` (`trades`, `scans`).
     """
-    state, bars = account.state[0], tape.bars
-    count = len(bars)
+    s = settings
+    records = (s.instrument[0], s.costs[0], s.rules[0], s.limits[0], s.policy[0])
+    numbers = (s.weight_ml, s.weight_technical, s.weight_momentum, s.frame_ns, s.model)
+    kit = Kit(state[0], breakers[0], facts[0], *records, *numbers)
+    bars, count = tape.bars, len(tape.bars)
     for k in range(first, count):
         bar, ts_ns = bars[k], bars[k]["ts_open_ns"]
-        if state["is_open"] == 1:
-            on_print(account, rows, setup, bar["open"], ts_ns, True, bars[k - 2])
+        if kit.state["is_open"] == 1:
+            on_print(kit, rows.trades, bar["open"], ts_ns, True, bars[k - 2])
         if k > first:
-            scan(account, tape, rows, setup, k - 1)
+            at = kit.state["scans"]
+            scan(kit, tape, rows.trades, k - 1, rows.decisions[at], rows.equity[at])
+            kit.state["scans"] = at + 1
         for slot in range(SLOT_LOW, SLOT_CLOSE + 1):
-            if state["is_open"] == 0:
+            if kit.state["is_open"] == 0:
                 break
             ticks = bar["low"] if slot == SLOT_LOW else bar["high"] if slot == SLOT_HIGH else bar["close"]
-            on_print(
-                account, rows, setup, ticks, print_ts_ns(ts_ns, setup.frame_ns, slot), False, bars[k - 1]
-            )
-    return state["cash_e8"] + notional_e8(bars[count - 1]["close"], open_lots(account), setup.instrument[0])
+            on_print(kit, rows.trades, ticks, print_ts_ns(ts_ns, kit.frame_ns, slot), False, bars[k - 1])
+    return kit.state["cash_e8"] + notional_e8(bars[count - 1]["close"], open_lots(kit), kit.instrument)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bnml.kernels import njit
-from bnml.kernels.account import Account, open_lots
+from bnml.kernels.account import Kit
 from bnml.kernels.breakers import copy_to_facts
 from bnml.kernels.exits import atr_ticks, entry_cap, initial_stop
 from bnml.kernels.fills import book_of_bar, notional_e8, spread_ppm
@@ -36,79 +36,83 @@ _POLICY = int(Reason.POLICY)
 _NO_MODEL = int(Reason.NO_MODEL)
 _FEATURES_INCOMPLETE = int(Reason.FEATURES_INCOMPLETE)
 
+SIGNAL = np.dtype(
+    [
+        ("day", np.int64),  # calendar day number of the closing time, in the zone of the day roll
+        ("probabilities", np.float64, (3,)),  # P(SELL), P(HOLD), P(BUY); read with a bundle only
+        ("rsi_14", np.float64),
+        ("macd_histogram", np.float64),
+        ("bollinger_b", np.float64),
+        ("roc_4", np.float64),
+        ("roc_16", np.float64),
+        ("volume_ratio_20", np.float64),
+        ("atr_ratio_14", np.float64),
+    ]
+)
+"""What is known at the close of one bar; a NaN means that the features are not complete."""
+
 
 class Tape(NamedTuple):
-    """Inputs, one row per bar (also those before `first`, as history); NaN rows are incomplete features."""
+    """Inputs of a run, one element per bar (also those before its start, as history), and scratch."""
 
     bars: NDArray[np.void]
+    signals: NDArray[np.void]
     closes: NDArray[np.int64]
-    days: NDArray[np.int64]  # calendar day number of each closing time, in the zone of the day roll
-    probabilities: NDArray[np.float64]  # (bars, 3); not read unless `model` is MODEL_BUNDLE
-    rsi_14: NDArray[np.float64]
-    macd_histogram: NDArray[np.float64]
-    bollinger_b: NDArray[np.float64]
-    roc_4: NDArray[np.float64]
-    roc_16: NDArray[np.float64]
-    volume_ratio_20: NDArray[np.float64]
-    atr_ratio_14: NDArray[np.float64]
-
-
-class Setup(NamedTuple):
-    """One-element records of `kernels.records`, the scanner's weights (ML, technical, momentum), frame and model."""
-
-    instrument: NDArray[np.void]
-    costs: NDArray[np.void]
-    rules: NDArray[np.void]
-    limits: NDArray[np.void]
-    policy: NDArray[np.void]
-    facts: NDArray[np.void]  # scratch
-    weights: NDArray[np.float64]
+    atr_ratios: NDArray[np.float64]
     volatility_scratch: NDArray[np.float64]
     recent_scratch: NDArray[np.float64]
     baseline_scratch: NDArray[np.float64]
-    frame_ns: int
-    model: int
 
 
-def scratch() -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """The three scratch arrays of a Setup."""
-    return np.empty(VOLATILITY_BARS), np.empty(DRIFT_RECENT), np.empty(DRIFT_BASELINE)
+def new_tape(bars: NDArray[np.void], signals: NDArray[np.void]) -> Tape:
+    """A tape over BAR and SIGNAL arrays of one length."""
+    return Tape(
+        np.ascontiguousarray(bars),
+        signals,
+        np.ascontiguousarray(bars["close"]),
+        np.ascontiguousarray(signals["atr_ratio_14"]),
+        np.empty(VOLATILITY_BARS),
+        np.empty(DRIFT_RECENT),
+        np.empty(DRIFT_BASELINE),
+    )
 
 
 @njit
-def _is_incomplete(tape: Tape, t: int, model: int) -> bool:
-    total = tape.rsi_14[t] + tape.macd_histogram[t] + tape.bollinger_b[t] + tape.roc_4[t]
-    total += tape.roc_16[t] + tape.volume_ratio_20[t] + tape.atr_ratio_14[t]
+def _is_incomplete(signal: np.void, model: int) -> bool:
+    total = signal["rsi_14"] + signal["macd_histogram"] + signal["bollinger_b"] + signal["roc_4"]
+    total += signal["roc_16"] + signal["volume_ratio_20"] + signal["atr_ratio_14"]
     if model == MODEL_BUNDLE:
-        total += tape.probabilities[t, 0] + tape.probabilities[t, 1] + tape.probabilities[t, 2]
+        p = signal["probabilities"]
+        total += p[0] + p[1] + p[2]
     return np.isnan(total)
 
 
 @njit
-def predict(tape: Tape, setup: Setup, t: int, row: np.void) -> float:
-    """Write action, reason, score and confidence of bar `t` into `row`; returns the expected edge (ppm)."""
+def predict(kit: Kit, signal: np.void, row: np.void) -> float:
+    """Write action, reason, score and confidence of a bar into `row`; returns the expected edge (ppm)."""
     row["action"], row["reason"] = _HOLD, _NONE
     row["measured"], row["limit"], row["score"], row["confidence"] = 0.0, 0.0, 0.0, 0.0
-    if setup.model == MODEL_NONE:
+    if kit.model == MODEL_NONE:
         row["reason"] = _NO_MODEL
         return 0.0
-    if _is_incomplete(tape, t, setup.model):
+    if _is_incomplete(signal, kit.model):
         row["reason"] = _FEATURES_INCOMPLETE
         return 0.0
-    rsi, macd = tape.rsi_14[t], tape.macd_histogram[t]
-    if setup.model == MODEL_RULE:
+    rsi, macd = signal["rsi_14"], signal["macd_histogram"]
+    if kit.model == MODEL_RULE:
         action, confident = rule_decision(rsi, macd)
-        edge, measured, limit = np.nan, rsi, 35.0
+        edge, measured, limit = np.nan, 0.0, 0.0
     else:
-        policy, p = setup.policy[0], tape.probabilities[t]
-        action, edge = decide(policy, p)
-        confident = confidence(policy, directional_score(p))
-        measured, limit = hold_measure(policy, p)
-    technical = technical_score(rsi, macd, tape.bollinger_b[t])
-    momentum = momentum_score(tape.roc_4[t], tape.roc_16[t], tape.volume_ratio_20[t])
-    w = setup.weights
+        p = signal["probabilities"]
+        action, edge = decide(kit.policy, p)
+        confident = confidence(kit.policy, directional_score(p))
+        measured, limit = hold_measure(kit.policy, p)
+    technical = technical_score(rsi, macd, signal["bollinger_b"])
+    momentum = momentum_score(signal["roc_4"], signal["roc_16"], signal["volume_ratio_20"])
     row["action"], row["confidence"] = action, confident
-    row["score"] = global_score(confident, technical, momentum, w[0], w[1], w[2])
+    row["score"] = global_score(
+        confident, technical, momentum, kit.weight_ml, kit.weight_technical, kit.weight_momentum
+    )
     if action != _BUY:
         row["reason"], row["measured"], row["limit"] = _POLICY, measured, limit
     return edge
@@ -116,27 +120,20 @@ def predict(tape: Tape, setup: Setup, t: int, row: np.void) -> float:
 
 @njit
 def measure(
-    account: Account,
-    tape: Tape,
-    setup: Setup,
-    t: int,
-    next_open: int,
-    equity_e8: int,
-    edge_ppm: float,
-    row: np.void,
+    kit: Kit, tape: Tape, t: int, value_e8: int, equity_e8: int, edge_ppm: float, row: np.void
 ) -> int:
-    """Fill the facts of a candidate on bar `t`, sized; returns the lots that an entry would buy."""
-    state, limits, instrument, facts = account.state[0], setup.limits[0], setup.instrument[0], setup.facts[0]
-    bar, costs, rules = tape.bars[t], setup.costs[0], setup.rules[0]
+    """Fill the facts of a candidate on bar `t`, sized; returns the lots that an entry would buy.
+
+    `value_e8` is what open lots are worth at the bar's close; the book is the one around the next open.
+    """
+    facts, limits, instrument, bar = kit.facts, kit.limits, kit.instrument, tape.bars[t]
     close = bar["close"]
-    bid, ask, _, _, depth = book_of_bar(next_open, bar, instrument, costs)
-    ks, p_value, ratio = drift(tape.closes, t + 1, setup.recent_scratch, setup.baseline_scratch)
-    exposure = notional_e8(close, open_lots(account), instrument)
-    stop, _ = initial_stop(close, atr_ticks(tape.atr_ratio_14[t], close), rules)
-    cap = entry_cap(close, rules)
-    wanted, lots = size_lots(equity_e8, state["cash_e8"], exposure, close, stop, cap, limits, instrument)
-    facts["ts_ns"] = bar["ts_open_ns"] + setup.frame_ns
-    facts["held"] = state["is_open"]
+    bid, ask, _, _, depth = book_of_bar(tape.bars[t + 1]["open"], bar, instrument, kit.costs)
+    stop, _ = initial_stop(close, atr_ticks(tape.atr_ratios[t], close), kit.rules)
+    cap = entry_cap(close, kit.rules)
+    wanted, lots = size_lots(equity_e8, kit.state["cash_e8"], value_e8, close, stop, cap, limits, instrument)
+    facts["ts_ns"] = bar["ts_open_ns"] + kit.frame_ns
+    facts["held"] = kit.state["is_open"]
     facts["active"] = 1
     facts["global_score"] = row["score"]
     facts["rank"] = 1
@@ -144,17 +141,18 @@ def measure(
     facts["spread_ppm"] = spread_ppm(bid, ask)
     facts["depth_e8"] = depth
     facts["expected_edge_ppm"] = edge_ppm
-    facts["open_positions"] = state["is_open"]
+    facts["open_positions"] = kit.state["is_open"]
     facts["equity_e8"] = equity_e8
-    copy_to_facts(account.breakers[0], facts)
-    facts["volatility_ratio"] = volatility_ratio(tape.atr_ratio_14, t + 1, setup.volatility_scratch)
+    copy_to_facts(kit.breakers, facts)
+    facts["volatility_ratio"] = volatility_ratio(tape.atr_ratios, t + 1, tape.volatility_scratch)
+    ks, p_value, ratio = drift(tape.closes, t + 1, tape.recent_scratch, tape.baseline_scratch)
     facts["ks"], facts["ks_p"], facts["drift_volatility_ratio"] = ks, p_value, ratio
     facts["correlation"] = 0.0
     facts["active_e8"] = active_capital_e8(equity_e8, limits)
-    facts["exposure_e8"] = exposure
+    facts["exposure_e8"] = value_e8
     facts["wanted_e8"] = notional_e8(cap, wanted, instrument)
     facts["size_e8"] = notional_e8(cap, lots, instrument)
-    least = minimum_lots(stop, costs["taker_ppm"], instrument)
+    least = minimum_lots(stop, kit.costs["taker_ppm"], instrument)
     facts["minimum_e8"] = notional_e8(cap, least, instrument)
     facts["risk_e8"] = notional_e8(close - stop, lots, instrument)
     return lots

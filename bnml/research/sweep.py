@@ -11,18 +11,10 @@ from bnml.core.clock import NS_PER_DAY, day_number
 from bnml.core.errors import Misconfigured
 from bnml.core.orders import Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
-from bnml.kernels.account import (
-    DECISION_ROW,
-    EQUITY_ROW,
-    TRADE_ROW,
-    Account,
-    new_account,
-    open_cost_e8,
-    open_lots,
-)
-from bnml.kernels.backtest import ROWS_PER_SCAN, Rows, run_symbol
-from bnml.kernels.candidates import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, Setup, Tape, scratch
-from bnml.kernels.records import FACTS, POLICY, ExitReason, Reason, record
+from bnml.kernels.account import DECISION_ROW, EQUITY_ROW, TRADE_ROW, new_state
+from bnml.kernels.backtest import ROWS_PER_SCAN, Rows, Settings, run_symbol
+from bnml.kernels.candidates import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, SIGNAL, new_tape
+from bnml.kernels.records import BREAKERS, FACTS, POLICY, ExitReason, Reason, record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,21 +85,23 @@ def sweep(data: SweepInput, config: SweepConfig) -> SweepResult:
     Raises Misconfigured if arrays do not fit the bars or there is nothing to trade.
     """
     _check(data)
-    account, tape, setup = new_account(config.initial_quote_e8), _tape(data, config), _setup(data, config)
+    state = new_state(config.initial_quote_e8)
     scans = len(data.bars) - data.first - 1
     rows = Rows(
         np.empty(scans * ROWS_PER_SCAN, dtype=TRADE_ROW),
         np.empty(scans, dtype=DECISION_ROW),
         np.empty(scans, dtype=EQUITY_ROW),
     )
-    final_e8 = int(run_symbol(account, tape, rows, setup, data.first))
-    state = account.state[0]
+    tape = new_tape(data.bars, _signals(data, config))
+    final_e8 = run_symbol(
+        state, record(BREAKERS), record(FACTS), _settings(data, config), tape, rows, data.first
+    )
     return SweepResult(
-        trades=_trades(rows.trades[: state["trades"]], data.instrument),
-        decisions=_decisions(rows.decisions[: state["scans"]], data),
-        equity=[EquityPoint(*map(int, row)) for row in rows.equity[: state["scans"]].tolist()],
-        final_equity_e8=final_e8,
-        open_at_end=_open_at_end(account, data),
+        trades=_trades(rows.trades[: state["trades"][0]], data.instrument),
+        decisions=_decisions(rows.decisions, data),
+        equity=[EquityPoint(*point) for point in rows.equity.tolist()],
+        final_equity_e8=int(final_e8),
+        open_at_end=_open_at_end(state, data),
     )
 
 
@@ -141,18 +135,16 @@ def _days(data: SweepInput, config: SweepConfig) -> NDArray[np.int64]:
     return np.array([day_number(int(ts), config.time_zone) for ts in ts_close_ns], dtype=np.int64)
 
 
-def _tape(data: SweepInput, config: SweepConfig) -> Tape:
-    probabilities = np.full((1, 3), np.nan) if data.probabilities is None else data.probabilities
-    return Tape(
-        np.ascontiguousarray(data.bars),
-        np.ascontiguousarray(data.bars["close"]),
-        _days(data, config),
-        np.ascontiguousarray(probabilities, dtype=np.float64),
-        *(np.ascontiguousarray(data.columns[name], dtype=np.float64) for name in SWEEP_COLUMNS),
-    )
+def _signals(data: SweepInput, config: SweepConfig) -> NDArray[np.void]:
+    signals = np.empty(len(data.bars), dtype=SIGNAL)
+    signals["day"] = _days(data, config)
+    signals["probabilities"] = np.nan if data.probabilities is None else data.probabilities
+    for name in SWEEP_COLUMNS:
+        signals[name] = data.columns[name]
+    return signals
 
 
-def _setup(data: SweepInput, config: SweepConfig) -> Setup:
+def _settings(data: SweepInput, config: SweepConfig) -> Settings:
     model = (
         MODEL_BUNDLE
         if data.probabilities is not None
@@ -160,15 +152,13 @@ def _setup(data: SweepInput, config: SweepConfig) -> Setup:
         if config.has_rule_strategy
         else MODEL_NONE
     )
-    return Setup(
-        data.instrument_record.copy(),  # kernels compile once for writable arrays
+    return Settings(
+        data.instrument_record.copy(),  # kernels compile once, for writable arrays
         config.costs.copy(),
         config.rules.copy(),
         config.limits.copy(),
         record(POLICY) if data.policy is None else data.policy.copy(),
-        record(FACTS),
-        np.array(config.weights, dtype=np.float64),
-        *scratch(),
+        *config.weights,
         data.frame_ns,
         model,
     )
@@ -220,9 +210,9 @@ def _decisions(rows: NDArray[np.void], data: SweepInput) -> list[Decision]:
     return decisions
 
 
-def _open_at_end(account: Account, data: SweepInput) -> Trade | None:
+def _open_at_end(state: NDArray[np.void], data: SweepInput) -> Trade | None:
     """What is still held, valued at the last close, as a row that no fill made."""
-    lots = int(open_lots(account))
+    lots = int(state["lots"].sum())
     if lots == 0:
         return None
     close = int(data.bars[-1]["close"])
@@ -237,6 +227,6 @@ def _open_at_end(account: Account, data: SweepInput) -> Trade | None:
         0,
         data.instrument.quote,
         int(ExitReason.END_OF_DATA),
-        value_e8 - int(open_cost_e8(account)),
+        value_e8 - int(state["cost_e8"][state["lots"] > 0].sum()),
         "",
     )
