@@ -11,7 +11,9 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "features.md"
 
 
 def test_the_page_is_what_the_code_says():
-    assert PAGE.read_text("utf-8") == feature_reference(), "write docs/features.md anew; its first lines say how"
+    assert PAGE.read_text("utf-8") == feature_reference(), (
+        "write docs/features.md anew; its first lines say how"
+    )
 
 
 def test_every_column_is_explained_and_nothing_else_is():
