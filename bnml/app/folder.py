@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
+import string
 from typing import TYPE_CHECKING, Self
 
 import msgspec
@@ -13,6 +15,9 @@ from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
 if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
+
+
+_LETTERS = string.ascii_lowercase + string.digits
 
 
 class Identity(msgspec.Struct):
@@ -25,9 +30,8 @@ class Identity(msgspec.Struct):
 class StateFolder:
     """Holds the lock of a state folder while in use; a second daemon on the same folder is refused."""
 
-    def __init__(self, path: Path, instance: str) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self._instance = instance.ljust(4, "0")
         self._lock = -1
 
     @property
@@ -65,25 +69,33 @@ class StateFolder:
     ) -> None:
         os.close(self._lock)
 
-    def next_identity(self, least_epoch: int = 0) -> Identity:
-        """Count this start; `least_epoch` is the highest epoch that the venue has seen of us."""
-        file = self.path / "identity.json"
+    def identity(self, venue_kind: str) -> Identity:
+        """Who we were in the last session, epoch included; a new folder makes a new name.
+
+        On real venues the name is drawn at random, so that two daemons on one account differ; the embedded
+        exchange is private to this folder, and an equal name makes equal runs equal to the last byte.
+        """
         try:
-            identity = msgspec.json.decode(file.read_bytes(), type=Identity)
+            return msgspec.json.decode(self._identity_file.read_bytes(), type=Identity)
         except FileNotFoundError:
-            identity = Identity(self._instance)
+            return Identity(
+                "sim0" if venue_kind == "sim" else "".join(secrets.choice(_LETTERS) for _ in range(4))
+            )
         except msgspec.DecodeError as error:
             raise RecoveryNeeded(
-                f"{file} is damaged ({error}); restore it from a backup: without it client order ids could repeat"
+                f"{self._identity_file} is damaged ({error}); restore it from a backup: without it client order ids "
+                "could repeat"
             ) from error
-        if identity.instance != self._instance:
-            raise Misconfigured(
-                f"app.instance is {self._instance!r} but {file} belongs to {identity.instance!r}; "
-                "use the old name, or a new state folder"
-            )
+
+    def begin_epoch(self, identity: Identity, least_epoch: int) -> Identity:
+        """Count this start; `least_epoch` is the highest epoch that the venue has seen of us."""
         identity.epoch = max(identity.epoch, least_epoch) + 1
-        write_durably(file, msgspec.json.encode(identity))
+        write_durably(self._identity_file, msgspec.json.encode(identity))
         return identity
+
+    @property
+    def _identity_file(self) -> Path:
+        return self.path / "identity.json"
 
 
 def write_durably(file: Path, content: bytes) -> None:

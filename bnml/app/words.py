@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _REASONS: dict[Reason, str] = {
     Reason.NONE: "taken",
-    Reason.POLICY: "the score {measured:.3f} is not above the cut {limit:.3f}",
+    Reason.POLICY: "no signal: {measured:.4g} against {limit:.4g}",
     Reason.NO_MODEL: "no model yet",
     Reason.FEATURES_INCOMPLETE: "a feature is not known yet",
     Reason.ALREADY_HELD: "already held",

@@ -48,6 +48,7 @@ class JournalWriter:
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
         self._failure: BaseException | None = None
+        self._committing: asyncio.Task[None] | None = None
         self.last_seq = last_seq
         self.session = 0
         self.commits = 0
@@ -154,7 +155,9 @@ class JournalWriter:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                await self._commit()
+                # Shielded: a cancelled owner must not leave half a transaction behind.
+                self._committing = asyncio.create_task(self._commit())
+                await asyncio.shield(self._committing)
         except (sqlite3.Error, OSError) as error:
             self._failure = error
             async with self._progress:
@@ -173,6 +176,8 @@ class JournalWriter:
     async def close(self) -> None:
         """Commit the rest and close the file."""
         try:
+            if self._committing is not None:
+                await asyncio.wait({self._committing})
             if self._failure is None:
                 await self._commit()
         finally:

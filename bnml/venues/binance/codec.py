@@ -12,6 +12,7 @@ from bnml.core.events import Bar, Book
 from bnml.core.instrument import E8, Instrument
 from bnml.venues.binance.numbers import NS_PER_MS, e8, lots, ticks
 from bnml.venues.binance.wire import (
+    EMPTY,
     DepthData,
     EventHead,
     ExchangeInfo,
@@ -101,7 +102,7 @@ class MarketCodec:
         if name == "!miniTicker":
             tickers = _tickers.decode(envelope.data)
             return Beat(max(row.E for row in tickers) * NS_PER_MS) if tickers else None
-        if envelope.data and _head.decode(envelope.data).e == "serverShutdown":
+        if envelope.data != EMPTY and _head.decode(envelope.data).e == "serverShutdown":
             return Shutdown(_head.decode(envelope.data).E * NS_PER_MS)
         return None
 

@@ -19,6 +19,7 @@ STREAMS_PER_MESSAGE = 200
 MESSAGE_PAUSE_S = 0.3  # the venue drops a client that sends more than five messages a second
 FIRST_BACKOFF_S = 0.25
 LONGEST_BACKOFF_S = 30.0
+STEADY_NS = 10 * NS_PER_S  # a connection that stood so long was a good one: the next pause is short again
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 FRAMES_BUFFERED = 4096
 
@@ -57,19 +58,21 @@ class MarketStream:
         """Read until cancelled."""
         backoff_s = FIRST_BACKOFF_S
         while True:
-            detail, was_up = "closed", False
+            detail, was_up, began_ns = "closed", False, self._clock.monotonic_ns()
             try:
                 async with connect(
                     self._url, max_size=MAX_FRAME_BYTES, max_queue=FRAMES_BUFFERED, compression=None
                 ) as socket:
                     await self._subscribe(socket)
-                    was_up, backoff_s = True, FIRST_BACKOFF_S
+                    was_up = True
                     await self._on_link(True, "")
                     await self._serve(socket)
             except* (ConnectionClosed, InvalidHandshake, OSError, TimeoutError, Retryable) as group:
                 detail = "; ".join(f"{type(error).__name__}: {error}" for error in leaves(group))
             if was_up:
                 await self._on_link(False, detail)
+            if self._clock.monotonic_ns() - began_ns > STEADY_NS:
+                backoff_s = FIRST_BACKOFF_S
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
 

@@ -10,7 +10,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from bnml.core.clock import NS_PER_MS, Clock
+from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
 from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.venues.binance.errors import error_of, leaves
 from bnml.venues.binance.reports import api_frame
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 FIRST_BACKOFF_S = 0.25
 LONGEST_BACKOFF_S = 30.0
+STEADY_NS = 10 * NS_PER_S  # a connection that stood so long was a good one: the next pause is short again
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 
 EventSink = Callable[[int, msgspec.Raw], Awaitable[None]]
@@ -72,7 +73,7 @@ class ApiConnection:
         """Connect, subscribe, read; again after each break, with growing pauses. Ends only by cancellation."""
         backoff_s = FIRST_BACKOFF_S
         while True:
-            detail = "closed"
+            detail, began_ns = "closed", self._clock.monotonic_ns()
             try:
                 async with connect(self._url, max_size=MAX_FRAME_BYTES, compression=None) as socket:
                     self._socket = socket
@@ -82,8 +83,9 @@ class ApiConnection:
             finally:
                 was_up, self._up, self._socket = self._up, False, None
                 self._fail_waiting(detail)
-            if was_up:
+            if self._clock.monotonic_ns() - began_ns > STEADY_NS:
                 backoff_s = FIRST_BACKOFF_S
+            if was_up:
                 await self._on_link(False, detail)
             await asyncio.sleep(backoff_s)
             backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)

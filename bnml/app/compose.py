@@ -1,0 +1,207 @@
+"""The composition root: the one place that makes the daemon's parts and joins them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bnml.app.deployment import Deployment, deploy
+from bnml.app.folder import Identity, StateFolder
+from bnml.app.inbox import LiveInbox, SteppedInbox
+from bnml.app.links import Links
+from bnml.app.models import Bundles, make_bundles
+from bnml.app.reconcile import highest_epoch
+from bnml.app.sim_process import SimProcess
+from bnml.config import Settings
+from bnml.core.clock import Clock, frame_ns
+from bnml.core.ids import IdSource
+from bnml.core.instrument import Instrument
+from bnml.journal.reader import JournalReader
+from bnml.journal.recover import Recovered, code_version, recover, snapshot_version
+from bnml.journal.schema import SessionHeader
+from bnml.journal.writer import JournalWriter
+from bnml.kernels import KERNEL_HASH
+from bnml.options import RunOptions
+from bnml.trading import universe
+from bnml.trading.compile import EngineConfig, compile_engine
+from bnml.trading.engine import Engine
+from bnml.venues.binance.reports import user_item
+from bnml.venues.binance.rest import RestClient
+from bnml.venues.binance.signing import Signer
+from bnml.venues.binance.venue import BinanceVenue
+from bnml.venues.binance.wsapi import ApiConnection
+
+if TYPE_CHECKING:
+    from contextlib import AsyncExitStack
+
+    from bnml.venues.settings import Credentials
+
+
+class Parts(msgspec.Struct):
+    """Everything that lives as long as a session, ready to be set going by the runtime."""
+
+    settings: Settings
+    options: RunOptions
+    clock: Clock
+    folder: StateFolder
+    deployment: Deployment
+    inbox: LiveInbox | SteppedInbox
+    venue: BinanceVenue
+    links: Links
+    symbols: tuple[str, ...]
+    instruments: dict[str, Instrument]
+    bundles: Bundles
+    identity: Identity
+    config: EngineConfig
+    engine: Engine
+    recovered: Recovered | None
+    journal: JournalWriter
+    header: SessionHeader
+    market_now_ns: int
+    skew_ms: int
+
+    @property
+    def frame_ns(self) -> int:
+        return frame_ns(self.settings.features.base_frame)
+
+    @property
+    def snapshot_version(self) -> str:
+        return snapshot_version(self.settings.content_hash())
+
+
+async def compose(
+    settings: Settings,
+    options: RunOptions,
+    credentials: Credentials,
+    folder: StateFolder,
+    clock: Clock,
+    links: Links,
+    stack: AsyncExitStack,
+) -> Parts:
+    """Open the exchange, the account and the journal, and bring the engine back from it."""
+    deployment = await deploy(settings, options, credentials, SimProcess(folder.exchange), stack)
+    inbox: LiveInbox | SteppedInbox = SteppedInbox() if deployment.stepper is not None else LiveInbox()
+    links.inbox = inbox
+    venue = await _venue(settings, deployment, clock, inbox, links, stack)
+    skew_ms = await venue.rest.synchronise_clock()
+    control = deployment.control
+    market_now_ns = await control.market_now_ns() if control else clock.now_ns() + skew_ms * 1_000_000
+    links.now_ns = market_now_ns
+    symbols, instruments = await _universe(settings, venue, market_now_ns)
+    identity = folder.identity(settings.venue.kind)
+    folder.begin_epoch(identity, await highest_epoch(venue, identity.instance, symbols))
+    config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
+    bundles = make_bundles(settings)
+    journal = await JournalWriter.open(folder.journal, settings.journal.durability)
+    stack.push_async_callback(journal.close)
+    recovered = None
+    if journal.last_seq:
+        with JournalReader(folder.journal) as reader:
+            recovered = recover(reader, config, bundles, settings.content_hash())
+    engine = recovered.engine if recovered is not None else Engine(config, bundles)
+    header = _header(settings, options, symbols, identity, recovered)
+    await journal.begin_session(header, clock.now_ns())
+    return Parts(
+        settings=settings,
+        options=options,
+        clock=clock,
+        folder=folder,
+        deployment=deployment,
+        inbox=inbox,
+        venue=venue,
+        links=links,
+        symbols=symbols,
+        instruments=instruments,
+        bundles=bundles,
+        identity=identity,
+        config=config,
+        engine=engine,
+        recovered=recovered,
+        journal=journal,
+        header=header,
+        market_now_ns=market_now_ns,
+        skew_ms=skew_ms,
+    )
+
+
+async def _venue(
+    settings: Settings,
+    deployment: Deployment,
+    clock: Clock,
+    inbox: LiveInbox | SteppedInbox,
+    links: Links,
+    stack: AsyncExitStack,
+) -> BinanceVenue:
+    signer = Signer(deployment.api_key, deployment.api_secret)
+    timeout_s, window_ms = settings.venue.request_timeout_s, settings.venue.receive_window_ms
+    stepper = deployment.stepper.stepper_id if deployment.stepper is not None else ""
+    rest = await stack.enter_async_context(
+        RestClient(
+            deployment.rest_url,
+            signer,
+            clock,
+            timeout_s=timeout_s,
+            receive_window_ms=window_ms,
+            stepper=stepper,
+            on_number=inbox.complete,
+        )
+    )
+    instruments: dict[str, Instrument] = {}
+
+    async def on_event(number: int, event: msgspec.Raw) -> None:
+        await inbox.put(number, user_item(event, instruments))
+
+    api = ApiConnection(
+        deployment.api_url,
+        signer,
+        clock,
+        timestamp_ms=rest.timestamp_ms,
+        on_event=on_event,
+        on_link=links.account,
+        on_number=inbox.complete,
+        timeout_s=timeout_s,
+        receive_window_ms=window_ms,
+    )
+    return BinanceVenue(rest, api, instruments)
+
+
+async def _universe(
+    settings: Settings, venue: BinanceVenue, now_ns: int
+) -> tuple[tuple[str, ...], dict[str, Instrument]]:
+    wanted = settings.universe
+    every = await venue.load_instruments(() if wanted.dynamic else wanted.symbols, wanted.quote)
+    volumes = await venue.turnover() if wanted.dynamic else {}
+    symbols = universe.resolve(wanted, every, volumes, now_ns).symbols
+    return symbols, {symbol: every[symbol] for symbol in symbols}
+
+
+def _header(
+    settings: Settings,
+    options: RunOptions,
+    symbols: tuple[str, ...],
+    identity: Identity,
+    recovered: Recovered | None,
+) -> SessionHeader:
+    mode = "stepped" if options.stepped else "once" if options.once else "timed"
+    return SessionHeader(
+        venue=settings.venue.kind,
+        mode=mode,
+        symbols=symbols,
+        base_frame=settings.features.base_frame,
+        higher_frames=settings.features.frames_above_base,
+        instance=identity.instance,
+        epoch=identity.epoch,
+        config_hash=settings.content_hash(),
+        kernel_hash=KERNEL_HASH,
+        code_version=code_version(),
+        tier=settings.costs.tier,
+        seed=settings.venue.sim.seed,
+        config=settings.model_dump_json(),
+        arguments=tuple(sys.argv[1:]),
+        data_dir="" if options.replay is None else str(options.replay.resolve()),
+        from_ns=options.from_ns,
+        to_ns=options.to_ns,
+        resumed_seq=recovered.last_seq if recovered is not None else 0,
+    )

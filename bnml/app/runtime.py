@@ -1,0 +1,319 @@
+"""The running daemon: every task with its owner, the pump's two rhythms, and the order of stopping."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import TYPE_CHECKING
+
+from bnml.app import schedule, view, warmup
+from bnml.app.executor import Executor
+from bnml.app.health import LoopLag, Notifier
+from bnml.app.inbox import SteppedInbox
+from bnml.app.logs import logger
+from bnml.app.picture import Picture
+from bnml.app.pump import Pump
+from bnml.app.reconcile import recheck
+from bnml.app.retrain import Trainer
+from bnml.core.clock import NS_PER_MS, NS_PER_S, day_number
+from bnml.core.errors import BnmlError, Retryable
+from bnml.core.events import ModelPublished, Timer, UniverseUpdate
+from bnml.trading.bars import BarGate
+from bnml.venues.binance.codec import MarketCodec
+from bnml.venues.binance.market import MarketStream, shards
+
+if TYPE_CHECKING:
+    from bnml.app.compose import Parts
+    from bnml.app.inbox import Item
+    from bnml.core.commands import Command
+    from bnml.core.events import Bar
+    from bnml.journal.schema import Health
+
+CONNECT_TIMEOUT_S = 30.0
+HEALTH_S = 1.0
+CONFLATE_NS = 100 * NS_PER_MS
+MODEL_CHECK_S = 30
+STEP_PAUSE_S = 0.002
+BREATH_NS = 10 * NS_PER_MS  # the pump holds the loop at most about this long
+
+
+class Daemon:
+    """One session over composed parts; `run` ends when `stop` is set, the market ends, or a task fails."""
+
+    def __init__(self, parts: Parts, stop: asyncio.Event, *, with_view: bool) -> None:
+        settings, engine = parts.settings, parts.engine
+        self._parts = parts
+        self._stop = stop
+        self._with_view = with_view
+        self._settings = settings
+        self._lag = LoopLag(parts.clock)
+        self._notifier = Notifier(os.environ)
+        self._streams: list[asyncio.Task[None]] = []
+        self._stepped = parts.deployment.stepper is not None
+        mode = parts.header.mode
+        self.picture = Picture(engine, mode, settings.venue.kind, parts.journal.session)
+        self._trainer = Trainer(settings, parts.options, parts.bundles.store, self._publish, self._now_ns)
+        self._gate = BarGate(
+            parts.symbols,
+            settings.scanner.grace_ms * NS_PER_MS,
+            engine.at_stake,
+            after_ns=engine.state.scanned_ns,
+            conflate_ns=0 if self._stepped else CONFLATE_NS,
+        )
+        self._pump = Pump(
+            engine,
+            self._gate,
+            parts.journal,
+            submit=self._submit,
+            follower=self.picture,
+            fill_gap=None if self._stepped else self._fill_gap,
+            snapshot_every=settings.journal.snapshot_every_events,
+            snapshot_version=parts.snapshot_version,
+        )
+        self._executor = Executor(
+            parts.venue,
+            parts.journal,
+            parts.inbox,
+            now_ns=self._now_ns,
+            request_training=self._trainer.request,
+            sequential=self._stepped,
+        )
+        self._pump.now_ns = max(parts.market_now_ns, engine.state.now_ns)
+        self._pump.remember_bars(
+            {name: one.bar.ts_close_ns for name, one in engine.state.symbols.items() if one.bar is not None}
+        )
+        self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
+        self._day = day_number(self._pump.now_ns)
+        self._rechecking: asyncio.Task[None] | None = None
+        self._group: asyncio.TaskGroup | None = None
+
+    def health(self) -> Health:
+        """Everything about now, for status and view."""
+        return self.picture.health(self._parts.clock.now_ns(), self._lag, len(self._parts.inbox))
+
+    async def run(self) -> None:
+        """Start everything, trade, and stop in order."""
+        failed = True
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            tasks = [
+                group.create_task(coroutine)
+                for coroutine in (
+                    self._parts.journal.run(),
+                    self._parts.venue.api.run(),
+                    self._executor.run(),
+                    self._lag.run(),
+                    self._notifier.run(),
+                    self._keep_health(),
+                    *([view.show(self.picture, self.health, self._training)] if self._with_view else []),
+                )
+            ]
+            try:
+                await self._trade(group, tasks)
+                failed = False
+            finally:
+                self.picture.state = "failed" if failed else "stopped"
+                self._parts.journal.append_health(self.health())
+                for task in [*self._streams, *tasks]:
+                    task.cancel()
+
+    async def _trade(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> None:
+        parts = self._parts
+        balances = await warmup.feed_state(parts, self._pump)
+        prices = await warmup.feed_history(parts, self._pump)
+        await warmup.prepare_models(parts, self._trainer)
+        self._open_streams(group)
+        try:
+            await asyncio.wait_for(parts.links.wait_up(len(self._streams)), CONNECT_TIMEOUT_S)
+        except TimeoutError as error:
+            raise Retryable(
+                f"the venue's streams did not come up within {CONNECT_TIMEOUT_S:.0f} s"
+            ) from error
+        warmup.check_capital(parts, balances, prices)
+        tasks.append(group.create_task(self._trainer.run()))
+        self._gate_after_history()
+        for status in parts.links.announce():
+            self._pump.feed(status)
+        parts.links.on_return = self._recheck_soon
+        checks = None if self._stepped or not self._settings.app.retrain else self._check_models
+        scheduler = schedule.start(parts.journal, parts.clock, parts.folder.path, checks, MODEL_CHECK_S)
+        self.picture.state = "running"
+        self._notifier.send("READY=1")
+        try:
+            if parts.options.once:
+                await self._once()
+            elif self._stepped:
+                await self._pump_steps()
+            else:
+                await self._pump_live()
+        finally:
+            scheduler.shutdown(wait=False)
+            self._notifier.send("STOPPING=1")
+        await self._wind_down()
+
+    def _open_streams(self, group: asyncio.TaskGroup) -> None:
+        parts = self._parts
+        codec = MarketCodec(parts.instruments, self._settings.features.base_frame)
+        for streams in shards(codec.streams()):
+            stream = MarketStream(
+                parts.deployment.stream_url,
+                codec,
+                streams,
+                parts.clock,
+                on_item=parts.inbox.put,
+                on_link=parts.links.market,
+                stale_s=self._settings.venue.stale_s,
+            )
+            self._streams.append(group.create_task(stream.run()))
+
+    def _gate_after_history(self) -> None:
+        """Nothing that closed before the streams came up is scanned; bars read now only teach the features."""
+        closes = [self._pump.last_close_ns(symbol) for symbol in self._parts.symbols]
+        scanned_ns = self._parts.engine.state.scanned_ns
+        self._gate.skip_to(max([scanned_ns, *closes]))
+
+    async def _pump_live(self) -> None:
+        """Take what comes until told to stop."""
+        waiter = asyncio.create_task(self._stop.wait())
+        try:
+            while not self._is_over():
+                batch = asyncio.create_task(self._parts.inbox.batch())
+                done, _ = await asyncio.wait({batch, waiter}, return_when=asyncio.FIRST_COMPLETED)
+                if batch not in done:
+                    batch.cancel()
+                    return
+                await self._take_all(batch.result())
+        finally:
+            waiter.cancel()
+
+    async def _pump_steps(self) -> None:
+        """Process by number; let the market step when nothing is left to process, to execute or to commit."""
+        inbox, stepper, sent = self._parts.inbox, self._parts.deployment.stepper, 0
+        if not isinstance(inbox, SteppedInbox) or stepper is None:
+            raise BnmlError("a stepped session needs a stepped inbox and a stepper")
+        while True:
+            items = inbox.ready()
+            if items:
+                for item in items:
+                    await self._pump.take(item)
+                self._parts.links.now_ns = self._pump.now_ns
+                continue
+            if inbox.processed < sent or not self._executor.idle:
+                await inbox.changed()
+                continue
+            if not self._parts.journal.committed:
+                await self._parts.journal.barrier()
+                continue
+            if self._is_over():
+                return
+            answer = await stepper.step(inbox.processed)
+            sent = max(sent, answer.sent)
+            if not answer.advanced and answer.sent == inbox.processed:
+                if answer.done:
+                    return
+                await asyncio.sleep(STEP_PAUSE_S)
+
+    async def _once(self) -> None:
+        """Decide on the last closed bar with the books as they are, act, and wait for the outcome."""
+        parts = self._parts
+        closes = [self._pump.last_close_ns(symbol) for symbol in parts.symbols]
+        for symbol in parts.symbols:
+            book = await parts.venue.book(symbol)
+            if book is not None:
+                await self._pump.take(book)
+        for event in self._gate.scan_now(max(closes), self._pump.now_ns):
+            self._pump.feed(event)
+        deadline = asyncio.get_running_loop().time() + self._settings.venue.request_timeout_s
+        quiet_s = 0.0
+        while quiet_s < 0.5 and asyncio.get_running_loop().time() < deadline:
+            await self._take_all(parts.inbox.ready())
+            await asyncio.sleep(0.05)
+            quiet_s = quiet_s + 0.05 if self._executor.idle and not len(parts.inbox) else 0.0
+
+    async def _take_all(self, items: list[Item]) -> None:
+        started_ns = self._parts.clock.monotonic_ns()
+        for item in items:
+            await self._pump.take(item)
+            if self._parts.clock.monotonic_ns() - started_ns > BREATH_NS:
+                await asyncio.sleep(0)
+                started_ns = self._parts.clock.monotonic_ns()
+        self._parts.links.now_ns = self._pump.now_ns
+        self._timers()
+
+    def _timers(self) -> None:
+        """What event time makes due."""
+        now_ns = self._pump.now_ns
+        if now_ns >= self._next_reconcile_ns:
+            self._next_reconcile_ns = now_ns + self._settings.app.reconcile_interval_s * NS_PER_S
+            self._pump.feed(Timer("reconcile", now_ns))
+            self._recheck_soon()
+        if day_number(now_ns) != self._day:
+            self._day = day_number(now_ns)
+            self._pump.feed(UniverseUpdate(self._parts.symbols, now_ns))
+
+    def _recheck_soon(self) -> None:
+        if self._group is None or self._stepped:
+            return
+        if self._rechecking is None or self._rechecking.done():
+            self._rechecking = self._group.create_task(self._recheck())
+
+    async def _recheck(self) -> None:
+        engine = self._parts.engine
+        try:
+            events = await recheck(self._parts.venue, engine.book.open(), dict(engine.state.ledger.totals))
+        except Retryable as error:
+            logger().warning("reconciliation_postponed", error=str(error))
+            return
+        self._parts.inbox.complete(0, events)
+
+    async def _wind_down(self) -> None:
+        """No new data; let requests under way end; photograph the engine after the last event."""
+        for task in self._streams:
+            task.cancel()
+        deadline = asyncio.get_running_loop().time() + self._settings.app.stop_timeout_s / 2
+        while not self._executor.idle and asyncio.get_running_loop().time() < deadline:
+            for item in self._parts.inbox.ready():
+                await self._pump.take(item)
+            await asyncio.sleep(0.02)
+        for item in self._parts.inbox.ready():
+            await self._pump.take(item)
+        self._pump.photograph()
+        await self._parts.journal.barrier()
+        ending = "done" if self._is_over() else "stopped"
+        await self._parts.journal.end_session(self._parts.clock.now_ns(), ending)
+
+    async def _keep_health(self) -> None:
+        while True:
+            await asyncio.sleep(HEALTH_S)
+            self._parts.journal.append_health(self.health())
+
+    async def _fill_gap(self, symbol: str, start_ns: int, end_ns: int) -> list[Bar]:
+        frame = self._settings.features.base_frame
+        try:
+            return await self._parts.venue.bars(symbol, frame, self._parts.frame_ns, start_ns, end_ns)
+        except Retryable as error:
+            logger().warning("gap_not_filled", symbol=symbol, error=str(error))
+            return []
+
+    def _is_over(self) -> bool:
+        limit = self._parts.options.stop_after
+        return self._stop.is_set() or (limit is not None and self.picture.scans >= limit)
+
+    def _check_models(self) -> None:
+        due = self._trainer.due(self._parts.symbols)
+        self._trainer.request(sorted(due), "missing or old")
+
+    def _training(self) -> tuple[str, ...]:
+        return self._trainer.training
+
+    def _now_ns(self) -> int:
+        return self._pump.now_ns
+
+    def _submit(self, seq: int, commands: list[Command]) -> None:
+        self._executor.submit(seq, commands)
+
+    def _publish(self, event: ModelPublished) -> None:
+        if self.picture.state == "starting":
+            self._pump.feed(event)
+        else:
+            self._parts.inbox.complete(0, (event,))

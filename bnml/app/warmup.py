@@ -1,0 +1,148 @@
+"""From nothing or a journal to a session that may trade: filters, history, models, truth of the venue, capital."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bnml.app import preflight, reconcile
+from bnml.app.logs import logger
+from bnml.core.errors import Misconfigured, RecoveryNeeded
+from bnml.core.events import Bar, InstrumentUpdate, UniverseUpdate
+
+if TYPE_CHECKING:
+    from bnml.app.compose import Parts
+    from bnml.app.pump import Pump
+    from bnml.app.retrain import Trainer
+    from bnml.core.events import Balances
+
+AT_ONCE = 500  # bars fed before the loop may breathe
+READERS = 6  # symbols whose history is read at the same time
+
+
+async def feed_state(parts: Parts, pump: Pump) -> Balances:
+    """Filters, universe, then the venue's truth of our orders and balances."""
+    recovered, engine = parts.recovered, parts.engine
+    if recovered is not None:
+        _judge(parts)
+        if not recovered.same_arithmetic:
+            engine.state.symbols.clear()  # running values of other kernels; the bars are read again
+    for symbol in sorted(parts.instruments):
+        pump.feed(InstrumentUpdate(parts.instruments[symbol], parts.market_now_ns))
+    pump.feed(UniverseUpdate(parts.symbols, parts.market_now_ns))
+    open_orders = await parts.venue.open_orders()
+    reconcile.refuse_strangers(open_orders, engine.state.orders, parts.identity.instance)
+    missed = await reconcile.missed_reports(parts.venue, engine.book.open(), parts.market_now_ns)
+    for report in missed:
+        pump.feed(report)
+    balances = msgspec.structs.replace(await parts.venue.balances(), ts_ns=parts.market_now_ns)
+    if recovered is not None:
+        off = reconcile.compare_balances(dict(engine.state.ledger.totals), balances)
+        logger().info("account_reconciled", missed_reports=len(missed), difference_e8=off)
+    pump.feed(balances)
+    parts.header.initial_balances = balances.assets
+    return balances
+
+
+async def feed_history(parts: Parts, pump: Pump) -> dict[str, int]:
+    """Bars that closed before now; returns the last close of each symbol in ticks."""
+    wanted = asyncio.Semaphore(1 if parts.options.stepped else READERS)
+
+    async def read(symbol: str) -> list[Bar]:
+        async with wanted:
+            return await _history(parts, symbol)
+
+    async with asyncio.TaskGroup() as group:
+        tasks = {symbol: group.create_task(read(symbol)) for symbol in parts.symbols}
+    for symbol, task in tasks.items():
+        bars = task.result()
+        if bars and symbol not in parts.header.anchors:
+            parts.header.anchors[symbol] = bars[0].ts_open_ns
+        for count, bar in enumerate(bars, start=1):
+            pump.feed(bar)
+            if count % AT_ONCE == 0:
+                await parts.journal.room()
+                await asyncio.sleep(0)
+    await parts.journal.update_session(parts.header)
+    logger().info(
+        "history_fed", symbols=len(parts.symbols), bars=sum(len(task.result()) for task in tasks.values())
+    )
+    states = parts.engine.state.symbols
+    return {
+        symbol: state.bar.close
+        for symbol in parts.symbols
+        if (state := states.get(symbol)) is not None and state.bar is not None
+    }
+
+
+async def prepare_models(parts: Parts, trainer: Trainer) -> None:
+    """Load what there is; without time passing (stepped, once) also train what is missing before the start."""
+    await trainer.load_all(parts.symbols)
+    due = trainer.due(parts.symbols)
+    if not due or not parts.settings.app.retrain:
+        return
+    if parts.options.stepped or parts.options.once:
+        if not await trainer.train(sorted(due)):
+            logger().error("training_failed", log=str(parts.settings.app.state_dir / "train.log"))
+    else:
+        trainer.request(sorted(due), "missing or old at start")
+
+
+def check_capital(parts: Parts, balances: Balances, prices: dict[str, int]) -> None:
+    """Refuse to start with too little, and live without everything in order."""
+    settings, engine = parts.settings, parts.engine
+    quote = settings.universe.quote
+    free_e8, locked_e8 = balances.assets.get(quote, (0, 0))
+    held_e8 = sum(one.cost_e8 for one in engine.portfolio.positions.values())
+    preflight.check_capital(settings, parts.instruments, prices, free_e8 + locked_e8 + held_e8)
+    if settings.venue.kind == "live":
+        facts = preflight.LiveFacts(
+            has_credentials=True,
+            api_up=parts.venue.api.up,
+            skew_ms=parts.skew_ms,
+            free_bytes=shutil.disk_usage(parts.folder.path).free,
+            quote_free_e8=free_e8,
+            prices={symbol: prices.get(symbol, 0) for symbol in parts.symbols},
+        )
+        preflight.check_live(settings, facts)
+
+
+async def _history(parts: Parts, symbol: str) -> list[Bar]:
+    """Closed bars that the engine has not seen, oldest first."""
+    length_ns, now_ns = parts.frame_ns, parts.market_now_ns
+    state = parts.engine.state.symbols.get(symbol)
+    if state is not None and state.bar is not None:
+        start_ns = state.bar.ts_close_ns
+    else:
+        start_ns = (now_ns // length_ns - parts.settings.features.history_bars) * length_ns
+    frame = parts.settings.features.base_frame
+    found = await parts.venue.bars(symbol, frame, length_ns, start_ns, now_ns // length_ns * length_ns)
+    bars = [bar for bar in found if bar.ts_close_ns <= now_ns]
+    if not bars and state is None:
+        raise Misconfigured(
+            f"the venue has no {frame} bars of {symbol} before now; leave it out of universe.symbols, "
+            "or let --from begin later than the data"
+        )
+    return bars
+
+
+def _judge(parts: Parts) -> None:
+    recovered = parts.recovered
+    if recovered is None:
+        return
+    logger().info(
+        "engine_recovered",
+        last_event=recovered.last_seq,
+        replayed=recovered.replayed,
+        compared=recovered.compared,
+        same_arithmetic=recovered.same_arithmetic,
+    )
+    if recovered.differences:
+        raise RecoveryNeeded(
+            f"replaying the journal gave other commands than were sent, first at {recovered.differences[0]} "
+            f"({len(recovered.differences)} in all), with the same code and settings; the journal or this machine "
+            "cannot be trusted: check orders and positions at the venue by hand, then start with a new state folder"
+        )
