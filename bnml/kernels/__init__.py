@@ -37,7 +37,7 @@ KERNEL_HASH = _content_hash()
 """Names the arithmetic: equal hashes promise equal bits on one machine."""
 
 CACHE_DIR = Path(os.environ.get("BNML_NUMBA_CACHE", "state/numba")).resolve() / KERNEL_HASH
-numba.config.CACHE_DIR = str(CACHE_DIR)  # type: ignore[attr-defined]
+numba.config.CACHE_DIR = str(CACHE_DIR)
 
 
 def njit(function: Callable[P, R]) -> Callable[P, R]:
@@ -54,4 +54,4 @@ def njit(function: Callable[P, R]) -> Callable[P, R]:
             )
 
         compiled.get_call_template = unspecialised
-    return compiled  # type: ignore[no-any-return]
+    return compiled
