@@ -1,0 +1,237 @@
+"""Recorded Binance streams as a feed: real trades and books, and the minute candles that they make.
+
+Files hold `<receive time in ns> <JSON>` a line: combined-stream frames (`trade`, `depth@100ms`,
+`bookTicker`) and one REST snapshot of the book. Frames of all files are merged by receive time and
+served in steps of 100 ms of the exchange's time; a step carries its trades and, for each symbol whose
+book moved, the book at its end. A minute closes with the symbol's first trade of a later minute, or two
+seconds after its end; the minute in which the recording begins is incomplete and never published.
+"""
+
+from __future__ import annotations
+
+import gzip
+import heapq
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from bnml.core.clock import NS_PER_MS, NS_PER_S
+from bnml.core.errors import Misconfigured
+from bnml.core.events import Bar
+from bnml.core.instrument import Instrument
+from bnml.kernels.records import BAR
+from bnml.venues.sim.bookbuilder import BookBuilder, e8_of
+from bnml.venues.sim.messages import BookLevels, Print, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MINUTE_NS = 60 * NS_PER_S
+STEP_NS = 100 * NS_PER_MS
+CLOSING_GRACE_NS = 2 * NS_PER_S
+
+
+class Frame(msgspec.Struct):
+    """One line of a recording: the symbol in small letters, the stream's name, and its data."""
+
+    received_ns: int
+    symbol: str
+    stream: str  # trade, bookTicker, depth@100ms, or snapshot
+    data: dict[str, Any]
+
+
+class RecordedStreamFeed:
+    """Steps of the recording, made once; `history` are bars of one minute from before it."""
+
+    def __init__(
+        self,
+        files: Iterable[Path],
+        instruments: Mapping[str, Instrument],
+        history: Mapping[str, NDArray[np.void]] | None = None,
+    ) -> None:
+        self.instruments = {name: instruments[name] for name in sorted(instruments)}
+        self.frame_ns = MINUTE_NS
+        names = sorted(path.name for path in files)
+        self.fingerprint = f"recorded:1:{','.join(names)}"
+        self._history = dict(history or {})
+        frames = heapq.merge(*(read_frames(path) for path in files), key=lambda frame: frame.received_ns)
+        self._steps = list(_Assembly(self.instruments).steps(frames))
+
+    def history(self, ordinal: int) -> dict[str, NDArray[np.void]]:
+        """Bars from before the recording, and those that it closed before step `ordinal`."""
+        closed = [bar for step in self._steps[:ordinal] for bar in step.closed_bars]
+        return {
+            name: self._with(name, [bar for bar in closed if bar.symbol == name]) for name in self.instruments
+        }
+
+    def step(self, ordinal: int) -> Step | None:
+        """Step number `ordinal`; None after the recording."""
+        return self._steps[ordinal] if ordinal < len(self._steps) else None
+
+    def _with(self, name: str, bars: list[Bar]) -> NDArray[np.void]:
+        rows = np.zeros(len(bars), dtype=BAR)
+        for i, bar in enumerate(bars):
+            rows[i] = (bar.ts_open_ns, bar.open, bar.high, bar.low, bar.close, bar.volume_lots)
+        return np.concatenate([self._history.get(name, np.zeros(0, dtype=BAR)), rows])
+
+
+def read_frames(path: Path) -> Iterator[Frame]:
+    """Lines of one recording in their order; raises Misconfigured for a file that is not one."""
+    decode = msgspec.json.Decoder(dict[str, Any]).decode
+    symbol = path.name.split("_")[1] if "_" in path.name else ""
+    try:
+        with gzip.open(path, "rb") as lines:
+            for line in lines:
+                received, _, text = line.partition(b" ")
+                message = decode(text)
+                stream = message.get("stream")
+                if stream is None:
+                    yield Frame(int(received), symbol, "snapshot", message)
+                else:
+                    name, _, kind = stream.partition("@")
+                    yield Frame(int(received), name, kind, message["data"])
+    except (OSError, EOFError, zlib.error, ValueError, KeyError) as error:
+        raise Misconfigured(
+            f"{path} is not a recording of Binance streams ({error}); fetch it again or leave it out"
+        ) from error
+
+
+def infer_instruments(files: Iterable[Path]) -> dict[str, Instrument]:
+    """Tick and lot of each recorded symbol: the coarsest power of ten that holds all its trades."""
+    units: dict[str, tuple[int, int]] = {}
+    for path in files:
+        for frame in read_frames(path):
+            if frame.stream == "trade":
+                tick, lot = units.get(frame.symbol, (10**8, 10**8))
+                units[frame.symbol] = (
+                    _coarsest(tick, e8_of(frame.data["p"])),
+                    _coarsest(lot, e8_of(frame.data["q"])),
+                )
+    return {
+        name.upper(): Instrument(name.upper(), name.upper().removesuffix("USDT"), "USDT", tick, lot)
+        for name, (tick, lot) in sorted(units.items())
+    }
+
+
+def _coarsest(unit: int, amount: int) -> int:
+    while amount % unit:
+        unit //= 10
+    return unit
+
+
+class _Assembly:
+    """Goes once through the frames and cuts them into steps."""
+
+    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+        self._builders = {name: BookBuilder(one) for name, one in instruments.items()}
+        self._minutes = {name: _Minute(one) for name, one in instruments.items()}
+        self._instruments = instruments
+        self._prints: list[Print] = []
+        self._moved: set[str] = set()
+        self._best: dict[str, dict[str, Any]] = {}  # only the last quote of a step counts
+        self._closed: list[Bar] = []
+        self._count = 0
+
+    def steps(self, frames: Iterable[Frame]) -> Iterator[Step]:
+        now_ns = window = 0
+        for frame in frames:
+            symbol = frame.symbol.upper()
+            if symbol not in self._instruments:
+                continue
+            event_ns = int(frame.data.get("E", 0)) * NS_PER_MS
+            now_ns = max(now_ns, event_ns)
+            if now_ns // STEP_NS > window:
+                if window:
+                    yield self._cut((window + 1) * STEP_NS)
+                window = now_ns // STEP_NS
+            self._take(symbol, frame)
+        yield self._cut((window + 1) * STEP_NS)
+
+    def _take(self, symbol: str, frame: Frame) -> None:
+        builder, data = self._builders[symbol], frame.data
+        if frame.stream == "trade":
+            instrument = self._instruments[symbol]
+            printed = Print(
+                symbol=symbol,
+                price_ticks=e8_of(data["p"]) // instrument.tick_e8,
+                quantity_lots=e8_of(data["q"]) // instrument.lot_e8,
+                ts_ns=int(data["T"]) * NS_PER_MS,
+                jump=True,
+                trade_id=int(data["t"]),
+                buyer_is_maker=bool(data["m"]),
+            )
+            self._closed.extend(self._minutes[symbol].add(printed))
+            self._prints.append(printed)
+            return
+        if frame.stream == "bookTicker":
+            self._best[symbol] = data
+        elif frame.stream == "snapshot":
+            builder.snapshot(data)
+        else:
+            builder.apply(data)
+        self._moved.add(symbol)
+
+    def _cut(self, ts_ns: int) -> Step:
+        for minute in self._minutes.values():
+            self._closed.extend(minute.expire(ts_ns))
+        for symbol, quote in self._best.items():
+            self._builders[symbol].best(quote)
+        books = [self._builders[symbol].levels(symbol, ts_ns) for symbol in sorted(self._moved)]
+        step = Step(
+            self._count,
+            ts_ns,
+            prints=tuple(self._prints),
+            books=tuple(book for book in books if isinstance(book, BookLevels)),
+            closed_bars=tuple(self._closed),
+        )
+        self._count += 1
+        self._prints, self._moved, self._closed, self._best = [], set(), [], {}
+        return step
+
+
+class _Minute:
+    """The candle of one symbol that is being traded; the first one is incomplete."""
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._symbol = instrument.symbol
+        self._bar: Bar | None = None
+        self._is_complete = False
+
+    def add(self, printed: Print) -> list[Bar]:
+        """Take a trade; returns the bar that it closes, if any."""
+        open_ns = printed.ts_ns // MINUTE_NS * MINUTE_NS
+        price = printed.price_ticks
+        bar = self._bar
+        closed: list[Bar] = []
+        if bar is not None and open_ns > bar.ts_open_ns:
+            closed = self._close()
+            bar = None
+        if bar is None:
+            opened = (open_ns, open_ns + MINUTE_NS, price, price, price, price, printed.quantity_lots, 1)
+            self._bar = Bar(self._symbol, *opened)
+            return closed
+        self._bar = msgspec.structs.replace(
+            bar,
+            high=max(bar.high, price),
+            low=min(bar.low, price),
+            close=price,
+            volume_lots=bar.volume_lots + printed.quantity_lots,
+            trades=bar.trades + 1,
+        )
+        return closed
+
+    def expire(self, now_ns: int) -> list[Bar]:
+        """Close the bar when its time, and the grace for late trades, is over."""
+        if self._bar is None or now_ns < self._bar.ts_close_ns + CLOSING_GRACE_NS:
+            return []
+        return self._close()
+
+    def _close(self) -> list[Bar]:
+        bar, complete = self._bar, self._is_complete
+        self._bar, self._is_complete = None, True
+        return [bar] if bar is not None and complete else []
