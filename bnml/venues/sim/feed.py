@@ -18,8 +18,8 @@ import numpy as np
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Misconfigured
-from bnml.core.events import Bar
 from bnml.kernels import fills
+from bnml.venues.sim.klines import bar_event
 from bnml.venues.sim.messages import Print, Step
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bnml.core.events import Bar
     from bnml.core.instrument import Instrument
     from bnml.venues.sim.pricing import Pricing
 
@@ -154,19 +155,3 @@ class BarFeed:
 
     def _bar(self, name: str, index: int) -> Bar:
         return bar_event(name, self._bars[name][index], self.frame_ns)
-
-
-def bar_event(symbol: str, row: np.void, frame_ns: int) -> Bar:
-    """A row of BAR as the event that the engine takes; each bar of a feed has four prints."""
-    opened = int(row["ts_open_ns"])
-    return Bar(
-        symbol=symbol,
-        ts_open_ns=opened,
-        ts_close_ns=opened + frame_ns,
-        open=int(row["open"]),
-        high=int(row["high"]),
-        low=int(row["low"]),
-        close=int(row["close"]),
-        volume_lots=int(row["volume_lots"]),
-        trades=4,
-    )

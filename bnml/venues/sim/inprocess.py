@@ -10,7 +10,7 @@ from bnml.core.commands import CancelList, CancelOrder, Command, QueryOrder, Rep
 from bnml.core.events import Balances, CancelFailed, Event, InstrumentUpdate, OrderReport
 from bnml.core.orders import ListTicket, OrderState, OrderTicket
 from bnml.venues.sim.exchange import Exchange
-from bnml.venues.sim.feed import bar_event
+from bnml.venues.sim.klines import bar_event
 from bnml.venues.sim.market import Market
 from bnml.venues.sim.messages import (
     Canceled,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
+from bnml.core.events import Bar
 from bnml.kernels.records import BAR
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bnml.core.events import Bar
     from bnml.core.instrument import Instrument
 
 
@@ -142,3 +142,19 @@ def quote_volume_e8(bars: NDArray[np.void], instrument: Instrument) -> int:
 
 def _sums(values: NDArray[np.object_], starts: NDArray[np.int64]) -> list[int]:
     return [int(value) for value in np.add.reduceat(values, starts)]
+
+
+def bar_event(symbol: str, row: np.void, frame_ns: int) -> Bar:
+    """A row of BAR as the event that the engine takes; each bar of a feed has four prints."""
+    opened = int(row["ts_open_ns"])
+    return Bar(
+        symbol=symbol,
+        ts_open_ns=opened,
+        ts_close_ns=opened + frame_ns,
+        open=int(row["open"]),
+        high=int(row["high"]),
+        low=int(row["low"]),
+        close=int(row["close"]),
+        volume_lots=int(row["volume_lots"]),
+        trades=4,
+    )

@@ -15,6 +15,7 @@ from bnml.kernels.records import BAR
 from bnml.venues.sim.klines import (
     Kline,
     KlineStore,
+    bar_event,
     frame_start,
     is_frame_served,
     merge,
@@ -93,7 +94,7 @@ class SymbolMarket:
     def __init__(self, instrument: Instrument, klines: KlineStore) -> None:
         self.instrument = instrument
         self.klines = klines
-        self.state = SymbolState()
+        self.state = _state_after(instrument.symbol, klines)
         self.trades: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)
 
     def record(self, printed: Print) -> PublicTrade:
@@ -121,6 +122,16 @@ class SymbolMarket:
         running.close = price
         running.volume_lots += trade.quantity_lots
         running.trades += 1
+
+
+def _state_after(symbol: str, klines: KlineStore) -> SymbolState:
+    """A market with history stands at its last close."""
+    if not len(klines):
+        return SymbolState()
+    last = bar_event(symbol, klines.bars[-1], klines.frame_ns)
+    return SymbolState(
+        last_ticks=last.close, last_ns=last.ts_close_ns, basis=last, last_close_ns=last.ts_close_ns
+    )
 
 
 class Market:
