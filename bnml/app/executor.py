@@ -160,7 +160,10 @@ class Executor:
             await asyncio.sleep(pause_s)
             try:
                 found = [report for name in names for report in await self._venue.order_reports(symbol, name)]
-            except Retryable:
+            except Retryable as refusal:
+                self._log.warning(
+                    "outcome_still_unknown", symbol=symbol, orders=list(names), error=str(refusal)
+                )
                 continue
             if found:
                 return found if isinstance(command, Submit) else [*found, *self._still_open(command, found)]

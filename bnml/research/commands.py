@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
 from bnml.config import Settings
-from bnml.core.clock import format_utc
+from bnml.core.clock import NS_PER_S, LiveClock, format_utc
 from bnml.core.errors import Misconfigured, Rejected
 from bnml.core.instrument import plain
 from bnml.core.outcomes import EquityPoint, Trade
@@ -31,7 +30,8 @@ JOURNAL_FILE = "journal.db"
 
 def backtest(settings: Settings, options: BacktestOptions) -> int:
     """Trade recorded (or generated) bars by replay or sweep and print the summary; trades to CSV if asked."""
-    started = time.perf_counter()
+    clock = LiveClock()
+    started_ns = clock.monotonic_ns()
     market = load_market(settings, options)
     models = load_models(settings, compile_layout(settings.features), market.symbols)
     run = _replay_run if options.engine == "replay" else _sweep_run
@@ -46,7 +46,7 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
         final_e8=final_e8,
         bars=market.traded_bars,
         span=market.span,
-        elapsed_s=time.perf_counter() - started,
+        elapsed_s=(clock.monotonic_ns() - started_ns) / NS_PER_S,
     )
     _say(msgspec.json.encode(summary).decode() if options.json else _summary_table(summary, options))
     return DONE
