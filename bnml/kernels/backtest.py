@@ -26,7 +26,7 @@ from bnml.kernels.account import (
     settle,
 )
 from bnml.kernels.breakers import roll
-from bnml.kernels.candidates import Tape, measure, predict
+from bnml.kernels.candidates import Tape, judge, measure, predict
 from bnml.kernels.exits import (
     atr_ticks,
     entry_cap,
@@ -48,7 +48,6 @@ from bnml.kernels.fills import (
     stop_triggered,
     taker_fill,
 )
-from bnml.kernels.limits import first_refusal
 from bnml.kernels.records import Action, ExitReason, Reason, Taking
 from bnml.kernels.sizing import active_capital_e8, split_lots
 
@@ -205,7 +204,7 @@ def scan(kit: Kit, tape: Tape, trades: NDArray[np.void], t: int, row: np.void, p
     lots = 0
     if row["action"] == _BUY:
         lots = measure(kit, tape, t, value, equity, edge, row)
-        row["reason"], row["measured"], row["limit"] = first_refusal(kit.facts, kit.limits)
+        judge(kit, tape, t, row)
     if was_open:
         _exit(kit, trades, bar, tape.bars[t + 1], value, equity, row["action"])
     elif row["action"] == _BUY and row["reason"] == _NO_REFUSAL:

@@ -11,6 +11,7 @@ from bnml.kernels.account import Kit
 from bnml.kernels.breakers import copy_to_facts
 from bnml.kernels.exits import atr_ticks, entry_cap, initial_stop
 from bnml.kernels.fills import book_of_bar, notional_e8, spread_ppm
+from bnml.kernels.limits import first_refusal
 from bnml.kernels.policy import (
     confidence,
     decide,
@@ -34,6 +35,7 @@ _BUY = int(Action.BUY)
 _NONE = int(Reason.NONE)
 _POLICY = int(Reason.POLICY)
 _NO_MODEL = int(Reason.NO_MODEL)
+_LOSS_STREAK = int(Reason.LOSS_STREAK)
 _FEATURES_INCOMPLETE = int(Reason.FEATURES_INCOMPLETE)
 
 SIGNAL = np.dtype(
@@ -124,7 +126,7 @@ def measure(
 ) -> int:
     """Fill the facts of a candidate on bar `t`, sized; returns the lots that an entry would buy.
 
-    `value_e8` is what open lots are worth at the bar's close; the book is the one around the next open.
+    The regime is left neutral, for `measure_regime` to fill in. `value_e8` is what open lots are worth at the bar's close; the book is the one around the next open.
     """
     facts, limits, instrument, bar = kit.facts, kit.limits, kit.instrument, tape.bars[t]
     close = bar["close"]
@@ -144,9 +146,12 @@ def measure(
     facts["open_positions"] = kit.state["is_open"]
     facts["equity_e8"] = equity_e8
     copy_to_facts(kit.breakers, facts)
-    facts["volatility_ratio"] = volatility_ratio(tape.atr_ratios, t + 1, tape.volatility_scratch)
-    ks, p_value, ratio = drift(tape.closes, t + 1, tape.recent_scratch, tape.baseline_scratch)
-    facts["ks"], facts["ks_p"], facts["drift_volatility_ratio"] = ks, p_value, ratio
+    facts["volatility_ratio"], facts["ks"], facts["ks_p"], facts["drift_volatility_ratio"] = (
+        1.0,
+        0.0,
+        1.0,
+        1.0,
+    )
     facts["correlation"] = 0.0
     facts["active_e8"] = active_capital_e8(equity_e8, limits)
     facts["exposure_e8"] = value_e8
@@ -156,3 +161,22 @@ def measure(
     facts["minimum_e8"] = notional_e8(cap, least, instrument)
     facts["risk_e8"] = notional_e8(close - stop, lots, instrument)
     return lots
+
+
+@njit
+def measure_regime(kit: Kit, tape: Tape, t: int) -> None:
+    """Fill the facts of the benchmark on bar `t`: the symbol itself; dear, so asked only when they decide."""
+    facts = kit.facts
+    facts["volatility_ratio"] = volatility_ratio(tape.atr_ratios, t + 1, tape.volatility_scratch)
+    ks, p_value, ratio = drift(tape.closes, t + 1, tape.recent_scratch, tape.baseline_scratch)
+    facts["ks"], facts["ks_p"], facts["drift_volatility_ratio"] = ks, p_value, ratio
+
+
+@njit
+def judge(kit: Kit, tape: Tape, t: int, row: np.void) -> None:
+    """Write the first refusal of a measured candidate into `row`; rules before the regime's need none of it."""
+    reason, measured, limit = first_refusal(kit.facts, kit.limits)
+    if reason == _NONE or reason > _LOSS_STREAK:
+        measure_regime(kit, tape, t)
+        reason, measured, limit = first_refusal(kit.facts, kit.limits)
+    row["reason"], row["measured"], row["limit"] = reason, measured, limit
