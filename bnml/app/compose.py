@@ -14,6 +14,8 @@ from bnml.app.links import Links
 from bnml.app.models import Bundles, make_bundles
 from bnml.app.reconcile import highest_epoch
 from bnml.app.sim_process import SimProcess
+from bnml.app.threads import in_thread
+from bnml.app.warm_kernels import warm_kernels
 from bnml.config import Settings
 from bnml.core.clock import Clock, frame_ns
 from bnml.core.ids import IdSource
@@ -81,7 +83,9 @@ async def compose(
     stack: AsyncExitStack,
 ) -> Parts:
     """Open the exchange, the account and the journal, and bring the engine back from it."""
+    warming = in_thread(lambda: warm_kernels(settings))
     deployment = await deploy(settings, options, credentials, SimProcess(folder.exchange), stack)
+    await warming
     inbox: LiveInbox | SteppedInbox = SteppedInbox() if deployment.stepper is not None else LiveInbox()
     links.inbox = inbox
     venue = await _venue(settings, deployment, clock, inbox, links, stack)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from bnml.app.words import action_text, exit_text, reason_text
 from bnml.core.clock import format_utc
-from bnml.core.events import Bar, Slice, VenueStatus
+from bnml.core.events import Bar, OrderReport, Slice, VenueStatus
 from bnml.core.instrument import plain
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.journal.schema import Health, Position
@@ -44,6 +44,7 @@ class Picture:
         self.equity: EquityPoint | None = None
         self.scans = 0
         self.bars = 0
+        self.reports = 0
         self.links: dict[str, bool] = {}
         self.last_ticks: dict[str, int] = {}
         self.state = "starting"
@@ -56,6 +57,8 @@ class Picture:
                 self.last_ticks[event.symbol] = event.close
             case Slice():
                 self.last_ticks[event.symbol] = event.last
+            case OrderReport():
+                self.reports += 1
             case VenueStatus():
                 self.links[event.channel] = event.up
         for outcome in outcomes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from bnml.app.logs import logger
@@ -11,16 +12,17 @@ from bnml.core.ids import PREFIX
 from bnml.core.orders import FINAL_STATES, OrderState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from bnml.core.events import Event
+    from bnml.trading.engine import Engine
     from bnml.trading.orders import Order
     from bnml.venues.binance.venue import BinanceVenue
     from bnml.venues.binance.wire import OrderAnswer
 
 SYMBOLS_READ = 40  # whose whole order history is read at start: a request each
 
-SAME = "balances agree with the venue"
+SECOND_LOOK_S = 1.0
 
 
 def epoch_of(client_order_id: str, instance: str) -> int:
@@ -79,23 +81,32 @@ def compare_balances(before: dict[str, int], balances: Balances) -> dict[str, in
     }
 
 
-async def recheck(venue: BinanceVenue, orders: Sequence[Order], totals: dict[str, int]) -> list[Event]:
-    """The periodic comparison: reports for every order that the venue shows differently, then the balances."""
+async def recheck(venue: BinanceVenue, engine: Engine, changes: Callable[[], int]) -> list[Event]:
+    """The periodic comparison with the venue; returns the reports that never reached us.
+
+    What differs at first sight is usually only on its way, so it is looked at again after a pause. Balances
+    are compared when nothing happened while they were read; `changes` counts what the engine was told.
+    """
     log = logger()
-    shown = {order.client_order_id: order for order in await venue.open_orders()}
-    suspects = [order for order in orders if order.client_order_id not in shown]
+    shown = {order.client_order_id for order in await venue.open_orders()}
+    suspects = [order for order in engine.book.open() if order.client_order_id not in shown]
+    if suspects:
+        await asyncio.sleep(SECOND_LOOK_S)
     events: list[Event] = []
     for order in suspects:
+        if order.is_final:
+            continue
         reports = await venue.order_reports(order.symbol, order.client_order_id)
-        if reports and reports[-1].state in FINAL_STATES:
+        if reports and reports[-1].state in FINAL_STATES and not order.is_final:
             log.warning("report_missed", client_order_id=order.client_order_id, state=reports[-1].state)
             events += reports
+    before = changes()
+    totals = dict(engine.state.ledger.totals)
     balances = await venue.balances()
+    await asyncio.sleep(SECOND_LOOK_S)
     off = compare_balances(totals, balances)
-    if off and not events:
+    if off and changes() == before and not events:
         log.warning("balances_differ", difference_e8=off)
-    elif not off:
-        log.debug("balances_agree", note=SAME)
     return events
 
 

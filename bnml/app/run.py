@@ -45,20 +45,45 @@ def run(settings: Settings, options: RunOptions) -> int:
 async def _session(
     settings: Settings, options: RunOptions, folder: StateFolder, *, with_view: bool
 ) -> dict[str, object]:
+    """Trade; a stop that comes before trading began cancels whatever the start is doing."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
     links = Links()
+    started = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    session = asyncio.create_task(
+        _trade(settings, options, folder, links, stop, started, with_view=with_view)
+    )
 
     def on_signal() -> None:
         stop.set()
-        if links.inbox is not None:
+        if not started.is_set():
+            session.cancel()
+        elif links.inbox is not None:
             links.inbox.complete(0)  # wakes a pump that waits for the market
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal)
+    try:
+        return await session
+    except asyncio.CancelledError:
+        if not stop.is_set():
+            raise
+        return {"session": 0, "venue": settings.venue.kind, "scans": 0, "trades": 0}
+
+
+async def _trade(
+    settings: Settings,
+    options: RunOptions,
+    folder: StateFolder,
+    links: Links,
+    stop: asyncio.Event,
+    started: asyncio.Event,
+    *,
+    with_view: bool,
+) -> dict[str, object]:
     async with AsyncExitStack() as stack:
         parts = await compose(settings, options, load_credentials(), folder, LiveClock(), links, stack)
-        daemon = Daemon(parts, stop, with_view=with_view)
+        daemon = Daemon(parts, stop, started, with_view=with_view)
         await daemon.run()
         health, picture = daemon.health(), daemon.picture
         return {
@@ -98,6 +123,9 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
 def _print_summary(summary: dict[str, object], *, json: bool) -> None:
     if json:
         sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
+        return
+    if not summary["session"]:
+        sys.stdout.write("bnml stopped before trading began\n")
         return
     sys.stdout.write(
         "bnml stopped: {scans} scans, {trades} fills, equity {equity_start} -> {equity_end}, realised {realised}, "

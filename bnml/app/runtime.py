@@ -33,6 +33,7 @@ CONNECT_TIMEOUT_S = 30.0
 HEALTH_S = 1.0
 CONFLATE_NS = 100 * NS_PER_MS
 MODEL_CHECK_S = 30
+RECHECK_PAUSE_S = 5.0
 STEP_PAUSE_S = 0.002
 BREATH_NS = 10 * NS_PER_MS  # the pump holds the loop at most about this long
 
@@ -40,10 +41,11 @@ BREATH_NS = 10 * NS_PER_MS  # the pump holds the loop at most about this long
 class Daemon:
     """One session over composed parts; `run` ends when `stop` is set, the market ends, or a task fails."""
 
-    def __init__(self, parts: Parts, stop: asyncio.Event, *, with_view: bool) -> None:
+    def __init__(self, parts: Parts, stop: asyncio.Event, started: asyncio.Event, *, with_view: bool) -> None:
         settings, engine = parts.settings, parts.engine
         self._parts = parts
         self._stop = stop
+        self._started = started
         self._with_view = with_view
         self._settings = settings
         self._lag = LoopLag(parts.clock)
@@ -114,7 +116,8 @@ class Daemon:
             finally:
                 self.picture.state = "failed" if failed else "stopped"
                 self._parts.journal.append_health(self.health())
-                for task in [*self._streams, *tasks]:
+                rechecking = [self._rechecking] if self._rechecking is not None else []
+                for task in [*self._streams, *rechecking, *tasks]:
                     task.cancel()
 
     async def _trade(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> None:
@@ -138,6 +141,7 @@ class Daemon:
         checks = None if self._stepped or not self._settings.app.retrain else self._check_models
         scheduler = schedule.start(parts.journal, parts.clock, parts.folder.path, checks, MODEL_CHECK_S)
         self.picture.state = "running"
+        self._started.set()
         self._notifier.send("READY=1")
         try:
             if parts.options.once:
@@ -258,13 +262,13 @@ class Daemon:
             self._rechecking = self._group.create_task(self._recheck())
 
     async def _recheck(self) -> None:
-        engine = self._parts.engine
         try:
-            events = await recheck(self._parts.venue, engine.book.open(), dict(engine.state.ledger.totals))
+            events = await recheck(self._parts.venue, self._parts.engine, lambda: self.picture.reports)
         except Retryable as error:
             logger().warning("reconciliation_postponed", error=str(error))
-            return
+            events = []
         self._parts.inbox.complete(0, events)
+        await asyncio.sleep(RECHECK_PAUSE_S)  # an accelerated market must not become a flood of requests
 
     async def _wind_down(self) -> None:
         """No new data; let requests under way end; photograph the engine after the last event."""
