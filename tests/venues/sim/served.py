@@ -28,7 +28,7 @@ from bnml.venues.sim.venue import Venue
 HOUR_NS = 3600 * 10**9
 START_NS = 1_700_000_000 * 10**9 // HOUR_NS * HOUR_NS
 KEY = ApiKey("k" * 64, "s" * 64, "main")
-TOKEN = "token"  # noqa: S105
+TOKEN = "token"
 
 
 def random_bars(seed, count, first_ns, frame_ns=HOUR_NS):
@@ -107,12 +107,16 @@ class Client:
         params = {"timestamp": int(time.time() * 1000), **params}
         payload = urlencode(params)
         url = f"{self.base}{path}?{payload}&signature={signature(KEY.secret, payload)}"
-        async with self.session.request(method, url, headers={"X-MBX-APIKEY": KEY.api_key, **(headers or {})}) as r:
+        async with self.session.request(
+            method, url, headers={"X-MBX-APIKEY": KEY.api_key, **(headers or {})}
+        ) as r:
             return r.status, await r.json(), r.headers
 
     async def order(self, **params):
         """Place a signed order and return its body."""
-        return (await self.signed("POST", "/api/v3/order", **{"symbol": "BTCUSDT", "side": "BUY", **params}))[1]
+        return (await self.signed("POST", "/api/v3/order", **{"symbol": "BTCUSDT", "side": "BUY", **params}))[
+            1
+        ]
 
     async def control(self, method, path, body=None):
         async with self.session.request(
@@ -157,4 +161,4 @@ class Api:
         return frame, before
 
     async def next(self):
-        return json.loads(await self.socket.receive_str(timeout=5))
+        return json.loads(await self.socket.receive_str(timeout=30))

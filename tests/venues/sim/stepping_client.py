@@ -5,6 +5,8 @@ import hashlib
 import heapq
 import hmac
 import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -44,7 +46,11 @@ class SteppingClient:
         """(hash, frames, steps) of the market up to its end."""
         async with aiohttp.ClientSession(headers={"X-SIM-TOKEN": self.endpoint["token"]}) as session:
             stepper = (await self.post(session, "/sim/steppers", {}))["stepper"]
-            names = [f"{s.lower()}@{kind}" for s in self.symbols for kind in ("trade", "depth20", f"kline_{self.interval}")]
+            names = [
+                f"{s.lower()}@{kind}"
+                for s in self.symbols
+                for kind in ("trade", "depth20", f"kline_{self.interval}")
+            ]
             streams = "/".join([*names, "!miniTicker@arr"])
             market = f"{self.sockets}/stream?streams={streams}&stepper={stepper}"
             api = f"{self.sockets}/ws-api/v3?stepper={stepper}"
@@ -76,12 +82,16 @@ class SteppingClient:
         """Buy one time, sell the next; the answer is numbered like everything else."""
         side = "BUY" if count % 2 else "SELL"
         amount = {"quoteOrderQty": "50"} if side == "BUY" else {"quoteOrderQty": "45"}
-        await self.call(api, "order.place", {"symbol": self.symbols[0], "side": side, "type": "MARKET", **amount})
+        await self.call(
+            api, "order.place", {"symbol": self.symbols[0], "side": side, "type": "MARKET", **amount}
+        )
 
     async def call(self, api, method, params):
         params = {"apiKey": self.endpoint["api_key"], "timestamp": int(time.time() * 1000), **params}
         payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
-        params["signature"] = hmac.new(self.endpoint["secret"].encode(), payload.encode(), "sha256").hexdigest()
+        params["signature"] = hmac.new(
+            self.endpoint["secret"].encode(), payload.encode(), "sha256"
+        ).hexdigest()
         self.calls += 1
         await api.send(json.dumps({"id": f"call-{self.calls}", "method": method, "params": params}))
         await self.until(lambda: self.answered == f"call-{self.calls}")
@@ -112,7 +122,7 @@ class SteppingClient:
 
 
 class ExchangeProcess:
-    """`bnml exchange` as a child process with a state folder of its own."""
+    """`bnml exchange` as a child process with a state folder of its own; entering waits until it listens."""
 
     def __init__(self, state_dir, *arguments):
         self.state_dir = Path(state_dir)
@@ -120,26 +130,32 @@ class ExchangeProcess:
         self.process = None
         self.endpoint = {}
 
-    async def __aenter__(self):
-        import sys
-
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bnml", "exchange", "--state-dir", str(self.state_dir), "--json", *self.arguments,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        async with asyncio.timeout(60):
-            line = await self.process.stdout.readline()
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "bnml",
+                "exchange",
+                "--state-dir",
+                str(self.state_dir),
+                "--json",
+                *self.arguments,
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        line = self.process.stdout.readline()
         if not line:
-            raise AssertionError((await self.process.stderr.read()).decode())
+            raise AssertionError(self.process.communicate()[1].decode())
         self.endpoint = json.loads((self.state_dir / "exchange" / "endpoint.json").read_text())
         self.endpoint["symbols"] = json.loads(line)["symbols"]
         return self
 
-    async def __aexit__(self, *_error):
+    def __exit__(self, *_error):
         if self.process.returncode is None:
             self.process.terminate()
-        async with asyncio.timeout(10):
-            await self.process.communicate()
+        self.process.communicate(timeout=20)
 
     def kill(self):
         self.process.kill()

@@ -40,8 +40,12 @@ async def test_exchange_info_lists_filters_and_limits():
         assert filters["PRICE_FILTER"]["tickSize"] == "0.01000000"
         assert filters["LOT_SIZE"]["stepSize"] == "0.00001000"
         assert filters["NOTIONAL"]["minNotional"] == "5.00000000"
-        assert symbol["otoAllowed"] and symbol["ocoAllowed"] and symbol["opoAllowed"]
-        assert {one["rateLimitType"] for one in info["rateLimits"]} == {"REQUEST_WEIGHT", "ORDERS", "RAW_REQUESTS"}
+        assert [symbol[f"{kind}Allowed"] for kind in ("oto", "oco", "opo")] == [True] * 3
+        assert {one["rateLimitType"] for one in info["rateLimits"]} == {
+            "REQUEST_WEIGHT",
+            "ORDERS",
+            "RAW_REQUESTS",
+        }
 
 
 async def test_candles_page_from_a_start_and_sum_up():
@@ -109,7 +113,9 @@ async def test_a_signed_body_is_read_like_a_query():
         body = f"type=MARKET&quantity=0.1&timestamp={int(time.time() * 1000)}"
         body += f"&signature={signature(KEY.secret, query + body)}"
         headers = {"X-MBX-APIKEY": KEY.api_key, "Content-Type": "application/x-www-form-urlencoded"}
-        async with client.session.post(f"{client.base}{API}/order?{query}", data=body, headers=headers) as response:
+        async with client.session.post(
+            f"{client.base}{API}/order?{query}", data=body, headers=headers
+        ) as response:
             assert (await response.json())["status"] == "FILLED"
 
 
@@ -153,9 +159,13 @@ async def test_an_order_is_placed_found_replaced_and_canceled():
         assert replaced["cancelResponse"]["status"] == "CANCELED"
         assert len((await client.signed("GET", f"{API}/openOrders"))[1]) == 1
         canceled = (await client.signed("DELETE", f"{API}/openOrders", symbol="BTCUSDT"))[1]
-        assert [one["origClientOrderId"] for one in canceled] == [replaced["newOrderResponse"]["clientOrderId"]]
+        assert [one["origClientOrderId"] for one in canceled] == [
+            replaced["newOrderResponse"]["clientOrderId"]
+        ]
         assert (await client.signed("DELETE", f"{API}/order", **one))[1]["code"] == -2011
-        states = [one["status"] for one in (await client.signed("GET", f"{API}/allOrders", symbol="BTCUSDT"))[1]]
+        states = [
+            one["status"] for one in (await client.signed("GET", f"{API}/allOrders", symbol="BTCUSDT"))[1]
+        ]
         assert states == ["CANCELED", "CANCELED"]
 
 
@@ -199,7 +209,12 @@ async def test_an_entry_is_protected_in_one_request_and_canceled_as_a_whole(kind
             "workingQuantity": "1", "workingPrice": "120", "pendingSide": "SELL",
         }  # fmt: skip
         status, body, _ = await client.signed(
-            "POST", f"{API}/orderList/{kind}", symbol="BTCUSDT", listClientOrderId="entry", **working, **LISTS[kind]
+            "POST",
+            f"{API}/orderList/{kind}",
+            symbol="BTCUSDT",
+            listClientOrderId="entry",
+            **working,
+            **LISTS[kind],
         )
         assert status == 200, body
         states = {one["type"]: one["status"] for one in body["orderReports"]}
@@ -224,7 +239,10 @@ async def test_an_oco_needs_the_asset_it_sells():
             "belowType": "STOP_LOSS", "belowStopPrice": "70",
         }  # fmt: skip
         _, body, _ = await client.signed("POST", f"{API}/orderList/oco", symbol="BTCUSDT", **legs)
-        assert (body["code"], body["msg"]) == (-2010, "Account has insufficient balance for requested action.")
+        assert (body["code"], body["msg"]) == (
+            -2010,
+            "Account has insufficient balance for requested action.",
+        )
         await client.order(type="MARKET", quantity="1.1")
         _, body, _ = await client.signed("POST", f"{API}/orderList/oco", symbol="BTCUSDT", **legs)
         assert (body["contingencyType"], len(body["orders"])) == ("OCO", 2)
@@ -251,7 +269,11 @@ async def test_fills_and_balances_agree():
 
 async def test_unknown_paths_and_the_removed_listen_key_do_not_exist():
     async with served() as client:
-        for method, path in [("GET", "/api/v1/ping"), ("POST", "/api/v3/userDataStream"), ("GET", "/fapi/v1/time")]:
+        for method, path in [
+            ("GET", "/api/v1/ping"),
+            ("POST", "/api/v3/userDataStream"),
+            ("GET", "/fapi/v1/time"),
+        ]:
             async with client.session.request(method, client.base + path) as response:
                 assert response.status == 404
 

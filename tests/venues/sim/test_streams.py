@@ -25,7 +25,9 @@ def hub():
 
 
 def ask(hub, listener, method, params=(), request_id=1):
-    return json.loads(answer(hub, listener, json.dumps({"method": method, "params": list(params), "id": request_id})))
+    return json.loads(
+        answer(hub, listener, json.dumps({"method": method, "params": list(params), "id": request_id}))
+    )
 
 
 def test_subscribe_echoes_the_id_and_delivers(hub):

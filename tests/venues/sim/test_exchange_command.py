@@ -1,0 +1,139 @@
+"""`bnml exchange` as a process: its files, its refusals, and what a kill does not lose."""
+
+import asyncio
+import json
+import socket
+import stat
+import sys
+
+import aiohttp
+
+from bnml.venues.sim.signing import sign
+from tests.venues.sim.stepping_client import ExchangeProcess
+
+STEPPED = ("--stepped", "--symbols", "BTCUSDT,ETHUSDT")
+
+
+async def failing(*arguments):
+    """(exit code, last line of stderr) of a command that must not stay."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bnml", "exchange", *arguments,
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    return process.returncode, errors.decode().strip().splitlines()[-1]
+
+
+async def signed(session, endpoint, method, path, **params):
+    state = await timestamp(session, endpoint)
+    payload = "&".join(f"{name}={value}" for name, value in {**params, "timestamp": state}.items())
+    url = f"http://127.0.0.1:{endpoint['port']}{path}?{payload}&signature={sign(endpoint['secret'], payload.encode())}"
+    async with session.request(method, url, headers={"X-MBX-APIKEY": endpoint["api_key"]}) as response:
+        return await response.json()
+
+
+async def timestamp(session, endpoint):
+    async with session.get(f"http://127.0.0.1:{endpoint['port']}/api/v3/time") as response:
+        return (await response.json())["serverTime"]
+
+
+async def control(session, endpoint, method, path, body=None):
+    url = f"http://127.0.0.1:{endpoint['port']}{path}"
+    async with session.request(
+        method, url, json=body, headers={"X-SIM-TOKEN": endpoint["token"]}
+    ) as response:
+        return await response.json()
+
+
+async def picture(session, endpoint):
+    """Everything of the account and the market that must survive."""
+    paths = ["/api/v3/account", "/api/v3/openOrders", "/api/v3/openOrderList"]
+    of_symbol = ["/api/v3/allOrders", "/api/v3/myTrades"]
+    state = await control(session, endpoint, "GET", "/sim/state")
+    url = f"http://127.0.0.1:{endpoint['port']}/api/v3/depth?symbol=BTCUSDT"
+    async with session.get(url) as response:
+        book = await response.json()
+    return [
+        *[await signed(session, endpoint, "GET", path) for path in paths],
+        *[await signed(session, endpoint, "GET", path, symbol="BTCUSDT") for path in of_symbol],
+        (state["marketTsNs"], state["ordinal"], book),
+    ]
+
+
+async def protected_entry(session, endpoint):
+    """Parameters of an entry a little above the market, with a target and a stop far from it."""
+    url = f"http://127.0.0.1:{endpoint['port']}/api/v3/ticker/price?symbol=BTCUSDT"
+    async with session.get(url) as response:
+        price = float((await response.json())["price"])
+    return {
+        "symbol": "BTCUSDT",
+        "listClientOrderId": "entry",
+        "workingType": "LIMIT",
+        "workingSide": "BUY",
+        "workingTimeInForce": "FOK",
+        "workingQuantity": "0.01",
+        "workingPrice": f"{price * 1.01:.2f}",
+        "pendingSide": "SELL",
+        "pendingAboveType": "LIMIT_MAKER",
+        "pendingAbovePrice": f"{price * 2:.2f}",
+        "pendingBelowType": "STOP_LOSS",
+        "pendingBelowStopPrice": f"{price * 0.5:.2f}",
+    }
+
+
+async def test_a_killed_exchange_resumes_where_it_was(tmp_path):
+    async with aiohttp.ClientSession() as session:
+        with ExchangeProcess(tmp_path, *STEPPED) as exchange:
+            first = exchange.endpoint
+            stepper = (await control(session, first, "POST", "/sim/steppers", {}))["stepper"]
+            for _ in range(12):
+                await control(session, first, "POST", "/sim/step", {"stepper": stepper, "confirmed": 0})
+            entry = await protected_entry(session, first)
+            placed = await signed(session, first, "POST", "/api/v3/orderList/opoco", **entry)
+            assert placed["listOrderStatus"] == "EXECUTING", placed
+            before = await picture(session, first)
+            exchange.kill()
+        with ExchangeProcess(tmp_path, *STEPPED) as exchange:
+            second = exchange.endpoint
+            assert (second["api_key"], second["secret"]) == (first["api_key"], first["secret"])
+            assert second["token"] != first["token"]
+            assert await picture(session, second) == before
+            again = await signed(session, second, "DELETE", "/api/v3/orderList", symbol="BTCUSDT",
+                                 listClientOrderId="entry")  # fmt: skip
+            assert again["listOrderStatus"] == "ALL_DONE"
+
+
+async def test_files_ports_and_second_instances(tmp_path):
+    with ExchangeProcess(tmp_path / "one", *STEPPED) as exchange:
+        file = tmp_path / "one" / "exchange" / "endpoint.json"
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        content = json.loads(file.read_text())
+        assert {"pid", "port", "api_key", "secret", "speed", "mode", "token"} == set(content)
+        assert (content["pid"], content["mode"]) == (exchange.process.pid, "stepped")
+        second, taken = await asyncio.gather(
+            failing("--state-dir", str(tmp_path / "one"), *STEPPED),
+            failing("--state-dir", str(tmp_path / "two"), "--port", str(content["port"]), *STEPPED),
+        )
+        assert second[0] == 3
+        assert "another exchange already serves" in second[1]
+        assert taken[0] == 4
+        assert f"port {content['port']} of 127.0.0.1 cannot be opened" in taken[1]
+        assert "--port" in taken[1]
+        exchange.process.terminate()
+        assert exchange.process.wait(10) == 0
+        assert not file.exists()
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", content["port"])) != 0
+
+
+async def test_another_market_does_not_continue_a_ledger(tmp_path):
+    with ExchangeProcess(tmp_path, *STEPPED):
+        pass
+    other, unknown = await asyncio.gather(
+        failing("--state-dir", str(tmp_path), *STEPPED, "--seed", "43"),
+        failing("--state-dir", str(tmp_path / "new"), "--symbols", "NOPEUSDT"),
+    )
+    assert other[0] == 5
+    assert "was made with feed" in other[1]
+    assert unknown[0] == 2
+    assert "the generated market has no NOPEUSDT" in unknown[1]
