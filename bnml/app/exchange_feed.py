@@ -1,8 +1,8 @@
-"""Which market the embedded exchange shows: generated from a seed, or recorded bars from a folder."""
+"""Which market the embedded exchange shows: generated from a seed, recorded bars, or recorded raw streams."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bnml.core.clock import frame_ns
 from bnml.core.errors import Misconfigured
@@ -10,6 +10,7 @@ from bnml.venues.history import load_history
 from bnml.venues.sim.feed import BarFeed, Feed
 from bnml.venues.sim.generated import PROFILES, GeneratedFeed, Profile, profiles
 from bnml.venues.sim.pricing import Pricing
+from bnml.venues.sim.recorded import MINUTE_NS, RecordedStreamFeed, infer_instruments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,11 +21,17 @@ if TYPE_CHECKING:
     from bnml.config import Settings
     from bnml.options import ExchangeOptions
 
+STREAM_FILES: Final = "*.jsonl.gz"
+
 
 def make_feed(settings: Settings, options: ExchangeOptions, costs: NDArray[np.void]) -> tuple[Pricing, Feed]:
     """The feed with its fill rules; raises Misconfigured when the data or symbols are not there."""
     length_ns = frame_ns(settings.features.base_frame)
     symbols = tuple(settings.universe.symbols)
+    if options.replay is not None:
+        streams = tuple(sorted(options.replay.glob(STREAM_FILES)))
+        if streams:
+            return _streams(streams, symbols, length_ns, costs)
     pricing = Pricing(costs)
     if options.replay is not None:
         return pricing, _recorded(options.replay, symbols, length_ns, options, pricing, settings)
@@ -45,6 +52,24 @@ def _profiles(symbols: tuple[str, ...]) -> tuple[Profile, ...]:
             f"it has {', '.join(sorted(names))} and SIM001USDT, SIM002USDT, ..."
         )
     return made
+
+
+def _streams(
+    files: tuple[Path, ...], symbols: tuple[str, ...], length_ns: int, costs: NDArray[np.void]
+) -> tuple[Pricing, Feed]:
+    """Recorded raw streams: real trades and books, fills from the books."""
+    if length_ns != MINUTE_NS:
+        raise Misconfigured(
+            f"recorded streams in {files[0].parent} make candles of one minute; add --base-frame 1m"
+        )
+    instruments = infer_instruments(files)
+    missing = set(symbols) - set(instruments)
+    if missing:
+        raise Misconfigured(
+            f"{files[0].parent} has no recorded stream of {', '.join(sorted(missing))}; "
+            f"it has {', '.join(instruments)}"
+        )
+    return Pricing(costs, takes_recorded_books=True), RecordedStreamFeed(files, instruments)
 
 
 def _recorded(
