@@ -62,7 +62,7 @@ def test_a_fill_worse_than_at_the_level_is_a_gap():
     ],
 )
 def test_the_time_stop_closes_what_is_old_and_goes_nowhere(age_h, value, expected):
-    assert exits.time_stop(int(age_h * market.HOUR_NS), value, 100_000, RULES) is expected
+    assert exits.time_stop(int(age_h * market.HOUR_NS), value, 100_000, RULES) == expected
 
 
 def test_dust_is_a_rest_not_a_small_entry():

@@ -8,6 +8,8 @@ from bnml.kernels.records import Taking
 from tests.twins import random_market as market
 from tests.twins.backtest_twin import Market, draw
 
+# Without compilation the hash of a draw wraps around in numpy scalars, which warn of it.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 RECORDS = {i.symbol: market.instrument_record(i)[0] for i in market.INSTRUMENTS}
 instruments = st.sampled_from(market.INSTRUMENTS)
 ppms = st.integers(0, 1_000_000)

@@ -13,6 +13,8 @@ from bnml.research.sweep import SweepConfig, SweepInput, sweep
 from tests.twins import random_market as market
 from tests.twins.backtest_twin import Market, Twin
 
+# Without compilation the hash of a draw wraps around in numpy scalars, which warn of it.
+pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
 WEIGHTS = (0.5, 0.3, 0.2)
 CASH_E8 = 10_000 * 10**8
 FIRST = 320
