@@ -43,7 +43,9 @@ def verify(query, now_ms=NOW_MS, secret=SECRET):
     ring.verify(ring.find("key"), Params(read_request(given, "")), rest_payload(given, ""), now_ms)
 
 
-@pytest.mark.parametrize("query", [f"{QUERY}&{REST}", "timestamp=1499827319559123", "timestamp=1499827320599"])
+@pytest.mark.parametrize(
+    "query", [f"{QUERY}&{REST}", "timestamp=1499827319559123", "timestamp=1499827320599"]
+)
 def test_good_requests_pass(query):
     verify(query)
 
