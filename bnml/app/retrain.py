@@ -12,7 +12,7 @@ from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_HOUR, format_utc
 from bnml.core.errors import Rejected
 from bnml.core.events import ModelPublished
-from bnml.learn.bundle import current_version, read_metadata
+from bnml.learn.bundle import current_version, other_versions, read_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -85,23 +85,42 @@ class Trainer:
         return found
 
     async def load_all(self, symbols: Sequence[str]) -> None:
-        """Load every current bundle that is new to us; a refused one leaves the previous in use."""
+        """Load every current bundle that is new to us; where it is refused, the previous one is used."""
         for symbol in symbols:
+            version = ""
             try:
                 current = current_version(self._models_dir, symbol)
-                if current is None or current.version in {
-                    self._versions.get(symbol),
-                    self._refused.get(symbol),
-                }:
+                if current is None:
+                    continue
+                version = current.version
+                if version in {self._versions.get(symbol), self._refused.get(symbol)}:
                     continue
                 bundle_id = await asyncio.to_thread(self._store.load, symbol, None)
             except Rejected as error:
-                logger().warning("model_refused", symbol=symbol, reason=str(error))
-                self._refused[symbol] = current.version if current else ""
+                if self._refused.get(symbol) != version:
+                    self._refused[symbol] = version
+                    logger().warning("model_refused", symbol=symbol, reason=str(error))
+                    await self._load_previous(symbol, version)
                 continue
-            self._versions[symbol] = current.version
-            self._publish(ModelPublished(symbol, bundle_id, self._now_ns()))
-            logger().info("model_published", symbol=symbol, bundle=bundle_id)
+            self._adopt(symbol, version, bundle_id)
+
+    async def _load_previous(self, symbol: str, refused: str) -> None:
+        """At a start nothing is in use yet: take the newest older version that can be."""
+        if symbol in self._versions:
+            return
+        for version in other_versions(self._models_dir, symbol, refused):
+            try:
+                bundle_id = await asyncio.to_thread(self._store.load, symbol, version)
+            except Rejected as error:
+                logger().warning("model_refused", symbol=symbol, reason=str(error))
+                continue
+            self._adopt(symbol, version, bundle_id)
+            return
+
+    def _adopt(self, symbol: str, version: str, bundle_id: str) -> None:
+        self._versions[symbol] = version
+        self._publish(ModelPublished(symbol, bundle_id, self._now_ns()))
+        logger().info("model_published", symbol=symbol, bundle=bundle_id)
 
     async def train(self, symbols: Sequence[str]) -> bool:
         """Run one child for these symbols and publish what it makes, as it makes it; whether it ended well."""

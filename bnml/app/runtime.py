@@ -124,7 +124,7 @@ class Daemon:
         parts = self._parts
         balances = await warmup.feed_state(parts, self._pump)
         prices = await warmup.feed_history(parts, self._pump)
-        await warmup.prepare_models(parts, self._trainer)
+        await warmup.prepare_models(parts, self._pump, self._trainer)
         self._open_streams(group)
         try:
             await asyncio.wait_for(parts.links.wait_up(len(self._streams)), CONNECT_TIMEOUT_S)

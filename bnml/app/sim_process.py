@@ -13,7 +13,7 @@ import msgspec
 
 from bnml.app.logs import logger
 from bnml.core.clock import format_utc
-from bnml.core.errors import Rejected, Retryable
+from bnml.core.errors import BnmlError, Misconfigured, RecoveryNeeded, Rejected, Retryable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -77,6 +77,10 @@ class SimProcess:
                 os.kill(found.pid, signal.SIGKILL)
         self._marker.unlink(missing_ok=True)
 
+    def running(self) -> Endpoint | None:
+        """The address of the exchange that serves this folder at the moment, whoever started it."""
+        return self._running()
+
     async def _start(self, settings: Settings, options: RunOptions) -> Endpoint:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._endpoint_file.unlink(missing_ok=True)
@@ -98,7 +102,7 @@ class SimProcess:
         deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
         while (found := self._running()) is None:
             if self._process.returncode is not None:
-                raise Rejected(f"the embedded exchange did not start: {_last_line(log_file)}")
+                raise _failure(self._process.returncode, log_file)
             if asyncio.get_running_loop().time() > deadline:
                 raise Retryable(
                     f"the embedded exchange did not answer within {START_TIMEOUT_S:.0f} s; see {log_file}"
@@ -159,6 +163,10 @@ def _alive(pid: int, child: asyncio.subprocess.Process | None) -> bool:
     return True
 
 
-def _last_line(file: Path) -> str:
-    lines = [line for line in file.read_text("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1] if lines else f"it said nothing; see {file}"
+def _failure(exit_code: int, log_file: Path) -> BnmlError:
+    """The last words of an exchange that did not start, with its exit code: its fault is this run's fault."""
+    lines = [line for line in log_file.read_text("utf-8", "replace").splitlines() if line.strip()]
+    words = lines[-1].removeprefix("bnml: ") if lines else f"it said nothing; see {log_file}"
+    message = f"the embedded exchange did not start: {words}"
+    kinds: tuple[type[BnmlError], ...] = (Misconfigured, Rejected, Retryable, RecoveryNeeded)
+    return next((kind(message) for kind in kinds if kind.exit_code == exit_code), BnmlError(message))

@@ -10,8 +10,8 @@ import msgspec
 
 from bnml.app import preflight, reconcile
 from bnml.app.logs import logger
-from bnml.core.errors import Misconfigured, RecoveryNeeded
-from bnml.core.events import Bar, InstrumentUpdate, UniverseUpdate
+from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+from bnml.core.events import Bar, InstrumentUpdate, ModelPublished, UniverseUpdate
 
 if TYPE_CHECKING:
     from bnml.app.compose import Parts
@@ -78,9 +78,15 @@ async def feed_history(parts: Parts, pump: Pump) -> dict[str, int]:
     }
 
 
-async def prepare_models(parts: Parts, trainer: Trainer) -> None:
+async def prepare_models(parts: Parts, pump: Pump, trainer: Trainer) -> None:
     """Load what there is; without time passing (stepped, once) also train what is missing before the start."""
     await trainer.load_all(parts.symbols)
+    for symbol, bundle_id in sorted(parts.engine.state.models.items()):
+        try:
+            await asyncio.to_thread(parts.bundles.predictor, bundle_id)
+        except Rejected as error:  # in use before the stop, and damaged or gone since
+            logger().warning("model_withdrawn", symbol=symbol, reason=str(error))
+            pump.feed(ModelPublished(symbol, "", parts.market_now_ns))
     due = trainer.due(parts.symbols)
     if not due or not parts.settings.app.retrain:
         return

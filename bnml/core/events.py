@@ -134,7 +134,7 @@ class Timer(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class ModelPublished(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """A verified bundle is loaded under `bundle_id`; predictions use it from the next scan."""
+    """A verified bundle is loaded under `bundle_id`; predictions use it from the next scan. Empty: none any more."""
 
     symbol: str
     bundle_id: str

@@ -1,7 +1,7 @@
 """A model on disk: its folder, its metadata, and checked loading (`learn.publish` writes it).
 
     models/BTCUSDT/20230701T000000Z-1f0c5a9b/forest.npz      arrays: trees, policy, golden batch
-                                             xgb.json        the boosting model in its library's format
+                                             xgb.ubj         the boosting model in its library's format
                                              metadata.json   what it is, and the SHA-256 of every file
                                              *.joblib        left by the trainer, never opened here
                   current.json                               names the version in use, replaced atomically
@@ -97,6 +97,14 @@ def current_version(models_dir: Path, symbol: str) -> Current | None:
         return None
     except msgspec.DecodeError as error:
         raise Rejected(f"{path} is damaged ({error}); train {symbol} again") from error
+
+
+def other_versions(models_dir: Path, symbol: str, version: str) -> list[str]:
+    """Versions on disk beside `version`, those of the newest data first; nothing is checked."""
+    folders = (path for path in (models_dir / symbol).iterdir() if path.is_dir())
+    return sorted(
+        (path.name for path in folders if path.name[0] != "." and path.name != version), reverse=True
+    )
 
 
 def read_metadata(models_dir: Path, symbol: str, version: str, digest: str) -> Metadata:

@@ -154,6 +154,9 @@ class Engine:
         self.state.universe = event.symbols
 
     def _on_model(self, event: ModelPublished, out: Outbox) -> None:
+        if not event.bundle_id:
+            self.state.models.pop(event.symbol, None)
+            return
         wanted = self.config.layout.version
         found = self._predictors.predictor(event.bundle_id).features_version
         if found != wanted:
