@@ -28,13 +28,18 @@ def make_feed(settings: Settings, options: ExchangeOptions, costs: NDArray[np.vo
     """The feed with its fill rules; raises Misconfigured when the data or symbols are not there."""
     length_ns = frame_ns(settings.features.base_frame)
     symbols = tuple(settings.universe.symbols)
+    is_cut = options.from_ns is not None or options.to_ns is not None
     if options.replay is not None:
         streams = tuple(sorted(options.replay.glob(STREAM_FILES)))
         if streams:
+            if is_cut:
+                raise Misconfigured("recorded streams are served whole; leave out --from and --to")
             return _streams(streams, symbols, length_ns, costs)
     pricing = Pricing(costs)
     if options.replay is not None:
         return pricing, _recorded(options.replay, symbols, length_ns, options, pricing, settings)
+    if is_cut:
+        raise Misconfigured("--from and --to choose recorded data; name its folder with --replay, too")
     return pricing, GeneratedFeed(
         settings.venue.sim.seed, pricing, symbols=_profiles(symbols), frame_ns=length_ns
     )

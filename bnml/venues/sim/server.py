@@ -13,6 +13,7 @@ from bnml.venues.sim import rest, streams
 from bnml.venues.sim.connection import Connection
 from bnml.venues.sim.hub import Listener
 from bnml.venues.sim.messages import VenueReject
+from bnml.venues.sim.weights import TooMany
 from bnml.venues.sim.wsapi import ApiSession
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 HOST: Final = "127.0.0.1"
 API_PATH: Final = "/ws-api/v3"
+CONNECT_WEIGHT: Final = 2
 HEARTBEAT_S: Final = 40.0  # ping, then as long as half of it for the pong: Binance's 60 s
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 SHUTDOWN_S: Final = 2.0
@@ -107,6 +109,11 @@ class Server:
 
     async def _serve_api(self, request: web.BaseRequest) -> web.StreamResponse:
         shows_limits = request.query.get("returnRateLimits", "true") != "false"
+        try:
+            self._venue.begin_request()
+            self._venue.limits.charge(CONNECT_WEIGHT, self._venue.now_ns)
+        except TooMany as error:
+            return web.Response(status=429, text=error.text)
 
         def open_session(connection: Connection) -> Session:
             session = ApiSession(self._venue, connection, shows_limits=shows_limits)
@@ -138,8 +145,7 @@ class Server:
             close()
             self._connections.discard(connection)
             self._count(stepper, opened=False)
-            writer.cancel()
-            await asyncio.wait({writer})
+            await _end(writer)
             await socket.close(code=WSCloseCode.OK)
         return socket
 
@@ -150,6 +156,15 @@ class Server:
             self._venue.steppers.socket_opened(stepper)
         else:
             self._venue.steppers.socket_closed(stepper)
+
+
+async def _end(writer: asyncio.Task[None]) -> None:
+    """Stop the writer of a socket that is over; that its peer is gone already is no failure."""
+    writer.cancel()
+    await asyncio.wait({writer})
+    error = None if writer.cancelled() else writer.exception()
+    if error is not None and not isinstance(error, ConnectionError):
+        raise error
 
 
 def _is_combined(path: str) -> bool:

@@ -56,7 +56,7 @@ async def runs_agree(tmp_path, data_dir, to, boundaries, count):
 
 
 async def test_every_run_of_a_stepped_market_sends_the_same_bytes(tmp_path, data_dir):
-    await runs_agree(tmp_path, data_dir, "2023-07-04", 72, 2)
+    await runs_agree(tmp_path, data_dir, "2023-07-02", 24, 2)
 
 
 @pytest.mark.long
