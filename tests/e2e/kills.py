@@ -1,0 +1,154 @@
+"""Kills the daemon at random moments and checks that the account, the orders and the journal stay one story."""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from bnml.app.exchange_feed import make_feed
+from bnml.app.models import make_bundles
+from bnml.app.sim_process import Endpoint
+from bnml.config import load
+from bnml.core.ids import IdSource
+from bnml.journal.reader import JournalReader
+from bnml.journal.recover import recover
+from bnml.options import ExchangeOptions
+from bnml.trading.compile import compile_costs, compile_engine
+from bnml.venues.sim.exchange import Exchange
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.ledger import Ledger
+from bnml.venues.sim.market import Market
+
+CONFIG = Path(__file__).parent / "busy.yaml"
+SYMBOLS = ",".join(["ADAUSDT", "BTCUSDT", "DOGEUSDT", *(f"SIM{number:03d}USDT" for number in range(1, 13))])
+STILL = 0.000001
+
+
+class Rehearsal:
+    """One state folder, killed and started again; `check` compares everything in the end."""
+
+    def __init__(self, state: Path, seed: int) -> None:
+        self.state = state
+        self.random = random.Random(seed)
+        self.daemon: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        log = (self.state.parent / f"{self.state.name}.log").open("ab")
+        command = [sys.executable, "-m", "bnml", "run", "--venue", "sim", "--no-retrain", "--config", str(CONFIG)]
+        command += ["--state-dir", str(self.state), "--symbols", SYMBOLS]
+        self.daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+
+    def wait_trading(self, scans: int, timeout_s: float = 120) -> None:
+        """Until this daemon process has written a health row with that many scans."""
+        deadline = time.monotonic() + timeout_s
+        begun = time.time_ns()
+        while time.monotonic() < deadline:
+            health = self.health()
+            if health is not None and health.ts_ns > begun and health.state == "running" and health.scans >= scans:
+                return
+            assert self.daemon.poll() is None, f"the daemon ended by itself with {self.daemon.returncode}"
+            time.sleep(0.1)
+        raise AssertionError(f"no {scans} scans within {timeout_s} s")
+
+    def health(self):
+        if not (self.state / "journal.db").is_file():
+            return None
+        try:
+            with JournalReader(self.state / "journal.db") as journal:
+                return journal.status()
+        except Exception:  # the tables are just being made
+            return None
+
+    def kill(self) -> None:
+        os.kill(self.daemon.pid, signal.SIGKILL)
+        self.daemon.wait()
+
+    def stop(self) -> int:
+        self.daemon.send_signal(signal.SIGTERM)
+        return self.daemon.wait(timeout=30)
+
+    def freeze_market(self) -> None:
+        """Let market time crawl, so that the last look at both sides is of one moment."""
+        import urllib.request
+
+        endpoint = msgspec.json.decode((self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint)
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{endpoint.port}/sim/speed",
+            data=msgspec.json.encode({"speed": STILL}),
+            headers={"X-MBX-APIKEY": endpoint.api_key, "Content-Type": "application/json"},
+            method="POST",
+        )
+        with urllib.request.urlopen(request) as response:
+            assert response.status == 200
+        time.sleep(2)
+
+    def check(self) -> dict[str, int]:
+        """Orders, balances and positions of the exchange's ledger against the engine's; no order twice."""
+        settings = load(CONFIG, {}, {"app.state_dir": (str(self.state), ""), "universe.symbols": (SYMBOLS.split(","), "")})
+        exchange = _exchange(settings, self.state / "exchange" / "ledger.db")
+        with JournalReader(self.state / "journal.db") as journal:
+            bundles = make_bundles(settings)
+            config = compile_engine(settings, IdSource("sim0", 10**6))
+            found = recover(journal, config, bundles, settings.content_hash())
+            fills = sum(1 for _ in journal.trades())
+        engine = found.engine
+        orders = [order for symbol in exchange.instruments for order in exchange.all_orders(ACCOUNT, symbol)]
+        names = [order.client_order_id for order in orders]
+        assert len(names) == len(set(names)), "a client order id was used twice"
+        theirs = {order.client_order_id for order in exchange.open_orders(ACCOUNT)}
+        ours = {order.client_order_id for order in engine.book.open()}
+        assert ours == theirs
+        view = exchange.account(ACCOUNT).balances
+        assert {name: sum(both) for name, both in view.items() if sum(both)} == engine.state.ledger.totals
+        executed = sum(order.executed_lots > 0 for order in orders)
+        for symbol, position in engine.portfolio.positions.items():
+            instrument = exchange.instruments[symbol]
+            assert position.lots(instrument.lot_e8) * instrument.lot_e8 <= sum(view[instrument.base])
+        return {"orders": len(names), "executed": executed, "fills": fills, "open": len(ours)}
+
+
+def _exchange(settings, file: Path) -> Exchange:
+    pricing, feed = make_feed(settings, ExchangeOptions(), compile_costs(settings.costs))
+    ledger = Ledger(file, feed.fingerprint)
+    return Exchange(Market(feed.instruments, feed.frame_ns, pricing, feed.history(ledger.position())), ledger=ledger)
+
+
+def rehearse(state: Path, kills: int, seed: int, longest_s: float) -> dict[str, int]:
+    """Kill `kills` times at random moments, stop once in order, and compare."""
+    rehearsal = Rehearsal(state, seed)
+    try:
+        for _ in range(kills):
+            rehearsal.start()
+            rehearsal.wait_trading(0)
+            time.sleep(rehearsal.random.uniform(0.0, longest_s))
+            rehearsal.kill()
+        rehearsal.start()
+        rehearsal.wait_trading(5)
+        rehearsal.freeze_market()
+        assert rehearsal.stop() == 0
+    finally:
+        if rehearsal.daemon is not None and rehearsal.daemon.poll() is None:
+            rehearsal.stop()
+    return rehearsal.check()
+
+
+def main() -> None:
+    """Command line of `scripts/kill-test`."""
+    parser = argparse.ArgumentParser(description="Kill the daemon at random moments; everything must agree after it.")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--longest", type=float, default=6.0, help="seconds of trading before a kill, at most")
+    parser.add_argument("--state", type=Path, required=True, help="an empty folder")
+    chosen = parser.parse_args()
+    result = rehearse(chosen.state, chosen.kills, chosen.seed, chosen.longest)
+    sys.stdout.write(f"{chosen.kills} kills: {result}\n")
+
+
+if __name__ == "__main__":
+    main()
