@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from bnml.app.logs import logger
 from bnml.core.clock import frame_ns
 from bnml.core.errors import Misconfigured
-from bnml.venues.history import load_history
+from bnml.venues.history import History, describe_gaps, load_history
 from bnml.venues.sim.feed import BarFeed, Feed
 from bnml.venues.sim.generated import PROFILES, GeneratedFeed, Profile, profiles
 from bnml.venues.sim.pricing import Pricing
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bnml.config import Settings
+    from bnml.core.instrument import Instrument
     from bnml.options import ExchangeOptions
 
 STREAM_FILES: Final = "*.jsonl.gz"
@@ -62,7 +66,7 @@ def _profiles(symbols: tuple[str, ...]) -> tuple[Profile, ...]:
 def _streams(
     files: tuple[Path, ...], symbols: tuple[str, ...], length_ns: int, costs: NDArray[np.void]
 ) -> tuple[Pricing, Feed]:
-    """Recorded raw streams: real trades and books, fills from the books."""
+    """Recorded raw streams: real trades and books, fills from the books; one-minute bars beside them are history."""
     if length_ns != MINUTE_NS:
         raise Misconfigured(
             f"recorded streams in {files[0].parent} make candles of one minute; add --base-frame 1m"
@@ -74,7 +78,25 @@ def _streams(
             f"{files[0].parent} has no recorded stream of {', '.join(sorted(missing))}; "
             f"it has {', '.join(instruments)}"
         )
-    return Pricing(costs, takes_recorded_books=True), RecordedStreamFeed(files, instruments)
+    history = {}
+    if any(files[0].parent.glob("*.parquet")):
+        for name, one in load_history(files[0].parent, list(instruments), frame_ns=length_ns).items():
+            instruments[name], history[name] = _in_finer_units(instruments[name], one)
+    feed = RecordedStreamFeed(files, instruments, history)
+    if feed.book_holes:
+        logger().warning("book_has_holes", count=feed.book_holes, folder=str(files[0].parent))
+    return Pricing(costs, takes_recorded_books=True), feed
+
+
+def _in_finer_units(instrument: Instrument, history: History) -> tuple[Instrument, NDArray[np.void]]:
+    """The recording's instrument with units that hold the history, too, and the history's bars in them."""
+    tick = min(instrument.tick_e8, history.instrument.tick_e8)  # both are powers of ten
+    lot = min(instrument.lot_e8, history.instrument.lot_e8)
+    bars = history.bars.copy()
+    for field in ("open", "high", "low", "close"):
+        bars[field] *= history.instrument.tick_e8 // tick
+    bars["volume_lots"] *= history.instrument.lot_e8 // lot
+    return msgspec.structs.replace(instrument, tick_e8=tick, lot_e8=lot), bars
 
 
 def _recorded(
@@ -87,6 +109,9 @@ def _recorded(
 ) -> Feed:
     """Recorded bars: what opens before --from is history, the rest is printed."""
     found = load_history(folder, symbols, frame_ns=length_ns, to_ns=options.to_ns)
+    for one in found.values():
+        if one.gaps:
+            logger().warning("bars_missing", detail=describe_gaps(one))
     first_ns = options.from_ns
     if first_ns is None:
         opens = max(int(one.bars["ts_open_ns"][0]) for one in found.values())

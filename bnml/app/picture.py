@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bnml.app.health import LoopLag
     from bnml.core.events import Event
     from bnml.core.outcomes import Outcome
+    from bnml.trading.crosscheck import CrossCheck
     from bnml.trading.engine import Engine
     from bnml.trading.positions import Position as OpenPosition
 
@@ -74,7 +75,7 @@ class Picture:
                     self.first_equity_e8 = self.first_equity_e8 or outcome.equity_e8
                     self.equity = outcome
 
-    def health(self, now_ns: int, lag: LoopLag, inbox: int) -> Health:
+    def health(self, now_ns: int, lag: LoopLag, inbox: int, check: CrossCheck) -> Health:
         """Everything that status and view show."""
         ledger = self._engine.state.ledger
         quote = ledger.quote
@@ -101,6 +102,8 @@ class Picture:
             inbox=inbox,
             market_time=format_utc(self._engine.state.now_ns),
             links=dict(self.links),
+            bars_checked=check.checked,
+            bars_differing=check.differing,
         )
 
     def trade_texts(self) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from bnml.app.logs import logger
+from bnml.core.clock import format_utc
 from bnml.core.events import (
     Balances,
     Bar,
@@ -13,6 +15,7 @@ from bnml.core.events import (
 )
 from bnml.core.outcomes import Decision
 from bnml.kernels.records import Action
+from bnml.trading.crosscheck import CrossCheck, Difference
 from bnml.venues.binance.codec import Beat, Print, Shutdown
 from bnml.venues.binance.reports import StreamEnded
 
@@ -52,6 +55,7 @@ class Pump:
         fill_gap: Callable[[str, int, int], Awaitable[list[Bar]]] | None,
         snapshot_every: int,
         snapshot_version: str,
+        frame_ns: int,
     ) -> None:
         self._engine = engine
         self._gate = gate
@@ -59,6 +63,8 @@ class Pump:
         self._submit = submit
         self._follower = follower
         self._fill_gap = fill_gap
+        self._frame_ns = frame_ns
+        self.cross_check = CrossCheck(frame_ns)
         self._snapshot_every = snapshot_every
         self._snapshot_version = snapshot_version
         self._photographed_seq = journal.last_seq
@@ -80,6 +86,9 @@ class Pump:
         match item:
             case Print():
                 self._advance(item.ts_ns)
+                _report(
+                    self.cross_check.on_trade(item.symbol, item.ts_ns, item.ticks, item.lots, item.trade_id)
+                )
                 self._feed_all(self._gate.on_print(item.symbol, item.ticks, item.lots, item.ts_ns))
             case Book():
                 self._feed_all(self._gate.on_book(item, self.now_ns))
@@ -135,6 +144,14 @@ class Pump:
             for missed in await self._fill_gap(bar.symbol, known_ns, bar.ts_open_ns):
                 if self._last_close_ns.get(bar.symbol, 0) <= missed.ts_open_ns < bar.ts_open_ns:
                     self.feed(missed)
+        _report(self.cross_check.on_bar(bar))
+        still_missing = (
+            bar.ts_open_ns - self._last_close_ns.get(bar.symbol, bar.ts_open_ns)
+        ) // self._frame_ns
+        if still_missing:
+            logger().warning(
+                "bars_missing", symbol=bar.symbol, bars=still_missing, until=format_utc(bar.ts_open_ns)
+            )
         self._advance(bar.ts_close_ns)
         self._feed_all(self._gate.on_bar(bar, self.now_ns))
 
@@ -148,3 +165,16 @@ class Pump:
             for outcome in outcomes
             if isinstance(outcome, Decision) and outcome.action != Action.HOLD
         }
+
+
+def _report(difference: Difference | None) -> None:
+    """The venue's candle is the true one; that its trades say something else is for the operator to know."""
+    if difference is not None:
+        stated, seen = difference.stated, difference.seen
+        logger().warning(
+            "bar_differs_from_trades",
+            symbol=stated.symbol,
+            opened=format_utc(stated.ts_open_ns),
+            stated=(stated.open, stated.high, stated.low, stated.close, stated.volume_lots),
+            seen=(seen.open, seen.high, seen.low, seen.close, seen.volume_lots),
+        )

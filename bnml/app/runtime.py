@@ -71,6 +71,7 @@ class Daemon:
             fill_gap=None if self._stepped else self._fill_gap,
             snapshot_every=settings.journal.snapshot_every_events,
             snapshot_version=parts.snapshot_version,
+            frame_ns=parts.frame_ns,
         )
         self._executor = Executor(
             parts.venue,
@@ -91,7 +92,9 @@ class Daemon:
 
     def health(self) -> Health:
         """Everything about now, for status and view."""
-        return self.picture.health(self._parts.clock.now_ns(), self._lag, len(self._parts.inbox))
+        return self.picture.health(
+            self._parts.clock.now_ns(), self._lag, len(self._parts.inbox), self._pump.cross_check
+        )
 
     async def run(self) -> None:
         """Start everything, trade, and stop in order."""

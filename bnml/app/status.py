@@ -69,6 +69,7 @@ def _text(health: Health, state: str) -> str:
         f"{state} on {health.venue} ({health.mode}), market time {health.market_time}",
         f"equity {health.equity}, free {health.free_quote}, realised {health.realised}",
         f"scans {health.scans}, trades {health.trades}, loop lag {health.loop_lag_ms} ms",
+        f"candles held against their trades {health.bars_checked}, differing {health.bars_differing}",
     ]
     lines += [
         f"position {one.symbol} {one.quantity} from {one.entry_price}, now {one.last_price}, result {one.pnl}"

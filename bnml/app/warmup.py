@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -61,6 +62,7 @@ async def feed_history(parts: Parts, pump: Pump) -> dict[str, int]:
         bars = task.result()
         if bars and symbol not in parts.header.anchors:
             parts.header.anchors[symbol] = bars[0].ts_open_ns
+        _say_gaps(symbol, bars, parts.frame_ns)
         for count, bar in enumerate(bars, start=1):
             pump.feed(bar)
             if count % AT_ONCE == 0:
@@ -133,6 +135,19 @@ async def _history(parts: Parts, symbol: str) -> list[Bar]:
             "or let --from begin later than the data"
         )
     return bars
+
+
+def _say_gaps(symbol: str, bars: list[Bar], length_ns: int) -> None:
+    """Holes in the history: outages of the venue, or of a recording. They are not filled."""
+    holes = [
+        (later.ts_open_ns - bar.ts_close_ns) // length_ns
+        for bar, later in pairwise(bars)
+        if later.ts_open_ns > bar.ts_close_ns
+    ]
+    if holes:
+        logger().warning(
+            "history_has_gaps", symbol=symbol, gaps=len(holes), bars=sum(holes), largest=max(holes)
+        )
 
 
 def _judge(parts: Parts) -> None:

@@ -116,6 +116,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     inbox: int
     market_time: str
     links: dict[str, bool]
+    bars_checked: int = 0  # closed candles that were held against their trades
+    bars_differing: int = 0
 
 
 def event_row(seq: int, session: int, event: Event) -> Row:

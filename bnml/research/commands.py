@@ -33,6 +33,7 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
     clock = LiveClock()
     started_ns = clock.monotonic_ns()
     market = load_market(settings, options)
+    _note(market)
     models = load_models(settings, compile_layout(settings.features), market.symbols)
     run = _replay_run if options.engine == "replay" else _sweep_run
     trades, equity, initial_e8, final_e8 = run(settings, market, models)
@@ -69,6 +70,7 @@ def parity(settings: Settings, options: ParityOptions) -> int:
             "or name a folder of recorded bars to compare replay and sweep on"
         )
     market = load_market(settings, market_options, anchors)
+    _note(market)
     models = load_models(settings, compile_layout(settings.features), market.symbols, used)
     if journal.is_file():
         comparisons.append(compare_session(session, settings, market, models))
@@ -248,3 +250,8 @@ def _counts(counted: dict[str, int]) -> str:
 
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+def _note(market: Market) -> None:
+    """What the data lack goes to stderr: stdout is the result's."""
+    sys.stderr.writelines(f"note: {sentence}\n" for sentence in market.notes)

@@ -15,7 +15,7 @@ from bnml.core.errors import Misconfigured
 from bnml.core.instrument import Instrument
 from bnml.options import MarketOptions
 from bnml.trading.compile import compile_costs
-from bnml.venues.history import load_history
+from bnml.venues.history import describe_gaps, load_history
 from bnml.venues.sim.feed import STEPS_PER_BOUNDARY, BarFeed
 from bnml.venues.sim.generated import GeneratedFeed
 from bnml.venues.sim.pricing import Pricing
@@ -25,12 +25,16 @@ GENERATED_DAYS = 60
 
 
 class Market(msgspec.Struct, frozen=True):
-    """Bars by symbol, each from its anchor on; those that open before `first_ns` are history."""
+    """Bars by symbol, each from its anchor on; those that open before `first_ns` are history.
+
+    `notes` are sentences for the operator: what the data lack.
+    """
 
     instruments: dict[str, Instrument]
     bars: dict[str, NDArray[np.void]]
     frame_ns: int
     first_ns: int
+    notes: tuple[str, ...] = ()
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -104,6 +108,7 @@ def _recorded(settings: Settings, options: MarketOptions, folder: Path, length_n
         {name: one.bars for name, one in found.items()},
         length_ns,
         first_ns,
+        tuple(filter(None, map(describe_gaps, found.values()))),
     )
 
 

@@ -95,7 +95,7 @@ class MarketCodec:
         name, _, kind = envelope.stream.partition("@")
         if kind == "trade":
             return self._print(_trade.decode(envelope.data))
-        if kind.startswith("depth"):
+        if kind.startswith("depth20"):
             return self._book(name, envelope.data)
         if kind.startswith("kline"):
             return self._bar(_kline.decode(envelope.data))

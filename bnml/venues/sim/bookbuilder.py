@@ -47,7 +47,11 @@ class _Side:
 
 
 class BookBuilder:
-    """Absolute quantities by price; differences from before the snapshot wait for it."""
+    """Absolute quantities by price; differences from before the snapshot wait for it.
+
+    A hole in the differences (`U` is not the `u` before it plus one) makes the book unknown until the next
+    snapshot; `holes` counts them.
+    """
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
@@ -55,13 +59,15 @@ class BookBuilder:
         self._waiting: list[dict[str, Any]] = []
         self._update_id = 0
         self._snapshot_id = 0
+        self._difference_id = 0  # `u` of the last difference
+        self.holes = 0
 
     def snapshot(self, data: dict[str, Any]) -> None:
         """Start the book; then apply the waiting differences that are newer."""
         self._bids, self._asks = _Side(-1), _Side(1)
         self._set(self._bids, data["bids"])
         self._set(self._asks, data["asks"])
-        self._update_id = self._snapshot_id = int(data["lastUpdateId"])
+        self._update_id = self._snapshot_id = self._difference_id = int(data["lastUpdateId"])
         waiting, self._waiting = self._waiting, []
         for difference in waiting:
             self.apply(difference)
@@ -73,6 +79,12 @@ class BookBuilder:
             return
         if int(data["u"]) <= self._snapshot_id:
             return
+        if int(data["U"]) > self._difference_id + 1:
+            self.holes += 1
+            self._snapshot_id = 0
+            self._bids, self._asks = _Side(-1), _Side(1)
+            return
+        self._difference_id = int(data["u"])
         self._set(self._bids, data["b"])
         self._set(self._asks, data["a"])
         self._update_id = max(self._update_id, int(data["u"]))

@@ -46,7 +46,7 @@ class Frame(msgspec.Struct):
 
 
 class RecordedStreamFeed:
-    """Steps of the recording, made once; `history` are bars of one minute from before it."""
+    """Steps of the recording, made once; of `history` (bars of one minute) it takes those from before it."""
 
     def __init__(
         self,
@@ -58,9 +58,14 @@ class RecordedStreamFeed:
         self.frame_ns = MINUTE_NS
         names = sorted(path.name for path in files)
         self.fingerprint = f"recorded:1:{','.join(names)}"
-        self._history = dict(history or {})
         frames = heapq.merge(*(read_frames(path) for path in files), key=lambda frame: frame.received_ns)
-        self._steps = list(_Assembly(self.instruments).steps(frames))
+        assembly = _Assembly(self.instruments)
+        self._steps = list(assembly.steps(frames))
+        self.book_holes = assembly.holes
+        begin_ns = self._steps[0].ts_ns - STEP_NS
+        self._history = {
+            name: rows[rows["ts_open_ns"] + MINUTE_NS <= begin_ns] for name, rows in (history or {}).items()
+        }
 
     def history(self, ordinal: int) -> dict[str, NDArray[np.void]]:
         """Bars from before the recording, and those that it closed before step `ordinal`."""
@@ -136,6 +141,11 @@ class _Assembly:
         self._best: dict[str, dict[str, Any]] = {}  # only the last quote of a step counts
         self._closed: list[Bar] = []
         self._count = 0
+
+    @property
+    def holes(self) -> int:
+        """Depth differences that did not follow their predecessor."""
+        return sum(builder.holes for builder in self._builders.values())
 
     def steps(self, frames: Iterable[Frame]) -> Iterator[Step]:
         now_ns = window = 0
