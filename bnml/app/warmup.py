@@ -11,7 +11,7 @@ import msgspec
 
 from bnml.app import preflight, reconcile
 from bnml.app.logs import logger
-from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+from bnml.core.errors import RecoveryNeeded, Rejected
 from bnml.core.events import Bar, InstrumentUpdate, ModelPublished, UniverseUpdate
 
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ def check_capital(parts: Parts, balances: Balances, prices: dict[str, int]) -> N
     quote = settings.universe.quote
     free_e8, locked_e8 = balances.assets.get(quote, (0, 0))
     held_e8 = sum(one.cost_e8 for one in engine.portfolio.positions.values())
+    if not prices and settings.venue.kind == "sim":
+        logger().warning("capital_not_checked", note="no symbol has a price yet")
+        return
     preflight.check_capital(settings, parts.instruments, prices, free_e8 + locked_e8 + held_e8)
     if settings.venue.kind == "live":
         facts = preflight.LiveFacts(
@@ -130,9 +133,8 @@ async def _history(parts: Parts, symbol: str) -> list[Bar]:
     found = await parts.venue.bars(symbol, frame, length_ns, start_ns, now_ns // length_ns * length_ns)
     bars = [bar for bar in found if bar.ts_close_ns <= now_ns]
     if not bars and state is None:
-        raise Misconfigured(
-            f"the venue has no {frame} bars of {symbol} before now; leave it out of universe.symbols, "
-            "or let --from begin later than the data"
+        logger().warning(
+            "history_missing", symbol=symbol, frame=frame, note="its features begin with the next bar"
         )
     return bars
 

@@ -40,7 +40,17 @@ class Rehearsal:
 
     def start(self) -> None:
         log = (self.state.parent / f"{self.state.name}.log").open("ab")
-        command = [sys.executable, "-m", "bnml", "run", "--venue", "sim", "--no-retrain", "--config", str(CONFIG)]
+        command = [
+            sys.executable,
+            "-m",
+            "bnml",
+            "run",
+            "--venue",
+            "sim",
+            "--no-retrain",
+            "--config",
+            str(CONFIG),
+        ]
         command += ["--state-dir", str(self.state), "--symbols", SYMBOLS]
         self.daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
@@ -50,7 +60,12 @@ class Rehearsal:
         begun = time.time_ns()
         while time.monotonic() < deadline:
             health = self.health()
-            if health is not None and health.ts_ns > begun and health.state == "running" and health.scans >= scans:
+            if (
+                health is not None
+                and health.ts_ns > begun
+                and health.state == "running"
+                and health.scans >= scans
+            ):
                 return
             assert self.daemon.poll() is None, f"the daemon ended by itself with {self.daemon.returncode}"
             time.sleep(0.1)
@@ -77,7 +92,9 @@ class Rehearsal:
         """Let market time crawl, so that the last look at both sides is of one moment."""
         import urllib.request
 
-        endpoint = msgspec.json.decode((self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint)
+        endpoint = msgspec.json.decode(
+            (self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint
+        )
         request = urllib.request.Request(
             f"http://127.0.0.1:{endpoint.port}/sim/speed",
             data=msgspec.json.encode({"speed": STILL}),
@@ -90,7 +107,9 @@ class Rehearsal:
 
     def check(self) -> dict[str, int]:
         """Orders, balances and positions of the exchange's ledger against the engine's; no order twice."""
-        settings = load(CONFIG, {}, {"app.state_dir": (str(self.state), ""), "universe.symbols": (SYMBOLS.split(","), "")})
+        settings = load(
+            CONFIG, {}, {"app.state_dir": (str(self.state), ""), "universe.symbols": (SYMBOLS.split(","), "")}
+        )
         exchange = _exchange(settings, self.state / "exchange" / "ledger.db")
         with JournalReader(self.state / "journal.db") as journal:
             bundles = make_bundles(settings)
@@ -116,7 +135,9 @@ class Rehearsal:
 def _exchange(settings, file: Path) -> Exchange:
     pricing, feed = make_feed(settings, ExchangeOptions(), compile_costs(settings.costs))
     ledger = Ledger(file, feed.fingerprint)
-    return Exchange(Market(feed.instruments, feed.frame_ns, pricing, feed.history(ledger.position())), ledger=ledger)
+    return Exchange(
+        Market(feed.instruments, feed.frame_ns, pricing, feed.history(ledger.position())), ledger=ledger
+    )
 
 
 def rehearse(state: Path, kills: int, seed: int, longest_s: float) -> dict[str, int]:
@@ -140,10 +161,14 @@ def rehearse(state: Path, kills: int, seed: int, longest_s: float) -> dict[str, 
 
 def main() -> None:
     """Command line of `scripts/kill-test`."""
-    parser = argparse.ArgumentParser(description="Kill the daemon at random moments; everything must agree after it.")
+    parser = argparse.ArgumentParser(
+        description="Kill the daemon at random moments; everything must agree after it."
+    )
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--longest", type=float, default=6.0, help="seconds of trading before a kill, at most")
+    parser.add_argument(
+        "--longest", type=float, default=6.0, help="seconds of trading before a kill, at most"
+    )
     parser.add_argument("--state", type=Path, required=True, help="an empty folder")
     chosen = parser.parse_args()
     result = rehearse(chosen.state, chosen.kills, chosen.seed, chosen.longest)

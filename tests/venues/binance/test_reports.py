@@ -1,0 +1,150 @@
+import msgspec
+import pytest
+
+from bnml.core.errors import Fatal
+from bnml.core.events import Balances, CapitalFlow, OrderReport
+from bnml.core.orders import OrderState, Side
+from bnml.venues.binance.reports import (
+    StreamEnded,
+    account_trades,
+    api_frame,
+    balances_of,
+    order_answer,
+    reports_of_result,
+    traded_reports,
+    user_item,
+)
+from bnml.venues.binance.wire import EMPTY
+from tests.venues.binance.kit import ALL, BNB_BTC, BTC, ETH_BTC
+
+MS = 10**6
+
+
+def recorded(data_dir, name):
+    return (data_dir / "fixtures/nautilus/spot" / name).read_bytes()
+
+
+def documented(data_dir, heading):
+    lines = (data_dir / "fixtures/binance_docs/user-data-stream.examples.jsonl").read_bytes().splitlines()
+    rows = [msgspec.json.decode(line) for line in lines if line]
+    return msgspec.json.encode(next(row["example"] for row in rows if row["heading"] == heading))
+
+
+def test_the_documented_new_order_is_open(data_dir):
+    frame = api_frame(documented(data_dir, "Order Update"))
+    item = user_item(frame.event, ALL)
+    assert item == OrderReport(
+        "ETHBTC",
+        "mUvoqJxFIILMdfAW5iGSOW",
+        1499405658657 * MS,
+        OrderState.OPEN,
+        Side.BUY,
+        venue_order_id=4293153,
+        quantity_lots=10_000,
+    )
+
+
+def test_every_recorded_execution_keeps_its_facts(data_dir):
+    folder = data_dir / "fixtures/nautilus/spot/user_data_json"
+    seen = set()
+    for path in sorted(folder.glob("execution_report_*.json")):
+        raw = msgspec.json.decode(path.read_bytes())
+        event = raw.get("event", raw)
+        instruments = {event["s"]: msgspec.structs.replace(ETH_BTC, symbol=event["s"], tick_e8=1, lot_e8=1)}
+        item = user_item(msgspec.json.encode(event), instruments)
+        seen.add(item.state)
+        assert item.ts_ns == event["T"] * MS
+        assert item.cumulative_lots == round(float(event["z"]) * 1e8)
+        assert (item.trade_id > 0) == (event["x"] == "TRADE")
+        if item.trade_id:
+            assert item.last_ticks == round(float(event["L"]) * 1e8)
+            assert item.commission_asset == event["N"]
+    assert {OrderState.OPEN, OrderState.CANCELED, OrderState.EXPIRED} <= seen
+
+
+def test_a_cancelled_order_is_named_by_its_own_id(data_dir):
+    raw = msgspec.json.decode(recorded(data_dir, "user_data_json/execution_report_canceled.json"))
+    event = raw.get("event", raw)
+    event |= {
+        "x": "CANCELED",
+        "X": "CANCELED",
+        "C": "ours-1",
+        "c": "cancel-1",
+        "s": "ETHBTC",
+        "q": "1",
+        "z": "0",
+    }
+    assert user_item(msgspec.json.encode(event), ALL).client_order_id == "ours-1"
+
+
+def test_balances_flows_and_the_end_of_the_stream(data_dir):
+    account = user_item(api_frame(documented(data_dir, "Account Update")).event, ALL)
+    assert account == Balances(1564034571105 * MS, {"ETH": (10_000 * 10**8, 0)})
+    flow = user_item(api_frame(documented(data_dir, "Balance Update")).event, ALL)
+    assert flow == CapitalFlow("BTC", 100 * 10**8, 1573200697068 * MS)
+    ended = user_item(api_frame(documented(data_dir, "Event Stream Terminated")).event, ALL)
+    assert ended == StreamEnded(1728973001334 * MS)
+
+
+def test_foreign_symbols_and_list_events_say_nothing(data_dir):
+    assert user_item(api_frame(documented(data_dir, "Order Update")).event, {}) is None
+    assert user_item(api_frame(documented(data_dir, "Order Reject Reason")).event, ALL) is None
+
+
+def test_an_unknown_state_is_never_guessed():
+    answer = b'{"symbol":"BTCUSDT","clientOrderId":"a","status":"SOMETHING","side":"BUY"}'
+    with pytest.raises(Fatal, match="SOMETHING"):
+        reports_of_result("order.place", answer, ALL)
+
+
+def test_a_full_answer_gives_one_report_per_fill(data_dir):
+    found = reports_of_result(
+        "order.place", recorded(data_dir, "http_json/new_order_full_response.json"), ALL
+    )
+    assert [one.state for one in found] == [OrderState.PARTLY_FILLED] * 4 + [OrderState.FILLED]
+    assert [one.trade_id for one in found] == [56, 57, 58, 59, 60]
+    assert found[-1].cumulative_lots == BTC.quantity_lots("10")
+    assert sum(one.last_lots for one in found) == BTC.quantity_lots("10")
+    assert found[0].commission_e8 == 4 * 10**8
+
+
+def test_a_cancel_answer_names_the_cancelled_order(data_dir):
+    (found,) = reports_of_result(
+        "order.cancel", recorded(data_dir, "http_json/cancel_order_response.json"), ALL
+    )
+    assert (found.client_order_id, found.state) == ("myOrder1", OrderState.CANCELED)
+
+
+def test_a_query_with_trades_tells_the_fills_that_were_missed(data_dir):
+    trades = account_trades(recorded(data_dir, "http_json/account_trades_response.json"))
+    answer = order_answer(
+        b'{"symbol":"BNBBTC","clientOrderId":"a","orderId":100234,"status":"FILLED","side":"BUY",'
+        b'"origQty":"12","executedQty":"12","updateTime":1499865549590}'
+    )
+    (found,) = traded_reports(answer, trades, BNB_BTC)
+    assert (found.state, found.trade_id, found.cumulative_lots) == (OrderState.FILLED, 28457, 1_200)
+    assert found.last_ticks == BNB_BTC.price_ticks("4.000001")
+    assert (found.commission_e8, found.commission_asset) == (1_010_000_000, "BNB")
+
+
+def test_a_query_of_a_partly_filled_order_ends_with_its_state():
+    trades = account_trades(
+        b'[{"id":1,"orderId":5,"price":"100.00","qty":"0.5","commission":"0","commissionAsset":"BTC","time":1,"isBuyer":true}]'
+    )
+    answer = order_answer(
+        b'{"symbol":"BTCUSDT","clientOrderId":"a","orderId":5,"status":"CANCELED","side":"BUY",'
+        b'"origQty":"1","executedQty":"0.5"}'
+    )
+    found = traded_reports(answer, trades, BTC)
+    assert [one.state for one in found] == [OrderState.PARTLY_FILLED, OrderState.CANCELED]
+    assert found[-1].trade_id == 0
+
+
+def test_the_account_is_read_to_the_last_digit(data_dir):
+    found = balances_of(recorded(data_dir, "http_json/account_response.json"), 9)
+    assert found.assets["BTC"] == (472_384_689_208_129, 0)
+
+
+def test_an_answer_without_event_has_none():
+    frame = api_frame(b'{"id":"1","status":200,"result":{}}')
+    assert frame.event == EMPTY
