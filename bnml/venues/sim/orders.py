@@ -78,8 +78,11 @@ class SimOrder(msgspec.Struct, kw_only=True, gc=False):
         return instrument.quote if self.side is Side.BUY else instrument.base
 
     def needs_e8(self, instrument: Instrument) -> int:
-        """What the open rest needs locked; a market stop to buy is valued at its stop price."""
-        if not self.is_live:
+        """What the open rest needs locked; a market stop to buy is valued at its stop price.
+
+        A triggered one without a limit never rests, so its rest needs nothing.
+        """
+        if not self.is_live or (self.triggered and not self.price_ticks):
             return 0
         if self.side is Side.SELL:
             return self.remaining_lots * instrument.lot_e8

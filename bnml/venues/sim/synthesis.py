@@ -95,7 +95,8 @@ class Path:
         for row in values:
             self._flow = FLOW_MEMORY * self._flow + row
             row[:] = self._flow
-        return values
+        flows: Floats = values
+        return flows
 
     def _closes(self, move: Floats, gap: Floats) -> tuple[Floats, Floats]:
         opened, closed = np.empty_like(move), np.empty_like(move)
