@@ -22,6 +22,10 @@ SMALLEST = 400
 """Fewer rows than this cannot fill the folds with more than noise."""
 
 
+FIRST_FIT = 0.4
+"""Share of the rows that the first fold is fitted on: with a quarter, its scores were noise."""
+
+
 class SymbolBars(msgspec.Struct, frozen=True):
     """What a symbol is learned from: bars (kernels.records.BAR), ascending; the first is the anchor.
 
@@ -81,12 +85,13 @@ def make_dataset(
     """The newest `max_rows` rows that have a label and all usable columns; raises Rejected when too few.
 
     A column is usable if it is warm after `history_bars`, which the daemon feeds before it trades, and
-    after half of the bars at hand; so a young listing learns without the frames that it is too young for.
+    after a quarter of the bars at hand; so a young listing learns without the frames it is too young for,
+    and does not pay for them with its rows.
     """
     symbol, bars = history.instrument.symbol, history.bars
     close = bar_floats(bars, history.instrument.tick_e8, history.instrument.lot_e8)[3]
     labels = label_bars(close, atr_ratio, labelling)
-    patience = min(history_bars, len(bars) // 2)
+    patience = min(history_bars, len(bars) // 4)
     columns = usable_columns(features, patience)
     if not len(columns):
         raise Rejected(
@@ -111,14 +116,15 @@ def usable_columns(features: NDArray[np.float64], patience: int) -> NDArray[np.i
 
 
 def walk_forward(dataset: Dataset, folds: int) -> list[Fold]:
-    """Split into `folds` + 1 equal blocks; each but the first is judged by a fit on everything before it.
+    """A first block of FIRST_FIT of the rows, then `folds` equal blocks, each judged by a fit on all before it.
 
     Purged and embargoed by bars, not rows: between the last bar that a fit saw and the first judged
     one lies twice the horizon, so that no label of the fit and none of its neighbours reaches into it.
     """
-    edges = np.linspace(0, len(dataset.bar), folds + 2).astype(np.int64)
+    rows = len(dataset.bar)
+    edges = np.linspace(int(FIRST_FIT * rows), rows, folds + 1).astype(np.int64)
     made = []
-    for start, end in pairwise(edges[1:]):
+    for start, end in pairwise(edges):
         last_bar = int(dataset.bar[start]) - 2 * dataset.horizon
         fit_end = int(np.searchsorted(dataset.bar, last_bar))
         made.append(Fold(fit_end=fit_end, judge_start=int(start), judge_end=int(end)))

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 import xgboost
-from numpy.typing import NDArray
 from sklearn.ensemble import RandomForestClassifier
 
 from bnml.kernels.forest import CLASSES
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from bnml.learn.settings import BoostSettings, ForestSettings
 
     Floats = NDArray[np.float32]
@@ -46,37 +48,51 @@ def fit_pair(
 ) -> Pair:
     """Fit both models with `trees` and `rounds`; equal arguments give equal models.
 
+    With two threads the models are fitted side by side, each on one: boosting with several threads waits
+    at a barrier after every step, and on a machine with other work a fit took twenty times as long.
     Fewer rounds than `boost.rounds` learn with a step that is larger in proportion, so that the scores
     of a fold are spread like those of the final model.
     """
-    random_forest = RandomForestClassifier(
+    with ThreadPoolExecutor(max_workers=min(threads, 2)) as pool:
+        first = pool.submit(_fit_forest, rows, labels, forest, trees, seed, max(1, threads - 1))
+        second = pool.submit(_fit_boosting, rows, labels, boost, rounds, seed)
+        return Pair(first.result(), second.result())
+
+
+def _fit_forest(
+    rows: Floats, labels: Labels, settings: ForestSettings, trees: int, seed: int, threads: int
+) -> RandomForestClassifier:
+    model = RandomForestClassifier(
         n_estimators=trees,
-        max_depth=forest.depth,
-        min_samples_leaf=forest.leaf,
-        max_features=None if forest.max_features == "all" else forest.max_features,
+        max_depth=settings.depth,
+        min_samples_leaf=settings.leaf,
+        max_features=None if settings.max_features == "all" else settings.max_features,
         random_state=seed,
         n_jobs=threads,
     ).fit(rows, labels)
     # One thread predicts: the sum over the trees is then in tree order, as in the kernel.
-    random_forest.n_jobs = 1
+    model.n_jobs = 1
+    return model
+
+
+def _fit_boosting(
+    rows: Floats, labels: Labels, settings: BoostSettings, rounds: int, seed: int
+) -> xgboost.Booster:
     parameters = {
         "objective": "multi:softprob",
         "num_class": CLASSES,
         "tree_method": "hist",
-        "max_depth": boost.depth,
-        "learning_rate": min(1.0, boost.learning_rate * boost.rounds / rounds),
-        "subsample": boost.subsample,
-        "colsample_bytree": boost.colsample,
-        "alpha": boost.alpha,
-        "lambda": boost.reg_lambda,
+        "max_depth": settings.depth,
+        "learning_rate": min(1.0, settings.learning_rate * settings.rounds / rounds),
+        "subsample": settings.subsample,
+        "colsample_bytree": settings.colsample,
+        "alpha": settings.alpha,
+        "lambda": settings.reg_lambda,
         "seed": seed,
-        "nthread": threads,
+        "nthread": 1,
         "verbosity": 0,
     }
-    boosting = xgboost.train(
-        parameters, xgboost.DMatrix(rows, label=labels, nthread=threads), num_boost_round=rounds
-    )
-    return Pair(random_forest, boosting)
+    return xgboost.train(parameters, xgboost.DMatrix(rows, label=labels, nthread=1), num_boost_round=rounds)
 
 
 def log_loss(probabilities: NDArray[np.float64], labels: Labels) -> float:

@@ -11,7 +11,7 @@ from bnml.schema import Settings, section, setting
 class ForestSettings(Settings):
     """The random forest (scikit-learn)."""
 
-    trees: int = setting(300, "trees", "size of the forest", ge=10, le=5000)
+    trees: int = setting(100, "trees", "size of the forest", ge=10, le=5000)
     depth: int = setting(8, "levels", "deepest tree", ge=1, le=30)
     leaf: int = setting(50, "rows", "smallest leaf", ge=1, le=100_000)
     max_features: Literal["sqrt", "log2", "all"] = setting("sqrt", "", "columns tried at each split")
@@ -20,8 +20,8 @@ class ForestSettings(Settings):
 class BoostSettings(Settings):
     """The gradient boosting (xgboost)."""
 
-    rounds: int = setting(300, "rounds", "most boosting rounds", ge=10, le=10_000)
-    depth: int = setting(6, "levels", "deepest tree", ge=1, le=16)
+    rounds: int = setting(100, "rounds", "boosting rounds", ge=10, le=10_000)
+    depth: int = setting(4, "levels", "deepest tree", ge=1, le=16)
     learning_rate: float = setting(0.03, "factor", "step of one round", gt=0, le=1)
     subsample: float = setting(0.9, "share of rows", "drawn for a round", gt=0, le=1)
     colsample: float = setting(0.8, "share of columns", "drawn for a tree", gt=0, le=1)
@@ -48,7 +48,7 @@ class LearningSettings(Settings):
     cost_safety_multiplier: float = setting(1.35, "factor", "reserve on top of the costs", ge=0, le=10)
     max_rows: int = setting(20_000, "rows", "newest rows used of a symbol", ge=500, le=2_000_000)
     folds: int = setting(3, "folds", "purged walk-forward folds", ge=2, le=20)
-    fold_trees: int = setting(60, "trees and rounds", "size of both models in the folds", ge=10, le=5000)
+    fold_trees: int = setting(40, "trees and rounds", "size of both models in the folds", ge=10, le=5000)
     rf: ForestSettings = section(ForestSettings, "random forest")
     xgb: BoostSettings = section(BoostSettings, "gradient boosting")
     seed: int = setting(42, "", "of both models", ge=0, le=2**31 - 1)
