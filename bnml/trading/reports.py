@@ -49,6 +49,9 @@ class ReportDesk:
                 out,
             )
             return
+        if self._is_early(order, report):
+            self._state.parked.append(report)
+            return
         was_final = order.is_final
         is_fill = self._book.apply(report)
         if is_fill:
@@ -58,6 +61,10 @@ class ReportDesk:
         if order.state is OrderState.REJECTED and not was_final:
             self._rejected(order, report, out)
         self.advance(order.symbol, report.ts_ns, out, patient=True)
+        if order.role is Role.WORKING and order.is_settled and self._state.parked:
+            parked, self._state.parked = self._state.parked, []
+            for late in parked:
+                self.report(late, out)
 
     def cancel_failed(self, event: CancelFailed, out: Outbox) -> None:
         """A cancel did not happen: read the truth of what it was meant for (an order, or the legs of a list)."""
@@ -86,6 +93,18 @@ class ReportDesk:
             del self._portfolio.positions[symbol]
             if position.bought_lots:
                 self._breakers.position_closed(position.pnl_e8, ts_ns)
+
+    def _is_early(self, order: Order, report: OrderReport) -> bool:
+        """A sale whose buy is not wholly told of yet: streams and answers to queries may overtake each other."""
+        position = self._portfolio.positions.get(order.symbol)
+        if order.side is Side.BUY or report.trade_id <= 0 or position is None:
+            return False
+        workings = [
+            self._book.get(one.working_id)
+            for one in position.tranches
+            if order.tranche in {0, one.index}
+        ]
+        return any(one is not None and not one.is_settled for one in workings)
 
     def _fill(self, order: Order, report: OrderReport, out: Outbox) -> None:
         instrument = self._state.symbols[order.symbol].instrument

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 
-from bnml.core.events import Bar
+from bnml.core.events import Bar, OrderReport
 from bnml.core.instrument import Instrument
 from bnml.trading.orders import Order
 from bnml.trading.portfolio import Ledger
@@ -52,6 +52,7 @@ class EngineState(msgspec.Struct):
     universe: tuple[str, ...] = ()
     models: dict[str, str] = msgspec.field(default_factory=dict)
     asked_to_train: list[str] = msgspec.field(default_factory=list)
+    parked: list[OrderReport] = msgspec.field(default_factory=list)  # sales reported before what was bought
     told: list[str] = msgspec.field(default_factory=list)  # unknown orders and symbols, each told of once
     scanned_ns: int = 0
     last_equity_e8: int = 0

@@ -65,7 +65,7 @@ def policy_record(cut: float = 0.1) -> np.ndarray:
 class RandomPredictor:
     """Probabilities that are a hash of the row: no skill, no state, the same in every run."""
 
-    def __init__(self, layout: FeatureLayout, cut: float = 0.1, warmup: int = 300) -> None:
+    def __init__(self, layout: FeatureLayout, cut: float = 0.1, warmup: int = 490) -> None:
         self.bundle_id = "random"
         self.features_version = layout.version
         self.columns = np.flatnonzero(np.array(layout.warmups) <= warmup)

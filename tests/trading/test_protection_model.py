@@ -1,0 +1,229 @@
+"""Entries, protection, replacement and exits under any order of fills, reports, losses and restarts."""
+
+import msgspec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bnml.core.commands import Alert, QueryOrder
+from bnml.core.events import Balances, InstrumentUpdate, OperatorCommand, Slice, Timer
+from bnml.core.orders import OrderState
+from bnml.core.outcomes import Trade
+from bnml.trading.engine import RECONCILE, Engine
+from bnml.trading.entries import EntryPlan, submit_entry
+from bnml.trading.outbox import Outbox
+from bnml.trading.positions import Position
+from bnml.trading.reports import lots_protected
+from tests.trading.kit import config, instrument
+from tests.trading.paper_venue import PaperVenue
+
+SYMBOL = "BTCUSDT"
+WOULD_TRIGGER = -2010
+REFERENCE = 3_000_000
+TARGETS = ((1, 5000, 3_060_000), (2, 3000, 3_120_000), (3, 2000, 0))
+
+
+class ProtectionModel(RuleBasedStateMachine):
+    """Reports wait at the venue until a rule delivers them; commands wait until a rule executes them."""
+
+    @initialize(opo=st.booleans(), asset=st.sampled_from(["BTC", "BNB"]), lists=st.booleans())
+    def enter(self, opo, asset, lists):
+        self.instrument = msgspec.structs.replace(instrument(), opo_allowed=opo, oto_allowed=lists or opo)
+        self.config = config()
+        self.venue = PaperVenue(self.instrument, 10**13)
+        self.venue.commission = asset
+        self.engine = Engine(self.config, None)
+        self.sequence = 0
+        self.commands = []
+        self.delivered = []
+        self.trades = []
+        self.feed(InstrumentUpdate(self.instrument, 0))
+        self.feed(Balances(0, self.venue.assets()))
+        self.sequence += 1
+        out = Outbox(self.config.ids, self.sequence)
+        plan = EntryPlan(SYMBOL, 3_015_000, 2_940_000, 3, TARGETS, 1000)
+        tranches = submit_entry(plan, self.instrument, self.engine.book, out)
+        self.engine.portfolio.positions[SYMBOL] = Position(
+            SYMBOL, 0, REFERENCE, 20_000, 3_060_000, self.config.rules.tobytes(), tranches
+        )
+        self.commands += out.commands
+
+    def feed(self, event):
+        self.sequence += 1
+        commands = self.engine.process(event, self.sequence)
+        for command in commands:
+            if isinstance(command, Alert):
+                continue
+            assert isinstance(command, QueryOrder) or command not in self.commands, "asked twice for the same"
+            self.commands.append(command)
+        self.trades += [one for one in self.engine.drain() if isinstance(one, Trade)]
+        bad = [one.text for one in commands if isinstance(one, Alert) and one.severity == "critical"]
+        assert not bad, bad
+
+    def execute_next(self):
+        self.venue.execute(self.commands.pop(0))
+
+    @rule()
+    @precondition(lambda self: self.commands)
+    def execute(self):
+        self.execute_next()
+
+    @rule(pick=st.integers(0, 100), repeat=st.booleans())
+    @precondition(lambda self: self.venue.reports)
+    def deliver(self, pick, repeat):
+        report = self.venue.reports.pop(pick % len(self.venue.reports))
+        self.delivered.append(report)
+        self.feed(report)
+        if repeat:
+            self.feed(report)
+
+    @rule()
+    @precondition(lambda self: self.venue.reports)
+    def deliver_in_order(self):
+        while self.venue.reports:
+            self.delivered.append(self.venue.reports.pop(0))
+            self.feed(self.delivered[-1])
+
+    @rule(pick=st.integers(0, 100))
+    @precondition(lambda self: self.delivered)
+    def repeat_an_old_report(self, pick):
+        self.feed(self.delivered[pick % len(self.delivered)])
+
+    @rule(pick=st.integers(0, 10), pieces=st.integers(1, 3), expires=st.booleans())
+    def working_order_resolves(self, pick, pieces, expires):
+        found = [key for key, one in self.venue.orders.items() if one.is_open and one.role == "working"]
+        if not found:
+            return
+        key = found[pick % len(found)]
+        if expires and self.venue.orders[key].done == 0:
+            self.venue.expire_working(key)
+            return
+        for _ in range(pieces - 1):
+            self.venue.fill(key, self.venue.orders[key].quantity // 4, 3_001_000)
+        self.venue.fill(key, 10**9, 3_001_000)
+
+    @rule(pick=st.integers(0, 10), shares=st.lists(st.integers(1, 4), min_size=1, max_size=3))
+    def resting_sell_fills(self, pick, shares):
+        found = [
+            key
+            for key, one in self.venue.open_sells().items()
+            if one.state is not OrderState.SLEEPING and one.quantity
+        ]
+        if found:
+            key = found[pick % len(found)]
+            for share in shares:
+                if self.venue.orders[key].is_open:
+                    self.venue.fill(key, max(1, self.venue.orders[key].quantity // share), 2_990_000)
+
+    @rule(ticks=st.integers(3_050_000, 3_200_000))
+    def price_moves(self, ticks):
+        self.feed(Slice(SYMBOL, self.sequence, ticks, ticks, ticks, 1))
+
+    @rule()
+    def venue_refuses_the_next_stop(self):
+        self.venue.refuse_stop = True
+
+    @rule()
+    def operator_flattens(self):
+        self.feed(OperatorCommand("flatten", 0, SYMBOL))
+
+    @rule(loses_commands=st.booleans(), loses_reports=st.booleans())
+    def kill_and_restart(self, loses_commands, loses_reports):
+        """The journal has every event that was processed: the state comes back, what was on its way does not."""
+        content = self.engine.snapshot()
+        self.engine = Engine.restore(self.config, None, content)
+        assert self.engine.snapshot() == content
+        if loses_commands:
+            self.commands.clear()
+        if loses_reports:
+            self.venue.reports.clear()
+        self.reconcile()
+
+    def reconcile(self):
+        """As the daemon does: what was on its way arrives first, then the venue's word on every order not over for us."""
+        while self.commands:
+            self.execute_next()
+        self.feed(Timer(RECONCILE, 0))
+        for order in list(self.engine.book.orders.values()):
+            if not order.is_settled:
+                self.venue.execute(QueryOrder(SYMBOL, order.client_order_id))
+
+    @rule()
+    def all_goes_quiet(self):
+        """Everything is delivered and executed: held equals protected, and the ledgers agree."""
+        for _ in range(60):
+            while self.commands or self.venue.reports:
+                while self.commands:
+                    self.execute_next()
+                while self.venue.reports:
+                    self.delivered.append(self.venue.reports.pop(0))
+                    self.feed(self.delivered[-1])
+            executing = [
+                key
+                for key, one in self.venue.open_sells().items()
+                if one.role == "exit" or (one.role == "stop" and one.done)
+            ]
+            for key in executing:
+                self.venue.fill(key, 10**9, 2_980_000)
+            working = [key for key, one in self.venue.orders.items() if one.is_open and one.role == "working"]
+            for key in working:
+                self.venue.fill(key, 10**9, 3_001_000)
+            if not executing and not working and not self.commands and not self.venue.reports:
+                self.feed(Timer(RECONCILE, 0))
+                if not self.commands:
+                    break
+        else:
+            raise AssertionError("commands and reports chase each other for ever")
+        self.check_quiet()
+
+    def check_quiet(self):
+        assert not self.engine.state.parked
+        position = self.engine.portfolio.positions.get(SYMBOL)
+        resting = self.venue.open_sells()
+        for asset, total in self.venue.totals.items():
+            assert self.engine.portfolio.total_e8(asset) == total, asset
+        if position is None:
+            assert not resting
+            return
+        assert not position.exit_reason
+        lot_e8 = self.instrument.lot_e8
+        assert lots_protected(position, self.engine.book) == position.lots(lot_e8)
+        for tranche in position.tranches:
+            refused = [
+                one
+                for one in self.delivered
+                if getattr(one, "code", 0) == WOULD_TRIGGER
+                and self.engine.book.get(one.client_order_id).tranche == tranche.index
+            ]
+            assert not (refused and tranche.lots(lot_e8)), "what cannot be protected is sold"
+            stops = [one for key, one in resting.items() if key in tranche.legs and one.role == "stop"]
+            assert sum(one.quantity - one.done for one in stops) == tranche.lots(lot_e8)
+            if stops:
+                assert stops[0].ticket.stop_price_ticks == tranche.stop_ticks
+
+    @invariant()
+    def quantity_is_what_the_reports_say(self):
+        if not hasattr(self, "delivered"):
+            return
+        seen = {}
+        for report in self.delivered:
+            if getattr(report, "trade_id", 0) and report not in self.engine.state.parked:
+                seen[report.trade_id] = report
+        sign = {"BUY": 1, "SELL": -1}
+        lot_e8 = self.instrument.lot_e8
+        expected = sum(sign[one.side] * one.last_lots * lot_e8 for one in seen.values())
+        expected -= sum(one.commission_e8 for one in seen.values() if one.commission_asset == "BTC")
+        assert self.engine.portfolio.total_e8("BTC") == expected
+        position = self.engine.portfolio.positions.get(SYMBOL)
+        if position is not None:
+            assert sum(tranche.base_e8 for tranche in position.tranches) == expected
+        assert len(self.trades) == len(seen)
+
+
+TestProtection = ProtectionModel.TestCase
+TestProtection.settings = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)
