@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 QUARTER_HOUR_NS = 900 * NS_PER_S
 HISTORY_DAYS = 150
 START_NS = 20_240 * NS_PER_DAY
-"""Open time of the first printed bar: 2025-06-02. Fixed, so that a seed names one market for ever."""
+"""Open time of the first printed bar: 2025-06-01. Fixed, so that a seed names one market for ever."""
 CHUNK_BARS = 672
 _YEAR_QUARTERS = 365 * 96
 
