@@ -12,6 +12,7 @@ from bnml.kernels.records import ExitReason
 from bnml.research.market import Market
 from bnml.research.parity import Rows, compare
 from bnml.research.runs import run_replay, run_sweep
+from bnml.trading.compile import compile_layout
 from tests.twins import random_market as market
 
 CASES = {  # instrument, close, volume, volatility, changed settings
@@ -63,8 +64,8 @@ class RandomSignals:
 class OneModel:
     """Stands where loaded bundles stand: one predictor for one symbol."""
 
-    def __init__(self, symbol):
-        self.symbol, self.signals, self.store = symbol, RandomSignals(""), self
+    def __init__(self, symbol, features_version):
+        self.symbol, self.signals, self.store = symbol, RandomSignals(features_version), self
 
     def published(self):
         return [ModelPublished(self.symbol, self.signals.bundle_id, 0)]
@@ -85,7 +86,7 @@ def runs(case, bars, seed):
     bars_by_symbol = Market(
         {instrument.symbol: instrument}, {instrument.symbol: rows}, market.HOUR_NS, first_ns
     )
-    models = OneModel(instrument.symbol)
+    models = OneModel(instrument.symbol, compile_layout(settings.features).version)
     return run_sweep(settings, bars_by_symbol, models, instrument.symbol), run_replay(
         settings, bars_by_symbol, models
     )
@@ -103,7 +104,7 @@ def assert_equal(swept, replayed, least_trades):
     assert measured == [(d.measured, d.limit, d.score, d.confidence, d.p_buy) for d in replayed.decisions]
 
 
-@pytest.mark.parametrize(("seed", "case"), enumerate(CASES), ids=list(CASES))
+@pytest.mark.parametrize(("seed", "case"), list(enumerate(CASES)), ids=list(CASES))
 def test_kernel_and_engine_agree_in_every_integer(seed, case):
     assert_equal(*runs(case, 1_500, seed), least_trades=60)
 

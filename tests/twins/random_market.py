@@ -61,7 +61,7 @@ LIMITS = {
 COSTS = {
     "tier": 1,
     "seed": 42,
-    "maker_ppm": 1_000,
+    "maker_ppm": 750,
     "taker_ppm": 1_000,
     "slippage_ppm": 200,
     "spread_floor_ppm": 100,
