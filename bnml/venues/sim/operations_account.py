@@ -195,13 +195,17 @@ def _open_orders_weight(params: Params) -> int:
     return 6 if "symbol" in params else 80
 
 
+def _test_weight(params: Params) -> int:
+    return 20 if params.flag("computeCommissionRates") else 1
+
+
 def _trades_weight(params: Params) -> int:
     return 5 if "orderId" in params else 20
 
 
 _SIGNED: Final = Security.SIGNED
 PLACE = Operation(place, 1, _SIGNED, orders=1, free_when_done=True)
-TEST_ORDER = Operation(test_order, 1, _SIGNED)
+TEST_ORDER = Operation(test_order, _test_weight, _SIGNED)
 QUERY = Operation(query, 4, _SIGNED)
 CANCEL = Operation(cancel, 1, _SIGNED, free_when_done=True)
 REPLACE = Operation(replace, 1, _SIGNED, orders=1, free_when_done=True)
