@@ -193,8 +193,8 @@ def capital(facts: np.void, _limits: np.void) -> tuple[bool, float, float]:
 
 
 @njit
-def first_refusal(facts: np.void, limits: np.void) -> tuple[int, float, float]:
-    """(Reason, measured, limit) of the first rule that refuses, in the order of `Reason`; NONE if none does."""
+def _of_candidate(facts: np.void, limits: np.void) -> tuple[int, float, float]:
+    """Rules that look at the candidate alone."""
     refused, measured, limit = already_held(facts, limits)
     if refused:
         return _ALREADY_HELD, measured, limit
@@ -219,6 +219,12 @@ def first_refusal(facts: np.void, limits: np.void) -> tuple[int, float, float]:
     refused, measured, limit = expected_edge(facts, limits)
     if refused:
         return _EXPECTED_EDGE, measured, limit
+    return _NONE, 0.0, 0.0
+
+
+@njit
+def _of_account(facts: np.void, limits: np.void) -> tuple[int, float, float]:
+    """Rules that look at the account and the market."""
     refused, measured, limit = max_positions(facts, limits)
     if refused:
         return _MAX_POSITIONS, measured, limit
@@ -240,6 +246,12 @@ def first_refusal(facts: np.void, limits: np.void) -> tuple[int, float, float]:
     refused, measured, limit = correlation(facts, limits)
     if refused:
         return _CORRELATION, measured, limit
+    return _NONE, 0.0, 0.0
+
+
+@njit
+def _of_size(facts: np.void, limits: np.void) -> tuple[int, float, float]:
+    """Rules that look at what the entry would take."""
     refused, measured, limit = daily_budget(facts, limits)
     if refused:
         return _DAILY_BUDGET, measured, limit
@@ -256,3 +268,14 @@ def first_refusal(facts: np.void, limits: np.void) -> tuple[int, float, float]:
     if refused:
         return _CAPITAL, measured, limit
     return _NONE, 0.0, 0.0
+
+
+@njit
+def first_refusal(facts: np.void, limits: np.void) -> tuple[int, float, float]:
+    """(Reason, measured, limit) of the first rule that refuses, in the order of `Reason`; NONE if none does."""
+    reason, measured, limit = _of_candidate(facts, limits)
+    if reason == _NONE:
+        reason, measured, limit = _of_account(facts, limits)
+    if reason == _NONE:
+        reason, measured, limit = _of_size(facts, limits)
+    return reason, measured, limit
