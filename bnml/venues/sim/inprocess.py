@@ -98,18 +98,18 @@ class SimVenue:
     def execute(self, command: Command) -> list[Event]:
         """Carry out one command; refusals come back as REJECTED reports and CancelFailed events.
 
-        A replacement whose cancel fails gives CancelFailed and REJECTED of the new ticket; commands that
-        are not for a venue give nothing.
+        A replacement whose cancel fails gives CancelFailed and REJECTED of the new ticket; a query of an
+        order that does not exist, and commands that are not for a venue, give nothing.
         """
         refused: list[Event] = []
         try:
+            if isinstance(command, QueryOrder):
+                return self._query(command)
             self._execute(command)
         except ReplaceFailed as failure:
             refused = self._refused_replacement(command, failure)
         except VenueReject as refusal:
             refused = self._refused(command, refusal)
-        if isinstance(command, QueryOrder) and not refused:
-            return self._query(command)
         return [*self._drain(), *refused]
 
     def _execute(self, command: Command) -> None:
@@ -129,8 +129,6 @@ class SimVenue:
             ticket = command.ticket
             key = OrderKey(symbol=ticket.symbol, client_order_id=command.cancel_client_order_id)
             exchange.cancel_replace(ACCOUNT, key, self._request(ticket), "STOP_ON_FAILURE")
-        elif isinstance(command, QueryOrder):
-            exchange.order(ACCOUNT, OrderKey(symbol=command.symbol, client_order_id=command.client_order_id))
 
     def _refused(self, command: Command, refusal: VenueReject) -> list[Event]:
         if isinstance(command, Submit):
@@ -142,7 +140,7 @@ class SimVenue:
         if isinstance(command, ReplaceOrder):
             failed = self._cancel_failed(command.ticket.symbol, command.cancel_client_order_id, refusal)
             return [failed, self._rejected(command.ticket, refusal)]
-        raise refusal
+        return []
 
     def _refused_replacement(self, command: Command, failure: ReplaceFailed) -> list[Event]:
         assert isinstance(command, ReplaceOrder)  # noqa: S101 - only a replacement fails by halves

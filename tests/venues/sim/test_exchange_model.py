@@ -229,4 +229,4 @@ class ExchangeModel(RuleBasedStateMachine):
 
 
 TestExchangeModel = ExchangeModel.TestCase
-TestExchangeModel.settings = settings(max_examples=5, stateful_step_count=20, deadline=None)
+TestExchangeModel.settings = settings(max_examples=15, stateful_step_count=25, deadline=None)
