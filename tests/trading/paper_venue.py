@@ -65,15 +65,27 @@ class PaperVenue:
         elif isinstance(command, CancelOrder):
             self._cancel(command.client_order_id)
         elif isinstance(command, CancelList):
-            legs = [key for key, one in self.orders.items() if one.list_id == command.list_client_order_id and one.is_open]
+            legs = [
+                key
+                for key, one in self.orders.items()
+                if one.list_id == command.list_client_order_id and one.is_open
+            ]
             if not legs:
-                self._say(CancelFailed(self.instrument.symbol, command.list_client_order_id, self._now(), -2011, "gone"))
+                self._say(
+                    CancelFailed(
+                        self.instrument.symbol, command.list_client_order_id, self._now(), -2011, "gone"
+                    )
+                )
             for key in legs:
                 self._end(key, OrderState.CANCELED)
         elif isinstance(command, ReplaceOrder):
             old = self.orders.get(command.cancel_client_order_id)
             if old is None or not old.is_open:
-                self._say(CancelFailed(self.instrument.symbol, command.cancel_client_order_id, self._now(), -2011, "gone"))
+                self._say(
+                    CancelFailed(
+                        self.instrument.symbol, command.cancel_client_order_id, self._now(), -2011, "gone"
+                    )
+                )
                 self._refuse(command.ticket, -2011)
                 return
             self._end(command.cancel_client_order_id, OrderState.CANCELED)
@@ -82,7 +94,7 @@ class PaperVenue:
             self._query(command)
 
     def _submit_list(self, ticket: ListTicket) -> None:
-        assert ticket.kind not in {ListKind.OCO} or ticket.working is None
+        assert (ticket.kind is ListKind.OCO) == (ticket.working is None)
         if ticket.kind is ListKind.OCO:
             self._require_base(ticket.pending[0].quantity_lots)
             if self._refuses():
@@ -135,7 +147,12 @@ class PaperVenue:
         one = self.orders.get(command.client_order_id)
         if one is None:
             report = OrderReport(
-                command.symbol, command.client_order_id, self._now(), OrderState.REJECTED, Side.SELL, code=-2013
+                command.symbol,
+                command.client_order_id,
+                self._now(),
+                OrderState.REJECTED,
+                Side.SELL,
+                code=-2013,
             )
             self._say(report)
             return
@@ -155,7 +172,9 @@ class PaperVenue:
         sign = -1 if selling else 1
         commission = lots * self.instrument.lot_e8 // 1000 if self.commission == self.instrument.base else 777
         asset = self.commission if not selling or self.commission == "BNB" else self.instrument.quote
-        commission = commission if not selling or asset == "BNB" else self.instrument.notional_e8(ticks, lots) // 1000
+        commission = (
+            commission if not selling or asset == "BNB" else self.instrument.notional_e8(ticks, lots) // 1000
+        )
         self._trade_id += 1
         trade = Trade(self._trade_id, lots, ticks, commission, asset)
         one.trades.append(trade)
@@ -164,7 +183,13 @@ class PaperVenue:
         self._move(asset, -commission)
         if selling:
             for other, order in self.orders.items():
-                if one.list_id and order.list_id == one.list_id and other != key and order.is_open and order.role != "working":
+                if (
+                    one.list_id
+                    and order.list_id == one.list_id
+                    and other != key
+                    and order.is_open
+                    and order.role != "working"
+                ):
                     self._end(other, OrderState.EXPIRED)
         one.state = OrderState.FILLED if one.done == one.quantity else OrderState.PARTLY_FILLED
         self._say(self._report(key, one.state, one.done, trade))
@@ -206,7 +231,14 @@ class PaperVenue:
 
     def _refuse(self, ticket: object, code: int) -> None:
         self._say(
-            OrderReport(ticket.symbol, ticket.client_order_id, self._now(), OrderState.REJECTED, ticket.side, code=code)
+            OrderReport(
+                ticket.symbol,
+                ticket.client_order_id,
+                self._now(),
+                OrderState.REJECTED,
+                ticket.side,
+                code=code,
+            )
         )
 
     def _report(self, key: str, state: OrderState, done: int, trade: Trade | None = None) -> OrderReport:

@@ -30,6 +30,7 @@ from bnml.venues.sim.feed import BarFeed
 from bnml.venues.sim.inprocess import SimVenue
 from bnml.venues.sim.pricing import Pricing
 from tests.trading.kit import (
+    EAGER,
     HOUR_NS,
     Predictors,
     RandomPredictor,
@@ -41,24 +42,11 @@ from tests.trading.kit import (
 )
 
 SYMBOL = "BTCUSDT"
-EAGER = settings(
-    scanner={"min_global_score": 0},
-    risk={
-        "min_ml_confidence": 0,
-        "min_depth_quote": 0,
-        "max_spread_pct": 10,
-        "drift_p": 0.0001,
-        "drift_ks": 1,
-        "drift_volatility_ratio": 100,
-        "max_volatility_ratio": 100,
-        "min_expected_edge_pct": -10,
-    },
-)
 
 
 def started(count=500, seed=5, chosen=EAGER):
     """A replay that stands before its first traded bar, with history that warms every column used."""
-    made = config(chosen)
+    made = config(settings(**chosen))
     bars = random_bars(count + 40, seed)
     one = instrument()
     pricing = Pricing(made.costs)
@@ -135,7 +123,9 @@ def aged_rules(position):
     [
         Bar("NOPEUSDT", 0, HOUR_NS, 1, 1, 1, 1, 1),
         Slice("NOPEUSDT", 5, 1, 1, 1, 1),
-        OrderReport("NOPEUSDT", "bnXXXX1-1-0w", 5, OrderState.FILLED, Side.BUY, trade_id=3, last_lots=1, last_ticks=1),
+        OrderReport(
+            "NOPEUSDT", "bnXXXX1-1-0w", 5, OrderState.FILLED, Side.BUY, trade_id=3, last_lots=1, last_ticks=1
+        ),
         CancelFailed("NOPEUSDT", "bnXXXX1-1-0l", 5, -2011, ""),
         Scan(HOUR_NS, HOUR_NS, ()),
         UniverseUpdate(("NOPEUSDT",), 5),
@@ -201,7 +191,9 @@ def test_what_stops_entries_says_so_and_lets_them_come_back(stop):
     refused = decisions_after(engine, replay, venue)
     assert {one.reason for one in refused if one.action == Action.BUY} == {Reason.NOT_ACTIVE}
     replay.feed(
-        VenueStatus(stop.channel, up=True, ts_ns=2) if isinstance(stop, VenueStatus) else OperatorCommand("resume", 2)
+        VenueStatus(stop.channel, up=True, ts_ns=2)
+        if isinstance(stop, VenueStatus)
+        else OperatorCommand("resume", 2)
     )
     allowed = decisions_after(engine, replay, venue)
     assert Reason.NONE in {one.reason for one in allowed}
@@ -264,7 +256,7 @@ def test_a_bundle_of_other_features_is_refused_and_the_old_one_kept():
 
 
 def test_symbols_without_a_model_hold_and_ask_for_training_once():
-    made = config(EAGER)
+    made = config(settings(**EAGER))
     engine = Engine(made, None)
     engine.process(InstrumentUpdate(instrument(), 0), 1)
     engine.process(Balances(0, {"USDT": (10**12, 0)}), 2)
@@ -281,7 +273,7 @@ def test_symbols_without_a_model_hold_and_ask_for_training_once():
 
 
 def test_an_old_or_repeated_bar_changes_nothing():
-    replay, engine, _ = started()
+    _, engine, _ = started()
     before = engine.snapshot()
     last = engine.state.symbols[SYMBOL].bar
     engine.process(last, 10**6)
