@@ -210,7 +210,7 @@ class Market:
             first = frame_start(last, frame_ns) - 4 * limit * frame_ns
             most = len(bars)
         else:
-            first = -(-start_ns // frame_ns) * frame_ns
+            first = frame_start(start_ns + frame_ns - 1, frame_ns)  # aligned up
             most = (limit + 1) * (frame_ns // self.frame_ns)
         chosen = bars[np.searchsorted(opens, first) : np.searchsorted(opens, last, side="right")]
         if len(chosen) <= most:
