@@ -1,0 +1,70 @@
+"""Settings become records completely and in the right units; every reason has words."""
+
+import pytest
+
+from bnml.config import Settings
+from bnml.kernels.records import COSTS, INSTRUMENT, LIMITS, RULES, FillTier, Reason
+from bnml.trading.compile import compile_engine, compile_layout, instrument_record
+from bnml.trading.risk.limits import WORDS, explain
+from tests.trading.kit import config, instrument, settings
+
+HOUR_NS = 3_600_000_000_000
+
+
+def test_every_field_of_every_record_is_set():
+    made = config(settings(capital={"max_quote": 5000.5}))
+    for record, dtype, may_be_zero in (
+        (made.rules, RULES, {"exit_on_sell"}),
+        (made.limits, LIMITS, {"min_expected_edge_ppm"}),
+        (made.costs, COSTS, set()),
+    ):
+        assert record.dtype == dtype
+        assert {name for name in dtype.names if record[name][0] == 0} <= may_be_zero
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "value"),
+    [
+        ("rules", "price_cap_ppm", 5_000),
+        ("rules", "stop_atr_ppm", 1_500_000),
+        ("rules", "hard_stop_ppm", 30_000),
+        ("rules", "trail_step_ppm", 1_000),
+        ("rules", "share2_ppm", 300_000),
+        ("rules", "time_stop_ns", 48 * HOUR_NS),
+        ("limits", "active_ppm", 600_000),
+        ("limits", "max_quote_e8", 0),
+        ("limits", "max_spread_ppm", 1_500),
+        ("limits", "min_depth_e8", 50_000 * 10**8),
+        ("limits", "min_confidence", 65.0),
+        ("limits", "drawdown_pause_ns", 168 * HOUR_NS),
+        ("limits", "daily_budget_ppm", 20_000),
+        ("costs", "tier", FillTier.F1),
+        ("costs", "taker_ppm", 1_000),
+        ("costs", "spread_floor_ppm", 100),
+        ("costs", "spread_range_ppm", 5_000),  # half a basis point per percent of range
+        ("costs", "volume_share_ppm", 100_000),
+    ],
+)
+def test_defaults_have_these_units(record, field, value):
+    assert getattr(compile_engine(Settings(), config().ids), record)[field][0] == value
+
+
+def test_frames_at_or_below_the_base_are_left_out():
+    layout = compile_layout(
+        settings(features={"base_frame": "4h", "higher_frames": ["1h", "4h", "1d"]}).features
+    )
+    assert [int(frame) for frame in layout.frames_ns] == [4 * HOUR_NS, 24 * HOUR_NS]
+
+
+def test_an_instrument_record_repeats_the_instrument():
+    one = instrument("DOGEUSDT", 1_000, 100_000_000)
+    made = instrument_record(one)
+    assert made.dtype == INSTRUMENT
+    assert all(made[name][0] == getattr(one, name) for name in INSTRUMENT.names if name != "symbol_key")
+    assert made["symbol_key"][0] != instrument_record(instrument())["symbol_key"][0]
+
+
+def test_every_reason_has_words_and_measured_rules_show_their_value():
+    assert set(WORDS) == set(Reason)
+    assert explain(Reason.SPREAD, 0.2, 0.15) == "spread too wide (%): 0.2, limit 0.15"
+    assert explain(Reason.NO_MODEL, 0.0, 0.0) == "no model"

@@ -1,0 +1,53 @@
+"""A restored engine goes on as if nothing had happened; bytes that cannot be trusted are refused."""
+
+import msgspec
+import numpy as np
+import pytest
+
+from bnml.core.errors import RecoveryNeeded
+from bnml.trading import snapshot
+from bnml.trading.engine import Engine
+from tests.trading.kit import Predictors, config, lively_bench
+
+
+def outcome_of(bench, restarts):
+    """Run to the end; at each step number in `restarts` the engine is replaced by its own snapshot."""
+    replay = bench.replay()
+    replay.start()
+    number = 0
+    while (advance := replay._venue.advance()) is not None:
+        if number in restarts:
+            content = replay._engine.snapshot()
+            fresh = Engine.restore(config(bench.settings), Predictors(bench.predictor()), content)
+            assert fresh.snapshot() == content
+            replay.restart(fresh)
+        replay.step(advance)
+        number += 1
+    return replay.result, replay._engine.snapshot()
+
+
+def test_splitting_a_run_anywhere_changes_nothing():
+    bench = lively_bench(400, 4, gaps=4)
+    whole, last = outcome_of(bench, set())
+    assert len(whole.trades) > 50
+    for seed in range(3):
+        draw = np.random.default_rng(seed)
+        points = {int(point) for point in draw.integers(0, 2000, 40)}
+        split, split_last = outcome_of(bench, points)
+        assert split.trades == whole.trades
+        assert split.decisions == whole.decisions
+        assert split.equity == whole.equity
+        assert split_last == last
+
+
+def test_a_damaged_snapshot_asks_for_recovery():
+    content = Engine(config(), None).snapshot()
+    with pytest.raises(RecoveryNeeded, match="damaged"):
+        snapshot.decode(content[:-3])
+
+
+def test_a_snapshot_of_another_schema_asks_for_recovery():
+    content = msgspec.msgpack.decode(Engine(config(), None).snapshot())
+    content[0] += 1
+    with pytest.raises(RecoveryNeeded, match="schema"):
+        snapshot.decode(msgspec.msgpack.encode(content))
