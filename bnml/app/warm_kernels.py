@@ -45,6 +45,12 @@ def warm_kernels(settings: Settings) -> int:
     Nothing of it is kept. With a filled cache this takes about a second, else as long as compiling does;
     it is meant for a thread while the exchange starts.
     """
+    chosen, venue = warm_market(settings)
+    return _trade(venue, Engine(compile_engine(chosen, IdSource("warm", 1)), _NoModels()))
+
+
+def warm_market(settings: Settings) -> tuple[Settings, SimVenue]:
+    """The settings with every limit open, and a small market in memory that they trade."""
     open_risk = {
         "min_ml_confidence": 0.0,
         "max_spread_pct": 100.0,
@@ -69,7 +75,7 @@ def warm_kernels(settings: Settings) -> int:
     instrument = Instrument(SYMBOL, "WARM", settings.universe.quote, 10_000, 10_000)
     feed = BarFeed({SYMBOL: instrument}, {SYMBOL: bars}, length_ns, pricing, first_ns, fingerprint="warm")
     venue = SimVenue(feed, pricing, {settings.universe.quote: 10_000 * E8})
-    return _trade(venue, Engine(compile_engine(chosen, IdSource("warm", 1)), _NoModels()))
+    return chosen, venue
 
 
 def _trade(venue: SimVenue, engine: Engine) -> int:

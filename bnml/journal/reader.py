@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import msgspec
 
 from bnml.core.commands import Command
-from bnml.core.errors import Misconfigured
+from bnml.core.errors import Misconfigured, RecoveryNeeded
 from bnml.core.events import Event
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.journal.schema import (
@@ -152,7 +152,14 @@ class JournalReader:
         cursor = self._database.execute(query, values)
         while rows := cursor.fetchmany(ROWS_AT_ONCE):
             for seq, payload in rows:
-                yield int(seq), decode(payload)
+                try:
+                    value = decode(payload)
+                except msgspec.DecodeError as error:
+                    raise RecoveryNeeded(
+                        f"{table} {seq} of the journal cannot be read ({error}); it is damaged or was written by "
+                        "another version: use that version, or put a backup in its place"
+                    ) from error
+                yield int(seq), value
 
     def _bounds(self, table: str, after_seq: int, session: int | None) -> tuple[str, list[Any]]:
         if session is None:

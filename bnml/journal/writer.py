@@ -47,6 +47,7 @@ class JournalWriter:
         self._pending_rows = 0
         self._wake = asyncio.Event()
         self._progress = asyncio.Condition()
+        self._one_at_a_time = asyncio.Lock()
         self._failure: BaseException | None = None
         self._committing: asyncio.Task[None] | None = None
         self.last_seq = last_seq
@@ -190,6 +191,10 @@ class JournalWriter:
         self._wake.set()
 
     async def _commit(self) -> None:
+        async with self._one_at_a_time:
+            await self._commit_waiting()
+
+    async def _commit_waiting(self) -> None:
         target = self._accepted
         batch = {table: rows for table, rows in self._waiting.items() if rows}
         if not batch:

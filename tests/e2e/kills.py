@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ from bnml.app.exchange_feed import make_feed
 from bnml.app.models import make_bundles
 from bnml.app.sim_process import Endpoint
 from bnml.config import load
+from bnml.core.errors import Misconfigured
 from bnml.core.ids import IdSource
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import recover
@@ -77,7 +79,7 @@ class Rehearsal:
         try:
             with JournalReader(self.state / "journal.db") as journal:
                 return journal.status()
-        except Exception:  # the tables are just being made
+        except Misconfigured:  # the tables are just being made
             return None
 
     def kill(self) -> None:
@@ -90,8 +92,6 @@ class Rehearsal:
 
     def freeze_market(self) -> None:
         """Let market time crawl, so that the last look at both sides is of one moment."""
-        import urllib.request
-
         endpoint = msgspec.json.decode(
             (self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint
         )

@@ -1,0 +1,176 @@
+import asyncio
+import sqlite3
+
+import aiosqlite
+import pytest
+
+from bnml.core.commands import CancelOrder, Submit
+from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
+from bnml.core.events import Bar, Scan, Timer
+from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
+from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.journal.reader import JournalReader
+from bnml.journal.schema import client_id_of
+from bnml.journal.writer import MOST_ROWS_WAITING, JournalWriter
+from tests.journal.kit import header
+
+BAR = Bar("BTCUSDT", 0, 60, 1, 2, 1, 2, 10, 3)
+SUBMIT = Submit(ApprovedOrder(OrderTicket("BTCUSDT", "bnx-1", Side.SELL, OrderType.MARKET, 5), "exit"))
+DECISION = Decision("BTCUSDT", 60, 2, 0, 1.5, 1.0, 7, 80.0, 90.0, 0.1, 0.2, 0.7, "BTCUSDT/v1")
+TRADE = Trade("BTCUSDT", 61, Side.BUY, 1, 7, 2, 3, "BTC", 0, 0, "bnx-0")
+
+
+@pytest.fixture
+async def journal(tmp_path):
+    writer = await JournalWriter.open(tmp_path / "journal.db", "process")
+    await writer.begin_session(header(), 1)
+    task = asyncio.create_task(writer.run())
+    yield writer
+    task.cancel()
+    await asyncio.wait({task})
+    await writer.close()
+
+
+async def test_everything_comes_back_as_it_went_in(journal, tmp_path):
+    first = journal.append_event(BAR)
+    scan = journal.append_event(Scan(60, 61, ()))
+    journal.append_commands(scan, [SUBMIT, CancelOrder("BTCUSDT", "bnx-0", "why")])
+    journal.append_outcomes(scan, [DECISION, TRADE, EquityPoint(60, 100, 90, 1)], {"BTCUSDT": b"12345678"})
+    journal.append_snapshot("v", b"state")
+    await journal.barrier()
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert list(reader.events()) == [(first, BAR), (scan, Scan(60, 61, ()))]
+        assert [command for _, command in reader.commands()] == [
+            SUBMIT,
+            CancelOrder("BTCUSDT", "bnx-0", "why"),
+        ]
+        assert list(reader.decisions()) == [(scan, DECISION)]
+        assert list(reader.trades()) == [(scan, TRADE)]
+        assert list(reader.equity()) == [(scan, EquityPoint(60, 100, 90, 1))]
+        assert list(reader.features()) == [(scan, ("BTCUSDT", b"12345678"))]
+        assert reader.snapshot().seq == scan
+        assert reader.session().header.symbols == ("BTCUSDT",)
+
+
+async def test_the_barrier_returns_only_when_everything_is_on_disk(journal, tmp_path):
+    for _ in range(50):
+        journal.append_event(BAR)
+        await journal.barrier()
+        rows = sqlite3.connect(tmp_path / "journal.db").execute("SELECT max(seq) FROM event").fetchone()
+        assert rows[0] == journal.last_seq
+
+
+async def test_rows_that_wait_together_are_committed_together(journal):
+    for _ in range(500):
+        journal.append_event(BAR)
+    before = journal.commits
+    await journal.barrier()
+    assert journal.commits == before + 1
+
+
+async def test_several_waiters_share_a_commit(journal):
+    async def one():
+        journal.append_event(BAR)
+        await journal.barrier()
+
+    before = journal.commits
+    await asyncio.gather(*(one() for _ in range(40)))
+    assert journal.commits - before <= 3
+
+
+async def test_a_full_writer_makes_its_producer_wait(journal):
+    for _ in range(MOST_ROWS_WAITING + 1):
+        journal.append_event(BAR)
+    await journal.room()
+    assert journal.committed
+
+
+async def test_numbers_go_on_after_a_restart(tmp_path):
+    for expected in (1, 2, 3):
+        writer = await JournalWriter.open(tmp_path / "journal.db", "power")
+        await writer.begin_session(header(), 1)
+        assert writer.append_event(BAR) == expected
+        await writer.close()
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert [one.first_seq for one in reader.sessions()] == [1, 2, 3]
+        assert [seq for seq, _ in reader.events(session=2)] == [2]
+
+
+async def test_outcomes_belong_to_their_session(tmp_path):
+    for _ in range(2):
+        writer = await JournalWriter.open(tmp_path / "journal.db", "process")
+        await writer.begin_session(header(), 1)
+        writer.append_outcomes(writer.append_event(BAR), [DECISION, TRADE], {})
+        await writer.close()
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert [seq for seq, _ in reader.trades(1)] == [1]
+        assert [seq for seq, _ in reader.decisions(2)] == [2]
+
+
+async def test_a_writer_that_fails_stops_its_owner(tmp_path):
+    writer = await JournalWriter.open(tmp_path / "journal.db", "process")
+    await writer.begin_session(header(), 1)
+    task = asyncio.create_task(writer.run())
+    await writer._database.execute("DROP TABLE event")
+    writer.append_event(BAR)
+    with pytest.raises(Fatal, match="cannot be written"):
+        await writer.barrier()
+    with pytest.raises(Fatal, match="cannot be written"):
+        await task
+    await writer.close()
+
+
+async def test_a_cancelled_owner_leaves_no_half_transaction(tmp_path):
+    writer = await JournalWriter.open(tmp_path / "journal.db", "process")
+    await writer.begin_session(header(), 1)
+    for _ in range(20):
+        task = asyncio.create_task(writer.run())
+        writer.append_event(BAR)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task})
+    await writer.close()
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert len(list(reader.events())) == 20
+
+
+async def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path):
+    with pytest.raises(Misconfigured, match="--state-dir"):
+        await JournalWriter.open(tmp_path / "missing" / "journal.db", "power")
+
+
+async def test_a_damaged_journal_is_for_the_operator(tmp_path):
+    (tmp_path / "journal.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(RecoveryNeeded, match="damaged"):
+        await JournalWriter.open(tmp_path / "journal.db", "power")
+
+
+async def test_a_journal_of_another_format_is_refused(tmp_path):
+    writer = await JournalWriter.open(tmp_path / "journal.db", "power")
+    await writer.close()
+    async with aiosqlite.connect(tmp_path / "journal.db") as database:
+        await database.execute("UPDATE meta SET value = '99'")
+        await database.commit()
+    with pytest.raises(RecoveryNeeded, match="format 99"):
+        await JournalWriter.open(tmp_path / "journal.db", "power")
+
+
+async def test_pruning_keeps_the_newest_photographs(journal, tmp_path):
+    for _ in range(6):
+        journal.append_event(Timer("x", 1))
+        journal.append_snapshot("v", b"state")
+    await journal.barrier()
+    await journal.prune(older_than_ns=0)
+    rows = sqlite3.connect(tmp_path / "journal.db").execute("SELECT seq FROM snapshot").fetchall()
+    assert [row[0] for row in rows] == [4, 5, 6]
+
+
+def test_reading_needs_a_journal(tmp_path):
+    with pytest.raises(Misconfigured, match="no journal"):
+        JournalReader(tmp_path / "journal.db")
+
+
+def test_a_command_is_filed_under_the_id_that_the_venue_will_know():
+    assert client_id_of(SUBMIT) == "bnx-1"
+    assert client_id_of(CancelOrder("BTCUSDT", "bnx-0", "")) == "bnx-0"

@@ -1,0 +1,135 @@
+"""Recovery: a market traded in memory through a journal, cut at a random place, must come back the same."""
+
+import asyncio
+import sqlite3
+
+import msgspec
+import pytest
+
+from bnml.app.warm_kernels import SYMBOL, _NoModels, warm_market
+from bnml.config import load
+from bnml.core.commands import Alert
+from bnml.core.errors import RecoveryNeeded
+from bnml.core.events import Book, UniverseUpdate
+from bnml.core.ids import IdSource
+from bnml.journal.reader import JournalReader
+from bnml.journal.recover import recover, snapshot_version
+from bnml.journal.writer import JournalWriter
+from bnml.trading.bars import BarGate
+from bnml.trading.compile import compile_engine
+from bnml.trading.engine import Engine
+from tests.journal.kit import header
+
+
+async def trade(path, steps, *, photograph_at=0, epoch=1, config_hash="settings"):
+    """Trade through a journal as the daemon does; returns the engine and its configuration."""
+    settings, venue = warm_market(load(None, {}))
+    config = compile_engine(settings, IdSource("test", epoch))
+    engine = Engine(config, _NoModels())
+    gate = BarGate((SYMBOL,), 0, engine.at_stake)
+    journal = await JournalWriter.open(path, "process")
+    await journal.begin_session(header(epoch, config_hash), 1)
+    pending = []
+
+    def feed(events):
+        for event in events:
+            seq = journal.append_event(event)
+            commands = engine.process(event, seq)
+            journal.append_commands(seq, commands)
+            journal.append_outcomes(seq, engine.drain(), {})
+            for command in commands:
+                pending.extend(venue.execute(command))
+            if seq == photograph_at:
+                journal.append_snapshot(snapshot_version(config_hash), engine.snapshot())
+
+    feed([*venue.start(), UniverseUpdate((SYMBOL,), 0), *venue.history(SYMBOL)])
+    for _ in range(steps):
+        advance = venue.advance()
+        step = advance.step
+        feed(advance.reports)
+        for one in step.prints:
+            feed(gate.on_print(one.symbol, one.price_ticks, one.quantity_lots, one.ts_ns))
+        for levels in step.books:
+            feed(
+                gate.on_book(Book(SYMBOL, levels.bids[0][0], levels.asks[0][0], levels.depth_e8), step.ts_ns)
+            )
+        for bar in step.closed_bars:
+            feed(gate.on_bar(bar, step.ts_ns))
+        while pending:
+            feed([pending.pop(0)])
+    await journal.close()
+    return engine, config
+
+
+def state_of(engine):
+    """Everything the engine remembers, without what is only a cache of the current scan."""
+    return engine.snapshot()
+
+
+@pytest.mark.parametrize("photograph_at", [0, 300, 900])
+def test_an_engine_comes_back_bit_for_bit(tmp_path, photograph_at):
+    engine, config = asyncio.run(trade(tmp_path / "j.db", 500, photograph_at=photograph_at))
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, config, _NoModels(), "settings")
+        assert len(list(journal.trades())) > 5
+        last = list(journal.events())[-1][0]
+    assert found.differences == ()
+    assert found.same_arithmetic
+    assert found.last_seq == last
+    assert found.replayed == found.compared == last - photograph_at
+    assert state_of(found.engine) == state_of(engine)
+
+
+def test_other_settings_are_not_compared(tmp_path):
+    _, config = asyncio.run(trade(tmp_path / "j.db", 50))
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, config, _NoModels(), "other settings")
+    assert found.compared == 0
+    assert not found.same_arithmetic
+
+
+def test_commands_that_come_out_otherwise_are_reported(tmp_path):
+    _, config = asyncio.run(trade(tmp_path / "j.db", 500))
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        seq = database.execute("SELECT min(seq) FROM command").fetchone()[0]
+        database.execute(
+            "UPDATE command SET payload = ? WHERE seq = ?",
+            (msgspec.msgpack.encode(Alert("info", "x", "")), seq),
+        )
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, config, _NoModels(), "settings")
+    assert found.differences == (f"event {seq} (Scan)",)
+
+
+def test_a_photograph_of_another_schema_is_passed_over(tmp_path):
+    engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=800))
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        database.execute("UPDATE snapshot SET engine = ?", (b"another schema",))
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, config, _NoModels(), "settings")
+    assert found.differences == ()
+    assert state_of(found.engine) == state_of(engine)
+
+
+def test_an_event_that_cannot_be_replayed_is_for_the_operator(tmp_path):
+    _, config = asyncio.run(trade(tmp_path / "j.db", 5))
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        database.execute(
+            "UPDATE event SET payload = ? WHERE seq = 2", (msgspec.msgpack.encode(["Nonsense"]),)
+        )
+    with JournalReader(tmp_path / "j.db") as journal, pytest.raises(RecoveryNeeded, match="event"):
+        recover(journal, config, _NoModels(), "settings")
+
+
+def test_an_empty_journal_has_nothing_to_recover(tmp_path):
+    async def open_only():
+        journal = await JournalWriter.open(tmp_path / "j.db", "process")
+        await journal.begin_session(header(), 1)
+        await journal.close()
+
+    asyncio.run(open_only())
+    settings, _ = warm_market(load(None, {}))
+    with JournalReader(tmp_path / "j.db") as journal:
+        assert (
+            recover(journal, compile_engine(settings, IdSource("test", 1)), _NoModels(), "settings") is None
+        )
