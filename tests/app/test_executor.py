@@ -1,0 +1,220 @@
+"""The executor against a scripted venue: barrier first, never twice, every outcome reported."""
+
+import asyncio
+
+import pytest
+
+from bnml.app.executor import Executor
+from bnml.app.inbox import LiveInbox, SteppedInbox
+from bnml.core.commands import Alert, CancelList, CancelOrder, Halt, ReplaceOrder, RequestTrain, Submit
+from bnml.core.errors import Rejected, Retryable, UnknownOutcome
+from bnml.core.events import CancelFailed, OrderReport
+from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side
+from bnml.venues.binance.errors import ReplacementFailed
+from bnml.venues.binance.venue import Executed
+
+BUY = OrderTicket("BTCUSDT", "w", Side.BUY, OrderType.LIMIT, 100, 50)
+STOP = OrderTicket("BTCUSDT", "s", Side.SELL, OrderType.STOP_LOSS, 100, 0, 40)
+ENTRY = Submit(ApprovedOrder(ListTicket("BTCUSDT", "l", ListKind.OPO, BUY, (STOP,)), "entry"))
+EXIT = Submit(ApprovedOrder(OrderTicket("BTCUSDT", "x", Side.SELL, OrderType.MARKET, 100), "exit"))
+
+
+def report(name, state):
+    return OrderReport("BTCUSDT", name, 1, state, Side.BUY)
+
+
+class Journal:
+    def __init__(self):
+        self.barriers = 0
+
+    async def barrier(self):
+        await asyncio.sleep(0)
+        self.barriers += 1
+
+
+class Venue:
+    """Answers each command with the next outcome of its script; an exception is raised."""
+
+    def __init__(self, *script, orders=()):
+        self.script = list(script)
+        self.orders = list(orders)
+        self.sent = []
+        self.queried = []
+
+    async def execute(self, command, cancel_id=""):
+        self.sent.append(command)
+        outcome = self.script.pop(0) if self.script else Executed()
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def order_reports(self, symbol, client_order_id):
+        self.queried.append(client_order_id)
+        outcome = self.orders.pop(0) if self.orders else []
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch):
+    """Virtual time: pauses pass at once, other tasks still get their turn."""
+    real = asyncio.sleep
+    monkeypatch.setattr("bnml.app.executor.asyncio.sleep", lambda _s: real(0))
+
+
+async def execute(venue, *commands, inbox=None, sequential=False):
+    """Carry out commands; returns what reached the inbox, the journal and the symbols to train."""
+    journal, trained = Journal(), []
+    inbox = LiveInbox() if inbox is None else inbox
+    executor = Executor(
+        venue,
+        journal,
+        inbox,
+        now_ns=lambda: 77,
+        request_training=lambda symbols, _reason: trained.extend(symbols),
+        sequential=sequential,
+    )
+    task = asyncio.create_task(executor.run())
+    executor.submit(1, list(commands))
+    for _ in range(400):
+        await asyncio.sleep(0)
+        if executor.idle:
+            break
+    assert executor.idle
+    task.cancel()
+    await asyncio.wait({task})
+    return inbox.ready(), journal, trained
+
+
+async def test_nothing_leaves_before_the_journal_has_it():
+    venue = Venue()
+    seen = []
+    journal = Journal()
+
+    async def barrier():
+        seen.append(list(venue.sent))
+
+    journal.barrier = barrier
+    executor = Executor(
+        venue, journal, LiveInbox(), now_ns=int, request_training=lambda *_: None, sequential=False
+    )
+    task = asyncio.create_task(executor.run())
+    executor.submit(1, [EXIT])
+    while not executor.idle:
+        await asyncio.sleep(0)
+    task.cancel()
+    assert seen == [[]]
+    assert venue.sent == [EXIT]
+
+
+async def test_a_success_is_told_by_the_user_stream_alone():
+    events, _, _ = await execute(Venue(), ENTRY)
+    assert events == []
+
+
+async def test_an_answer_by_rest_brings_its_reports():
+    events, _, _ = await execute(Venue(Executed((report("x", OrderState.FILLED),))), EXIT)
+    assert events == [report("x", OrderState.FILLED)]
+
+
+async def test_a_refusal_names_every_leg_and_the_code():
+    events, _, _ = await execute(Venue(Rejected("no", code=-2010)), ENTRY)
+    assert [(one.client_order_id, one.state, one.code) for one in events] == [
+        ("w", OrderState.REJECTED, -2010),
+        ("s", OrderState.REJECTED, -2010),
+    ]
+    assert {one.ts_ns for one in events} == {77}
+
+
+async def test_an_unknown_outcome_is_read_never_sent_again():
+    venue = Venue(UnknownOutcome("no answer"), orders=[[], [], [report("x", OrderState.FILLED)]])
+    events, _, _ = await execute(venue, EXIT)
+    assert venue.sent == [EXIT]
+    assert [one.state for one in events] == [OrderState.UNKNOWN, OrderState.FILLED]
+
+
+async def test_only_repeated_absence_proves_that_an_order_never_arrived():
+    venue = Venue(UnknownOutcome("no answer"))
+    events, _, _ = await execute(venue, EXIT)
+    assert venue.sent == [EXIT]
+    assert len(venue.queried) == 6
+    assert [one.state for one in events] == [OrderState.UNKNOWN, OrderState.REJECTED]
+
+
+async def test_a_venue_that_cannot_be_asked_proves_nothing():
+    silent = Retryable("no answer")
+    venue = Venue(UnknownOutcome("x"), orders=[silent, silent, [report("x", OrderState.OPEN)]])
+    events, _, _ = await execute(venue, EXIT)
+    assert events[-1].state is OrderState.OPEN
+
+
+async def test_an_exit_refused_for_the_moment_is_sent_again():
+    venue = Venue(Retryable("slow down", code=-1015, retry_after_s=0.1), Executed())
+    events, _, _ = await execute(venue, EXIT)
+    assert venue.sent == [EXIT, EXIT]
+    assert events == []
+
+
+async def test_an_entry_refused_for_the_moment_is_given_up():
+    venue = Venue(Retryable("slow down", code=-1015))
+    events, _, _ = await execute(venue, ENTRY)
+    assert venue.sent == [ENTRY]
+    assert [one.state for one in events] == [OrderState.REJECTED] * 2
+
+
+async def test_a_failed_cancel_is_told():
+    events, _, _ = await execute(
+        Venue(Rejected("Unknown order sent.", code=-2011)), CancelOrder("BTCUSDT", "t", "")
+    )
+    assert events == [CancelFailed("BTCUSDT", "t", 77, -2011, "Unknown order sent.")]
+    events, _, _ = await execute(Venue(Rejected("Unknown", code=-2011)), CancelList("BTCUSDT", "l", ""))
+    assert events[0].client_order_id == "l"
+
+
+async def test_a_cancel_without_answer_is_told_when_the_order_still_stands():
+    venue = Venue(UnknownOutcome("x"), orders=[[report("t", OrderState.OPEN)]])
+    events, _, _ = await execute(venue, CancelOrder("BTCUSDT", "t", ""))
+    assert [type(one).__name__ for one in events] == ["OrderReport", "CancelFailed"]
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "expected"), [(True, ["OrderReport"]), (False, ["CancelFailed", "OrderReport"])]
+)
+async def test_half_a_replacement(cancelled, expected):
+    failure = ReplacementFailed("half", code=-2010, cancelled=cancelled)
+    events, _, _ = await execute(Venue(failure), ReplaceOrder("old", STOP, ""))
+    assert [type(one).__name__ for one in events] == expected
+
+
+async def test_what_is_not_for_a_venue_goes_where_it_belongs():
+    venue = Venue()
+    _, _, trained = await execute(
+        venue, RequestTrain(("BTCUSDT",), "missing"), Alert("warning", "name", "text"), Halt("why")
+    )
+    assert trained == ["BTCUSDT"]
+    assert venue.sent == []
+
+
+async def test_stepped_consequences_stand_at_the_place_of_their_answer():
+    inbox = SteppedInbox()
+    venue = Venue(Executed((report("x", OrderState.FILLED),), (2,)))
+    inbox.complete(3, [report("later", OrderState.OPEN)])
+    inbox.complete(1, [report("before", OrderState.OPEN)])
+    events, _, _ = await execute(venue, EXIT, inbox=inbox, sequential=True)
+    assert [one.client_order_id for one in events] == ["before", "x", "later"]
+
+
+async def test_stepped_commands_wait_for_each_other():
+    order = []
+
+    class Slow(Venue):
+        async def execute(self, command, cancel_id=""):
+            order.append(("start", command))
+            await asyncio.sleep(0)
+            order.append(("end", command))
+            return Executed()
+
+    cancel = CancelOrder("BTCUSDT", "t", "")
+    await execute(Slow(), EXIT, cancel, sequential=True)
+    assert order == [("start", EXIT), ("end", EXIT), ("start", cancel), ("end", cancel)]

@@ -1,0 +1,58 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from bnml.app.folder import StateFolder, write_durably
+from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+
+
+def test_a_second_daemon_on_the_same_folder_is_refused_with_the_process_named(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from bnml.app.folder import StateFolder\n"
+        "with StateFolder(Path(sys.argv[1])):\n print('locked', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        other.stdout.readline()
+        with pytest.raises(Rejected, match=str(other.pid)), StateFolder(tmp_path):
+            pass
+        other.communicate()
+    with StateFolder(tmp_path):
+        assert (tmp_path / "daemon.lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="--state-dir"), StateFolder(tmp_path / "file" / "state"):
+        pass
+
+
+def test_epochs_grow_and_leave_those_of_the_venue_behind(tmp_path):
+    with StateFolder(tmp_path) as folder:
+        first = folder.begin_epoch(folder.identity("sim"), 0)
+        assert (first.instance, first.epoch) == ("sim0", 1)
+        assert folder.begin_epoch(folder.identity("sim"), 7).epoch == 8
+        assert folder.identity("sim").epoch == 8
+
+
+def test_real_accounts_get_a_name_that_stays(tmp_path):
+    with StateFolder(tmp_path) as folder:
+        made = folder.begin_epoch(folder.identity("live"), 0)
+        assert len(made.instance) == 4
+        assert folder.identity("live").instance == made.instance
+
+
+def test_a_damaged_identity_is_for_the_operator(tmp_path):
+    (tmp_path / "identity.json").write_bytes(b"{")
+    with StateFolder(tmp_path) as folder, pytest.raises(RecoveryNeeded, match="backup"):
+        folder.identity("sim")
+
+
+def test_replacing_a_file_leaves_nothing_beside_it(tmp_path):
+    write_durably(tmp_path / "a.json", b"1")
+    write_durably(tmp_path / "a.json", b"2")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert (tmp_path / "a.json").read_bytes() == b"2"
