@@ -50,10 +50,17 @@ class Changes(msgspec.Struct):
     orders: set[int] = msgspec.field(default_factory=set)
     lists: set[int] = msgspec.field(default_factory=set)
     accounts: set[str] = msgspec.field(default_factory=set)
-    trades: list[TradeRecord] = []
+    trades: list[TradeRecord] = msgspec.field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.orders or self.lists or self.accounts or self.trades)
+
+    def clear(self) -> None:
+        """Forget everything: it is saved."""
+        self.orders.clear()
+        self.lists.clear()
+        self.accounts.clear()
+        self.trades.clear()
 
 
 class Desk:

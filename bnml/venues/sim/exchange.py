@@ -67,7 +67,6 @@ class Exchange:
         if ledger is not None:
             self.ordinal = ledger.load(self._desk)
 
-    # -- accounts and clock ---------------------------------------------------------------------------
     @property
     def now_ns(self) -> int:
         """Market time: of the last step, or later where the wearer moved it."""
@@ -105,7 +104,6 @@ class Exchange:
         changed = msgspec.structs.replace(self._desk.instrument(symbol), status=status)
         self._desk.instruments[symbol] = changed
 
-    # -- requests -------------------------------------------------------------------------------------
     def test(self, account: str, request: OrderRequest) -> None:
         """Refuse what `place` would refuse; place nothing."""
         self._checks.order(account, request)
@@ -183,7 +181,6 @@ class Exchange:
             raise ReplaceFailed(-2021, "Order cancel-replace partially failed.", replaced)
         return replaced
 
-    # -- queries --------------------------------------------------------------------------------------
     def order(self, account: str, key: OrderKey) -> OrderView:
         """One order, open or over; -2013 when there is none."""
         return self._queries.order(account, key)
@@ -242,7 +239,6 @@ class Exchange:
         """What the account has paid in commissions so far, by asset."""
         return dict(self._desk.account(name).commissions)
 
-    # -- the market -----------------------------------------------------------------------------------
     def apply(self, step: Step) -> None:
         """Advance the market by one step of a feed: its prints meet the orders, then books and candles."""
         self.market.begin(step)
@@ -266,7 +262,6 @@ class Exchange:
         self._desk.events = []
         return events
 
-    # -- inside ---------------------------------------------------------------------------------------
     def _place(self, account: str, request: OrderRequest) -> SimOrder:
         desk = self._desk
         lots = self._checks.order(account, request)
@@ -306,7 +301,4 @@ class Exchange:
     def _commit(self, *, durable: bool) -> None:
         if self._ledger is not None:
             self._ledger.save(self._desk, self.ordinal, durable=durable)
-        self._desk.changes.orders.clear()
-        self._desk.changes.lists.clear()
-        self._desk.changes.accounts.clear()
-        self._desk.changes.trades.clear()
+        self._desk.changes.clear()

@@ -59,19 +59,23 @@ def picture(exchange):
 
 
 def test_reopened_exchange_goes_on_as_one_that_never_stopped(tmp_path):
-    pictures = []
+    pictures, told = [], []
     for stops in ((), (4, 23, 24, 61)):
+        events = []
         feed, ledger, exchange = world(tmp_path / str(len(stops)) / "ledger.sqlite")
         while (step := feed.step(exchange.ordinal)) is not None and step.ordinal < 90:
             exchange.apply(step)
             act(exchange, step.ordinal)
+            events.extend(exchange.drain())
             if step.ordinal in stops:
                 ledger.close()
                 feed, ledger, exchange = world(tmp_path / str(len(stops)) / "ledger.sqlite")
         pictures.append(picture(exchange))
+        told.append(events)
         ledger.close()
     assert len(pictures[0][2]) > 20
     assert pictures[0] == pictures[1]
+    assert told[0] == told[1]
 
 
 def test_what_was_acknowledged_before_a_kill_is_there(tmp_path):
