@@ -70,6 +70,8 @@ def test_ppm_of_an_amount_rounds_down_or_up(amount, ppm):
 
 
 @given(priced())
+@example((market.FINE, 10_000_000, 99 * 10**10))  # price x lots alone is beyond int64
+@example((market.FINE, 10_000_000, 9 * 10**12))
 def test_notional_is_the_instruments(case):
     instrument, ticks, lots = case
     record = RECORDS[instrument.symbol]
@@ -77,6 +79,7 @@ def test_notional_is_the_instruments(case):
 
 
 @given(priced(), st.integers(-5, 9 * 10**16))
+@example((market.FINE, 10_000_000, 1), 9 * 10**17)  # amount x denominator alone is beyond int64
 def test_lots_for_an_amount_are_the_most_that_it_pays(case, amount):
     instrument, ticks, _ = case
     lots = int(fills.lots_for(amount, ticks, RECORDS[instrument.symbol]))
