@@ -26,10 +26,6 @@ SCORE_COLUMNS = (
 """Columns that scores, stops and the rule strategy read, besides what a bundle declares."""
 
 
-RULE_RSI = 35.0
-"""What the rule strategy wants RSI to be below, for the record of a HOLD."""
-
-
 class Opinion(msgspec.Struct, frozen=True):
     """`reason` is NONE for a BUY, else why there is none; scores and confidence are 0..100."""
 
@@ -72,7 +68,7 @@ class Decider:
         if not bundle_id:
             action, confidence = policy.rule_decision(inputs[0], inputs[1])
             made = self._opinion(symbol, ts_close_ns, inputs, action, confidence)
-            return _with(made, math.nan, float(inputs[0]), RULE_RSI)
+            return _with(made, math.nan, 0.0, 0.0)  # a rule of two conditions has no one value
         predictor = self._predictors.predictor(bundle_id)
         if np.isnan(state.row[predictor.columns]).any():
             return incomplete

@@ -1,0 +1,74 @@
+"""A report moves an order once: late, repeated and early words of the venue end in the same place."""
+
+from itertools import permutations
+
+import pytest
+
+from bnml.core.events import OrderReport
+from bnml.core.orders import OrderState, Side
+from bnml.trading.orders import KEEP_FINAL, Order, OrderBook, Role
+
+
+def order(name="a", lots=10):
+    return Order(name, "BTCUSDT", Side.SELL, Role.STOP, 1, lots, 100)
+
+
+def report(state, cumulative=0, trade_id=0, last=0):
+    return OrderReport("BTCUSDT", "a", 1, state, Side.SELL, cumulative, trade_id, last, 100)
+
+
+STORY = (
+    report(OrderState.OPEN),
+    report(OrderState.PARTLY_FILLED, 4, 1, 4),
+    report(OrderState.PARTLY_FILLED, 7, 2, 3),
+    report(OrderState.FILLED, 10, 3, 3),
+)
+
+
+@pytest.mark.parametrize("told", list(permutations(STORY)))
+def test_any_order_of_reports_ends_filled_with_every_lot_counted_once(told):
+    book = OrderBook()
+    book.register(order())
+    fills = sum(book.apply(one) for one in (*told, *told))
+    assert fills == 3
+    assert book.get("a").state is OrderState.FILLED
+    assert book.get("a").applied_lots == 10
+    assert book.get("a").is_settled
+
+
+def test_an_order_is_not_settled_before_its_last_fill_is_counted():
+    book = OrderBook()
+    book.register(order())
+    book.apply(STORY[3])
+    assert book.get("a").is_final
+    assert not book.get("a").is_settled
+    book.apply(STORY[1])
+    book.apply(STORY[2])
+    assert book.get("a").is_settled
+
+
+def test_a_cancelled_rest_keeps_what_was_filled():
+    book = OrderBook()
+    book.register(order())
+    book.apply(STORY[1])
+    book.apply(report(OrderState.CANCELED, 4))
+    assert book.get("a").is_settled
+    assert book.get("a").open_lots == 0
+
+
+def test_the_venue_may_size_a_leg_anew():
+    book = OrderBook()
+    book.register(order())
+    book.apply(OrderReport("BTCUSDT", "a", 1, OrderState.OPEN, Side.SELL, quantity_lots=9))
+    assert book.get("a").open_lots == 9
+
+
+def test_old_settled_orders_are_forgotten_and_open_ones_never():
+    book = OrderBook()
+    for number in range(2 * KEEP_FINAL):
+        book.register(order(str(number)))
+        if number % 10:
+            book.get(str(number)).state = OrderState.CANCELED
+    book.forget()
+    assert len(book.orders) == KEEP_FINAL
+    assert all(str(number) in book.orders for number in range(0, 2 * KEEP_FINAL, 10))
