@@ -48,8 +48,76 @@ def _sold(price_ticks: int, bought_ticks: int, share_ppm: int, fee_ppm: int, cos
 
 
 @njit
-def _taker_sale(print_ticks: int, pricing: np.void, costs: np.void) -> int:
-    return taker_price(print_ticks, half_spread_ppm(pricing, costs) + costs["slippage_ppm"], False)
+def _sold_at_market(
+    print_ticks: int, bought_ticks: int, share_ppm: int, pricing: np.void, costs: np.void
+) -> float:
+    """The same for a sale that takes at a print; `pricing` is the last published bar."""
+    cost = half_spread_ppm(pricing, costs) + costs["slippage_ppm"]
+    return _sold(taker_price(print_ticks, cost, False), bought_ticks, share_ppm, costs["taker_ppm"], costs)
+
+
+@njit
+def _is_stale(bar: np.void, first: np.void, bought_ticks: int, share_ppm: int, rules: np.void) -> bool:
+    """The time stop at the close of `bar`, for what is open of an entry decided on bar `first`."""
+    cost = COST_E8 * share_ppm // PPM
+    value = int(cost * (bar["close"] / bought_ticks))
+    return time_stop(bar["ts_open_ns"] - first["ts_open_ns"], value, cost, rules)
+
+
+@njit
+def _hold(
+    bars: NDArray[np.void],
+    row: int,
+    bought: int,
+    atr: int,
+    frame_ns: int,
+    key: int,
+    rules: np.void,
+    costs: np.void,
+    out: NDArray[np.float64],
+) -> None:
+    """Follow a position bought at the open after bar `row` until everything is sold; fills `out`."""
+    reference = bars[row]["close"]
+    stop, _ = initial_stop(reference, atr, rules)
+    activation = trail_activation(reference, rules)
+    level1 = target_level(reference, rules["target1_ppm"], rules)
+    level2 = target_level(reference, rules["target2_ppm"], rules)
+    share1 = rules["share1_ppm"]
+    share2 = rules["share2_ppm"]
+    rest = PPM - share1 - share2
+    net = 0.0
+    leaving = False
+    for index in range(row + 1, bars.shape[0]):
+        path = bar_path(bars[index])
+        for slot in range(4):
+            price = path[slot]
+            ts_ns = print_ts_ns(bars[index]["ts_open_ns"], frame_ns, slot)
+            is_open = slot == 0
+            is_entry = is_open and index == row + 1
+            pricing = bars[index - 2] if is_open and not is_entry else bars[index - 1]
+            stopped = stop_triggered(stop, price)
+            # The entry's own print comes before its targets rest at the exchange.
+            if not stopped and not is_entry:
+                if share1 > 0 and limit_fills(False, level1, price, key, ts_ns, costs):
+                    net += _sold(level1, bought, share1, costs["maker_ppm"], costs)
+                    share1 = 0
+                if share2 > 0 and limit_fills(False, level2, price, key, ts_ns, costs):
+                    net += _sold(level2, bought, share2, costs["maker_ppm"], costs)
+                    share2 = 0
+            share = share1 + share2 + rest
+            at_end = index + 1 == bars.shape[0] and slot == SLOT_CLOSE
+            if stopped:
+                net += _sold_at_market(stop_print(stop, price, is_open), bought, share, pricing, costs)
+            elif leaving and is_open:
+                net += _sold_at_market(price, bought, share, bars[index - 1], costs)
+            elif at_end:
+                net += _sold_at_market(price, bought, share, bars[index], costs)
+            if stopped or share == 0 or (leaving and is_open) or at_end:
+                out[0] = net
+                out[1] = float(index - row)
+                return
+            stop = trail_stop(stop, price, activation, atr, rules)
+        leaving = _is_stale(bars[index], bars[row], bought, share1 + share2 + rest, rules)
 
 
 @njit
@@ -73,65 +141,11 @@ def entry_outcome(
     if row + 1 >= bars.shape[0] or not atr_ratio > 0.0:
         return
     reference = bars[row]["close"]
-    atr = atr_ticks(atr_ratio, reference)
-    first = bars[row + 1]["open"]
-    half = half_spread_ppm(bars[row], costs)
-    bought = taker_price(first, half + costs["slippage_ppm"], True)
-    if bought > entry_cap(reference, rules):
-        return
-    stop, _ = initial_stop(reference, atr, rules)
-    activation = trail_activation(reference, rules)
-    level1 = target_level(reference, rules["target1_ppm"], rules)
-    level2 = target_level(reference, rules["target2_ppm"], rules)
-    share1 = rules["share1_ppm"]
-    share2 = rules["share2_ppm"]
-    rest = PPM - share1 - share2
-    net = 0.0
-    leaving = False
-    for index in range(row + 1, bars.shape[0]):
-        bar = bars[index]
-        path = bar_path(bar)
-        for slot in range(4):
-            price = path[slot]
-            ts_ns = print_ts_ns(bar["ts_open_ns"], frame_ns, slot)
-            is_open = slot == 0
-            pricing = bars[index - 2] if is_open and index > row + 1 else bars[index - 1]
-            if stop_triggered(stop, price):
-                at = stop_print(stop, price, is_open)
-                sale = _taker_sale(at, pricing, costs)
-                net += _sold(sale, bought, share1 + share2 + rest, costs["taker_ppm"], costs)
-                out[0] = net
-                out[1] = float(index - row)
-                return
-            # The entry's own print comes before its targets rest at the exchange.
-            if not (is_open and index == row + 1):
-                if share1 > 0 and limit_fills(False, level1, price, instrument["symbol_key"], ts_ns, costs):
-                    net += _sold(level1, bought, share1, costs["maker_ppm"], costs)
-                    share1 = 0
-                if share2 > 0 and limit_fills(False, level2, price, instrument["symbol_key"], ts_ns, costs):
-                    net += _sold(level2, bought, share2, costs["maker_ppm"], costs)
-                    share2 = 0
-            if share1 + share2 + rest == 0:
-                out[0] = net
-                out[1] = float(index - row)
-                return
-            if leaving and is_open:
-                sale = _taker_sale(price, bars[index - 1], costs)
-                net += _sold(sale, bought, share1 + share2 + rest, costs["taker_ppm"], costs)
-                out[0] = net
-                out[1] = float(index - row)
-                return
-            stop = trail_stop(stop, price, activation, atr, rules)
-            if index + 1 == bars.shape[0] and slot == SLOT_CLOSE:
-                sale = _taker_sale(price, bar, costs)
-                net += _sold(sale, bought, share1 + share2 + rest, costs["taker_ppm"], costs)
-                out[0] = net
-                out[1] = float(index - row)
-                return
-        age_ns = bar["ts_open_ns"] - bars[row]["ts_open_ns"]
-        cost = COST_E8 * (share1 + share2 + rest) // PPM
-        value = int(cost * (bar["close"] / bought))
-        leaving = time_stop(age_ns, value, cost, rules)
+    cost = half_spread_ppm(bars[row], costs) + costs["slippage_ppm"]
+    bought = taker_price(bars[row + 1]["open"], cost, True)
+    if bought <= entry_cap(reference, rules):
+        atr = atr_ticks(atr_ratio, reference)
+        _hold(bars, row, bought, atr, frame_ns, instrument["symbol_key"], rules, costs, out)
 
 
 @njit
