@@ -88,6 +88,7 @@ class Daemon:
         self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
         self._day = day_number(self._pump.now_ns)
         self._rechecking: asyncio.Task[None] | None = None
+        self._market_ended = False
         self._group: asyncio.TaskGroup | None = None
 
     def health(self) -> Health:
@@ -217,6 +218,7 @@ class Daemon:
             sent = max(sent, answer.sent)
             if not answer.advanced and answer.sent == inbox.processed:
                 if answer.done:
+                    self._market_ended = True
                     return
                 await asyncio.sleep(STEP_PAUSE_S)
 
@@ -286,7 +288,8 @@ class Daemon:
             await self._pump.take(item)
         self._pump.photograph()
         await self._parts.journal.barrier()
-        ending = "done" if self._is_over() else "stopped"
+        over = self._market_ended or self._parts.options.once or not self._stop.is_set()
+        ending = "done" if over else "stopped"
         await self._parts.journal.end_session(self._parts.clock.now_ns(), ending)
 
     async def _keep_health(self) -> None:

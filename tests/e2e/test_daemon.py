@@ -1,0 +1,145 @@
+"""The real daemon against the real exchange, as processes over sockets."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bnml.core.events import Bar
+from bnml.journal.reader import JournalReader
+from bnml.venues.history import load_history
+from tests.e2e.kills import CONFIG, Rehearsal, rehearse
+
+STATUS_KEYS = {
+    "mode",
+    "venue",
+    "state",
+    "equity",
+    "positions",
+    "open_orders",
+    "last_decision",
+    "loop_lag_ms",
+}
+
+
+def bnml(*arguments, timeout=150):
+    return subprocess.run(
+        [sys.executable, "-m", "bnml", *map(str, arguments)], capture_output=True, text=True, timeout=timeout
+    )
+
+
+def stepped(data_dir, state):
+    """Four days around the fall of 2023-08-17, on four symbols."""
+    return bnml(
+        *("run", "--venue", "sim", "--stepped", "--no-retrain", "--json", "--config", CONFIG),
+        *("--replay", data_dir / "binance_spot/1h", "--base-frame", "1h"),
+        *("--symbols", "ADAUSDT,DOGEUSDT,SOLUSDT,XRPUSDT", "--from", "2023-08-16", "--to", "2023-08-20"),
+        *("--state-dir", state),
+    )
+
+
+def event_hash(state):
+    digest = hashlib.sha256()
+    with JournalReader(state / "journal.db") as journal:
+        for _, payload in journal.event_payloads(1):
+            digest.update(payload)
+    return digest.hexdigest()
+
+
+def test_a_stepped_session_trades_and_repeats_to_the_byte(data_dir, tmp_path):
+    runs = [stepped(data_dir, tmp_path / name) for name in ("one", "two")]
+    summaries = []
+    for run in runs:
+        assert run.returncode == 0, run.stderr[-2000:]
+        summaries.append(json.loads(run.stdout))
+    assert summaries[0]["scans"] == 4 * 24 - 1
+    assert summaries[0]["trades"] > 0
+    assert event_hash(tmp_path / "one") == event_hash(tmp_path / "two")
+    assert not (tmp_path / "one" / "exchange" / "endpoint.json").exists()
+    with JournalReader(tmp_path / "one" / "journal.db") as journal:
+        session = journal.session()
+        trades = [trade for _, trade in journal.trades()]
+    assert session.ending == "done"
+    assert session.header.anchors.keys() == set(session.header.symbols)
+    assert session.header.initial_balances == {"USDT": (1_000_000_000_000, 0)}
+    assert len({trade.client_order_id for trade in trades}) == len(trades)
+
+
+def test_recorded_raw_trades_become_the_recorded_minutes(data_dir, tmp_path):
+    run = bnml(
+        *("run", "--venue", "sim", "--stepped", "--no-retrain", "--json", "--base-frame", "1m"),
+        *("--replay", data_dir / "fixtures/binance_ws_recorded", "--state-dir", tmp_path / "state"),
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    recorded = load_history(data_dir / "binance_spot/1m", ("BTCUSDT", "ETHUSDT"), frame_ns=60 * 10**9)
+    with JournalReader(tmp_path / "state" / "journal.db") as journal:
+        bars = [event for _, event in journal.events() if isinstance(event, Bar)]
+    assert len(bars) == 10
+    for bar in bars:
+        known = recorded[bar.symbol]
+        row = known.bars[known.bars["ts_open_ns"] == bar.ts_open_ns][0]
+        tick = known.instrument.tick_e8 // 1_000_000
+        assert [one // tick for one in (bar.open, bar.high, bar.low, bar.close)] == list(row.tolist()[1:5])
+        assert known.instrument.quantity_float(row["volume_lots"]) == pytest.approx(
+            bar.volume_lots / 1e5, rel=1e-9
+        )
+
+
+def test_a_timed_session_shows_itself_guards_its_folder_and_stops_at_once(tmp_path):
+    rehearsal = Rehearsal(tmp_path / "state", seed=1)
+    rehearsal.start()
+    try:
+        rehearsal.wait_trading(3)
+        shown = bnml("status", "--json", "--state-dir", tmp_path / "state")
+        second = bnml("run", "--venue", "sim", "--no-retrain", "--state-dir", tmp_path / "state")
+    finally:
+        begun = time.monotonic()
+        rehearsal.daemon.send_signal(signal.SIGINT)
+        code = rehearsal.daemon.wait(timeout=30)
+    assert code == 0
+    assert time.monotonic() - begun < 10
+    status = json.loads(shown.stdout)
+    assert status.keys() >= STATUS_KEYS
+    assert (status["state"], status["venue"]) == ("running", "sim")
+    assert second.returncode == 3
+    assert f"process {rehearsal.daemon.pid}" in second.stderr
+    after = json.loads(bnml("status", "--json", "--state-dir", tmp_path / "state").stdout)
+    assert after["state"] == "stopped"
+    assert "bnml stopped: " in (tmp_path / "state.log").read_text()
+
+
+def test_once_decides_on_the_last_closed_bar_and_ends(tmp_path):
+    run = bnml(
+        *("run", "--venue", "sim", "--once", "--no-retrain", "--json", "--config", CONFIG),
+        *("--symbols", "BTCUSDT,ETHUSDT", "--state-dir", tmp_path / "state"),
+    )
+    assert run.returncode == 0, run.stderr[-2000:]
+    with JournalReader(tmp_path / "state" / "journal.db") as journal:
+        decisions = [decision for _, decision in journal.decisions()]
+        bars = {event.symbol: event for _, event in journal.events() if isinstance(event, Bar)}
+    assert {one.symbol for one in decisions} == {"BTCUSDT", "ETHUSDT"}
+    assert {one.ts_close_ns for one in decisions} == {bar.ts_close_ns for bar in bars.values()}
+
+
+def test_killed_twice_everything_still_agrees(tmp_path):
+    result = rehearse(tmp_path / "state", kills=2, seed=3, longest_s=4.0)
+    assert result["orders"] > 0
+
+
+def test_live_trading_is_refused_without_the_operators_word(tmp_path):
+    run = bnml("run", "--venue", "live", "--state-dir", tmp_path / "state")
+    assert run.returncode == 3
+    assert "live.confirm" in run.stderr
+
+
+def test_a_state_folder_that_is_a_file_is_a_sentence(tmp_path):
+    (tmp_path / "state").write_text("")
+    run = bnml("run", "--venue", "sim", "--state-dir", tmp_path / "state")
+    assert run.returncode == 2
+    assert "Traceback" not in run.stderr
+    assert str(Path(tmp_path / "state")) in run.stderr

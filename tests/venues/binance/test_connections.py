@@ -1,0 +1,216 @@
+"""Streams and WebSocket API over real sockets against scripted servers: breaks, silence, lost answers."""
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import msgspec
+import pytest
+from websockets.asyncio.server import serve
+
+from bnml.core.clock import LiveClock
+from bnml.core.errors import Rejected, Retryable, UnknownOutcome
+from bnml.venues.binance import market, wsapi
+from bnml.venues.binance.codec import Beat, MarketCodec
+from bnml.venues.binance.market import MarketStream, shards
+from bnml.venues.binance.signing import Signer
+from bnml.venues.binance.wsapi import ApiConnection
+from tests.venues.binance.kit import ALL, combined
+
+BEAT = combined("!miniTicker@arr", [{"E": 5, "s": "A"}], 1)
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    for module in (market, wsapi):
+        monkeypatch.setattr(module, "FIRST_BACKOFF_S", 0.01)
+
+
+@asynccontextmanager
+async def server(handler):
+    async with serve(handler, "127.0.0.1", 0, compression=None) as running:
+        yield f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}"
+
+
+@asynccontextmanager
+async def running(coroutine):
+    task = asyncio.create_task(coroutine)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class Sink:
+    def __init__(self):
+        self.items = []
+        self.links = []
+        self.changed = asyncio.Event()
+
+    async def item(self, number, item):
+        self.items.append((number, item))
+        self.changed.set()
+
+    async def link(self, up, detail):
+        self.links.append((up, detail))
+        self.changed.set()
+
+    async def until(self, condition):
+        async with asyncio.timeout(5):
+            while not condition():
+                await self.changed.wait()
+                self.changed.clear()
+
+
+def stream(url, sink, stale_s=30.0):
+    return MarketStream(
+        f"{url}/stream",
+        MarketCodec(ALL, "1m"),
+        ["!miniTicker@arr"],
+        LiveClock(),
+        on_item=sink.item,
+        on_link=sink.link,
+        stale_s=stale_s,
+    )
+
+
+async def test_a_stream_comes_back_after_the_venue_closed_it():
+    subscriptions = []
+
+    async def handler(socket):
+        subscriptions.append(msgspec.json.decode(await socket.recv()))
+        await socket.send(BEAT.decode())
+        if len(subscriptions) == 1:
+            await socket.close()
+        await socket.wait_closed()
+
+    sink = Sink()
+    async with server(handler) as url, running(stream(url, sink).run()):
+        await sink.until(lambda: len(sink.items) == 2)
+    assert [one["params"] for one in subscriptions] == [["!miniTicker@arr"]] * 2
+    assert [up for up, _ in sink.links] == [True, False, True]
+    assert sink.items == [(1, Beat(5_000_000))] * 2
+
+
+async def test_a_silent_stream_is_left():
+    async def handler(socket):
+        await socket.wait_closed()
+
+    sink = Sink()
+    async with server(handler) as url, running(stream(url, sink, stale_s=0.2).run()):
+        await sink.until(lambda: len(sink.links) >= 2)
+    assert "silent" in sink.links[1][1]
+
+
+async def test_a_frame_that_cannot_be_read_breaks_the_connection():
+    async def handler(socket):
+        await socket.recv()
+        await socket.send("nonsense")
+        await socket.wait_closed()
+
+    sink = Sink()
+    async with server(handler) as url, running(stream(url, sink).run()):
+        await sink.until(lambda: len(sink.links) >= 2)
+    assert "cannot be read" in sink.links[1][1]
+
+
+def test_more_streams_than_a_socket_takes_are_shared_out():
+    names = [str(number) for number in range(2300)]
+    parts = shards(names)
+    assert [len(part) for part in parts] == [1000, 1000, 300]
+    assert [name for part in parts for name in part] == names
+
+
+def api(url, sink, numbers=None, timeout_s=5.0):
+    async def event(number, raw):
+        await sink.item(number, bytes(raw))
+
+    return ApiConnection(
+        url,
+        Signer("key", "secret"),
+        LiveClock(),
+        timestamp_ms=lambda: 1,
+        on_event=event,
+        on_link=sink.link,
+        on_number=(numbers if numbers is not None else []).append,
+        timeout_s=timeout_s,
+        receive_window_ms=5000,
+    )
+
+
+def answering(answer):
+    """A venue that accepts the subscription and answers other requests with `answer(request)`; None closes."""
+
+    async def handler(socket):
+        async for text in socket:
+            request = msgspec.json.decode(text)
+            if request["method"].startswith("userDataStream"):
+                found = {"status": 200, "result": {"subscriptionId": 0}}
+            else:
+                found = answer(request)
+            if found is None:
+                await socket.close()
+                return
+            if found:
+                await socket.send(msgspec.json.encode({"id": request["id"], **found}).decode())
+
+    return handler
+
+
+async def test_answers_find_their_requests_and_numbers_are_released():
+    sink, numbers = Sink(), []
+    handler = answering(
+        lambda request: {"status": 200, "result": {"echo": request["params"]["a"]}, "simSeq": 9}
+    )
+    async with server(handler) as url:
+        connection = api(url, sink, numbers)
+        async with running(connection.run()):
+            await sink.until(lambda: connection.up)
+            one, two = await asyncio.gather(
+                connection.request("order.status", {"a": "1"}), connection.request("order.status", {"a": "2"})
+            )
+            held = await connection.request("order.place", {"a": "3"}, order=True, hold=True)
+    assert (one.body, two.body) == (b'{"echo":"1"}', b'{"echo":"2"}')
+    assert held.number == 9
+    assert numbers == [9, 9]
+
+
+async def test_a_refusal_is_an_error_by_its_code():
+    sink = Sink()
+    handler = answering(lambda _: {"status": 400, "error": {"code": -2010, "msg": "no"}})
+    async with server(handler) as url:
+        connection = api(url, sink)
+        async with running(connection.run()):
+            await sink.until(lambda: connection.up)
+            with pytest.raises(Rejected, match="-2010"):
+                await connection.request("order.place", {}, order=True)
+
+
+async def test_an_order_without_answer_has_an_unknown_outcome():
+    sink = Sink()
+    async with server(answering(lambda _: {})) as url:
+        connection = api(url, sink, timeout_s=0.2)
+        async with running(connection.run()):
+            await sink.until(lambda: connection.up)
+            with pytest.raises(UnknownOutcome):
+                await connection.request("order.place", {}, order=True)
+            with pytest.raises(Retryable):
+                await connection.request("openOrders.status", {})
+
+
+async def test_an_order_whose_connection_breaks_has_an_unknown_outcome():
+    sink = Sink()
+    async with server(answering(lambda _: None)) as url:
+        connection = api(url, sink)
+        async with running(connection.run()):
+            await sink.until(lambda: connection.up)
+            with pytest.raises(UnknownOutcome):
+                await connection.request("order.place", {}, order=True)
+            await sink.until(lambda: [up for up, _ in sink.links] == [True, False, True])
+
+
+async def test_a_request_before_the_connection_stands_was_certainly_not_sent():
+    connection = api("ws://127.0.0.1:1", Sink())
+    with pytest.raises(Retryable) as caught:
+        await connection.request("order.place", {}, order=True)
+    assert not isinstance(caught.value, UnknownOutcome)
