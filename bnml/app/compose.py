@@ -82,7 +82,9 @@ async def compose(
     links: Links,
     stack: AsyncExitStack,
 ) -> Parts:
-    """Open the exchange, the account and the journal, and bring the engine back from it."""
+    """Open the journal, the exchange and the account, and bring the engine back."""
+    journal = await JournalWriter.open(folder.journal, settings.journal.durability)
+    stack.push_async_callback(journal.close)
     warming = in_thread(lambda: warm_kernels(settings))
     deployment = await deploy(settings, options, credentials, SimProcess(folder.exchange), stack)
     await warming
@@ -98,8 +100,6 @@ async def compose(
     folder.begin_epoch(identity, await highest_epoch(venue, identity.instance, symbols))
     config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
     bundles = make_bundles(settings)
-    journal = await JournalWriter.open(folder.journal, settings.journal.durability)
-    stack.push_async_callback(journal.close)
     recovered = None
     if journal.last_seq:
         with JournalReader(folder.journal) as reader:

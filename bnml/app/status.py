@@ -27,7 +27,7 @@ def status(settings: Settings, options: StatusOptions) -> int:
         health = journal.status()
     if health is None:
         raise Misconfigured(
-            "the journal holds no status yet; the daemon is still starting, ask again in a moment"
+            "the journal holds no status yet: the daemon is still starting, or its start was refused; ask again in a moment"
         )
     state = shown_state(settings, health)
     if options.json:

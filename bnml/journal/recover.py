@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,8 +64,20 @@ def recover(
 ) -> Recovered | None:
     """The engine after the newest event of a journal; None for a journal without events.
 
-    Raises RecoveryNeeded when events cannot be replayed at all.
+    Raises RecoveryNeeded when events cannot be read or replayed at all.
     """
+    try:
+        return _recover(journal, config, predictors, config_hash)
+    except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+        raise RecoveryNeeded(
+            f"the journal cannot be read to its end ({error}); put a backup in its place, or move it away and check "
+            "orders and positions at the venue by hand"
+        ) from error
+
+
+def _recover(
+    journal: JournalReader, config: EngineConfig, predictors: PredictorSource, config_hash: str
+) -> Recovered | None:
     sessions = journal.sessions()
     if not sessions or sessions[-1].last_seq == 0:
         return None

@@ -59,23 +59,13 @@ class JournalWriter:
         """Open or create the journal; Misconfigured when the folder cannot be written."""
         try:
             database = await aiosqlite.connect(path, isolation_level=None)
-            await database.execute("PRAGMA journal_mode=WAL")
-            await database.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
-            await database.executescript(TABLES)
-            await database.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
-        except (sqlite3.OperationalError, OSError) as error:
-            raise Misconfigured(
-                f"the journal {path} cannot be written ({error}); give the daemon write permission to its "
-                f"state folder, or another one with --state-dir"
-            ) from error
-        except sqlite3.DatabaseError as error:
-            raise RecoveryNeeded(
-                f"the journal {path} is damaged ({error}); put a backup in its place, or move it away to start afresh"
-            ) from error
-        await _check_version(database, path)
-        async with database.execute("SELECT coalesce(max(seq), 0) FROM event") as cursor:
-            row = await cursor.fetchone()
-        return cls(database, int(row[0]) if row else 0)
+        except (sqlite3.Error, OSError) as error:
+            raise _unwritable(path, error) from error
+        try:
+            return cls(database, await _prepare(database, path, durability))
+        except BaseException:
+            await database.close()  # its thread would keep the process from ending
+            raise
 
     async def begin_session(self, header: SessionHeader, started_ns: int) -> int:
         """Open a session; its header is completed with `update_session` once anchors and balances are known."""
@@ -211,12 +201,37 @@ class JournalWriter:
             self._progress.notify_all()
 
 
+async def _prepare(database: aiosqlite.Connection, path: Path, durability: Durability) -> int:
+    """Make missing tables and return the last event's number; Misconfigured or RecoveryNeeded if the file is no use."""
+    try:
+        await database.execute("PRAGMA journal_mode=WAL")
+        await database.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
+        await database.executescript(TABLES)
+        await database.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+        await _check_version(database, path)
+        async with database.execute("SELECT coalesce(max(seq), 0) FROM event") as cursor:
+            row = await cursor.fetchone()
+    except (sqlite3.OperationalError, OSError) as error:
+        raise _unwritable(path, error) from error
+    except sqlite3.DatabaseError as error:
+        raise RecoveryNeeded(
+            f"the journal {path} is damaged ({error}); put a backup in its place, or move it away to start afresh"
+        ) from error
+    return int(row[0]) if row else 0
+
+
+def _unwritable(path: Path, error: Exception) -> Misconfigured:
+    return Misconfigured(
+        f"the journal {path} cannot be written ({error}); give the daemon write permission to its "
+        f"state folder, or another one with --state-dir"
+    )
+
+
 async def _check_version(database: aiosqlite.Connection, path: Path) -> None:
     async with database.execute("SELECT value FROM meta WHERE key = 'version'") as cursor:
         row = await cursor.fetchone()
     if row is None or row[0] != str(VERSION):
         found = "none" if row is None else row[0]
-        await database.close()
         raise RecoveryNeeded(
             f"the journal {path} has format {found}, this version writes {VERSION}; move it away to start afresh"
         )

@@ -9,7 +9,7 @@ import duckdb
 from bnml.core.clock import parse_utc_ns
 from bnml.journal.reader import JournalReader
 
-TIMEOUT_S = 180  # only a stuck command takes so long; a cold cache of kernels takes a minute
+TIMEOUT_S = 150  # only a stuck command takes so long; a cold cache of kernels takes a minute
 
 
 def bnml(*arguments, cwd, code=0, preexec=None):
