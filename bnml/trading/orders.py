@@ -61,10 +61,11 @@ class OrderBook:
 
     def __init__(self, orders: dict[str, Order] | None = None) -> None:
         self.orders: dict[str, Order] = {} if orders is None else orders
+        self._live = {key: order for key, order in self.orders.items() if not order.is_final}
 
     def register(self, order: Order) -> None:
         """Remember an order before its request leaves."""
-        self.orders[order.client_order_id] = order
+        self.orders[order.client_order_id] = self._live[order.client_order_id] = order
 
     def get(self, client_order_id: str) -> Order | None:
         return self.orders.get(client_order_id)
@@ -98,7 +99,8 @@ class OrderBook:
 
     def open(self) -> list[Order]:
         """Orders that the venue may still act upon, oldest first."""
-        return [order for order in self.orders.values() if not order.is_final]
+        self._live = {key: order for key, order in self._live.items() if not order.is_final}
+        return list(self._live.values())
 
     def forget(self) -> None:
         """Drop the oldest settled orders beyond what late duplicates can reach back to."""

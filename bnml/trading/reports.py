@@ -100,9 +100,7 @@ class ReportDesk:
         if order.side is Side.BUY or report.trade_id <= 0 or position is None:
             return False
         workings = [
-            self._book.get(one.working_id)
-            for one in position.tranches
-            if order.tranche in {0, one.index}
+            self._book.get(one.working_id) for one in position.tranches if order.tranche in {0, one.index}
         ]
         return any(one is not None and not one.is_settled for one in workings)
 

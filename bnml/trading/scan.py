@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from bnml.core.commands import RequestTrain
 from bnml.core.events import Book, Scan
-from bnml.core.instrument import Instrument
-from bnml.core.orders import Side
+from bnml.core.orders import RefusedOrder, Side
 from bnml.core.outcomes import Decision, EquityPoint
 from bnml.kernels import exits as exit_kernels
 from bnml.kernels.records import Action, Reason
@@ -31,6 +30,7 @@ class ScanContext:
     __slots__ = (
         "active_e8",
         "books",
+        "closes",
         "decisions",
         "equity_e8",
         "event",
@@ -45,6 +45,7 @@ class ScanContext:
         self.out = out
         self.books: dict[str, Book] = {book.symbol: book for book in event.books}
         self.symbols: list[str] = []  # delivered the bar of this closing time, by name
+        self.closes: dict[str, int] = {}
         self.opinions: dict[str, Opinion] = {}
         self.decisions: dict[str, Decision] = {}
         self.facts = limits.new_facts()
@@ -117,6 +118,7 @@ class ScanStages:
             if state is None or state.bar is None or state.bar.ts_close_ns != ts_close_ns:
                 continue
             context.symbols.append(name)
+            context.closes[name] = state.bar.close
             bundle_id = self._state.models.get(name, "")
             early = self._early.pop(name, None)
             if early is None or early.ts_close_ns != ts_close_ns or early.bundle_id != bundle_id:
@@ -151,34 +153,13 @@ class ScanStages:
         if candidates:
             self._write_shared_facts(context)
         for rank, opinion in candidates:
-            sized, instrument = self._measure(context, opinion, rank)
-            refusal = limits.first_refusal(opinion.symbol, context.facts, self._config.limits)
-            if refusal is not None:
-                context.decisions[opinion.symbol] = _decision(
-                    opinion, refusal.code, refusal.measured, refusal.limit
-                )
-                continue
-            context.decisions[opinion.symbol] = _decision(opinion, int(Reason.NONE), 0.0, 0.0, sized.lots)
-            plan = EntryPlan(
-                opinion.symbol,
-                sized.cap_ticks,
-                sized.stop_ticks,
-                sized.stop_reason,
-                split(sized, instrument, self._config),
-                int(self._config.costs["taker_ppm"][0]),
-            )
-            tranches = submit_entry(plan, instrument, self._book, context.out)
-            self._portfolio.positions[opinion.symbol] = Position(
-                symbol=opinion.symbol,
-                opened_ns=context.event.ts_close_ns,
-                reference_ticks=sized.reference_ticks,
-                atr_ticks=sized.atr_ticks,
-                activation_ticks=int(
-                    exit_kernels.trail_activation(sized.reference_ticks, self._config.rules[0])
-                ),
-                rules=self._config.rules.tobytes(),
-                tranches=tranches,
-            )
+            answer = self._ask(context, opinion, rank)
+            if isinstance(answer, RefusedOrder):
+                made = _decision(opinion, answer.code, answer.measured, answer.limit)
+            else:
+                made = _decision(opinion, int(Reason.NONE), 0.0, 0.0, answer.lots)
+                self._open(context, opinion.symbol, answer)
+            context.decisions[opinion.symbol] = made
 
     def conclude(self, context: ScanContext) -> None:
         """Record one decision per symbol, by name."""
@@ -191,8 +172,13 @@ class ScanStages:
         self._book.forget()
 
     def _write_shared_facts(self, context: ScanContext) -> None:
-        context.facts["ts_ns"] = context.event.ts_close_ns
-        context.facts["active"] = int(self._state.activity.allows_entries)
+        limits.write_account(
+            context.facts,
+            context.event.ts_close_ns,
+            context.equity_e8,
+            context.active_e8,
+            is_active=self._state.activity.allows_entries,
+        )
         self._breakers.write_facts(context.facts)
         universe = self._state.universe
         benchmark = (
@@ -200,24 +186,47 @@ class ScanStages:
         )
         self._breakers.write_regime(context.facts, self._state.symbols.get(benchmark))
 
-    def _measure(self, context: ScanContext, opinion: Opinion, rank: int) -> tuple[SizedEntry, Instrument]:
-        state = self._state.symbols[opinion.symbol]
-        assert state.bar is not None  # noqa: S101 - an opinion is made of a bar
-        capital = Capital(context.equity_e8, context.active_e8, self._free_quote_e8(), self._exposure_e8())
-        sized = size_entry(
-            state.bar.close, float(state.row[self._atr_column]), state.instrument, capital, self._config
-        )
+    def _ask(self, context: ScanContext, opinion: Opinion, rank: int) -> SizedEntry | RefusedOrder:
+        """The sized entry, or the first refusal; sized only if no earlier rule refuses."""
+        symbol, facts, positions = opinion.symbol, context.facts, self._portfolio.positions
+        state = self._state.symbols[symbol]
         limits.write_candidate(
-            context.facts,
+            facts,
             opinion,
             rank,
-            is_held=opinion.symbol in self._portfolio.positions,
-            open_positions=len(self._portfolio.positions),
-            correlation=self._correlation(opinion.symbol, state),
+            context.books.get(symbol),
+            is_held=symbol in positions,
+            open_positions=len(positions),
         )
-        limits.write_market(context.facts, context.books.get(opinion.symbol))
-        limits.write_size(context.facts, sized, capital, state.instrument)
-        return sized, state.instrument
+        refusal = limits.first_refusal(symbol, facts, self._config.limits)
+        if refusal is not None and limits.is_before_size(refusal):
+            return refusal
+        capital = Capital(context.equity_e8, context.active_e8, self._free_quote_e8(), self._exposure_e8())
+        atr_ratio = float(state.row[self._atr_column])
+        sized = size_entry(context.closes[symbol], atr_ratio, state.instrument, capital, self._config)
+        limits.write_size(facts, sized, capital, state.instrument, self._correlation(symbol, state))
+        return limits.first_refusal(symbol, facts, self._config.limits) or sized
+
+    def _open(self, context: ScanContext, symbol: str, sized: SizedEntry) -> None:
+        """Send an approved entry and hold its place from now on."""
+        instrument = self._state.symbols[symbol].instrument
+        plan = EntryPlan(
+            symbol,
+            sized.cap_ticks,
+            sized.stop_ticks,
+            sized.stop_reason,
+            split(sized, instrument, self._config),
+            int(self._config.costs["taker_ppm"][0]),
+        )
+        self._portfolio.positions[symbol] = Position(
+            symbol=symbol,
+            opened_ns=context.event.ts_close_ns,
+            reference_ticks=sized.reference_ticks,
+            atr_ticks=sized.atr_ticks,
+            activation_ticks=int(exit_kernels.trail_activation(sized.reference_ticks, self._config.rules[0])),
+            rules=self._config.rules.tobytes(),
+            tranches=submit_entry(plan, instrument, self._book, context.out),
+        )
 
     def _correlation(self, symbol: str, state: SymbolState) -> float:
         held = (name for name in sorted(self._portfolio.positions) if name != symbol)
