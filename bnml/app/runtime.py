@@ -129,7 +129,8 @@ class Daemon:
         balances = await warmup.feed_state(parts, self._pump)
         prices = await warmup.feed_history(parts, self._pump)
         await warmup.prepare_models(parts, self._pump, self._trainer)
-        self._open_streams(group)
+        if not parts.options.once:
+            self._open_streams(group)
         try:
             await asyncio.wait_for(parts.links.wait_up(len(self._streams)), CONNECT_TIMEOUT_S)
         except TimeoutError as error:

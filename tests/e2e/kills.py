@@ -41,7 +41,6 @@ class Rehearsal:
         self.daemon: subprocess.Popen | None = None
 
     def start(self) -> None:
-        log = (self.state.parent / f"{self.state.name}.log").open("ab")
         command = [
             sys.executable,
             "-m",
@@ -54,7 +53,8 @@ class Rehearsal:
             str(CONFIG),
         ]
         command += ["--state-dir", str(self.state), "--symbols", SYMBOLS]
-        self.daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        with (self.state.parent / f"{self.state.name}.log").open("ab") as log:
+            self.daemon = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 
     def wait_trading(self, scans: int, timeout_s: float = 120) -> None:
         """Until this daemon process has written a health row with that many scans."""
