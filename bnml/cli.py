@@ -39,7 +39,13 @@ Replay = Annotated[
     Path | None, typer.Option("--replay", "--data", help="Folder of recorded bars or raw streams.")
 ]
 Symbols = Annotated[str | None, typer.Option(help="BTCUSDT,ETHUSDT for a list; */USDT for discovery.")]
-From = Annotated[str | None, typer.Option("--from", help="First moment of the data, UTC, as in 2023-07-01.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="First moment traded, UTC, as in 2023-07-01; before it lies history."),
+]
+DataFrom = Annotated[
+    str | None, typer.Option("--from", help="First moment of the data, UTC, as in 2023-07-01.")
+]
 To = Annotated[str | None, typer.Option("--to", help="Moment after the last, UTC.")]
 BaseFrame = Annotated[str | None, typer.Option(help="Bars on which decisions are made, such as 15m or 1h.")]
 Venue = Annotated[str | None, typer.Option(help="sim, paper, testnet or live; default sim.")]
@@ -117,7 +123,7 @@ def exchange(
     stepped: Stepped = False,
     json: Json = False,
 ) -> int:
-    """Serve the embedded exchange alone, in Binance's protocol, on this machine."""
+    """Serve the embedded exchange alone, in Binance's protocol."""
     from bnml import invocation
 
     settings = invocation.read_settings(
@@ -143,7 +149,7 @@ def train(
     replay: Replay = None,
     venue: Venue = None,
     symbols: Symbols = None,
-    from_: From = None,
+    from_: DataFrom = None,
     to: To = None,
     base_frame: BaseFrame = None,
     config: ConfigFile = None,
@@ -154,7 +160,7 @@ def train(
     ] = False,
     json: Json = False,
 ) -> int:
-    """Fit and publish a model for each symbol, from a data folder or the venue's history."""
+    """Fit and publish models, from a data folder or the venue."""
     from bnml import invocation
 
     settings = invocation.read_settings(
@@ -222,7 +228,7 @@ def parity(
     ] = False,
     json: Json = False,
 ) -> int:
-    """Compare the daemon's session, the replay and the sweep, decision by decision."""
+    """Compare the daemon's session, the replay and the sweep."""
     from bnml import invocation
 
     settings = invocation.read_settings(
@@ -250,7 +256,7 @@ def status(config: ConfigFile = None, state_dir: StateDir = None, json: Json = F
 
 @config_app.command("check")
 def config_check(config: ConfigFile = None, json: Json = False) -> int:
-    """Read the configuration as the daemon would, and say what is wrong with it."""
+    """Read the configuration as the daemon would; say what is wrong."""
     from bnml.config_report import check
 
     return check(config, json=json)
@@ -258,7 +264,7 @@ def config_check(config: ConfigFile = None, json: Json = False) -> int:
 
 @config_app.command("template")
 def config_template() -> int:
-    """Print a configuration file with every key, its unit, range and meaning."""
+    """Print a configuration file with every key explained."""
     from bnml.config_report import template
 
     typer.echo(template(), nl=False)
