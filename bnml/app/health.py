@@ -1,10 +1,13 @@
-"""How the process feels: lag of the event loop, systemd's readiness and watchdog."""
+"""How the process feels: lag of the event loop, processor and memory, systemd's readiness and watchdog."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import socket
+from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,43 +15,96 @@ import numpy as np
 from bnml.app.logs import logger
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
 
     from bnml.core.clock import Clock
 
-PROBE_S = 0.05
-WINDOW = 1200  # probes kept: one minute
+PROBE_S = 0.01
+WINDOW = 6000  # probes kept: one minute
 ALARM_MS = 250.0
+AROUND_SCAN_S = 1.0
+KEPT_AROUND_SCANS = 30_000  # probes: five minutes of nothing but scans
+STATM = Path("/proc/self/statm")
+
+
+class Lags:
+    """The last so many lags, and the longest of all."""
+
+    def __init__(self, kept: int) -> None:
+        self._lags_ms: NDArray[np.float64] = np.zeros(kept)
+        self._count = 0
+        self.last_ms = 0.0
+        self.longest_ms = 0.0
+
+    def add(self, lag_ms: float) -> None:
+        """One lag."""
+        self._lags_ms[self._count % len(self._lags_ms)] = self.last_ms = lag_ms
+        self._count += 1
+        self.longest_ms = max(self.longest_ms, lag_ms)
+
+    def quantile_ms(self, quantile: float) -> float:
+        """Of those kept; 0 before the first."""
+        known = self._lags_ms[: min(self._count, len(self._lags_ms))]
+        return float(np.quantile(known, quantile)) if known.size else 0.0
 
 
 class LoopLag:
-    """Measures how late a short sleep wakes; that is how long a frame would have waited."""
+    """Measures how late a short sleep wakes; that is how long a frame would have waited.
 
-    def __init__(self, clock: Clock) -> None:
+    Frames may come at any moment of a stall, so the probes that should have woken during it count too, each
+    with the rest that it would have waited. `around_scans` holds what was measured from `AROUND_SCAN_S`
+    before a scan to as long after it; `scans` tells how many there were.
+    """
+
+    def __init__(self, clock: Clock, scans: Callable[[], int]) -> None:
         self._clock = clock
-        self._lags_ms = np.zeros(WINDOW)
-        self._count = 0
-
-    @property
-    def last_ms(self) -> float:
-        return float(self._lags_ms[(self._count - 1) % WINDOW]) if self._count else 0.0
-
-    def quantile_ms(self, quantile: float) -> float:
-        """Over the last minute."""
-        known = self._lags_ms[: min(self._count, WINDOW)]
-        return float(np.quantile(known, quantile)) if known.size else 0.0
+        self._scans = scans
+        self._seen_scans = 0
+        self._around_until_ns = 0
+        self._lately: deque[float] = deque(maxlen=round(AROUND_SCAN_S / PROBE_S))
+        self.lately = Lags(WINDOW)
+        self.around_scans = Lags(KEPT_AROUND_SCANS)
 
     async def run(self) -> None:
         """Probe until cancelled."""
-        log = logger()
         while True:
             before_ns = self._clock.monotonic_ns()
             await asyncio.sleep(PROBE_S)
-            lag_ms = (self._clock.monotonic_ns() - before_ns) / 1e6 - PROBE_S * 1000
-            self._lags_ms[self._count % WINDOW] = max(0.0, lag_ms)
-            self._count += 1
-            if lag_ms > ALARM_MS:
-                log.warning("loop_lagged", lag_ms=round(lag_ms, 1))
+            now_ns = self._clock.monotonic_ns()
+            self.take(max(0.0, (now_ns - before_ns) / 1e6 - PROBE_S * 1000), now_ns)
+
+    def take(self, lag_ms: float, now_ns: int) -> None:
+        """File the lag of a probe that has woken now."""
+        if lag_ms > ALARM_MS:
+            logger().warning("loop_lagged", lag_ms=round(lag_ms, 1))
+        if self._scans() != self._seen_scans:
+            self._seen_scans = self._scans()
+            self._around_until_ns = now_ns + round(AROUND_SCAN_S * 1e9)
+            for earlier_ms in self._lately:
+                self.around_scans.add(earlier_ms)
+            self._lately.clear()
+        missed = np.arange(lag_ms, 0.0, -PROBE_S * 1000).tolist() or [0.0]
+        for one_ms in reversed(missed):  # the longest last: it is the one that was measured
+            self.lately.add(one_ms)
+            if now_ns < self._around_until_ns:
+                self.around_scans.add(one_ms)
+            else:
+                self._lately.append(one_ms)
+
+
+def cpu_s() -> float:
+    """Processor time of this process so far, all its threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in use now; its highest where the system does not tell that."""
+    if STATM.is_file():
+        return int(STATM.read_text("ascii").split()[1]) * resource.getpagesize()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 class Notifier:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
+from bnml.app.health import cpu_s, resident_bytes
 from bnml.app.words import action_text, exit_text, reason_text
 from bnml.core.clock import format_utc
 from bnml.core.events import Bar, OrderReport, Slice, VenueStatus
@@ -97,8 +98,15 @@ class Picture:
             decisions=dict(self.counts),
             scans=self.scans,
             trades=self.trade_count,
-            loop_lag_ms=round(lag.last_ms, 3),
-            loop_lag_p99_ms=round(lag.quantile_ms(0.99), 3),
+            loop_lag_ms=round(lag.lately.last_ms, 3),
+            loop_lag_p99_ms=round(lag.lately.quantile_ms(0.99), 3),
+            loop_lag_max_ms=round(lag.lately.longest_ms, 3),
+            scan_lag_p50_ms=round(lag.around_scans.quantile_ms(0.5), 3),
+            scan_lag_p99_ms=round(lag.around_scans.quantile_ms(0.99), 3),
+            scan_lag_max_ms=round(lag.around_scans.longest_ms, 3),
+            bars=self.bars,
+            cpu_s=round(cpu_s(), 3),
+            resident_bytes=resident_bytes(),
             inbox=inbox,
             market_time=format_utc(self._engine.state.now_ns),
             links=dict(self.links),

@@ -48,7 +48,7 @@ class Daemon:
         self._started = started
         self._with_view = with_view
         self._settings = settings
-        self._lag = LoopLag(parts.clock)
+        self._lag = LoopLag(parts.clock, lambda: self.picture.scans)
         self._notifier = Notifier(os.environ)
         self._streams: list[asyncio.Task[None]] = []
         self._stepped = parts.deployment.stepper is not None

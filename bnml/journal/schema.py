@@ -118,6 +118,13 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     links: dict[str, bool]
     bars_checked: int = 0  # closed candles that were held against their trades
     bars_differing: int = 0
+    loop_lag_max_ms: float = 0.0  # of the session, as are the next three: within a second of a scan
+    scan_lag_p50_ms: float = 0.0
+    scan_lag_p99_ms: float = 0.0
+    scan_lag_max_ms: float = 0.0
+    bars: int = 0  # fed to the engine in this session, history included
+    cpu_s: float = 0.0
+    resident_bytes: int = 0
 
 
 def event_row(seq: int, session: int, event: Event) -> Row:
