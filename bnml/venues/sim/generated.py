@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 QUARTER_HOUR_NS = 900 * NS_PER_S
 HISTORY_DAYS = 150
+MOST_HISTORY_BARS = 4_000_000
+"""Of all symbols together, 200 MB; hundreds of symbols in short frames get fewer days."""
 START_NS = 20_240 * NS_PER_DAY
 """Open time of the first printed bar: 2025-06-01. Fixed, so that a seed names one market for ever."""
 CHUNK_BARS = 672
@@ -87,7 +89,9 @@ class GeneratedFeed:
             raise Misconfigured("the generated market must start on a multiple of its frame")
         self._profiles = symbols
         self._frame_ns = frame_ns
-        self._history_bars = int(history_days * NS_PER_DAY) // frame_ns
+        self._history_bars = min(
+            int(history_days * NS_PER_DAY) // frame_ns, MOST_HISTORY_BARS // len(symbols)
+        )
         self._first_ns = start_ns - self._history_bars * frame_ns
         scale = np.sqrt(frame_ns / QUARTER_HOUR_NS / _YEAR_QUARTERS)
         self._path = Path(
