@@ -47,6 +47,7 @@ class Trainer:
         self._versions: dict[str, str] = {}
         self._refused: dict[str, str] = {}
         self._wanted: dict[str, str] = {}
+        self._trained: set[str] = set()
         self._wake = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self.training: tuple[str, ...] = ()
@@ -64,16 +65,21 @@ class Trainer:
         self._wake.set()
 
     def due(self, symbols: Sequence[str]) -> dict[str, str]:
-        """Symbols that have no usable model, or one older than `learning.max_age_h`, with the reason."""
+        """Symbols that have no bundle, one older than `learning.max_age_h`, or one that was refused, with the reason.
+
+        What this run has trained itself and refused (the gate) would come out the same again: it waits until it
+        is old. Recorded data never grow, so nothing of them is ever old.
+        """
         found = {}
+        grows = self._options.replay is None and not self._options.stepped
         for symbol in symbols:
             try:
                 current = current_version(self._models_dir, symbol)
                 if current is None:
                     found[symbol] = "missing"
-                elif self._refused.get(symbol) == current.version and symbol not in self._versions:
+                elif self._is_refused(symbol, current.version) and symbol not in self._trained:
                     found[symbol] = "refused"
-                elif not self._options.stepped:
+                elif grows:
                     metadata = read_metadata(
                         self._models_dir, symbol, current.version, current.metadata_sha256
                     )
@@ -83,6 +89,9 @@ class Trainer:
             except Rejected as error:
                 found[symbol] = str(error)
         return found
+
+    def _is_refused(self, symbol: str, version: str) -> bool:
+        return self._refused.get(symbol) == version and symbol not in self._versions
 
     async def load_all(self, symbols: Sequence[str]) -> None:
         """Load every current bundle that is new to us; where it is refused, the previous one is used."""
@@ -126,6 +135,7 @@ class Trainer:
         """Run one child for these symbols and publish what it makes, as it makes it; whether it ended well."""
         log_file = self._settings.app.state_dir / "train.log"
         self.training = tuple(symbols)
+        self._trained.update(symbols)
         logger().info("training_started", symbols=list(symbols), log=str(log_file))
         with log_file.open("ab") as output:
             nice = shutil.which("nice")

@@ -1,0 +1,88 @@
+import msgspec
+import pytest
+
+from bnml.app.retrain import Trainer, train_arguments
+from bnml.config import load
+from bnml.core.clock import NS_PER_HOUR, parse_utc_ns
+from bnml.core.errors import Rejected
+from bnml.learn.bundle import Current
+from bnml.options import RunOptions
+
+
+class Store:
+    def __init__(self, refused=()):
+        self.refused = refused
+
+    def load(self, symbol, version):
+        if symbol in self.refused:
+            raise Rejected("earned nothing")
+        return f"{symbol}/v1"
+
+
+class Metadata(msgspec.Struct):
+    trained_to_ns: int
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+    """A trainer whose models folder holds version v1 of AUSDT, trained up to hour 100."""
+
+    def make(refused=(), now_h=110, **options):
+        settings = load(
+            None, {}, {"learning.models_dir": (str(tmp_path), ""), "app.state_dir": (str(tmp_path), "")}
+        )
+        versions = {"AUSDT": Current("v1", "")}
+        monkeypatch.setattr("bnml.app.retrain.current_version", lambda _folder, symbol: versions.get(symbol))
+        monkeypatch.setattr("bnml.app.retrain.read_metadata", lambda *_: Metadata(100 * NS_PER_HOUR))
+        (tmp_path / "AUSDT").mkdir(exist_ok=True)
+        published = []
+        made = Trainer(
+            settings, RunOptions(**options), Store(refused), published.append, lambda: now_h * NS_PER_HOUR
+        )
+        return made, published
+
+    return make
+
+
+def test_missing_and_old_models_are_due(trainer):
+    made, _ = trainer(now_h=123)
+    assert made.due(["AUSDT", "BUSDT"]) == {"BUSDT": "missing"}
+    made, _ = trainer(now_h=125)
+    assert made.due(["AUSDT"]) == {"AUSDT": "25 h old"}
+
+
+def test_recorded_data_never_make_a_model_old(trainer, tmp_path):
+    made, _ = trainer(now_h=9999, replay=tmp_path)
+    assert made.due(["AUSDT", "BUSDT"]) == {"BUSDT": "missing"}
+
+
+async def test_a_new_version_is_published_once(trainer):
+    made, published = trainer()
+    await made.load_all(["AUSDT", "BUSDT"])
+    await made.load_all(["AUSDT", "BUSDT"])
+    assert [(one.symbol, one.bundle_id, one.ts_ns) for one in published] == [
+        ("AUSDT", "AUSDT/v1", 110 * NS_PER_HOUR)
+    ]
+
+
+async def test_a_refused_version_is_made_anew_once_then_only_when_old(trainer):
+    made, published = trainer(refused=("AUSDT",))
+    await made.load_all(["AUSDT"])
+    assert published == []
+    assert made.due(["AUSDT"]) == {"AUSDT": "refused"}
+    made._trained.add("AUSDT")
+    assert made.due(["AUSDT"]) == {}
+
+
+def test_the_child_learns_from_what_lies_before_the_trading(tmp_path):
+    options = RunOptions(replay=tmp_path, from_ns=parse_utc_ns("2023-07-01"), config=tmp_path / "c.yaml")
+    arguments = train_arguments(load(None, {}), options, ["AUSDT", "BUSDT"])
+    text = " ".join(arguments)
+    assert "--symbols AUSDT,BUSDT" in text
+    assert "--to 2023-07-01T00:00:00Z" in text
+    assert f"--replay {tmp_path}" in text
+    assert "--from" not in text
+
+
+def test_without_recorded_data_the_child_asks_the_venue(tmp_path):
+    assert "--venue sim" in " ".join(train_arguments(load(None, {}), RunOptions(), ["AUSDT"]))
