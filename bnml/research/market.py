@@ -124,7 +124,8 @@ def _generated(settings: Settings, options: MarketOptions, length_ns: int) -> Ma
     start_ns = int(feed.history(0)[symbols[0]]["ts_open_ns"][-1]) + length_ns
     first_ns = max(start_ns, options.from_ns or start_ns)
     to_ns = options.to_ns or first_ns + GENERATED_DAYS * NS_PER_DAY
-    bars = feed.history(STEPS_PER_BOUNDARY * max(2, (to_ns - start_ns) // length_ns))
+    boundaries = max(2, (to_ns - start_ns) // length_ns)
+    bars = feed.history(STEPS_PER_BOUNDARY * boundaries + 1)  # one more open publishes the last of them
     return Market(
         {name: feed.instruments[name] for name in symbols},
         {name: bars[name] for name in symbols},

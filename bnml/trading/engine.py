@@ -38,6 +38,7 @@ from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Ledger, Portfolio
 from bnml.trading.protection import Protection
+from bnml.trading.reference import ReferenceDesk
 from bnml.trading.reports import ReportDesk
 from bnml.trading.risk.breakers import Breakers, new_breakers
 from bnml.trading.scan import ScanStages
@@ -61,7 +62,7 @@ class Engine:
         self.book = OrderBook(self.state.orders)
         self.portfolio = Portfolio(self.state.ledger)
         self._features = FeatureStore(config.layout)
-        self._predictors = predictors
+        self._reference = ReferenceDesk(config, self.state, self._features, predictors)
         self._breakers = Breakers(self.state.breakers, config.limits, config.time_zone)
         protection = Protection(self.book)
         self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
@@ -76,6 +77,25 @@ class Engine:
             Decider(config, predictors),
         )
         self._outcomes: list[Outcome] = []
+        self.handlers = self._table()
+
+    def _table(self) -> dict[type, Callable[[Any, Outbox], None]]:
+        """All that can happen, in the order in which concerns come first; there is no other table."""
+        return {
+            OperatorCommand: self._on_operator,
+            VenueStatus: self._on_venue_status,
+            OrderReport: self._reports.report,
+            CancelFailed: self._reports.cancel_failed,
+            Balances: self._on_balances,
+            CapitalFlow: self._on_flow,
+            InstrumentUpdate: self._reference.instrument,
+            UniverseUpdate: self._reference.universe,
+            ModelPublished: self._reference.model,
+            Slice: self._on_slice,
+            Bar: self._on_bar,
+            Scan: self._scan.run,
+            Timer: self._on_timer,
+        }
 
     @classmethod
     def restore(cls, config: EngineConfig, predictors: PredictorSource, content: bytes) -> Engine:
@@ -91,7 +111,7 @@ class Engine:
         """Apply one event; `sequence` is its journal number, from which the ids of new orders are made."""
         out = Outbox(self.config.ids, sequence)
         self.state.now_ns = max(self.state.now_ns, _time_of(event))
-        self.HANDLERS[type(event)](self, event, out)
+        self.handlers[type(event)](event, out)
         self._outcomes.extend(out.outcomes)
         return out.commands
 
@@ -119,12 +139,6 @@ class Engine:
         elif down.pop(event.channel, None) is not None and event.channel in DUE_CHANNELS:
             self._reports.query_unsure(out)
 
-    def _on_report(self, event: OrderReport, out: Outbox) -> None:
-        self._reports.report(event, out)
-
-    def _on_cancel_failed(self, event: CancelFailed, out: Outbox) -> None:
-        self._reports.cancel_failed(event, out)
-
     def _on_balances(self, event: Balances, out: Outbox) -> None:
         off = self.portfolio.adopt(event.assets)
         if off:
@@ -136,37 +150,6 @@ class Engine:
         if event.asset == self.config.quote:
             self._breakers.flow(event.amount_e8)
 
-    def _on_instrument(self, event: InstrumentUpdate, out: Outbox) -> None:
-        symbol = event.instrument.symbol
-        state = self.state.symbols.get(symbol)
-        if state is None:
-            self.state.symbols[symbol] = self._features.open(event.instrument)
-        elif self.at_stake(symbol) and self._features.has_new_units(state, event.instrument):
-            out.alert(
-                "critical",
-                "units_changed",
-                f"{symbol}: tick or lot changed while a position is open; old units kept",
-            )
-        else:
-            self._features.update(state, event.instrument)
-
-    def _on_universe(self, event: UniverseUpdate, _: Outbox) -> None:
-        self.state.universe = event.symbols
-
-    def _on_model(self, event: ModelPublished, out: Outbox) -> None:
-        if not event.bundle_id:
-            self.state.models.pop(event.symbol, None)
-            return
-        wanted = self.config.layout.version
-        found = self._predictors.predictor(event.bundle_id).features_version
-        if found != wanted:
-            text = f"{event.symbol}: bundle {event.bundle_id} has features {found}, we make {wanted}; kept the previous one"
-            out.alert("warning", "bundle_refused", text)
-            return
-        self.state.models[event.symbol] = event.bundle_id
-        if event.symbol in self.state.asked_to_train:
-            self.state.asked_to_train.remove(event.symbol)
-
     def _on_slice(self, event: Slice, out: Outbox) -> None:
         position = self.portfolio.positions.get(event.symbol)
         if position is not None:
@@ -176,40 +159,15 @@ class Engine:
     def _on_bar(self, event: Bar, out: Outbox) -> None:
         state = self.state.symbols.get(event.symbol)
         if state is None:
-            self._tell_once(event.symbol, out)
+            self._reference.unknown_symbol(event.symbol, out)
         elif self._features.push(state, event):
             self._scan.prepare(event.symbol)
-
-    def _on_scan(self, event: Scan, out: Outbox) -> None:
-        self._scan.run(event, out)
 
     def _on_timer(self, event: Timer, out: Outbox) -> None:
         if event.name == RECONCILE:
             self._reports.query_unsure(out)
         for symbol in sorted(self.portfolio.positions):
             self._reports.advance(symbol, event.ts_ns, out, patient=False)
-
-    def _tell_once(self, symbol: str, out: Outbox) -> None:
-        if symbol not in self.state.told:
-            self.state.told.append(symbol)
-            out.alert("warning", "symbol_unknown", f"{symbol}: bars without an instrument are ignored")
-
-    # The order in which concerns come first, and the only table of what can happen.
-    HANDLERS: dict[type, Callable[[Engine, Any, Outbox], None]] = {  # noqa: RUF012 - read only
-        OperatorCommand: _on_operator,
-        VenueStatus: _on_venue_status,
-        OrderReport: _on_report,
-        CancelFailed: _on_cancel_failed,
-        Balances: _on_balances,
-        CapitalFlow: _on_flow,
-        InstrumentUpdate: _on_instrument,
-        UniverseUpdate: _on_universe,
-        ModelPublished: _on_model,
-        Slice: _on_slice,
-        Bar: _on_bar,
-        Scan: _on_scan,
-        Timer: _on_timer,
-    }
 
 
 def _time_of(event: Event) -> int:

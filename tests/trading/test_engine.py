@@ -65,11 +65,11 @@ def walk(replay, venue, until):
 
 
 def test_every_event_has_exactly_one_handler():
-    assert set(Engine.HANDLERS) == set(events.Event.__args__)
+    assert set(Engine(config(), None).handlers) == set(events.Event.__args__)
 
 
 def test_concerns_come_in_the_fixed_order():
-    assert list(Engine.HANDLERS) == [
+    assert list(Engine(config(), None).handlers) == [
         OperatorCommand,
         VenueStatus,
         OrderReport,
@@ -249,7 +249,7 @@ def test_a_bundle_of_other_features_is_refused_and_the_old_one_kept():
     _, engine, _ = started()
     other = RandomPredictor(engine.config.layout)
     other.features_version = "another"
-    engine._predictors = Predictors(other)
+    engine._reference._predictors = Predictors(other)
     commands = engine.process(ModelPublished(SYMBOL, "new", 5), 7)
     assert [one.name for one in commands] == ["bundle_refused"]
     assert engine.state.models[SYMBOL] == "random"
