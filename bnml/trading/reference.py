@@ -38,7 +38,10 @@ class ReferenceDesk:
         self._state.universe = event.symbols
 
     def model(self, event: ModelPublished, out: Outbox) -> None:
-        """Decide with this bundle from the next scan, if it reads the rows that we make."""
+        """Decide with this bundle from the next scan, if it reads the rows that we make; an empty id: with none."""
+        if not event.bundle_id:
+            self._state.models.pop(event.symbol, None)
+            return
         found = self._predictors.predictor(event.bundle_id).features_version
         if found != self._version:
             text = f"{event.symbol}: bundle {event.bundle_id} has features {found}, we make {self._version}"
