@@ -7,11 +7,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from bnml.core.clock import parse_utc_ns
 from bnml.core.outcomes import Decision
 from bnml.kernels import exits, policy, sizing
 from bnml.kernels.records import ExitReason, Reason
 from bnml.research.parity import Rows, compare, judge, print_slot
 from bnml.research.sweep import sweep
+from bnml.venues.history import load_history
 from bnml.venues.sim import feed as feeds
 from tests.trading.kit import EAGER, HOUR_NS, START_NS, Bench, instrument, lively_bars, lively_bench, settings
 
@@ -61,6 +63,19 @@ def test_ten_thousand_bars_with_gaps(seed):
     found = against_sweep(bench, bench.sweep_input(), bench.sweep_config(), bench.replay().run())
     assert found.first == ()
     assert found.compared > 2_500
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "DOGEUSDT"])
+def test_real_bars_with_outages_and_random_signals(data_dir, symbol):
+    """Spring to autumn 2021: the recording lacks the bars of several outages of the exchange."""
+    from_ns, to_ns = parse_utc_ns("2021-03-20"), parse_utc_ns("2021-10-05" if LONG else "2021-07-01")
+    folder = data_dir / "binance_spot" / "1h"
+    history = load_history(folder, (symbol,), from_ns=from_ns, to_ns=to_ns)[symbol]
+    assert history.gaps
+    bench = Bench(settings(**EAGER), history.instrument, history.bars, 500, cut=-0.5)
+    found = against_sweep(bench, bench.sweep_input(), bench.sweep_config(), bench.replay().run())
+    assert found.first == ()
+    assert found.trades > 500
 
 
 def test_the_rule_strategy_agrees_too():
