@@ -90,13 +90,13 @@ async def prepare_models(parts: Parts, pump: Pump, trainer: Trainer) -> None:
             logger().warning("model_withdrawn", symbol=symbol, reason=str(error))
             pump.feed(ModelPublished(symbol, "", parts.market_now_ns))
     due = trainer.due(parts.symbols)
-    if not due or not parts.settings.app.retrain:
-        return
-    if parts.options.stepped or parts.options.once:
-        if not await trainer.train(sorted(due)):
+    if due and parts.settings.app.retrain:
+        if not (parts.options.stepped or parts.options.once):
+            trainer.request(sorted(due), "missing or old at start")
+        elif not await trainer.train(sorted(due)):
             logger().error("training_failed", log=str(parts.settings.app.state_dir / "train.log"))
-    else:
-        trainer.request(sorted(due), "missing or old at start")
+    parts.header.bundles = dict(sorted(parts.engine.state.models.items()))
+    await parts.journal.update_session(parts.header)
 
 
 def check_capital(parts: Parts, balances: Balances, prices: dict[str, int]) -> None:

@@ -100,7 +100,17 @@ def test_spoiled_bundles_are_refused_and_the_previous_ones_decide(home, session,
     assert reasons["ETHUSDT"].endswith("train it again")
     with JournalReader(home / "state" / "journal.db") as journal:
         decided = {(one.symbol, one.bundle_id) for _, one in journal.decisions()}
+        header = journal.session().header
     assert decided == {(symbol, good) for symbol, (good, _) in bundles.items()}
+    assert header.bundles == {symbol: good for symbol, (good, _) in bundles.items()}
+
+
+def test_parity_takes_the_bundles_that_the_session_used(home, session):
+    out, said, _ = bnml("parity", "--allow-few", "--json", cwd=home)
+    assert all(line.startswith("note: ") for line in said)
+    verdict = json.loads(out)
+    assert verdict["compared"] > SCANS * len(SYMBOLS)
+    assert (verdict["differences"], verdict["first"]) == (0, [])
 
 
 def test_a_gap_in_the_data_is_said_and_traded_through(home, session):
