@@ -89,7 +89,7 @@ async def compose(
     deployment = await deploy(settings, options, credentials, SimProcess(folder.exchange), stack)
     await warming
     inbox: LiveInbox | SteppedInbox = SteppedInbox() if deployment.stepper is not None else LiveInbox()
-    links.inbox = inbox
+    links.inbox, links.is_stepped = inbox, deployment.stepper is not None
     venue = await _venue(settings, deployment, clock, inbox, links, stack)
     skew_ms = await venue.rest.synchronise_clock()
     control = deployment.control

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bnml.app.logs import logger
+from bnml.core.errors import Retryable
 from bnml.core.events import VenueStatus
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ class Links:
     def __init__(self) -> None:
         self.inbox: LiveInbox | SteppedInbox | None = None
         self.now_ns = 0
+        self.is_stepped = False  # then a lost connection ends the session: its numbers cannot be continued
         self.on_return: Callable[[], None] | None = None
         self._expected = 1
         self._market_up = 0
@@ -65,6 +67,10 @@ class Links:
             log.info("link_up", link=link)
         else:
             log.warning("link_down", link=link, detail=detail)
+            if self.is_stepped and self._announced:
+                raise Retryable(
+                    f"the embedded exchange was lost in a stepped session ({detail}); start again"
+                )
         async with self._changed:
             self._changed.notify_all()
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from bnml.app import schedule, view, warmup
 from bnml.app.executor import Executor
 from bnml.app.health import LoopLag, Notifier
-from bnml.app.inbox import SteppedInbox
 from bnml.app.logs import logger
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
 from bnml.app.reconcile import recheck
 from bnml.app.retrain import Trainer
+from bnml.app.rhythm import Rhythm
 from bnml.core.clock import NS_PER_MS, NS_PER_S, day_number
-from bnml.core.errors import BnmlError, Retryable
+from bnml.core.errors import Retryable
 from bnml.core.events import ModelPublished, Timer, UniverseUpdate
 from bnml.trading.bars import BarGate
 from bnml.venues.binance.codec import MarketCodec
@@ -24,7 +24,6 @@ from bnml.venues.binance.market import MarketStream, shards
 
 if TYPE_CHECKING:
     from bnml.app.compose import Parts
-    from bnml.app.inbox import Item
     from bnml.core.commands import Command
     from bnml.core.events import Bar
     from bnml.journal.schema import Health
@@ -34,8 +33,6 @@ HEALTH_S = 1.0
 CONFLATE_NS = 100 * NS_PER_MS
 MODEL_CHECK_S = 30
 RECHECK_PAUSE_S = 5.0
-STEP_PAUSE_S = 0.002
-BREATH_NS = 10 * NS_PER_MS  # the pump holds the loop at most about this long
 
 
 class Daemon:
@@ -85,10 +82,12 @@ class Daemon:
         self._pump.remember_bars(
             {name: one.bar.ts_close_ns for name, one in engine.state.symbols.items() if one.bar is not None}
         )
+        self._rhythm = Rhythm(
+            parts, self._pump, self._gate, self._executor, stop, self._is_over, self._timers
+        )
         self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
         self._day = day_number(self._pump.now_ns)
         self._rechecking: asyncio.Task[None] | None = None
-        self._market_ended = False
         self._group: asyncio.TaskGroup | None = None
 
     def health(self) -> Health:
@@ -150,11 +149,11 @@ class Daemon:
         self._notifier.send("READY=1")
         try:
             if parts.options.once:
-                await self._once()
+                await self._rhythm.once()
             elif self._stepped:
-                await self._pump_steps()
+                await self._rhythm.stepped()
             else:
-                await self._pump_live()
+                await self._rhythm.live()
         finally:
             scheduler.shutdown(wait=False)
             self._notifier.send("STOPPING=1")
@@ -180,75 +179,6 @@ class Daemon:
         closes = [self._pump.last_close_ns(symbol) for symbol in self._parts.symbols]
         scanned_ns = self._parts.engine.state.scanned_ns
         self._gate.skip_to(max([scanned_ns, *closes]))
-
-    async def _pump_live(self) -> None:
-        """Take what comes until told to stop."""
-        waiter = asyncio.create_task(self._stop.wait())
-        try:
-            while not self._is_over():
-                batch = asyncio.create_task(self._parts.inbox.batch())
-                done, _ = await asyncio.wait({batch, waiter}, return_when=asyncio.FIRST_COMPLETED)
-                if batch not in done:
-                    batch.cancel()
-                    return
-                await self._take_all(batch.result())
-        finally:
-            waiter.cancel()
-
-    async def _pump_steps(self) -> None:
-        """Process by number; let the market step when nothing is left to process, to execute or to commit."""
-        inbox, stepper, sent = self._parts.inbox, self._parts.deployment.stepper, 0
-        if not isinstance(inbox, SteppedInbox) or stepper is None:
-            raise BnmlError("a stepped session needs a stepped inbox and a stepper")
-        while True:
-            items = inbox.ready()
-            if items:
-                for item in items:
-                    await self._pump.take(item)
-                self._parts.links.now_ns = self._pump.now_ns
-                continue
-            if inbox.processed < sent or not self._executor.idle:
-                await inbox.changed()
-                continue
-            if not self._parts.journal.committed:
-                await self._parts.journal.barrier()
-                continue
-            if self._is_over():
-                return
-            answer = await stepper.step(inbox.processed)
-            sent = max(sent, answer.sent)
-            if not answer.advanced and answer.sent == inbox.processed:
-                if answer.done:
-                    self._market_ended = True
-                    return
-                await asyncio.sleep(STEP_PAUSE_S)
-
-    async def _once(self) -> None:
-        """Decide on the last closed bar with the books as they are, act, and wait for the outcome."""
-        parts = self._parts
-        closes = [self._pump.last_close_ns(symbol) for symbol in parts.symbols]
-        for symbol in parts.symbols:
-            book = await parts.venue.book(symbol)
-            if book is not None:
-                await self._pump.take(book)
-        for event in self._gate.scan_now(max(closes), self._pump.now_ns):
-            self._pump.feed(event)
-        deadline = asyncio.get_running_loop().time() + self._settings.venue.request_timeout_s
-        quiet_s = 0.0
-        while quiet_s < 0.5 and asyncio.get_running_loop().time() < deadline:
-            await self._take_all(parts.inbox.ready())
-            await asyncio.sleep(0.05)
-            quiet_s = quiet_s + 0.05 if self._executor.idle and not len(parts.inbox) else 0.0
-
-    async def _take_all(self, items: list[Item]) -> None:
-        started_ns = self._parts.clock.monotonic_ns()
-        for item in items:
-            await self._pump.take(item)
-            if self._parts.clock.monotonic_ns() - started_ns > BREATH_NS:
-                await asyncio.sleep(0)
-                started_ns = self._parts.clock.monotonic_ns()
-        self._parts.links.now_ns = self._pump.now_ns
-        self._timers()
 
     def _timers(self) -> None:
         """What event time makes due."""
@@ -289,7 +219,7 @@ class Daemon:
             await self._pump.take(item)
         self._pump.photograph()
         await self._parts.journal.barrier()
-        over = self._market_ended or self._parts.options.once or not self._stop.is_set()
+        over = self._rhythm.market_ended or self._parts.options.once or not self._stop.is_set()
         ending = "done" if over else "stopped"
         await self._parts.journal.end_session(self._parts.clock.now_ns(), ending)
 
