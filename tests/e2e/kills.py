@@ -117,13 +117,15 @@ class Rehearsal:
             found = recover(journal, config, bundles, settings.content_hash())
             fills = sum(1 for _ in journal.trades())
         engine = found.engine
-        orders = [order for symbol in exchange.instruments for order in exchange.all_orders(ACCOUNT, symbol)]
+        orders = [
+            order for symbol in exchange.instruments for order in exchange.read.all_orders(ACCOUNT, symbol)
+        ]
         names = [order.client_order_id for order in orders]
         assert len(names) == len(set(names)), "a client order id was used twice"
-        theirs = {order.client_order_id for order in exchange.open_orders(ACCOUNT)}
+        theirs = {order.client_order_id for order in exchange.read.open_orders(ACCOUNT)}
         ours = {order.client_order_id for order in engine.book.open()}
         assert ours == theirs
-        view = exchange.account(ACCOUNT).balances
+        view = exchange.read.account(ACCOUNT).balances
         assert {name: sum(both) for name, both in view.items() if sum(both)} == engine.state.ledger.totals
         executed = sum(order.executed_lots > 0 for order in orders)
         for symbol, position in engine.portfolio.positions.items():

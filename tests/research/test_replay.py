@@ -79,7 +79,8 @@ def test_an_outage_of_one_symbol_does_not_stop_the_others(shared):
 def test_the_ledger_ends_as_the_exchange(shared):
     _, engine, venue = shared
     held = {
-        asset: free + locked for asset, (free, locked) in venue.exchange.account(ACCOUNT).balances.items()
+        asset: free + locked
+        for asset, (free, locked) in venue.exchange.read.account(ACCOUNT).balances.items()
     }
     for asset in {*held, *engine.state.ledger.totals}:
         assert engine.portfolio.total_e8(asset) == held.get(asset, 0), asset
@@ -88,7 +89,7 @@ def test_the_ledger_ends_as_the_exchange(shared):
 def test_resting_orders_at_the_end_are_the_protection_of_what_is_held(shared):
     _, engine, venue = shared
     resting = {
-        order.client_order_id for name in SYMBOLS for order in venue.exchange.open_orders(ACCOUNT, name)
+        order.client_order_id for name in SYMBOLS for order in venue.exchange.read.open_orders(ACCOUNT, name)
     }
     legs = {
         leg for one in engine.portfolio.positions.values() for tranche in one.tranches for leg in tranche.legs

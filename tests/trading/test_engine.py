@@ -206,7 +206,7 @@ def test_a_venue_that_is_down_does_not_keep_positions_from_leaving():
     replay.feed(OperatorCommand("flatten", 2, SYMBOL))
     walk(replay, venue, lambda: not engine.at_stake(SYMBOL))
     assert engine.portfolio.positions == {}
-    assert venue.exchange.open_orders("main", SYMBOL) == []
+    assert venue.exchange.read.open_orders("main", SYMBOL) == []
 
 
 def test_flatten_sells_everything_and_stays_out():

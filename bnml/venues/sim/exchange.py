@@ -1,6 +1,6 @@
 """The embedded exchange without I/O: requests and market steps in, answers and user events out.
 
-Every method that changes something either raises `VenueReject` with nothing changed, or returns after
+Lookups are in `read`, dry runs in `checks`. Every method that changes something either raises `VenueReject` with nothing changed, or returns after
 the ledger has it on disk; then `drain()` yields the user events in Binance's order.
 """
 
@@ -17,7 +17,6 @@ from bnml.venues.sim.desk import Desk
 from bnml.venues.sim.lists import Lists
 from bnml.venues.sim.matching import Matcher
 from bnml.venues.sim.messages import (
-    AccountView,
     BalanceUpdate,
     Canceled,
     Execution,
@@ -26,14 +25,12 @@ from bnml.venues.sim.messages import (
     ListView,
     OrderKey,
     OrderRequest,
-    OrderView,
     Placed,
     Print,
     Replaced,
     ReplaceFailed,
     Status,
     Step,
-    TradeRecord,
     UserEvent,
     VenueReject,
 )
@@ -61,8 +58,8 @@ class Exchange:
         self._matcher = Matcher(self._desk)
         self._lists = Lists(self._desk, self._matcher)
         self._matcher.lists = self._lists
-        self._checks = Checks(self._desk, self._matcher)
-        self._queries = Queries(self._desk)
+        self.checks = Checks(self._desk, self._matcher)
+        self.read = Queries(self._desk)
         self._ledger = ledger
         if ledger is not None:
             self.ordinal = ledger.load(self._desk)
@@ -104,10 +101,6 @@ class Exchange:
         changed = msgspec.structs.replace(self._desk.instrument(symbol), status=status)
         self._desk.instruments[symbol] = changed
 
-    def test(self, account: str, request: OrderRequest) -> None:
-        """Refuse what `place` would refuse; place nothing."""
-        self._checks.order(account, request)
-
     def place(self, account: str, request: OrderRequest) -> Placed:
         """Place one order."""
         order = self._place(account, request)
@@ -117,7 +110,7 @@ class Exchange:
 
     def place_list(self, account: str, request: ListRequest) -> ListView:
         """Place an order list."""
-        self._checks.order_list(account, request)
+        self.checks.order_list(account, request)
         legs = (request.working, *request.pending) if request.working else request.pending
         client_ids = tuple(leg.client_order_id or self._desk.made_id() for leg in legs)
         list_client_id = request.list_client_order_id or self._desk.made_id()
@@ -133,7 +126,7 @@ class Exchange:
 
     def cancel_list(self, account: str, key: ListKey, cancel_id: str = "") -> ListView:
         """Cancel an open order list."""
-        order_list = self._queries.find_list(account, key)
+        order_list = self.read.find_list(account, key)
         if order_list is None or not order_list.is_open:
             raise VenueReject(-2011, "Unknown order list sent.")
         self._lists.cancel(order_list, cancel_id or self._desk.made_id())
@@ -160,7 +153,7 @@ class Exchange:
 
         Raises ReplaceFailed: -2022 when nothing happened, -2021 when one half did.
         """
-        self._checks.static(request)
+        self.checks.static(request)
         cancel_result: Canceled | VenueReject
         new_result: Placed | VenueReject | None = None
         try:
@@ -180,64 +173,6 @@ class Exchange:
         if worked == 1:
             raise ReplaceFailed(-2021, "Order cancel-replace partially failed.", replaced)
         return replaced
-
-    def order(self, account: str, key: OrderKey) -> OrderView:
-        """One order, open or over; -2013 when there is none."""
-        return self._queries.order(account, key)
-
-    def open_orders(self, account: str, symbol: str = "") -> list[OrderView]:
-        """Open orders by id, waiting legs included; of all symbols without one."""
-        return self._queries.open_orders(account, symbol)
-
-    def all_orders(
-        self,
-        account: str,
-        symbol: str,
-        *,
-        from_id: int = 0,
-        start_ns: int | None = None,
-        end_ns: int | None = None,
-        limit: int = 500,
-    ) -> list[OrderView]:
-        """Orders of a symbol by id; the last `limit`, or the first ones from an id or a time on."""
-        return self._queries.all_orders(account, symbol, from_id, start_ns, end_ns, limit)
-
-    def trades(
-        self,
-        account: str,
-        symbol: str,
-        *,
-        order_id: int = 0,
-        from_id: int = 0,
-        start_ns: int | None = None,
-        end_ns: int | None = None,
-        limit: int = 500,
-    ) -> list[TradeRecord]:
-        """Fills of a symbol by id; the last `limit`, or the first ones from an id or a time on."""
-        return self._queries.trades(account, symbol, order_id, from_id, start_ns, end_ns, limit)
-
-    def order_list(self, account: str, key: ListKey) -> ListView:
-        """One order list; -2018 when there is none."""
-        order_list = self._queries.find_list(account, key)
-        if order_list is None:
-            raise VenueReject(-2018, "Order list does not exist.")
-        return self._desk.list_view(order_list)
-
-    def open_lists(self, account: str) -> list[ListView]:
-        """Open order lists by id."""
-        return self._queries.lists(account, open_only=True)
-
-    def all_lists(self, account: str) -> list[ListView]:
-        """All order lists by id."""
-        return self._queries.lists(account, open_only=False)
-
-    def account(self, name: str) -> AccountView:
-        """Balances and commission rates."""
-        return self._queries.account(name)
-
-    def commissions(self, name: str) -> dict[str, int]:
-        """What the account has paid in commissions so far, by asset."""
-        return dict(self._desk.account(name).commissions)
 
     def apply(self, step: Step) -> None:
         """Advance the market by one step of a feed: its prints meet the orders, then books and candles."""
@@ -264,7 +199,7 @@ class Exchange:
 
     def _place(self, account: str, request: OrderRequest) -> SimOrder:
         desk = self._desk
-        lots = self._checks.order(account, request)
+        lots = self.checks.order(account, request)
         instrument = desk.instrument(request.symbol)
         client_id = request.client_order_id or desk.made_id()
         order = new_order(
@@ -282,7 +217,7 @@ class Exchange:
 
     def _cancel(self, account: str, key: OrderKey, cancel_id: str) -> Canceled:
         desk = self._desk
-        order = self._queries.find(account, key)
+        order = self.read.find(account, key)
         if order is None or not order.is_open:
             raise VenueReject(-2011, "Unknown order sent.")
         cancel_id = cancel_id or desk.made_id()

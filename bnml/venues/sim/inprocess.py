@@ -78,7 +78,7 @@ class SimVenue:
 
     def balances(self) -> Balances:
         """The account as it stands."""
-        view = self.exchange.account(ACCOUNT)
+        view = self.exchange.read.account(ACCOUNT)
         return Balances(self.exchange.now_ns, view.balances)
 
     def history(self, symbol: str, count: int | None = None) -> list[Bar]:
@@ -152,8 +152,8 @@ class SimVenue:
 
     def _query(self, command: QueryOrder) -> list[Event]:
         key = OrderKey(symbol=command.symbol, client_order_id=command.client_order_id)
-        view = self.exchange.order(ACCOUNT, key)
-        fills = self.exchange.trades(ACCOUNT, command.symbol, order_id=view.order_id)
+        view = self.exchange.read.order(ACCOUNT, key)
+        fills = self.exchange.read.trades(ACCOUNT, command.symbol, order_id=view.order_id)
         reports: list[Event] = []
         done = 0
         for trade in fills:

@@ -55,7 +55,7 @@ def test_order(call: Call) -> dict[str, Any]:
     response_type(call.params, request.type)
     asks_rates = call.params.flag("computeCommissionRates")
     call.params.finish()
-    call.venue.exchange.test(call.account, request)
+    call.venue.exchange.checks.order(call.account, request)
     return _commission(call) if asks_rates else {}
 
 
@@ -63,7 +63,7 @@ def query(call: Call) -> dict[str, Any]:
     """One order in any state."""
     key = order_key(call.params, symbol_of(call.params, call.venue.instruments))
     call.params.finish()
-    return call.venue.account_payloads.order(call.venue.exchange.order(call.account, key))
+    return call.venue.account_payloads.order(call.venue.exchange.read.order(call.account, key))
 
 
 def cancel(call: Call) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def cancel(call: Call) -> dict[str, Any]:
     restriction = call.params.optional_choice("cancelRestrictions", CancelRestrictions)
     call.params.finish()
     exchange = call.venue.exchange
-    if restriction is not None and exchange.order(call.account, key).status != restriction.removeprefix(
+    if restriction is not None and exchange.read.order(call.account, key).status != restriction.removeprefix(
         "ONLY_"
     ):
         raise VenueReject(-2011, "Order was not canceled due to cancel restrictions.")
@@ -107,7 +107,7 @@ def open_orders(call: Call) -> list[dict[str, Any]]:
     call.params.discard("symbolStatus")
     call.params.finish()
     build = call.venue.account_payloads.order
-    return [build(order) for order in call.venue.exchange.open_orders(call.account, symbol)]
+    return [build(order) for order in call.venue.exchange.read.open_orders(call.account, symbol)]
 
 
 def cancel_all(call: Call) -> list[dict[str, Any]]:
@@ -127,7 +127,7 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
     limit = params.limit(500, 1000)
     params.finish()
     check_day(start_ns, end_ns)
-    found = call.venue.exchange.all_orders(
+    found = call.venue.exchange.read.all_orders(
         call.account, symbol, from_id=first_id or 0, start_ns=start_ns, end_ns=end_ns, limit=limit
     )
     return [call.venue.account_payloads.order(order) for order in found]
@@ -144,7 +144,7 @@ def my_trades(call: Call) -> list[dict[str, Any]]:
     check_day(start_ns, end_ns)
     if first_id is not None and (start_ns is not None or end_ns is not None):
         raise VenueReject(-1128, "Combination of optional parameters invalid.")
-    found = call.venue.exchange.trades(
+    found = call.venue.exchange.read.trades(
         call.account,
         symbol,
         order_id=order_id or 0,
@@ -160,7 +160,7 @@ def account(call: Call) -> dict[str, Any]:
     """Balances and commission rates."""
     omit_zero = call.params.flag("omitZeroBalances")
     call.params.finish()
-    view = call.venue.exchange.account(call.account)
+    view = call.venue.exchange.read.account(call.account)
     return call.venue.account_payloads.account(view, ACCOUNT_UID, omit_zero=omit_zero)
 
 
@@ -173,7 +173,7 @@ def commission(call: Call) -> dict[str, Any]:
 
 def _commission(call: Call) -> dict[str, Any]:
     """Standard rates as charged; there is neither tax nor discount here, for any symbol."""
-    view = call.venue.exchange.account(call.account)
+    view = call.venue.exchange.read.account(call.account)
     rates = {
         "maker": rate8(view.maker_ppm),
         "taker": rate8(view.taker_ppm),

@@ -37,7 +37,7 @@ def query(call: Call) -> dict[str, Any]:
     """One list in any state."""
     key = list_key(call.params, "", "origClientOrderId")
     call.params.finish()
-    return call.venue.account_payloads.order_list(call.venue.exchange.order_list(call.account, key))
+    return call.venue.account_payloads.order_list(call.venue.exchange.read.order_list(call.account, key))
 
 
 def cancel(call: Call) -> dict[str, Any]:
@@ -53,7 +53,8 @@ def open_lists(call: Call) -> list[dict[str, Any]]:
     """Lists with open orders."""
     call.params.finish()
     return [
-        call.venue.account_payloads.order_list(view) for view in call.venue.exchange.open_lists(call.account)
+        call.venue.account_payloads.order_list(view)
+        for view in call.venue.exchange.read.lists(call.account, open_only=True)
     ]
 
 
@@ -69,7 +70,7 @@ def all_lists(call: Call) -> list[dict[str, Any]]:
         raise VenueReject(-1128, "Combination of optional parameters invalid.")
     found = [
         view
-        for view in call.venue.exchange.all_lists(call.account)
+        for view in call.venue.exchange.read.lists(call.account)
         if (first_id is None or view.list_id >= first_id)
         and (start_ns is None or view.ts_ns >= start_ns)
         and (end_ns is None or view.ts_ns <= end_ns)

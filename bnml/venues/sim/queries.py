@@ -56,8 +56,8 @@ class Queries:
                 return order_list
         return None
 
-    def open_orders(self, account: str, symbol: str) -> list[OrderView]:
-        """Open orders by id."""
+    def open_orders(self, account: str, symbol: str = "") -> list[OrderView]:
+        """Open orders by id, waiting legs included; of all symbols without one."""
         symbols = [symbol] if symbol else list(self._desk.instruments)
         for name in symbols:
             self._desk.instrument(name)
@@ -68,12 +68,13 @@ class Queries:
         self,
         account: str,
         symbol: str,
-        from_id: int,
-        start_ns: int | None,
-        end_ns: int | None,
-        limit: int,
+        *,
+        from_id: int = 0,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int = 500,
     ) -> list[OrderView]:
-        """Orders of a symbol by id."""
+        """Orders of a symbol by id; the last `limit`, or the first ones from an id or a time on."""
         self._desk.instrument(symbol)
         chosen = [
             order
@@ -90,13 +91,14 @@ class Queries:
         self,
         account: str,
         symbol: str,
-        order_id: int,
-        from_id: int,
-        start_ns: int | None,
-        end_ns: int | None,
-        limit: int,
+        *,
+        order_id: int = 0,
+        from_id: int = 0,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int = 500,
     ) -> list[TradeRecord]:
-        """Fills of a symbol by id."""
+        """Fills of a symbol by id; the last `limit`, or the first ones from an id or a time on."""
         self._desk.instrument(symbol)
         source = self._desk.trades_of.get(order_id, []) if order_id else self._desk.trades
         chosen = [
@@ -109,7 +111,14 @@ class Queries:
         ]
         return _cut(chosen, limit, oldest_first=bool(from_id) or start_ns is not None)
 
-    def lists(self, account: str, *, open_only: bool) -> list[ListView]:
+    def order_list(self, account: str, key: ListKey) -> ListView:
+        """One order list; -2018 when there is none."""
+        order_list = self.find_list(account, key)
+        if order_list is None:
+            raise VenueReject(-2018, "Order list does not exist.")
+        return self._desk.list_view(order_list)
+
+    def lists(self, account: str, *, open_only: bool = False) -> list[ListView]:
         """Order lists by id."""
         chosen = [
             x for x in self._desk.lists.values() if x.account == account and (x.is_open or not open_only)
@@ -126,6 +135,10 @@ class Queries:
             taker_ppm=account.taker_ppm,
             balances=account.position(set(account.balances)),
         )
+
+    def commissions(self, name: str) -> dict[str, int]:
+        """What the account has paid in commissions so far, by asset."""
+        return dict(self._desk.account(name).commissions)
 
 
 def _within(ts_ns: int, start_ns: int | None, end_ns: int | None) -> bool:

@@ -34,7 +34,10 @@ def test_market_buy_pays_spread_and_slippage_and_commission_in_base():
     (fill,) = placed.fills
     assert fill.price_ticks == 10_005  # 0.05 % above 100.00
     assert (fill.commission_asset, fill.commission_e8) == ("BTC", LOT)
-    assert exchange.account(ME).balances == {"USDT": (100_000 * E8 - 10_005 * TICK, 0), "BTC": (999 * LOT, 0)}
+    assert exchange.read.account(ME).balances == {
+        "USDT": (100_000 * E8 - 10_005 * TICK, 0),
+        "BTC": (999 * LOT, 0),
+    }
     assert told(exchange.drain()) == [("NEW", "a", "NEW"), ("TRADE", "a", "FILLED"), POSITION]
 
 
@@ -55,11 +58,11 @@ def test_market_by_quote_buys_what_the_amount_allows():
 def test_limit_rests_locks_and_fills_at_its_level():
     exchange = bench()
     exchange.place(ME, limit(Side.BUY, 1000, 9_900, client_id="a"))
-    assert exchange.account(ME).balances["USDT"] == ((100_000 - 99) * E8, 99 * E8)
+    assert exchange.read.account(ME).balances["USDT"] == ((100_000 - 99) * E8, 99 * E8)
     exchange.drain()
     (report, _) = move(exchange, 9_850)
     assert (report.trade.price_ticks, report.trade.is_maker) == (9_900, True)
-    assert exchange.account(ME).balances["USDT"] == ((100_000 - 99) * E8, 0)
+    assert exchange.read.account(ME).balances["USDT"] == ((100_000 - 99) * E8, 0)
 
 
 def test_crossing_limit_takes_at_the_market_not_at_its_limit():
@@ -78,11 +81,11 @@ def test_volume_share_splits_a_crossing_limit_in_f1():
 def test_stop_is_triggered_by_the_last_price_only():
     exchange = bench(base=1)
     exchange.place(ME, stop(1000))
-    assert not exchange.order(ME, OrderKey(symbol=SYMBOL, client_order_id="s")).is_working
+    assert not exchange.read.order(ME, OrderKey(symbol=SYMBOL, client_order_id="s")).is_working
     move(exchange, 9_801)
-    assert len(exchange.open_orders(ME)) == 1
+    assert len(exchange.read.open_orders(ME)) == 1
     move(exchange, 9_800)
-    assert exchange.open_orders(ME) == []
+    assert exchange.read.open_orders(ME) == []
 
 
 def test_stop_limit_rests_when_the_market_ran_away():
@@ -110,14 +113,14 @@ def test_stops_of_a_fall_fill_in_descending_order_of_their_levels():
 def test_buy_stop_above_the_lock_pays_from_free_money_and_expires_the_rest():
     exchange = bench(quote=105)
     exchange.place(ME, order(OrderType.STOP_LOSS, Side.BUY, 1000, stop=10_500, client_id="a"))
-    assert exchange.account(ME).balances["USDT"] == (0, 105 * E8)
+    assert exchange.read.account(ME).balances["USDT"] == (0, 105 * E8)
     exchange.drain()
     assert told(move(exchange, 11_000, jump=True)) == [
         ("TRADE", "a", "PARTIALLY_FILLED"),
         ("EXPIRED", "a", "EXPIRED"),
         POSITION,
     ]
-    assert exchange.account(ME).balances["USDT"][1] == 0
+    assert exchange.read.account(ME).balances["USDT"][1] == 0
 
 
 def test_cancel_reports_both_ids_and_gives_back():
@@ -128,7 +131,7 @@ def test_cancel_reports_both_ids_and_gives_back():
     assert (answer.client_order_id, answer.order.client_order_id) == ("c1", "a")
     (report, _) = exchange.drain()
     assert (report.client_order_id, report.original_client_order_id) == ("c1", "a")
-    assert exchange.account(ME).balances["USDT"] == (100_000 * E8, 0)
+    assert exchange.read.account(ME).balances["USDT"] == (100_000 * E8, 0)
 
 
 def test_execution_ids_only_grow():
@@ -182,10 +185,10 @@ def test_refusals_carry_binance_codes_and_texts(request_, code, text):
     exchange = bench()
     exchange.place(ME, limit(Side.BUY, 1000, 9_900, client_id="open"))
     exchange.drain()
-    before = exchange.account(ME).balances
+    before = exchange.read.account(ME).balances
     assert refused(exchange, request_) == (code, text)
     assert exchange.drain() == []
-    assert exchange.account(ME).balances == before
+    assert exchange.read.account(ME).balances == before
 
 
 def test_amounts_off_tick_and_lot_are_refused():
@@ -208,7 +211,7 @@ def test_stops_are_counted_per_symbol():
 def test_queries_by_either_id_and_unknown_ones():
     exchange = bench()
     placed = exchange.place(ME, limit(Side.BUY, 1000, 9_900, client_id="a")).order
-    assert exchange.order(ME, OrderKey(symbol=SYMBOL, order_id=placed.order_id)) == placed
+    assert exchange.read.order(ME, OrderKey(symbol=SYMBOL, order_id=placed.order_id)) == placed
     for key, code in (
         (OrderKey(symbol=SYMBOL, order_id=99), -2013),
         (OrderKey(symbol=SYMBOL, order_id=placed.order_id, client_order_id="b"), -2039),
@@ -216,7 +219,7 @@ def test_queries_by_either_id_and_unknown_ones():
         (OrderKey(symbol="NOPE", order_id=1), -1121),
     ):
         with pytest.raises(VenueReject) as refusal:
-            exchange.order(ME, key)
+            exchange.read.order(ME, key)
         assert refusal.value.reject_code == code
     with pytest.raises(VenueReject, match="Unknown order sent"):
         exchange.cancel(ME, OrderKey(symbol=SYMBOL, order_id=99))
@@ -241,7 +244,7 @@ def test_replace_stops_when_there_is_nothing_to_cancel():
     with pytest.raises(ReplaceFailed) as failure:
         exchange.cancel_replace(ME, key, stop(1000), "ALLOW_FAILURE")
     assert failure.value.reject_code == -2021
-    assert [view.client_order_id for view in exchange.open_orders(ME)] == ["s"]
+    assert [view.client_order_id for view in exchange.read.open_orders(ME)] == ["s"]
 
 
 def test_replace_that_cancels_but_cannot_place_says_so():
@@ -252,7 +255,7 @@ def test_replace_that_cancels_but_cannot_place_says_so():
         exchange.cancel_replace(ME, key, stop(1000, 10_000, "s2"), "STOP_ON_FAILURE")
     assert failure.value.reject_code == -2021
     assert failure.value.replaced.new_result.text == "Stop price would trigger immediately."
-    assert exchange.open_orders(ME) == []
+    assert exchange.read.open_orders(ME) == []
 
 
 def test_halted_symbol_takes_no_orders_but_cancels():

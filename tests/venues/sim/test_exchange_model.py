@@ -57,7 +57,7 @@ class ExchangeModel(RuleBasedStateMachine):
         self.exchange = bench(self.ledger, quote=1_000, base=base, **self.kind)
         self.reported = {}
         self.lists = {}
-        self.balances = self.exchange.account(ME).balances
+        self.balances = self.exchange.read.account(ME).balances
         self.execution_id = 0
         self.volume(50)
 
@@ -117,13 +117,13 @@ class ExchangeModel(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def cancel(self, data):
-        if orders := self.exchange.open_orders(ME):
+        if orders := self.exchange.read.open_orders(ME):
             chosen = data.draw(st.sampled_from(orders))
             self.attempt(self.exchange.cancel, OrderKey(symbol=SYMBOL, order_id=chosen.order_id))
 
     @rule(data=st.data())
     def cancel_list(self, data):
-        if lists := self.exchange.open_lists(ME):
+        if lists := self.exchange.read.lists(ME, open_only=True):
             chosen = data.draw(st.sampled_from(lists))
             self.attempt(self.exchange.cancel_list, ListKey(list_id=chosen.list_id))
 
@@ -135,7 +135,7 @@ class ExchangeModel(RuleBasedStateMachine):
         mode=st.sampled_from(("STOP_ON_FAILURE", "ALLOW_FAILURE")),
     )
     def replace(self, data, side, lots, price, mode):
-        if orders := self.exchange.open_orders(ME):
+        if orders := self.exchange.read.open_orders(ME):
             chosen = data.draw(st.sampled_from(orders))
             key = OrderKey(symbol=SYMBOL, order_id=chosen.order_id)
             self.attempt(self.exchange.cancel_replace, key, limit(side, lots, price), mode)
@@ -163,12 +163,12 @@ class ExchangeModel(RuleBasedStateMachine):
     def picture(self):
         exchange = self.exchange
         return (
-            exchange.account(ME),
-            exchange.commissions(ME),
-            exchange.all_orders(ME, SYMBOL),
-            exchange.open_orders(ME),
-            exchange.all_lists(ME),
-            exchange.trades(ME, SYMBOL),
+            exchange.read.account(ME),
+            exchange.read.commissions(ME),
+            exchange.read.all_orders(ME, SYMBOL),
+            exchange.read.open_orders(ME),
+            exchange.read.lists(ME),
+            exchange.read.trades(ME, SYMBOL),
             exchange.now_ns,
             exchange.ordinal,
             exchange.market[SYMBOL].state,
@@ -176,9 +176,9 @@ class ExchangeModel(RuleBasedStateMachine):
 
     @invariant()
     def conserves(self):
-        account, paid = self.exchange.account(ME), self.exchange.commissions(ME)
+        account, paid = self.exchange.read.account(ME), self.exchange.read.commissions(ME)
         base, quote = self.base * E8, 1_000 * E8
-        for trade in self.exchange.trades(ME, SYMBOL, limit=1000):
+        for trade in self.exchange.read.trades(ME, SYMBOL, limit=1000):
             sign = 1 if trade.is_buyer else -1
             base += sign * trade.quantity_lots * LOT
             quote -= sign * trade.quote_e8
@@ -192,7 +192,7 @@ class ExchangeModel(RuleBasedStateMachine):
     def locks_what_open_orders_need(self):
         needed = {"BTC": 0, "USDT": 0}
         pairs = {}
-        for view in self.exchange.open_orders(ME):
+        for view in self.exchange.read.open_orders(ME):
             if str(view.status) == "PENDING_NEW":
                 continue
             rest = view.quantity_lots - view.executed_lots
@@ -203,20 +203,20 @@ class ExchangeModel(RuleBasedStateMachine):
             pairs[group, asset] = max(amount, pairs.get((group, asset), 0))
         for (_, asset), amount in pairs.items():
             needed[asset] += amount
-        locked = {asset: pair[1] for asset, pair in self.exchange.account(ME).balances.items()}
+        locked = {asset: pair[1] for asset, pair in self.exchange.read.account(ME).balances.items()}
         assert {"BTC": 0, "USDT": 0, **locked} == needed
 
     @invariant()
     def reports_tell_the_whole_truth(self):
-        for view in self.exchange.all_orders(ME, SYMBOL, limit=1000):
+        for view in self.exchange.read.all_orders(ME, SYMBOL, limit=1000):
             assert self.reported[view.order_id] == view
-        for view in self.exchange.all_lists(ME):
+        for view in self.exchange.read.lists(ME):
             assert self.lists[view.list_id] == view.order_status
-        assert self.exchange.account(ME).balances == self.balances
+        assert self.exchange.read.account(ME).balances == self.balances
 
     @invariant()
     def open_lists_have_open_orders(self):
-        for view in self.exchange.all_lists(ME):
+        for view in self.exchange.read.lists(ME):
             is_open = any(
                 str(leg.status) in {"NEW", "PENDING_NEW", "PARTIALLY_FILLED"} for leg in view.orders
             )

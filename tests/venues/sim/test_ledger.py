@@ -47,10 +47,10 @@ def act(exchange, ordinal):
 
 def picture(exchange):
     return (
-        exchange.account(ME),
-        exchange.all_orders(ME, SYMBOL),
-        exchange.trades(ME, SYMBOL),
-        exchange.all_lists(ME),
+        exchange.read.account(ME),
+        exchange.read.all_orders(ME, SYMBOL),
+        exchange.read.trades(ME, SYMBOL),
+        exchange.read.lists(ME),
         exchange.now_ns,
         exchange.ordinal,
         exchange.market[SYMBOL].state,
@@ -100,8 +100,8 @@ def test_what_was_acknowledged_before_a_kill_is_there(tmp_path):
     assert done.stdout == "acknowledged\n", done.stderr
     ledger = Ledger(path, "test")
     exchange = bench(ledger)
-    assert [view.client_order_id for view in exchange.open_orders(ME)] == [f"o{n}" for n in range(20)]
-    assert exchange.trades(ME, SYMBOL)[0].quantity_lots == 500
+    assert [view.client_order_id for view in exchange.read.open_orders(ME)] == [f"o{n}" for n in range(20)]
+    assert exchange.read.trades(ME, SYMBOL)[0].quantity_lots == 500
     assert exchange.place(ME, limit(Side.BUY, 1000, 9_000)).order.order_id == 22
     ledger.close()
 

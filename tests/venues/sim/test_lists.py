@@ -25,7 +25,7 @@ PENDING = "PENDING_NEW"
 
 
 def state(exchange, client_id):
-    view = exchange.order(ME, OrderKey(symbol=SYMBOL, client_order_id=client_id))
+    view = exchange.read.order(ME, OrderKey(symbol=SYMBOL, client_order_id=client_id))
     return str(view.status), view.quantity_lots, view.executed_lots
 
 
@@ -48,14 +48,14 @@ def test_opoco_sizes_its_legs_by_what_the_working_order_paid_out():
     ]
     assert state(exchange, "t") == ("NEW", 999, 0)
     assert state(exchange, "s") == ("NEW", 999, 0)
-    assert exchange.account(ME).balances["BTC"] == (0, 999 * LOT)
+    assert exchange.read.account(ME).balances["BTC"] == (0, 999 * LOT)
 
 
 def test_dust_below_a_lot_stays_free():
     exchange = bench()
     opoco(exchange, 1500)
     assert state(exchange, "s") == ("NEW", 1498, 0)
-    assert exchange.account(ME).balances["BTC"] == (LOT // 2, 1498 * LOT)
+    assert exchange.read.account(ME).balances["BTC"] == (LOT // 2, 1498 * LOT)
 
 
 def test_target_fills_as_maker_at_its_level_and_the_stop_expires():
@@ -73,7 +73,7 @@ def test_target_fills_as_maker_at_its_level_and_the_stop_expires():
     fill = events[1].trade
     assert (fill.price_ticks, fill.quantity_lots, fill.is_maker) == (10_200, 999, True)
     assert fill.commission_e8 == fill.quote_e8 // 1000
-    assert exchange.open_orders(ME) == []
+    assert exchange.read.open_orders(ME) == []
 
 
 def test_stop_crossed_sells_from_its_level_and_the_target_expires():
@@ -101,7 +101,7 @@ def test_target_jumped_over_still_fills_at_its_level():
 
 def test_fill_or_kill_that_does_not_fit_expires_the_whole_list():
     exchange = bench(price=10_060)
-    before = exchange.account(ME).balances
+    before = exchange.read.account(ME).balances
     opoco(exchange)
     assert told(exchange.drain())[4:] == [
         ("EXPIRED", "w", "EXPIRED"),
@@ -110,7 +110,7 @@ def test_fill_or_kill_that_does_not_fit_expires_the_whole_list():
         ("LIST", "l", "ALL_DONE"),
         POSITION,
     ]
-    assert exchange.account(ME).balances == before
+    assert exchange.read.account(ME).balances == before
 
 
 def test_pending_stop_that_the_entry_print_already_passed_sells_at_once():
@@ -124,7 +124,7 @@ def test_pending_stop_that_the_entry_print_already_passed_sells_at_once():
         ("LIST", "l", "ALL_DONE"),
         POSITION,
     ]
-    assert exchange.account(ME).balances["BTC"] == (0, 0)
+    assert exchange.read.account(ME).balances["BTC"] == (0, 0)
 
 
 def test_opo_has_one_pending_order():
@@ -133,7 +133,7 @@ def test_opo_has_one_pending_order():
     assert state(exchange, "s") == ("NEW", 999, 0)
     move(exchange, 9_800)
     assert state(exchange, "s") == ("FILLED", 999, 999)
-    assert exchange.open_lists(ME) == []
+    assert exchange.read.lists(ME, open_only=True) == []
 
 
 def test_otoco_sells_the_quantity_that_was_asked_for():
@@ -145,7 +145,7 @@ def test_otoco_sells_the_quantity_that_was_asked_for():
 def test_pending_order_larger_than_what_was_bought_expires():
     exchange = bench()
     exchange.place_list(ME, order_list("OTO", (stop(1000),), fill_or_kill()))
-    view = exchange.order(ME, OrderKey(symbol=SYMBOL, client_order_id="s"))
+    view = exchange.read.order(ME, OrderKey(symbol=SYMBOL, client_order_id="s"))
     assert (str(view.status), view.expiry_reason) == ("EXPIRED", "INSUFFICIENT_BALANCE")
 
 
@@ -171,7 +171,7 @@ def test_one_move_fills_the_working_order_and_then_its_stop():
 def test_oco_locks_once_and_canceling_a_leg_ends_both():
     exchange = bench(base=1)
     exchange.place_list(ME, order_list("OCO", (target(1000), stop(1000))))
-    assert exchange.account(ME).balances["BTC"] == (0, E8)
+    assert exchange.read.account(ME).balances["BTC"] == (0, E8)
     exchange.drain()
     canceled = exchange.cancel(ME, OrderKey(symbol=SYMBOL, client_order_id="t"), "c1")
     assert canceled.order_list.order_status == "ALL_DONE"
@@ -183,7 +183,7 @@ def test_oco_locks_once_and_canceling_a_leg_ends_both():
         POSITION,
     ]
     assert (events[0].client_order_id, events[0].original_client_order_id) == ("c1", "t")
-    assert exchange.account(ME).balances["BTC"] == (E8, 0)
+    assert exchange.read.account(ME).balances["BTC"] == (E8, 0)
 
 
 def test_buying_oco_locks_the_dearer_leg():
@@ -191,9 +191,9 @@ def test_buying_oco_locks_the_dearer_leg():
     above = order(OrderType.STOP_LOSS_LIMIT, Side.BUY, 1000, price=10_300, stop=10_250)
     below = order(OrderType.LIMIT_MAKER, Side.BUY, 1000, 9_900)
     exchange.place_list(ME, order_list("OCO", (above, below)))
-    assert exchange.account(ME).balances["USDT"][1] == 103 * E8
+    assert exchange.read.account(ME).balances["USDT"][1] == 103 * E8
     move(exchange, 9_900)
-    assert exchange.account(ME).balances["USDT"] == ((100_000 - 99) * E8, 0)
+    assert exchange.read.account(ME).balances["USDT"] == ((100_000 - 99) * E8, 0)
 
 
 def test_cancel_list_while_the_legs_wait_gives_everything_back():
@@ -202,7 +202,7 @@ def test_cancel_list_while_the_legs_wait_gives_everything_back():
     exchange.place_list(ME, order_list("OPOCO", (target(0), stop(0)), working))
     view = exchange.cancel_list(ME, ListKey(list_client_order_id="l"), "c9")
     assert {str(leg.status) for leg in view.orders} == {"CANCELED"}
-    assert exchange.account(ME).balances["USDT"] == (100_000 * E8, 0)
+    assert exchange.read.account(ME).balances["USDT"] == (100_000 * E8, 0)
     with pytest.raises(VenueReject) as refusal:
         exchange.cancel_list(ME, ListKey(list_client_order_id="l"))
     assert refusal.value.reject_code == -2011
@@ -213,7 +213,7 @@ def test_list_that_cannot_be_sold_whole_is_refused_whole():
     with pytest.raises(VenueReject, match="insufficient balance"):
         exchange.place_list(ME, order_list("OCO", (target(1000), stop(1000))))
     assert exchange.drain() == []
-    assert exchange.all_lists(ME) == []
+    assert exchange.read.lists(ME) == []
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_oco_of_wrong_shape_is_refused(pending, code):
     with pytest.raises(VenueReject) as refusal:
         exchange.place_list(ME, order_list("OCO", pending))
     assert refusal.value.reject_code == code
-    assert exchange.open_orders(ME) == []
+    assert exchange.read.open_orders(ME) == []
 
 
 def test_symbol_without_opo_says_so():

@@ -59,7 +59,7 @@ def touches(price):
     exchange.place(ME, target(1000, price))
     exchange.drain()
     count = 0
-    while exchange.open_orders(ME):
+    while exchange.read.open_orders(ME):
         move(exchange, price, price - 10)
         count += 1
     return count
@@ -77,4 +77,4 @@ def test_crossing_fills_for_certain():
     exchange = with_volume(10_000, base=1)
     exchange.place(ME, target(1000, 10_100))
     move(exchange, 10_101)
-    assert exchange.open_orders(ME) == []
+    assert exchange.read.open_orders(ME) == []
