@@ -1,7 +1,8 @@
 """The embedded exchange without I/O: requests and market steps in, answers and user events out.
 
-Lookups are in `read`, dry runs in `checks`. Every method that changes something either raises `VenueReject` with nothing changed, or returns after
-the ledger has it on disk; then `drain()` yields the user events in Binance's order.
+Lookups are in `read`, dry runs in `checks`. Every method that changes something either raises
+`VenueReject` with nothing changed, or returns after the ledger has it on disk; then `drain()` yields the
+user events in Binance's order.
 """
 
 from __future__ import annotations
