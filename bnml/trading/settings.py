@@ -129,7 +129,12 @@ class ScannerSettings(Settings):
     """How the candidates of one bar are measured against each other."""
 
     grace_ms: int = setting(
-        2000, "ms, market time", "how long a scan waits for the last symbols' bars", ge=0, le=60_000
+        2000,
+        "ms, market time",
+        "how long a scan waits for the last symbols' bars; below the 3 s after which the embedded exchange tells "
+        "the time, so that a scan is decided before the market's next print",
+        ge=0,
+        le=2900,
     )
     top_n: int = setting(10, "symbols", "candidates kept of each scan", ge=1, le=500)
     weight_ml: float = setting(0.50, "share", "of the model's confidence in the global score", ge=0, le=1)

@@ -8,9 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from bnml.core.events import Bar, InstrumentUpdate
+from bnml.core.events import Bar
 from bnml.journal.reader import JournalReader
-from bnml.venues.history import load_history
 from tests.e2e.kills import CONFIG, Rehearsal, rehearse
 
 STATUS_KEYS = {
@@ -70,27 +69,6 @@ def test_a_stepped_session_trades_and_repeats_to_the_byte(data_dir, tmp_path):
     assert session.header.anchors.keys() == set(session.header.symbols)
     assert session.header.initial_balances == {"USDT": (1_000_000_000_000, 0)}
     assert len({trade.client_order_id for trade in trades}) == len(trades)
-
-
-def test_recorded_raw_trades_become_the_recorded_minutes(data_dir, tmp_path):
-    run = bnml(
-        *("run", "--venue", "sim", "--stepped", "--no-retrain", "--json", "--base-frame", "1m"),
-        *("--replay", data_dir / "fixtures/binance_ws_recorded", "--state-dir", tmp_path / "state"),
-    )
-    assert run.returncode == 0, run.stderr[-2000:]
-    recorded = load_history(data_dir / "binance_spot/1m", ("BTCUSDT", "ETHUSDT"), frame_ns=60 * 10**9)
-    with JournalReader(tmp_path / "state" / "journal.db") as journal:
-        events = [event for _, event in journal.events()]
-    served = {one.instrument.symbol: one.instrument for one in events if isinstance(one, InstrumentUpdate)}
-    bars = [event for event in events if isinstance(event, Bar)]
-    assert len(bars) == 10
-    for bar in bars:
-        known = recorded[bar.symbol]
-        row = known.bars[known.bars["ts_open_ns"] == bar.ts_open_ns][0]
-        ours, theirs = served[bar.symbol], known.instrument
-        prices = [ours.price_decimal(one) for one in (bar.open, bar.high, bar.low, bar.close)]
-        assert prices == [theirs.price_decimal(int(row[name])) for name in ("open", "high", "low", "close")]
-        assert ours.quantity_decimal(bar.volume_lots) == theirs.quantity_decimal(int(row["volume_lots"]))
 
 
 def test_a_timed_session_shows_itself_guards_its_folder_and_stops_at_once(tmp_path):
