@@ -29,10 +29,17 @@ class _Snapshot(msgspec.Struct, array_like=True):
     state: msgspec.Raw
 
 
+class _Whole(msgspec.Struct, array_like=True):
+    """The same on the way out, encoded in one go: with hundreds of symbols each further copy is a stall."""
+
+    schema: int
+    kernel_hash: str
+    state: EngineState
+
+
 def encode(state: EngineState, kernel_hash: str) -> bytes:
     """Freeze a state; `kernel_hash` says with which arithmetic its running values were made."""
-    body = msgspec.msgpack.encode(state, enc_hook=_encode_array)
-    return msgspec.msgpack.encode(_Snapshot(SCHEMA, kernel_hash, msgspec.Raw(body)))
+    return msgspec.msgpack.encode(_Whole(SCHEMA, kernel_hash, state), enc_hook=_encode_array)
 
 
 def decode(content: bytes) -> tuple[EngineState, str]:
@@ -54,7 +61,8 @@ def decode(content: bytes) -> tuple[EngineState, str]:
 def _encode_array(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         names = [name for name, dtype in _RECORDS.items() if dtype == value.dtype]
-        return _Array(names[0] if names else value.dtype.str, value.tobytes())
+        content = np.ascontiguousarray(value).view(np.uint8).data
+        return names[0] if names else value.dtype.str, content  # as an `_Array`, without a copy
     raise NotImplementedError(f"a snapshot cannot hold {type(value).__name__}")
 
 
