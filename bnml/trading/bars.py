@@ -74,7 +74,7 @@ class BarGate:
             return events
         _, delivered = self._waiting.setdefault(bar.ts_close_ns, (ts_ns, set()))
         delivered.add(bar.symbol)
-        if delivered >= self._symbols:
+        if len(delivered) >= len(self._symbols) and delivered >= self._symbols:
             events.extend(self._fire(bar.ts_close_ns, ts_ns))
         return events
 

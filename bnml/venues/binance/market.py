@@ -9,7 +9,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from bnml.core.clock import NS_PER_S, Clock
+from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
 from bnml.core.errors import Retryable
 from bnml.venues.binance.codec import MarketCodec, MarketItem, Shutdown
 from bnml.venues.binance.errors import leaves
@@ -22,6 +22,7 @@ LONGEST_BACKOFF_S = 30.0
 STEADY_NS = 10 * NS_PER_S  # a connection that stood so long was a good one: the next pause is short again
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 FRAMES_BUFFERED = 4096
+BREATH_NS = 2 * NS_PER_MS  # buffered frames are read for so long before others get the loop
 
 ItemSink = Callable[[int, MarketItem | None], Awaitable[None]]
 LinkSink = Callable[[bool, str], Awaitable[None]]
@@ -85,11 +86,14 @@ class MarketStream:
             await socket.send(msgspec.json.encode(request), text=True)
 
     async def _serve(self, socket: ClientConnection) -> None:
-        self._last_frame_ns = self._clock.monotonic_ns()
+        self._last_frame_ns = breathed_ns = self._clock.monotonic_ns()
         async with asyncio.TaskGroup() as group:
             watch = group.create_task(self._watch())
             async for text in socket:
                 self._last_frame_ns = self._clock.monotonic_ns()
+                if self._last_frame_ns - breathed_ns > BREATH_NS:
+                    await asyncio.sleep(0)  # reading what is buffered never waits by itself
+                    breathed_ns = self._clock.monotonic_ns()
                 number, item = self._codec.decode(text)
                 await self._on_item(number, item)
                 if isinstance(item, Shutdown):
