@@ -254,6 +254,33 @@ def status(config: ConfigFile = None, state_dir: StateDir = None, json: Json = F
     return target(settings, StatusOptions(json=json))
 
 
+@app.command()
+def halt(
+    reason: Annotated[str, typer.Option(help="Shown by status until entries are resumed.")] = "operator",
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    json: Json = False,
+) -> int:
+    """Stop the running daemon's entries; positions keep their protection."""
+    return _order("halt", reason, config, state_dir, json=json)
+
+
+@app.command()
+def resume(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
+    """Let the running daemon enter again, after a halt or a breaker's pause."""
+    return _order("resume", "", config, state_dir, json=json)
+
+
+def _order(name: str, argument: str, config: Path | None, state_dir: str | None, *, json: bool) -> int:
+    from bnml import invocation
+
+    settings = invocation.read_settings(config, state_dir=state_dir)
+    from bnml.app.spool import send
+    from bnml.options import OrderOptions
+
+    return send(settings, OrderOptions(name=name, argument=argument, json=json))
+
+
 @config_app.command("check")
 def config_check(config: ConfigFile = None, json: Json = False) -> int:
     """Read the configuration as the daemon would; say what is wrong."""

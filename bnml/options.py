@@ -58,6 +58,14 @@ class ParityOptions(MarketOptions, frozen=True, kw_only=True):
     allow_few: bool = False
 
 
+class OrderOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`bnml halt` and `bnml resume`: a word to the running daemon; `argument` is the reason of a halt."""
+
+    name: str
+    argument: str = ""
+    json: bool = False
+
+
 class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`bnml status`."""
 

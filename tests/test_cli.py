@@ -8,7 +8,7 @@ import pytest
 from bnml import cli, invocation
 from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded, Rejected, Retryable
 
-COMMANDS = ["run", "exchange", "train", "backtest", "parity", "status", "config check", "config template"]
+COMMANDS = ["run", "exchange", "train", "backtest", "parity", "status", "halt", "resume", "config check", "config template"]
 HEAVY = {
     "aiohttp", "aiosqlite", "apscheduler", "duckdb", "numba", "numpy", "rich", "scipy", "sklearn",
     "structlog", "websockets", "xgboost",

@@ -9,9 +9,11 @@ from pydantic import ValidationError
 
 from bnml.config import Settings, load, load_credentials
 from bnml.config_report import template
+from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Misconfigured
 from bnml.explain import fields_of
 from bnml.trading.settings import FeatureSettings
+from bnml.venues.sim.feed import BEAT_NS
 
 ROOT = Path(__file__).resolve().parents[1]
 VALUES = [(keys, field) for keys, field in fields_of(Settings) if field.default_factory is None]
@@ -43,6 +45,13 @@ def test_the_template_holds_every_key():
                 yield from keys(value, (*prefix, name))
 
     assert set(keys(yaml.safe_load(template()))) == {path for path, _ in fields_of(Settings)}
+
+
+def test_the_longest_grace_ends_before_the_exchange_tells_the_time():
+    """A scan that waits longer would be decided after the market's next print."""
+    longest_ms = BEAT_NS // NS_PER_MS - 100
+    load(None, {"BNML_SCANNER__GRACE_MS": str(longest_ms)})
+    assert f"0 to {longest_ms}" in refusal(None, {"BNML_SCANNER__GRACE_MS": str(longest_ms + 1)})
 
 
 def test_every_key_has_a_meaning():

@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from bnml.app.logs import logger
+from bnml.app.spool import way_out
 from bnml.core.commands import (
     Alert,
     CancelList,
@@ -110,7 +111,7 @@ class Executor:
             self._log.log(_LEVELS.get(command.severity, 30), command.name, text=command.text)
             return
         if isinstance(command, Halt):
-            self._log.critical("trading_halted", reason=command.reason)
+            self._log.critical("trading_halted", reason=command.reason, way_out=way_out("halted"))
             return
         await self._at_once.acquire()
         self._in_flight += 1

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
+LOCK = "daemon.lock"
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -45,7 +46,7 @@ class StateFolder:
     def __enter__(self) -> Self:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "daemon.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise Misconfigured(
                 f"the state folder {self.path} cannot be written ({error.strerror}); give the daemon write permission "
@@ -96,6 +97,21 @@ class StateFolder:
     @property
     def _identity_file(self) -> Path:
         return self.path / "identity.json"
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a daemon holds the state folder."""
+    try:
+        handle = os.open(path / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
 
 
 def write_durably(file: Path, content: bytes) -> None:

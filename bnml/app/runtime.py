@@ -15,6 +15,7 @@ from bnml.app.pump import Pump
 from bnml.app.reconcile import recheck
 from bnml.app.retrain import Trainer
 from bnml.app.rhythm import Rhythm
+from bnml.app.spool import Spool
 from bnml.core.clock import NS_PER_MS, NS_PER_S, day_number
 from bnml.core.errors import Retryable
 from bnml.core.events import ModelPublished, Timer, UniverseUpdate
@@ -87,6 +88,7 @@ class Daemon:
         )
         self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
         self._day = day_number(self._pump.now_ns)
+        self._spool = Spool(parts.folder.path, self._pump.feed, parts.journal.barrier)
         self._rechecking: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
 
@@ -144,6 +146,11 @@ class Daemon:
         parts.links.on_return = self._recheck_soon
         checks = None if self._stepped or not self._settings.app.retrain else self._check_models
         scheduler = schedule.start(parts.journal, parts.clock, parts.folder.path, checks, MODEL_CHECK_S)
+        # What lives from here on is not looked through again: with hundreds of models that took 0.1 s each time.
+        gc.collect()
+        gc.freeze()
+        if not parts.options.once:
+            tasks.append(group.create_task(self._spool.run(self._now_ns)))
         self.picture.state = "running"
         self._started.set()
         self._notifier.send("READY=1")

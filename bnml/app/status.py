@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import sys
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from bnml.app.folder import is_locked
+from bnml.app.spool import way_out
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured
 from bnml.journal.reader import JournalReader
@@ -33,6 +33,7 @@ def status(settings: Settings, options: StatusOptions) -> int:
     if options.json:
         content = msgspec.to_builtins(health)
         content["state"] = state
+        content["way_out"] = way_out(state)
         sys.stdout.write(msgspec.json.encode(content).decode() + "\n")
     else:
         sys.stdout.write(_text(health, state))
@@ -43,30 +44,16 @@ def shown_state(settings: Settings, health: Health) -> str:
     """The state as journaled, unless the process is gone or has been silent."""
     if health.state.startswith(("stopped", "failed")):
         return health.state
-    if not _is_locked(settings):
+    if not is_locked(settings.app.state_dir):
         return "killed"
     age_s = (LiveClock().now_ns() - health.ts_ns) // NS_PER_S
     return health.state if age_s <= STALE_S else f"{health.state} (silent for {age_s} s)"
 
 
-def _is_locked(settings: Settings) -> bool:
-    """Whether a daemon holds the state folder."""
-    try:
-        handle = os.open(settings.app.state_dir / "daemon.lock", os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
-
-
 def _text(health: Health, state: str) -> str:
     lines = [
         f"{state} on {health.venue} ({health.mode}), market time {health.market_time}",
+        *([way_out(state)] if way_out(state) else []),
         f"equity {health.equity}, free {health.free_quote}, realised {health.realised}",
         f"scans {health.scans}, trades {health.trades}, loop lag {health.loop_lag_ms} ms",
         f"candles held against their trades {health.bars_checked}, differing {health.bars_differing}",

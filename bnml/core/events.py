@@ -142,7 +142,7 @@ class ModelPublished(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """`halt`, `resume`, `reduce`, `flatten`, `enable_entries`; `argument` is a symbol or empty."""
+    """`halt`, `resume`, `reduce`, `flatten`, `enable_entries`; `argument` is a symbol, the reason of a halt, or empty."""
 
     name: str
     ts_ns: int

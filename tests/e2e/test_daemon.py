@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from bnml.core.events import Bar
+from bnml.core.events import Bar, OperatorCommand
 from bnml.journal.reader import JournalReader
 from tests.e2e.kills import CONFIG, Rehearsal, rehearse
 
@@ -71,6 +71,18 @@ def test_a_stepped_session_trades_and_repeats_to_the_byte(data_dir, tmp_path):
     assert len({trade.client_order_id for trade in trades}) == len(trades)
 
 
+def said_by_status_after(word, state):
+    """Give the word to the running daemon, and read what the first health row after it says."""
+    given_ns = time.time_ns()
+    done = bnml(word, "--json", "--state-dir", state)
+    assert done.returncode == 0, done.stderr
+    for _ in range(20):
+        status = json.loads(bnml("status", "--json", "--state-dir", state).stdout)
+        if status["ts_ns"] > given_ns + 10**9:
+            return status
+    raise AssertionError("no health row after the word")
+
+
 def test_a_timed_session_shows_itself_guards_its_folder_and_stops_at_once(tmp_path):
     rehearsal = Rehearsal(tmp_path / "state", seed=1)
     rehearsal.start()
@@ -78,6 +90,8 @@ def test_a_timed_session_shows_itself_guards_its_folder_and_stops_at_once(tmp_pa
         rehearsal.wait_trading(3)
         shown = bnml("status", "--json", "--state-dir", tmp_path / "state")
         second = bnml("run", "--venue", "sim", "--no-retrain", "--state-dir", tmp_path / "state")
+        halted = said_by_status_after("halt", tmp_path / "state")
+        resumed = said_by_status_after("resume", tmp_path / "state")
     finally:
         begun = time.monotonic()
         rehearsal.daemon.send_signal(signal.SIGINT)
@@ -87,6 +101,14 @@ def test_a_timed_session_shows_itself_guards_its_folder_and_stops_at_once(tmp_pa
     status = json.loads(shown.stdout)
     assert status.keys() >= STATUS_KEYS
     assert (status["state"], status["venue"]) == ("running", "sim")
+    assert halted["state"] == "halted: operator"
+    assert "bnml resume" in halted["way_out"]
+    assert (resumed["state"], resumed["way_out"]) == ("running", "")
+    with JournalReader(tmp_path / "state" / "journal.db") as journal:
+        words = [event.name for _, event in journal.events() if isinstance(event, OperatorCommand)]
+    assert words == ["halt", "resume"]
+    refused = bnml("resume", "--state-dir", tmp_path / "state")
+    assert (refused.returncode, refused.stdout) == (3, "")
     assert second.returncode == 3
     assert f"process {rehearsal.daemon.pid}" in second.stderr
     after = json.loads(bnml("status", "--json", "--state-dir", tmp_path / "state").stdout)

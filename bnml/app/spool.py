@@ -1,0 +1,135 @@
+"""The operator's words to a running daemon: one small file each, taken in order, journaled as OperatorCommand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bnml.app.folder import is_locked, write_durably
+from bnml.app.logs import logger
+from bnml.core.clock import NS_PER_S, LiveClock
+from bnml.core.errors import Misconfigured, Rejected
+from bnml.core.events import OperatorCommand
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from pathlib import Path
+
+    from bnml.config import Settings
+    from bnml.options import OrderOptions
+
+FOLDER = "commands"
+LOOK_S = 0.25
+PATIENCE_S = 10.0
+WAIT_S = 0.05
+WAYS_OUT = {
+    "halted": "no entries until `bnml resume`; first look at the log and at the positions. Protection goes on working",
+    "reducing": "positions may leave and none may come, until `bnml resume`. Protection goes on working",
+}
+
+
+class Word(msgspec.Struct, frozen=True):
+    """One command as it lies in the spool."""
+
+    name: str
+    argument: str = ""
+
+
+class Spool:
+    """The daemon's end: feeds each word to the engine, and removes its file when the journal has it.
+
+    Files that lie there at the start are thrown away: a daemon was killed before it took them, or between
+    the journal and the removal, and their senders were told that they were not taken.
+    """
+
+    def __init__(
+        self,
+        state_dir: Path,
+        feed: Callable[[OperatorCommand], None],
+        journaled: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._path = state_dir / FOLDER
+        self._feed = feed
+        self._journaled = journaled
+        for file in self._files():
+            logger().warning("operator_command_discarded", file=file.name)
+            _remove(file)
+
+    async def run(self, now_ns: Callable[[], int]) -> None:
+        """Look until cancelled; commands carry the market time of `now_ns`."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            for file in self._files():
+                await self._take(file, now_ns())
+
+    async def _take(self, file: Path, now_ns: int) -> None:
+        word = _read(file)
+        if word is not None:
+            logger().warning("operator_command", name=word.name, argument=word.argument)
+            self._feed(OperatorCommand(word.name, now_ns, word.argument))
+            await self._journaled()
+        _remove(file)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._path.glob("*.json"))
+
+
+def send(settings: Settings, options: OrderOptions) -> int:
+    """Leave a word and wait until the daemon has taken it; Rejected when there is no daemon to take it."""
+    state_dir = settings.app.state_dir
+    if not is_locked(state_dir):
+        raise Rejected(
+            f"no daemon is running on the state folder {state_dir}, so nobody can {options.name}; "
+            "name the folder of a running one with --state-dir, or start it with `bnml run`"
+        )
+    clock = LiveClock()
+    file = state_dir / FOLDER / f"{clock.now_ns():020d}-{os.getpid()}.json"
+    try:
+        file.parent.mkdir(exist_ok=True)
+        write_durably(file, msgspec.json.encode(Word(options.name, options.argument)))
+    except OSError as error:
+        raise Misconfigured(
+            f"{file.parent} cannot be written ({error.strerror}); give the command as the daemon's user"
+        ) from error
+    deadline_ns = clock.monotonic_ns() + int(PATIENCE_S * NS_PER_S)
+    pause = threading.Event()
+    while file.exists():
+        if clock.monotonic_ns() > deadline_ns:
+            _remove(file)
+            raise Rejected(
+                f"the daemon did not take `{options.name}` within {PATIENCE_S:.0f} s and it was withdrawn; the daemon "
+                "may still be starting: repeat it when `bnml status` says more than starting"
+            )
+        pause.wait(WAIT_S)
+    taken = {"command": options.name, "argument": options.argument, "taken": True}
+    sys.stdout.write(
+        msgspec.json.encode(taken).decode() + "\n"
+        if options.json
+        else f"the daemon has taken `{options.name}`; `bnml status` shows what it does now\n"
+    )
+    return 0
+
+
+def _read(file: Path) -> Word | None:
+    """None for a word that was withdrawn, or that nobody can read."""
+    try:
+        return msgspec.json.decode(file.read_bytes(), type=Word)
+    except FileNotFoundError:
+        return None
+    except msgspec.DecodeError as error:
+        logger().error("operator_command_unreadable", file=file.name, error=str(error))
+        return None
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
+
+
+def way_out(state: str) -> str:
+    """What the operator can do about a state that he must end himself, else nothing."""
+    return next((text for name, text in WAYS_OUT.items() if state.startswith(name)), "")
