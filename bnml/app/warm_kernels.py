@@ -14,6 +14,7 @@ from bnml.kernels.records import BAR
 from bnml.trading.bars import BarGate
 from bnml.trading.compile import compile_costs, compile_engine
 from bnml.trading.engine import Engine
+from bnml.trading.risk.breakers import correlation
 from bnml.venues.sim.feed import BarFeed
 from bnml.venues.sim.inprocess import SimVenue
 from bnml.venues.sim.pricing import Pricing
@@ -105,6 +106,9 @@ def _trade(venue: SimVenue, engine: Engine) -> int:
             feed(gate.on_bar(bar, step.ts_ns))
         while pending:
             feed([pending.pop(0)])
+    correlation(
+        engine.state.symbols[SYMBOL], engine.state.symbols[SYMBOL]
+    )  # one symbol alone never asks for it
     return fills
 
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from bnml.core.errors import Rejected
+from bnml.kernels import policy
 from bnml.kernels.forest import CLASSES, forest_batch, forest_row, work_for
 from bnml.learn import bundle as bundles
 
@@ -111,6 +112,7 @@ class ModelStore:
             _pass_gate(bundle)
         predictor = BundlePredictor(bundle, self._choice)
         _repeat_golden_batch(bundle, predictor)
+        _rehearse(bundle, predictor)
         self._loaded[bundle.bundle_id] = predictor
         return bundle.bundle_id
 
@@ -138,3 +140,14 @@ def _repeat_golden_batch(bundle: Bundle, predictor: BundlePredictor) -> None:
             f"bundle {bundle.bundle_id} does not repeat its recorded predictions here "
             f"(a probability differs by {worst:.1e}); train it again on this machine"
         )
+
+
+def _rehearse(bundle: Bundle, predictor: BundlePredictor) -> None:
+    """Decide once as an engine does, so that what must be compiled for that is compiled here, off the event loop."""
+    out = np.zeros(CLASSES)
+    record = predictor.policy[0]
+    for row in bundle.arrays.golden_rows[:1]:
+        predictor.probabilities(row, out)
+        policy.decide(record, out)
+        policy.confidence(record, policy.directional_score(out))
+        policy.hold_measure(record, out)

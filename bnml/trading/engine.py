@@ -134,6 +134,7 @@ class Engine:
 
     def _on_venue_status(self, event: VenueStatus, out: Outbox) -> None:
         down = self.state.activity.channels_down
+        self._scan.expect()
         if not event.up:
             down[event.channel] = event.detail
         elif down.pop(event.channel, None) is not None and event.channel in DUE_CHANNELS:

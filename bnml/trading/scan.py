@@ -77,12 +77,14 @@ class ScanStages:
         self._decider = decider
         self._atr_column = config.layout.column("atr_ratio_14")
         self._early: dict[str, Opinion] = {}
+        self._is_expected = False
 
     def run(self, event: Scan, out: Outbox) -> None:
         """Decide every symbol that delivered the bar of this scan; a closing time already scanned is ignored."""
         if event.ts_close_ns <= self._state.scanned_ns:
             return
         self._state.scanned_ns = event.ts_close_ns
+        self._is_expected = True
         context = ScanContext(event, out)
         for stage in self.STAGES:
             getattr(self, stage)(context)
@@ -90,8 +92,12 @@ class ScanStages:
     def prepare(self, symbol: str) -> None:
         """Think about a bar as it arrives, so that a scan of many symbols finds the work done; changes no result."""
         state = self._state.symbols[symbol]
-        if self._state.scanned_ns and symbol in self._state.universe:
+        if self._is_expected and symbol in self._state.universe:
             self._early[symbol] = self._decider.opine(symbol, state, self._state.models.get(symbol, ""))
+
+    def expect(self) -> None:
+        """From here on bars are followed by scans; the bars of the history before are not worth a thought."""
+        self._is_expected = True
 
     def mark(self, context: ScanContext) -> None:
         """Equity at the last closes; the part of it that positions are sized from."""
