@@ -72,6 +72,7 @@ class Pump:
         self.now_ns = 0
         self.scans = 0
         self.last_scan_ns = 0
+        self.in_history = False  # bars of a start: photographed once, when all are in
 
     def remember_bars(self, closes_ns: dict[str, int]) -> None:
         """Bars up to these closing times are known already (restored engine)."""
@@ -124,7 +125,7 @@ class Pump:
         self._follower.follow(event, outcomes)
         if commands:
             self._submit(seq, commands)
-        if seq - self._photographed_seq >= self._snapshot_every:
+        if seq - self._photographed_seq >= self._snapshot_every and not self.in_history:
             self.photograph()
 
     def photograph(self) -> None:

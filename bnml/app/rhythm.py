@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from bnml.trading.bars import BarGate
 
 STEP_PAUSE_S = 0.002
-BREATH_NS = 10 * NS_PER_MS  # the pump holds the loop at most about this long
+BREATH_NS = 2 * NS_PER_MS  # the pump holds the loop at most about this long
 
 
 class Rhythm:

@@ -58,6 +58,7 @@ async def feed_history(parts: Parts, pump: Pump) -> dict[str, int]:
 
     async with asyncio.TaskGroup() as group:
         tasks = {symbol: group.create_task(read(symbol)) for symbol in parts.symbols}
+    pump.in_history = True
     for symbol, task in tasks.items():
         bars = task.result()
         if bars and symbol not in parts.header.anchors:
@@ -68,6 +69,9 @@ async def feed_history(parts: Parts, pump: Pump) -> dict[str, int]:
             if count % AT_ONCE == 0:
                 await parts.journal.room()
                 await asyncio.sleep(0)
+    pump.in_history = False
+    if any(task.result() for task in tasks.values()):
+        pump.photograph()
     await parts.journal.update_session(parts.header)
     logger().info(
         "history_fed", symbols=len(parts.symbols), bars=sum(len(task.result()) for task in tasks.values())
