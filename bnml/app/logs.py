@@ -4,23 +4,40 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
+    from collections import deque
     from pathlib import Path
 
     from structlog.typing import EventDict, WrappedLogger
 
 _SECRET_NAMES = ("secret", "signature", "api_key", "apikey", "token", "password")
+_SHOWN_APART = {"timestamp", "level", "event", "exc_info", "client_order_id", "market_time"}
+_SHOWN_BY_VIEW = {"scan_decided", "order_filled"}  # in sections of their own
 REDACTED = "[redacted]"
 
 Logger = structlog.typing.FilteringBoundLogger
 
 
-def configure(level: str, log_format: str, file: Path | None = None) -> TextIO:
-    """Send everything to stderr, or to `file` where the terminal belongs to the live view."""
+class Line(NamedTuple):
+    """One event as the live view shows it."""
+
+    time: str  # UTC, HH:MM:SS
+    level: str
+    text: str
+
+
+def configure(
+    level: str, log_format: str, file: Path | None = None, tail: deque[Line] | None = None
+) -> TextIO:
+    """Send everything to stderr, or to `file` where the terminal belongs to the live view.
+
+    `tail` receives each line too, for the view. What libraries log or warn takes the same way: a line that they
+    wrote to the terminal themselves would tear the view.
+    """
     stream = sys.stderr if file is None else file.open("a", encoding="utf-8", buffering=1)
     readable = log_format == "text" or (log_format == "auto" and stream.isatty())
     renderer: structlog.typing.Processor = (
@@ -34,6 +51,7 @@ def configure(level: str, log_format: str, file: Path | None = None) -> TextIO:
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             redact,
+            *([_keep(tail)] if tail is not None else []),
             structlog.processors.format_exc_info,
             renderer,
         ],
@@ -41,8 +59,38 @@ def configure(level: str, log_format: str, file: Path | None = None) -> TextIO:
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
+    logging.captureWarnings(capture=file is not None)
     return stream
+
+
+class _Forward(logging.Handler):
+    """Hands records of the standard library's logging over to ours."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        extra = {"exc_info": record.exc_info} if record.exc_info else {}
+        logger().log(record.levelno, "library_logged", library=record.name, said=record.getMessage(), **extra)
+
+
+def _keep(tail: deque[Line]) -> structlog.typing.Processor:
+    """Put each event into `tail` as one readable line and pass it on."""
+
+    def keep(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+        if event["event"] in _SHOWN_BY_VIEW:
+            return event
+        fields = " ".join(
+            f"{name}={_short(value)}" for name, value in event.items() if name not in _SHOWN_APART
+        )
+        tail.append(
+            Line(str(event["timestamp"])[11:19], str(event["level"]), f"{event['event']} {fields}".strip())
+        )
+        return event
+
+    return keep
+
+
+def _short(value: object) -> str:
+    return f"{len(value)} of them" if isinstance(value, list | tuple | dict) else str(value)
 
 
 def logger(**bound: str | int) -> Logger:

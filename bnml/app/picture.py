@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.app.health import cpu_s, resident_bytes
 from bnml.app.words import action_text, exit_text, reason_text
 from bnml.core.clock import format_utc
 from bnml.core.events import Bar, OrderReport, Slice, VenueStatus
 from bnml.core.instrument import plain
+from bnml.core.orders import Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.journal.schema import Health, Position
 from bnml.kernels.records import Reason
@@ -25,16 +26,29 @@ if TYPE_CHECKING:
     from bnml.trading.engine import Engine
     from bnml.trading.positions import Position as OpenPosition
 
-RECENT_TRADES = 8
+RECENT_TRADES = 20
+
+
+class Fill(NamedTuple):
+    """One fill as shown; amounts are decimal texts, `pnl` is empty for a buy."""
+
+    time: str
+    symbol: str
+    side: str
+    quantity: str
+    price: str
+    pnl: str
+    why: str
 
 
 class Picture:
     """What happened so far in this session, and a `Health` of now."""
 
-    def __init__(self, engine: Engine, mode: str, venue: str, session: int) -> None:
+    def __init__(self, engine: Engine, mode: str, venue: str, session: int, market: str = "") -> None:
         self._engine = engine
         self._mode = mode
         self._venue = venue
+        self._market = market
         self._session = session
         self.decisions: dict[str, Decision] = {}
         self.last_decision: Decision | None = None
@@ -79,15 +93,18 @@ class Picture:
     def health(self, now_ns: int, lag: LoopLag, inbox: int, check: CrossCheck) -> Health:
         """Everything that status and view show."""
         ledger = self._engine.state.ledger
-        quote = ledger.quote
+        quote, equity_e8 = ledger.quote, self._equity_e8()
         return Health(
             mode=self._mode,
             venue=self._venue,
             state=self._state(),
             ts_ns=now_ns,
             session=self._session,
-            equity=plain(self._equity_e8(), 2),
-            free_quote=plain(self.equity.free_quote_e8 if self.equity else ledger.totals.get(quote, 0), 2),
+            market=self._market,
+            quote=quote,
+            equity=plain(equity_e8, 2),
+            session_pnl=plain(equity_e8 - (self.first_equity_e8 or equity_e8), 2),
+            free_quote=plain(ledger.totals.get(quote, 0), 2),
             realised=plain(self.realised_e8, 2),
             positions=tuple(self._position(one) for _, one in sorted(ledger.positions.items())),
             open_orders=tuple(
@@ -114,17 +131,29 @@ class Picture:
             bars_differing=check.differing,
         )
 
-    def trade_texts(self) -> list[str]:
-        """The last trades, newest first."""
-        texts = []
-        for trade in reversed(self.trades):
-            instrument = self._engine.state.symbols[trade.symbol].instrument
-            amount = f"{instrument.quantity_text(trade.quantity_lots)} at {instrument.price_text(trade.price_ticks)}"
-            result = f" {plain(trade.pnl_e8, 2)}" if trade.pnl_e8 else ""
-            texts.append(
-                f"{format_utc(trade.ts_ns)} {trade.symbol} {trade.side} {amount} ({exit_text(trade.reason)}){result}"
-            )
-        return texts
+    def fills(self) -> list[Fill]:
+        """The last fills, newest first."""
+        return [self._fill(trade) for trade in reversed(self.trades)]
+
+    def prices(self) -> dict[str, str]:
+        """The last known price of each symbol as decimal text."""
+        return {
+            symbol: state.instrument.price_text(ticks)
+            for symbol, state in self._engine.state.symbols.items()
+            if (ticks := self._last_ticks(symbol))
+        }
+
+    def _fill(self, trade: Trade) -> Fill:
+        instrument = self._engine.state.symbols[trade.symbol].instrument
+        return Fill(
+            time=format_utc(trade.ts_ns),
+            symbol=trade.symbol,
+            side=trade.side.value,
+            quantity=instrument.quantity_text(trade.quantity_lots),
+            price=instrument.price_text(trade.price_ticks),
+            pnl=plain(trade.pnl_e8, 2) if trade.side is Side.SELL else "",
+            why=exit_text(trade.reason),
+        )
 
     def _decision(self, decision: Decision) -> None:
         self.decisions[decision.symbol] = decision
@@ -147,23 +176,31 @@ class Picture:
     def _equity_e8(self) -> int:
         ledger = self._engine.state.ledger
         held = sum(
-            value_e8(one, self.last_ticks.get(symbol, 0), self._engine.state.symbols[symbol].instrument)
+            value_e8(one, self._last_ticks(symbol), self._engine.state.symbols[symbol].instrument)
             for symbol, one in ledger.positions.items()
         )
         return ledger.totals.get(ledger.quote, 0) + held
 
+    def _last_ticks(self, symbol: str) -> int:
+        """The newest price; right after a restart that of the last bar; 0 for none."""
+        state = self._engine.state.symbols.get(symbol)
+        known = state.bar.close if state is not None and state.bar is not None else 0
+        return self.last_ticks.get(symbol, known)
+
     def _position(self, position: OpenPosition) -> Position:
         instrument = self._engine.state.symbols[position.symbol].instrument
         lots = position.lots(instrument.lot_e8)
-        last = self.last_ticks.get(position.symbol, 0) or position.reference_ticks
+        last = self._last_ticks(position.symbol) or position.reference_ticks
         unrealised = instrument.notional_e8(last, lots) - position.cost_e8 if lots else 0
+        pnl_e8 = position.pnl_e8 + unrealised
         stops = sorted({one.stop_ticks for one in position.tranches if one.lots(instrument.lot_e8)})
         return Position(
             symbol=position.symbol,
             quantity=instrument.quantity_text(lots),
             entry_price=instrument.price_text(position.reference_ticks),
             last_price=instrument.price_text(last),
-            pnl=plain(position.pnl_e8 + unrealised, 2),
+            pnl=plain(pnl_e8, 2),
+            cost=plain(position.cost_e8, 2),
             stops=tuple(instrument.price_text(stop) for stop in stops),
             opened=format_utc(position.opened_ns),
         )

@@ -50,7 +50,7 @@ class Trainer:
         self._trained: set[str] = set()
         self._wake = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
-        self.training: tuple[str, ...] = ()
+        self.training: tuple[str, ...] = ()  # still to come from the child that runs
 
     @property
     def _models_dir(self) -> Path:
@@ -108,6 +108,7 @@ class Trainer:
             except Rejected as error:
                 if self._refused.get(symbol) != version:
                     self._refused[symbol] = version
+                    self._settled(symbol)
                     logger().warning("model_refused", symbol=symbol, reason=str(error))
                     await self._load_previous(symbol, version)
                 continue
@@ -128,8 +129,17 @@ class Trainer:
 
     def _adopt(self, symbol: str, version: str, bundle_id: str) -> None:
         self._versions[symbol] = version
+        self._settled(symbol)
         self._publish(ModelPublished(symbol, bundle_id, self._now_ns()))
         logger().info("model_published", symbol=symbol, bundle=bundle_id)
+
+    def _settled(self, symbol: str) -> None:
+        self.training = tuple(one for one in self.training if one != symbol)
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """Symbols that hold because their newest model was refused and no older one is in use."""
+        return tuple(sorted(set(self._refused) - set(self._versions)))
 
     async def train(self, symbols: Sequence[str]) -> bool:
         """Run one child for these symbols and publish what it makes, as it makes it; whether it ended well."""

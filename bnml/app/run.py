@@ -8,21 +8,23 @@ import sys
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from bnml.app import logs
 from bnml.app.compose import compose
 from bnml.app.folder import StateFolder
 from bnml.app.links import Links
 from bnml.app.runtime import Daemon
+from bnml.app.summary import as_json, as_text, summarize
+from bnml.app.view import LiveView, fits_terminal
+from bnml.app.words import market_of
 from bnml.config import load_credentials
-from bnml.core.clock import LiveClock
+from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import BnmlError
-from bnml.core.instrument import plain
 from bnml.venues.binance.errors import leaves
 
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Coroutine
+    from pathlib import Path
 
     from bnml.config import Settings
     from bnml.options import RunOptions
@@ -30,34 +32,46 @@ if TYPE_CHECKING:
 
 def run(settings: Settings, options: RunOptions) -> int:
     """Trade until stopped; 0 after a graceful end, else the exit code of what went wrong."""
-    with_view = sys.stdout.isatty() and not options.json and not options.once
+    clock = LiveClock()
+    began_ns = clock.monotonic_ns()
     with StateFolder(settings.app.state_dir) as folder:
-        file = folder.path / "daemon.log" if with_view else None
-        logs.configure(settings.app.log_level, settings.app.log_format, file)
+        view = None
+        if fits_terminal() and not options.json and not options.once:
+            view = LiveView(market_of(settings), folder.path / "daemon.log", clock)
+        logs.configure(settings.app.log_level, settings.app.log_format, *_log_target(view))
         try:
-            summary = _run_loop(_session(settings, options, folder, with_view=with_view))
+            summary = _run_loop(_session(settings, options, folder, view))
         except BaseExceptionGroup as group:
             raise _first(group) from group
-    _print_summary(summary, json=options.json)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more Ctrl-C must not cut the summary
+    summary["elapsed_s"] = round((clock.monotonic_ns() - began_ns) / NS_PER_S, 1)
+    sys.stdout.write(as_json(summary) if options.json else as_text(summary, _log_target(view)[0]))
     return 0
 
 
+def _log_target(view: LiveView | None) -> tuple[Path | None, deque[logs.Line] | None]:
+    return (None, None) if view is None else (view.log_file, view.lines)
+
+
 async def _session(
-    settings: Settings, options: RunOptions, folder: StateFolder, *, with_view: bool
+    settings: Settings, options: RunOptions, folder: StateFolder, view: LiveView | None
 ) -> dict[str, object]:
     """Trade; a stop that comes before trading began cancels whatever the start is doing."""
     stop = asyncio.Event()
     links = Links()
     started = asyncio.Event()
     loop = asyncio.get_running_loop()
-    session = asyncio.create_task(
-        _trade(settings, options, folder, links, stop, started, with_view=with_view)
-    )
+    painting = asyncio.create_task(view.show()) if view is not None else None
+    session = asyncio.create_task(_trade(settings, options, folder, links, stop, started, view))
 
     def on_signal() -> None:
+        again = stop.is_set()
         stop.set()
+        if view is not None:
+            view.is_stopping = True
         if not started.is_set():
-            session.cancel()
+            if not again:  # a second one would cut short how the start is undone
+                session.cancel()
         elif links.inbox is not None:
             links.inbox.complete(0)  # wakes a pump that waits for the market
 
@@ -69,6 +83,10 @@ async def _session(
         if not stop.is_set():
             raise
         return {"session": 0, "venue": settings.venue.kind, "scans": 0, "trades": 0}
+    finally:
+        if painting is not None:
+            painting.cancel()
+            await asyncio.wait([painting])
 
 
 async def _trade(
@@ -78,29 +96,15 @@ async def _trade(
     links: Links,
     stop: asyncio.Event,
     started: asyncio.Event,
-    *,
-    with_view: bool,
+    view: LiveView | None,
 ) -> dict[str, object]:
     async with AsyncExitStack() as stack:
         parts = await compose(settings, options, load_credentials(), folder, LiveClock(), links, stack)
-        daemon = Daemon(parts, stop, started, with_view=with_view)
+        daemon = Daemon(parts, stop, started)
+        if view is not None:
+            view.follow(daemon)
         await daemon.run()
-        health, picture = daemon.health(), daemon.picture
-        return {
-            "session": parts.journal.session,
-            "venue": settings.venue.kind,
-            "mode": parts.header.mode,
-            "symbols": list(parts.symbols),
-            "scans": picture.scans,
-            "trades": picture.trade_count,
-            "decisions": dict(picture.counts),
-            "equity_start": plain(picture.first_equity_e8, 2),
-            "equity_end": health.equity,
-            "realised": health.realised,
-            "positions": len(health.positions),
-            "open_orders": len(health.open_orders),
-            "loop_lag_p99_ms": health.loop_lag_p99_ms,
-        }
+        return summarize(parts, daemon)
 
 
 def _run_loop(main: Coroutine[None, None, dict[str, object]]) -> dict[str, object]:
@@ -118,16 +122,3 @@ def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
     for error in found:
         logs.logger().error("task_failed", error=str(error), kind=type(error).__name__, exc_info=error)
     return next((error for error in found if isinstance(error, BnmlError)), found[0])
-
-
-def _print_summary(summary: dict[str, object], *, json: bool) -> None:
-    if json:
-        sys.stdout.write(msgspec.json.encode(summary).decode() + "\n")
-        return
-    if not summary["session"]:
-        sys.stdout.write("bnml stopped before trading began\n")
-        return
-    sys.stdout.write(
-        "bnml stopped: {scans} scans, {trades} fills, equity {equity_start} -> {equity_end}, realised {realised}, "
-        "{positions} positions open with {open_orders} orders at the exchange\n".format(**summary)
-    )

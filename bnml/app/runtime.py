@@ -7,16 +7,18 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
-from bnml.app import schedule, view, warmup
+from bnml.app import schedule, warmup
 from bnml.app.executor import Executor
 from bnml.app.health import LoopLag, Notifier
 from bnml.app.logs import logger
+from bnml.app.narrator import Narrator
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
 from bnml.app.reconcile import recheck
 from bnml.app.retrain import Trainer
 from bnml.app.rhythm import Rhythm
 from bnml.app.spool import Spool
+from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS, NS_PER_S, day_number
 from bnml.core.errors import Retryable
 from bnml.core.events import ModelPublished, Timer, UniverseUpdate
@@ -40,20 +42,19 @@ RECHECK_PAUSE_S = 5.0
 class Daemon:
     """One session over composed parts; `run` ends when `stop` is set, the market ends, or a task fails."""
 
-    def __init__(self, parts: Parts, stop: asyncio.Event, started: asyncio.Event, *, with_view: bool) -> None:
+    def __init__(self, parts: Parts, stop: asyncio.Event, started: asyncio.Event) -> None:
         settings, engine = parts.settings, parts.engine
         self._parts = parts
         self._stop = stop
         self._started = started
-        self._with_view = with_view
         self._settings = settings
         self._lag = LoopLag(parts.clock, lambda: self.picture.scans)
         self._notifier = Notifier(os.environ)
         self._streams: list[asyncio.Task[None]] = []
         self._stepped = parts.deployment.stepper is not None
         mode = parts.header.mode
-        self.picture = Picture(engine, mode, settings.venue.kind, parts.journal.session)
-        self._trainer = Trainer(settings, parts.options, parts.bundles.store, self._publish, self._now_ns)
+        self.picture = Picture(engine, mode, settings.venue.kind, parts.journal.session, market_of(settings))
+        self.trainer = Trainer(settings, parts.options, parts.bundles.store, self._publish, self._now_ns)
         self._gate = BarGate(
             parts.symbols,
             settings.scanner.grace_ms * NS_PER_MS,
@@ -66,7 +67,7 @@ class Daemon:
             self._gate,
             parts.journal,
             submit=self._submit,
-            follower=self.picture,
+            follower=Narrator(engine, self.picture),
             fill_gap=None if self._stepped else self._fill_gap,
             snapshot_every=settings.journal.snapshot_every_events,
             snapshot_version=parts.snapshot_version,
@@ -77,7 +78,7 @@ class Daemon:
             parts.journal,
             parts.inbox,
             now_ns=self._now_ns,
-            request_training=self._trainer.request,
+            request_training=self.trainer.request,
             sequential=self._stepped,
         )
         self._pump.now_ns = max(parts.market_now_ns, engine.state.now_ns)
@@ -113,7 +114,6 @@ class Daemon:
                     self._lag.run(),
                     self._notifier.run(),
                     self._keep_health(),
-                    *([view.show(self.picture, self.health, self._training)] if self._with_view else []),
                 )
             ]
             try:
@@ -130,7 +130,7 @@ class Daemon:
         parts = self._parts
         balances = await warmup.feed_state(parts, self._pump)
         prices = await warmup.feed_history(parts, self._pump)
-        await warmup.prepare_models(parts, self._pump, self._trainer)
+        await warmup.prepare_models(parts, self._pump, self.trainer)
         if not parts.options.once:
             self._open_streams(group)
         try:
@@ -140,7 +140,7 @@ class Daemon:
                 f"the venue's streams did not come up within {CONNECT_TIMEOUT_S:.0f} s"
             ) from error
         warmup.check_capital(parts, balances, prices)
-        tasks.append(group.create_task(self._trainer.run()))
+        tasks.append(group.create_task(self.trainer.run()))
         self._gate_after_history()
         for status in parts.links.announce():
             self._pump.feed(status)
@@ -152,9 +152,6 @@ class Daemon:
         gc.freeze()
         if not parts.options.once:
             tasks.append(group.create_task(self._spool.run(self._now_ns)))
-        # What lives from here on is not looked through again: with hundreds of models that took 0.1 s each time.
-        gc.collect()
-        gc.freeze()
         self.picture.state = "running"
         self._started.set()
         self._notifier.send("READY=1")
@@ -166,6 +163,7 @@ class Daemon:
             else:
                 await self._rhythm.live()
         finally:
+            self.picture.state = "stopping"
             scheduler.shutdown(wait=False)
             self._notifier.send("STOPPING=1")
         await self._wind_down()
@@ -252,11 +250,8 @@ class Daemon:
         return self._stop.is_set() or (limit is not None and self.picture.scans >= limit)
 
     def _check_models(self) -> None:
-        due = self._trainer.due(self._parts.symbols)
-        self._trainer.request(sorted(due), "missing or old")
-
-    def _training(self) -> tuple[str, ...]:
-        return self._trainer.training
+        due = self.trainer.due(self._parts.symbols)
+        self.trainer.request(sorted(due), "missing or old")
 
     def _now_ns(self) -> int:
         return self._pump.now_ns

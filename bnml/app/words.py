@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from bnml.kernels.records import Action, ExitReason, Reason
 
 if TYPE_CHECKING:
+    from bnml.config import Settings
     from bnml.core.outcomes import Decision
 
+# Units are those of `kernels.limits`: shares in percent, money in quote units, scores in points of 100.
 _REASONS: dict[Reason, str] = {
     Reason.NONE: "taken",
-    Reason.POLICY: "no signal: {measured:.4g} against {limit:.4g}",
+    Reason.POLICY: "no signal: {measured:.3f}, needs {limit:.3f}",
     Reason.NO_MODEL: "no model yet",
     Reason.FEATURES_INCOMPLETE: "a feature is not known yet",
     Reason.ALREADY_HELD: "already held",
     Reason.NOT_ACTIVE: "entries are off",
-    Reason.GLOBAL_SCORE: "global score {measured:.1f} below {limit:.1f}",
-    Reason.NOT_IN_TOP: "rank {measured:.0f}, the best {limit:.0f} are taken",
-    Reason.CONFIDENCE: "confidence {measured:.1f} below {limit:.1f}",
-    Reason.SPREAD: "spread {measured:.0f} ppm above {limit:.0f} ppm",
-    Reason.DEPTH: "depth {measured:.3g} below {limit:.3g}",
-    Reason.EXPECTED_EDGE: "expected edge {measured:.0f} ppm not above {limit:.0f} ppm",
-    Reason.MAX_POSITIONS: "{measured:.0f} positions open, {limit:.0f} allowed",
-    Reason.DAILY_LOSS: "daily loss {measured:.0f} ppm, limit {limit:.0f} ppm",
-    Reason.DRAWDOWN: "drawdown {measured:.0f} ppm, limit {limit:.0f} ppm",
+    Reason.GLOBAL_SCORE: "score {measured:.1f}, needs {limit:.1f}",
+    Reason.NOT_IN_TOP: "rank {measured:.0f}, only the best {limit:.0f}",
+    Reason.CONFIDENCE: "confidence {measured:.1f}, needs {limit:.1f}",
+    Reason.SPREAD: "spread {measured:.3f} %, at most {limit:.3f} %",
+    Reason.DEPTH: "depth {measured:,.0f}, needs {limit:,.0f}",
+    Reason.EXPECTED_EDGE: "edge {measured:+.3f} %, needs over {limit:.3f} %",
+    Reason.MAX_POSITIONS: "{measured:.0f} positions open, at most {limit:.0f}",
+    Reason.DAILY_LOSS: "daily loss {measured:.2f} %, limit {limit:.2f} %",
+    Reason.DRAWDOWN: "drawdown {measured:.2f} %, limit {limit:.2f} %",
     Reason.LOSS_STREAK: "{measured:.0f} losses in a row, limit {limit:.0f}",
-    Reason.VOLATILITY: "volatility ratio {measured:.2f} above {limit:.2f}",
-    Reason.DRIFT: "drift {measured:.3f} beyond {limit:.3f}",
-    Reason.CORRELATION: "correlation {measured:.2f} with an open position, limit {limit:.2f}",
-    Reason.DAILY_BUDGET: "daily budget used: {measured:.0f} of {limit:.0f} ppm",
-    Reason.WEEKLY_BUDGET: "weekly budget used: {measured:.0f} of {limit:.0f} ppm",
-    Reason.EXPOSURE: "exposure {measured:.3g}, limit {limit:.3g}",
-    Reason.MINIMUM_SIZE: "size {measured:.3g} below the venue's minimum {limit:.3g}",
-    Reason.CAPITAL: "capital {measured:.3g} below {limit:.3g}",
+    Reason.VOLATILITY: "volatility x{measured:.2f}, at most x{limit:.2f}",
+    Reason.DRIFT: "market drifted: {measured:.3f}, limit {limit:.3f}",
+    Reason.CORRELATION: "correlation {measured:.2f}, at most {limit:.2f}",
+    Reason.DAILY_BUDGET: "daily risk {measured:.2f} %, budget {limit:.2f} %",
+    Reason.WEEKLY_BUDGET: "weekly risk {measured:.2f} %, budget {limit:.2f} %",
+    Reason.EXPOSURE: "exposure {measured:.1f} %, at most {limit:.1f} %",
+    Reason.MINIMUM_SIZE: "size {measured:,.2f}, needs {limit:,.2f}",
+    Reason.CAPITAL: "free {measured:,.2f}, needs {limit:,.2f}",
+}
+
+_MARKETS: dict[str, str] = {
+    "generated": "simulated market, simulated money",
+    "recorded": "recorded market, simulated money",
+    "paper": "live prices, simulated money",
+    "testnet": "Binance testnet, test money",
+    "live": "Binance, REAL MONEY",
 }
 
 
 def reason_text(decision: Decision) -> str:
     """Why a decision ended as it did."""
+    if decision.action == Action.SELL and decision.reason == Reason.POLICY:
+        return f"expects a fall: {decision.measured:.3f}"
     text = _REASONS[Reason(decision.reason)]
     return text.format(measured=decision.measured, limit=decision.limit)
 
@@ -56,3 +69,25 @@ def exit_text(reason: int) -> str:
     return {"NONE": "entry", "TARGET1": "target 1", "TARGET2": "target 2"}.get(
         name, name.lower().replace("_", " ")
     )
+
+
+def market_of(settings: Settings) -> str:
+    """What is real in a session: prices, money, and whether models had to earn money out of fold."""
+    venue = settings.venue.kind
+    text = _MARKETS[settings.venue.sim.feed if venue == "sim" else venue]
+    return text if settings.learning.gate else f"{text}, gate off"
+
+
+def grouped(amount: str) -> str:
+    """A decimal text with its thousands apart: `10,012.34`."""
+    return f"{Decimal(amount):,}"
+
+
+def signed(amount: str) -> str:
+    """The same for a result, which always shows its sign."""
+    return f"{Decimal(amount):+,}"
+
+
+def percent_of(part: str, whole: str) -> str:
+    """`+0.12 %`; empty where there is no whole."""
+    return f"{100 * Decimal(part) / Decimal(whole):+.2f} %" if Decimal(whole) else ""

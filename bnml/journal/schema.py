@@ -92,6 +92,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     pnl: str
     stops: tuple[str, ...] = ()
     opened: str = ""
+    cost: str = ""  # of what is held
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,6 +126,9 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     bars: int = 0  # fed to the engine in this session, history included
     cpu_s: float = 0.0
     resident_bytes: int = 0
+    market: str = ""  # what is real of prices and money, in words
+    quote: str = ""
+    session_pnl: str = "0"  # equity now less that of the session's first scan
 
 
 def event_row(seq: int, session: int, event: Event) -> Row:
