@@ -111,10 +111,15 @@ class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False, array_like=True, t
 
 
 class UniverseUpdate(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """The tradable symbols from now on, in the operator's or the volume ranking's order."""
+    """The tradable symbols from now on, in the operator's or the volume ranking's order.
+
+    Journaled at the start and with each day: who was tradable then. `turnover_e8` is the quote turnover of the
+    24 h before for each symbol, in 1e-8; empty for a list that the operator wrote.
+    """
 
     symbols: tuple[str, ...]
     ts_ns: int
+    turnover_e8: tuple[int, ...] = ()
 
 
 class VenueStatus(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):

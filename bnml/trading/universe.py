@@ -24,7 +24,8 @@ def resolve(
     gives an empty universe, which trades nothing.
     """
     if settings.dynamic:
-        return UniverseUpdate(discover(settings, instruments.values(), volumes_e8), ts_ns)
+        found = discover(settings, instruments.values(), volumes_e8)
+        return UniverseUpdate(found, ts_ns, tuple(volumes_e8.get(symbol, 0) for symbol in found))
     return UniverseUpdate(configured(settings, instruments), ts_ns)
 
 

@@ -52,7 +52,13 @@ class Shutdown(msgspec.Struct, frozen=True, gc=False):
     ts_ns: int
 
 
-MarketItem = Print | Book | Bar | Beat | Shutdown
+class Answered(msgspec.Struct, frozen=True, gc=False):
+    """A subscription request of ours was carried out."""
+
+    id: int | str
+
+
+MarketItem = Print | Book | Bar | Beat | Shutdown | Answered
 
 _frame = msgspec.json.Decoder(StreamFrame)
 _trade = msgspec.json.Decoder(TradeData)
@@ -68,25 +74,41 @@ class MarketCodec:
     """Decodes the market streams of the symbols it was given; `frame` is the base frame, such as `15m`."""
 
     def __init__(self, instruments: Mapping[str, Instrument], frame: str) -> None:
-        self._instruments = instruments
+        self._instruments = dict(instruments)
         self._by_stream = {symbol.lower(): instrument for symbol, instrument in instruments.items()}
         self._frame = frame
         self._frame_ns = frame_ns(frame)
 
     def streams(self) -> list[str]:
         """Names of all streams the daemon needs, the clock last."""
-        names = []
-        for symbol in self._instruments:
-            name = symbol.lower()
-            names += [f"{name}@trade", f"{name}@depth20", f"{name}@kline_{self._frame}"]
-        return [*names, "!miniTicker@arr"]
+        return [
+            *(name for symbol in self._instruments for name in self.streams_of(symbol)),
+            "!miniTicker@arr",
+        ]
+
+    def streams_of(self, symbol: str) -> tuple[str, ...]:
+        """Names of the streams of one symbol."""
+        name = symbol.lower()
+        return (f"{name}@trade", f"{name}@depth20", f"{name}@kline_{self._frame}")
+
+    def add(self, instrument: Instrument) -> None:
+        """Understand the streams of one more symbol."""
+        self._instruments[instrument.symbol] = instrument
+        self._by_stream[instrument.symbol.lower()] = instrument
+
+    def remove(self, symbol: str) -> None:
+        """Ignore what still comes of a symbol."""
+        self._instruments.pop(symbol, None)
+        self._by_stream.pop(symbol.lower(), None)
 
     def decode(self, frame: str | bytes) -> tuple[int, MarketItem | None]:
-        """Number of the frame (0 outside stepped mode) and what it says; None for answers and open candles."""
+        """Number of the frame (0 outside stepped mode) and what it says; None for open candles and strangers."""
         try:
             envelope = _frame.decode(frame)
             if envelope.error is not None:
                 raise Fatal(f"the venue refused a subscription: {envelope.error.code} {envelope.error.msg}")
+            if envelope.id is not None:
+                return envelope.simSeq, Answered(envelope.id)
             return envelope.simSeq, self._item(envelope)
         except msgspec.DecodeError as error:
             raise Retryable(f"a market frame cannot be read ({error}): {frame[:200]!r}") from error

@@ -110,14 +110,16 @@ class BinanceVenue:
                     f"universe.symbols: the venue does not trade {', '.join(missing)}; leave them out"
                 )
         else:
-            every = self._instruments_of(await self.rest.public("/api/v3/exchangeInfo", {}))
-            found = {
-                name: one
-                for name, one in sorted(every.items())
-                if one.quote == quote and one.status == "TRADING"
-            }
+            found = await self.tradable(quote)
         self.instruments.update(found)
         return found
+
+    async def tradable(self, quote: str) -> dict[str, Instrument]:
+        """Filters of everything that trades against `quote` now; what is known already keeps its units."""
+        every = self._instruments_of(await self.rest.public("/api/v3/exchangeInfo", {}))
+        return {
+            name: one for name, one in sorted(every.items()) if one.quote == quote and one.status == "TRADING"
+        }
 
     async def turnover(self) -> dict[str, int]:
         """Quote volume of the last 24 hours by symbol, in 1e-8."""

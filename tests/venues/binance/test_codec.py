@@ -8,6 +8,7 @@ from bnml.core.errors import Fatal, Retryable
 from bnml.core.events import Bar, Book
 from bnml.core.instrument import E8
 from bnml.venues.binance.codec import (
+    Answered,
     Beat,
     MarketCodec,
     Print,
@@ -79,8 +80,20 @@ def test_a_shutdown_is_announced(data_dir, heading):
     assert codec().decode(msgspec.json.encode(example))[1] == Shutdown(1770123456789 * 10**6)
 
 
-def test_answers_to_subscriptions_say_nothing():
-    assert codec().decode(b'{"result":null,"id":1,"simSeq":3}') == (3, None)
+def test_answers_to_subscriptions_name_the_request():
+    assert codec().decode(b'{"result":null,"id":1,"simSeq":3}') == (3, Answered(1))
+
+
+def test_symbols_come_and_go():
+    trade = {"s": "BTCUSDT", "p": "1.00", "q": "1", "T": 1, "t": 1}
+    empty = MarketCodec({}, "1m")
+    assert empty.decode(combined("btcusdt@trade", trade))[1] is None
+    empty.add(BTC)
+    assert isinstance(empty.decode(combined("btcusdt@trade", trade))[1], Print)
+    assert empty.streams() == ["btcusdt@trade", "btcusdt@depth20", "btcusdt@kline_1m", "!miniTicker@arr"]
+    empty.remove("BTCUSDT")
+    assert empty.decode(combined("btcusdt@trade", trade))[1] is None
+    assert empty.streams() == ["!miniTicker@arr"]
 
 
 def test_a_refused_subscription_is_fatal():

@@ -92,6 +92,51 @@ async def test_a_stream_comes_back_after_the_venue_closed_it():
     assert sink.items == [(1, Beat(5_000_000))] * 2
 
 
+async def test_streams_are_added_and_taken_away_while_reading_and_after_a_break():
+    requests, sockets = [], []
+
+    async def handler(socket):
+        sockets.append(socket)
+        async for text in socket:
+            requests.append(msgspec.json.decode(text))
+            await socket.send(
+                msgspec.json.encode({"result": None, "id": requests[-1]["id"], "simSeq": 9}).decode()
+            )
+
+    sink = Sink()
+    async with server(handler) as url:
+        made = stream(url, sink)
+        await made.subscribe(["early"])  # no socket yet: it will come with the others
+        async with running(made.run()):
+            await sink.until(lambda: sink.links)
+            await made.subscribe(["a", "b"])
+            assert requests[-1] == {"method": "SUBSCRIBE", "params": ["a", "b"], "id": 2}
+            await made.unsubscribe(["a", "unknown"])
+            assert requests[-1]["params"] == ["a"]
+            assert made.room == 997
+            await sockets[0].close()
+            await sink.until(lambda: len(sink.links) == 3)
+            await sink.until(lambda: len(sink.items) == 4)
+    assert requests[0]["params"] == ["!miniTicker@arr", "early"]
+    assert requests[-1] == {"method": "SUBSCRIBE", "params": ["!miniTicker@arr", "early", "b"], "id": 4}
+    assert sink.items == [(9, None)] * 4
+
+
+async def test_a_subscription_does_not_wait_for_an_answer_that_cannot_come():
+    async def handler(socket):
+        await socket.recv()
+        await socket.recv()
+        await socket.close()
+
+    sink = Sink()
+    async with server(handler) as url:
+        made = stream(url, sink)
+        async with running(made.run()):
+            await sink.until(lambda: sink.links)
+            async with asyncio.timeout(5):
+                await made.subscribe(["a"])
+
+
 async def test_a_silent_stream_is_left():
     async def handler(socket):
         await socket.wait_closed()
