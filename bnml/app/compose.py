@@ -11,13 +11,16 @@ from bnml.app.deployment import Deployment, deploy
 from bnml.app.folder import Identity, StateFolder
 from bnml.app.inbox import LiveInbox, SteppedInbox
 from bnml.app.links import Links
+from bnml.app.logs import logger
 from bnml.app.models import Bundles, make_bundles
 from bnml.app.reconcile import highest_epoch
-from bnml.app.sim_process import SimProcess
+from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.app.threads import in_thread
 from bnml.app.warm_kernels import warm_kernels
 from bnml.config import Settings
 from bnml.core.clock import Clock, frame_ns
+from bnml.core.errors import Misconfigured, Rejected
+from bnml.core.events import UniverseUpdate
 from bnml.core.ids import IdSource
 from bnml.core.instrument import Instrument
 from bnml.journal.reader import JournalReader
@@ -52,8 +55,9 @@ class Parts(msgspec.Struct):
     inbox: LiveInbox | SteppedInbox
     venue: BinanceVenue
     links: Links
-    symbols: tuple[str, ...]
-    instruments: dict[str, Instrument]
+    universe: UniverseUpdate
+    followed: tuple[str, ...]  # the universe, and symbols that left it with a position
+    instruments: dict[str, Instrument]  # of those that are followed
     bundles: Bundles
     identity: Identity
     config: EngineConfig
@@ -63,6 +67,11 @@ class Parts(msgspec.Struct):
     header: SessionHeader
     market_now_ns: int
     skew_ms: int
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """Who may be entered."""
+        return self.universe.symbols
 
     @property
     def frame_ns(self) -> int:
@@ -95,7 +104,8 @@ async def compose(
     control = deployment.control
     market_now_ns = await control.market_now_ns() if control else clock.now_ns() + skew_ms * 1_000_000
     links.now_ns = market_now_ns
-    symbols, instruments = await _universe(settings, venue, market_now_ns)
+    found = await _universe(settings, venue, market_now_ns)
+    symbols = found.symbols
     identity = folder.identity(settings.venue.kind)
     folder.begin_epoch(identity, await highest_epoch(venue, identity.instance, symbols))
     config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
@@ -105,6 +115,7 @@ async def compose(
         with JournalReader(folder.journal) as reader:
             recovered = recover(reader, config, bundles, settings.content_hash())
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
+    followed = (*symbols, *sorted(set(engine.portfolio.positions) - set(symbols)))
     header = _header(settings, options, symbols, identity, recovered)
     await journal.begin_session(header, clock.now_ns())
     return Parts(
@@ -116,8 +127,9 @@ async def compose(
         inbox=inbox,
         venue=venue,
         links=links,
-        symbols=symbols,
-        instruments=instruments,
+        universe=found,
+        followed=followed,
+        instruments=await _instruments(venue, engine, followed, settings.universe.quote),
         bundles=bundles,
         identity=identity,
         config=config,
@@ -171,14 +183,38 @@ async def _venue(
     return BinanceVenue(rest, api, instruments)
 
 
-async def _universe(
-    settings: Settings, venue: BinanceVenue, now_ns: int
-) -> tuple[tuple[str, ...], dict[str, Instrument]]:
+def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: JournalWriter) -> None:
+    """A journal continues on the venue it was begun on: positions of one are not those of another."""
+    if not journal.last_seq:
+        return
+    with JournalReader(folder.journal) as reader:
+        before = reader.session().header.venue
+    if before != settings.venue.kind:
+        raise Rejected(
+            f"the state folder {folder.path} belongs to --venue {before}, this run wants {settings.venue.kind}; "
+            "name another folder with --state-dir"
+        )
+
+
+async def _universe(settings: Settings, venue: BinanceVenue, now_ns: int) -> UniverseUpdate:
     wanted = settings.universe
     every = await venue.load_instruments(() if wanted.dynamic else wanted.symbols, wanted.quote)
     volumes = await venue.turnover() if wanted.dynamic else {}
-    symbols = universe.resolve(wanted, every, volumes, now_ns).symbols
-    return symbols, {symbol: every[symbol] for symbol in symbols}
+    return universe.resolve(wanted, every, volumes, now_ns)
+
+
+async def _instruments(
+    venue: BinanceVenue, engine: Engine, followed: tuple[str, ...], quote: str
+) -> dict[str, Instrument]:
+    """Filters of all that is followed; a held symbol that the venue no longer names keeps those it was bought with."""
+    unknown = [symbol for symbol in followed if symbol not in venue.instruments]
+    for symbol in unknown:
+        try:
+            await venue.load_instruments((symbol,), quote)
+        except Misconfigured as error:
+            logger().error("held_symbol_unknown", symbol=symbol, error=str(error))
+            venue.instruments[symbol] = engine.state.symbols[symbol].instrument
+    return {symbol: venue.instruments[symbol] for symbol in followed}
 
 
 def _header(

@@ -10,7 +10,7 @@ from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Fatal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from bnml.app.compose import Parts
     from bnml.app.executor import Executor
@@ -23,7 +23,10 @@ BREATH_NS = 2 * NS_PER_MS  # the pump holds the loop at most about this long
 
 
 class Rhythm:
-    """Feeds the pump until `is_over`, `stop`, or the end of the market; `after_batch` makes timers due."""
+    """Feeds the pump until `is_over`, `stop`, or the end of the market; `after_batch` makes timers due.
+
+    `before_step` does what is due while a stepped market stands still, and says whether there was anything.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Rhythm:
         stop: asyncio.Event,
         is_over: Callable[[], bool],
         after_batch: Callable[[], None],
+        before_step: Callable[[], Awaitable[bool]],
     ) -> None:
         self._parts = parts
         self._pump = pump
@@ -42,6 +46,7 @@ class Rhythm:
         self._stop = stop
         self._is_over = is_over
         self._after_batch = after_batch
+        self._before_step = before_step
         self.market_ended = False
 
     async def live(self) -> None:
@@ -70,14 +75,12 @@ class Rhythm:
                     await self._pump.take(item)
                 self._parts.links.now_ns = self._pump.now_ns
                 continue
-            if inbox.processed < sent or not self._executor.idle:
-                await inbox.changed()
-                continue
-            if not self._parts.journal.committed:
-                await self._parts.journal.barrier()
+            if await self._settling(inbox, sent):
                 continue
             if self._is_over():
                 return
+            if await self._before_step():
+                continue
             answer = await stepper.step(inbox.processed)
             sent = max(sent, answer.sent)
             if not answer.advanced and answer.sent == inbox.processed:
@@ -85,6 +88,16 @@ class Rhythm:
                     self.market_ended = True
                     return
                 await asyncio.sleep(STEP_PAUSE_S)
+
+    async def _settling(self, inbox: SteppedInbox, sent: int) -> bool:
+        """Whether something is still under way; then wait for a part of it."""
+        if inbox.processed < sent or not self._executor.idle:
+            await inbox.changed()
+            return True
+        if not self._parts.journal.committed:
+            await self._parts.journal.barrier()
+            return True
+        return False
 
     async def once(self) -> None:
         """Decide on the last closed bar with the books as they are, act, and wait for the outcome."""
@@ -94,7 +107,7 @@ class Rhythm:
             book = await parts.venue.book(symbol)
             if book is not None:
                 await self._pump.take(book)
-        for event in self._gate.scan_now(max(closes), self._pump.now_ns):
+        for event in self._gate.scan_now(max(closes, default=0), self._pump.now_ns):
             self._pump.feed(event)
         deadline = asyncio.get_running_loop().time() + self._parts.settings.venue.request_timeout_s
         quiet_s = 0.0

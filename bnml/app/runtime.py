@@ -11,6 +11,7 @@ from bnml.app import schedule, warmup
 from bnml.app.executor import Executor
 from bnml.app.health import LoopLag, Notifier
 from bnml.app.logs import logger
+from bnml.app.membership import Membership
 from bnml.app.narrator import Narrator
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
@@ -18,13 +19,12 @@ from bnml.app.reconcile import recheck
 from bnml.app.retrain import Trainer
 from bnml.app.rhythm import Rhythm
 from bnml.app.spool import Spool
+from bnml.app.streams import MarketStreams
 from bnml.app.words import market_of
-from bnml.core.clock import NS_PER_MS, NS_PER_S, day_number
+from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import Retryable
-from bnml.core.events import ModelPublished, Timer, UniverseUpdate
+from bnml.core.events import ModelPublished, Timer
 from bnml.trading.bars import BarGate
-from bnml.venues.binance.codec import MarketCodec
-from bnml.venues.binance.market import MarketStream, shards
 
 if TYPE_CHECKING:
     from bnml.app.compose import Parts
@@ -50,13 +50,13 @@ class Daemon:
         self._settings = settings
         self._lag = LoopLag(parts.clock, lambda: self.picture.scans)
         self._notifier = Notifier(os.environ)
-        self._streams: list[asyncio.Task[None]] = []
+        self._streams = MarketStreams(parts)
         self._stepped = parts.deployment.stepper is not None
         mode = parts.header.mode
         self.picture = Picture(engine, mode, settings.venue.kind, parts.journal.session, market_of(settings))
         self.trainer = Trainer(settings, parts.options, parts.bundles.store, self._publish, self._now_ns)
         self._gate = BarGate(
-            parts.symbols,
+            parts.followed,
             settings.scanner.grace_ms * NS_PER_MS,
             engine.at_stake,
             after_ns=engine.state.scanned_ns,
@@ -86,10 +86,11 @@ class Daemon:
             {name: one.bar.ts_close_ns for name, one in engine.state.symbols.items() if one.bar is not None}
         )
         self._rhythm = Rhythm(
-            parts, self._pump, self._gate, self._executor, stop, self._is_over, self._timers
+            parts, self._pump, self._gate, self._executor, stop, self._is_over, self._timers, self._new_day
         )
         self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
-        self._day = day_number(self._pump.now_ns)
+        self._membership = Membership(parts, self._pump, self._gate, self.trainer, self._streams)
+        self._renewing: asyncio.Task[None] | None = None
         self._spool = Spool(parts.folder.path, self._pump.feed, parts.journal.barrier)
         self._rechecking: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
@@ -122,19 +123,19 @@ class Daemon:
             finally:
                 self.picture.state = "failed" if failed else "stopped"
                 self._parts.journal.append_health(self.health())
-                rechecking = [self._rechecking] if self._rechecking is not None else []
-                for task in [*self._streams, *rechecking, *tasks]:
-                    task.cancel()
+                for task in (*self._streams.tasks, self._rechecking, self._renewing, *tasks):
+                    if task is not None:
+                        task.cancel()
 
     async def _trade(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> None:
         parts = self._parts
         balances = await warmup.feed_state(parts, self._pump)
-        prices = await warmup.feed_history(parts, self._pump)
+        prices = await warmup.feed_history(parts, self._pump, parts.followed)
         await warmup.prepare_models(parts, self._pump, self.trainer)
         if not parts.options.once:
-            self._open_streams(group)
+            self._streams.open(group)
         try:
-            await asyncio.wait_for(parts.links.wait_up(len(self._streams)), CONNECT_TIMEOUT_S)
+            await asyncio.wait_for(parts.links.wait_up(len(self._streams.tasks)), CONNECT_TIMEOUT_S)
         except TimeoutError as error:
             raise Retryable(
                 f"the venue's streams did not come up within {CONNECT_TIMEOUT_S:.0f} s"
@@ -168,24 +169,9 @@ class Daemon:
             self._notifier.send("STOPPING=1")
         await self._wind_down()
 
-    def _open_streams(self, group: asyncio.TaskGroup) -> None:
-        parts = self._parts
-        codec = MarketCodec(parts.instruments, self._settings.features.base_frame)
-        for streams in shards(codec.streams()):
-            stream = MarketStream(
-                parts.deployment.stream_url,
-                codec,
-                streams,
-                parts.clock,
-                on_item=parts.inbox.put,
-                on_link=parts.links.market,
-                stale_s=self._settings.venue.stale_s,
-            )
-            self._streams.append(group.create_task(stream.run()))
-
     def _gate_after_history(self) -> None:
         """Nothing that closed before the streams came up is scanned; bars read now only teach the features."""
-        closes = [self._pump.last_close_ns(symbol) for symbol in self._parts.symbols]
+        closes = [self._pump.last_close_ns(symbol) for symbol in self._parts.followed]
         scanned_ns = self._parts.engine.state.scanned_ns
         self._gate.skip_to(max([scanned_ns, *closes]))
 
@@ -196,9 +182,16 @@ class Daemon:
             self._next_reconcile_ns = now_ns + self._settings.app.reconcile_interval_s * NS_PER_S
             self._pump.feed(Timer("reconcile", now_ns))
             self._recheck_soon()
-        if day_number(now_ns) != self._day:
-            self._day = day_number(now_ns)
-            self._pump.feed(UniverseUpdate(self._parts.symbols, now_ns))
+        is_renewing = self._renewing is not None and not self._renewing.done()
+        if self._membership.roll() and self._group is not None and not is_renewing:
+            self._renewing = self._group.create_task(self._membership.renew_until_done())
+
+    async def _new_day(self) -> bool:
+        """A stepped market waits until the day's universe is settled."""
+        if not self._membership.roll():
+            return False
+        await self._membership.renew()
+        return True
 
     def _recheck_soon(self) -> None:
         if self._group is None or self._stepped:
@@ -217,8 +210,9 @@ class Daemon:
 
     async def _wind_down(self) -> None:
         """No new data; let requests under way end; photograph the engine after the last event."""
-        for task in self._streams:
-            task.cancel()
+        for task in (*self._streams.tasks, self._renewing):
+            if task is not None:
+                task.cancel()
         deadline = asyncio.get_running_loop().time() + self._settings.app.stop_timeout_s / 2
         while not self._executor.idle and asyncio.get_running_loop().time() < deadline:
             for item in self._parts.inbox.ready():

@@ -12,9 +12,11 @@ import msgspec
 from bnml.app import preflight, reconcile
 from bnml.app.logs import logger
 from bnml.core.errors import RecoveryNeeded, Rejected
-from bnml.core.events import Bar, InstrumentUpdate, ModelPublished, UniverseUpdate
+from bnml.core.events import Bar, InstrumentUpdate, ModelPublished
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bnml.app.compose import Parts
     from bnml.app.pump import Pump
     from bnml.app.retrain import Trainer
@@ -33,7 +35,7 @@ async def feed_state(parts: Parts, pump: Pump) -> Balances:
             engine.state.symbols.clear()  # running values of other kernels; the bars are read again
     for symbol in sorted(parts.instruments):
         pump.feed(InstrumentUpdate(parts.instruments[symbol], parts.market_now_ns))
-    pump.feed(UniverseUpdate(parts.symbols, parts.market_now_ns))
+    pump.feed(parts.universe)
     open_orders = await parts.venue.open_orders()
     reconcile.refuse_strangers(open_orders, engine.state.orders, parts.identity.instance)
     missed = await reconcile.missed_reports(parts.venue, engine.book.open(), parts.market_now_ns)
@@ -48,16 +50,17 @@ async def feed_state(parts: Parts, pump: Pump) -> Balances:
     return balances
 
 
-async def feed_history(parts: Parts, pump: Pump) -> dict[str, int]:
-    """Bars that closed before now; returns the last close of each symbol in ticks."""
+async def feed_history(parts: Parts, pump: Pump, symbols: Sequence[str]) -> dict[str, int]:
+    """Bars of these symbols that closed before now; returns the last close of each in ticks."""
+    now_ns = max(parts.market_now_ns, pump.now_ns)
     wanted = asyncio.Semaphore(1 if parts.options.stepped else READERS)
 
     async def read(symbol: str) -> list[Bar]:
         async with wanted:
-            return await _history(parts, symbol)
+            return await _history(parts, symbol, now_ns)
 
     async with asyncio.TaskGroup() as group:
-        tasks = {symbol: group.create_task(read(symbol)) for symbol in parts.symbols}
+        tasks = {symbol: group.create_task(read(symbol)) for symbol in symbols}
     pump.in_history = True
     for symbol, task in tasks.items():
         bars = task.result()
@@ -74,19 +77,19 @@ async def feed_history(parts: Parts, pump: Pump) -> dict[str, int]:
         pump.photograph()
     await parts.journal.update_session(parts.header)
     logger().info(
-        "history_fed", symbols=len(parts.symbols), bars=sum(len(task.result()) for task in tasks.values())
+        "history_fed", symbols=len(symbols), bars=sum(len(task.result()) for task in tasks.values())
     )
     states = parts.engine.state.symbols
     return {
         symbol: state.bar.close
-        for symbol in parts.symbols
+        for symbol in symbols
         if (state := states.get(symbol)) is not None and state.bar is not None
     }
 
 
 async def prepare_models(parts: Parts, pump: Pump, trainer: Trainer) -> None:
     """Load what there is; without time passing (stepped, once) also train what is missing before the start."""
-    await trainer.load_all(parts.symbols)
+    await trainer.load_all(parts.followed)
     for symbol, bundle_id in sorted(parts.engine.state.models.items()):
         try:
             await asyncio.to_thread(parts.bundles.predictor, bundle_id)
@@ -125,9 +128,9 @@ def check_capital(parts: Parts, balances: Balances, prices: dict[str, int]) -> N
         preflight.check_live(settings, facts)
 
 
-async def _history(parts: Parts, symbol: str) -> list[Bar]:
+async def _history(parts: Parts, symbol: str, now_ns: int) -> list[Bar]:
     """Closed bars that the engine has not seen, oldest first."""
-    length_ns, now_ns = parts.frame_ns, parts.market_now_ns
+    length_ns = parts.frame_ns
     state = parts.engine.state.symbols.get(symbol)
     if state is not None and state.bar is not None:
         start_ns = state.bar.ts_close_ns

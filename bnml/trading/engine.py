@@ -165,8 +165,9 @@ class Engine:
             self._scan.prepare(event.symbol)
 
     def _on_timer(self, event: Timer, out: Outbox) -> None:
-        if event.name == RECONCILE:
-            self._reports.query_unsure(out)
+        if event.name != RECONCILE:
+            return  # a mark in the journal
+        self._reports.query_unsure(out)
         for symbol in sorted(self.portfolio.positions):
             self._reports.advance(symbol, event.ts_ns, out, patient=False)
 
