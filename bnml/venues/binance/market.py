@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -23,6 +24,7 @@ LONGEST_BACKOFF_S = 30.0
 STEADY_NS = 10 * NS_PER_S  # a connection that stood so long was a good one: the next pause is short again
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 FRAMES_BUFFERED = 4096
+RECEIVE_BYTES = 64 * 1024  # asked of the kernel: one read of a full default buffer held the loop for 10 ms
 BREATH_NS = 2 * NS_PER_MS  # buffered frames are read for so long before others get the loop
 
 Item = TypeVar("Item")
@@ -90,6 +92,8 @@ class MarketStream(Generic[Item]):
                 async with connect(
                     self._url, max_size=MAX_FRAME_BYTES, max_queue=FRAMES_BUFFERED, compression=None
                 ) as socket:
+                    raw = socket.transport.get_extra_info("socket")
+                    raw.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BYTES)
                     await self._subscribe(socket)
                     was_up = True
                     await self._on_link(True, "")
