@@ -51,6 +51,7 @@ class Trainer:
         self._wake = asyncio.Event()
         self._process: asyncio.subprocess.Process | None = None
         self.training: tuple[str, ...] = ()  # still to come from the child that runs
+        self.failure = ""  # last words of the newest child, if it failed
 
     @property
     def _models_dir(self) -> Path:
@@ -61,8 +62,10 @@ class Trainer:
         if not self._settings.app.retrain or self._options.stepped:
             return
         for symbol in symbols:
-            self._wanted.setdefault(symbol, reason)
-        self._wake.set()
+            if symbol not in self.training:  # the child that runs will publish it
+                self._wanted.setdefault(symbol, reason)
+        if self._wanted:
+            self._wake.set()
 
     def due(self, symbols: Sequence[str]) -> dict[str, str]:
         """Symbols that have no bundle, one older than `learning.max_age_h`, or one that was refused, with the reason.
@@ -169,7 +172,11 @@ class Trainer:
         finally:
             self.training = ()
             await self._stop_child()
-        logger().info("training_ended", symbols=list(symbols), exit_code=code)
+        self.failure = _last_words(log_file) if code else ""
+        if code:
+            logger().error("training_failed", exit_code=code, words=self.failure, log=str(log_file))
+        else:
+            logger().info("training_ended", symbols=list(symbols))
         return code == 0
 
     async def run(self) -> None:
@@ -177,7 +184,8 @@ class Trainer:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            wanted, self._wanted = self._wanted, {}
+            asked, self._wanted = self._wanted, {}
+            wanted = self.due(tuple(asked))  # the child before may have made what was asked for meanwhile
             if wanted and not await self.train(sorted(wanted)):
                 await asyncio.sleep(REST_AFTER_FAILURE_S)
 
@@ -192,6 +200,11 @@ class Trainer:
         except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()
+
+
+def _last_words(log_file: Path) -> str:
+    lines = [line.strip() for line in log_file.read_text("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1].removeprefix("bnml: ") if lines else "it said nothing"
 
 
 def train_arguments(settings: Settings, options: RunOptions, symbols: Sequence[str]) -> list[str]:

@@ -138,7 +138,7 @@ class Engine:
         if not event.up:
             down[event.channel] = event.detail
         elif down.pop(event.channel, None) is not None and event.channel in DUE_CHANNELS:
-            self._reports.query_unsure(out)
+            self._reports.query_unsure(out, at_once=True)
 
     def _on_balances(self, event: Balances, out: Outbox) -> None:
         off = self.portfolio.adopt(event.assets)
@@ -167,7 +167,7 @@ class Engine:
     def _on_timer(self, event: Timer, out: Outbox) -> None:
         if event.name != RECONCILE:
             return  # a mark in the journal
-        self._reports.query_unsure(out)
+        self._reports.query_unsure(out, at_once=False)
         for symbol in sorted(self.portfolio.positions):
             self._reports.advance(symbol, event.ts_ns, out, patient=False)
 

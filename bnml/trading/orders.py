@@ -41,6 +41,7 @@ class Order(msgspec.Struct):
     applied_lots: int = 0
     trade_ids: list[int] = msgspec.field(default_factory=list)
     cancel_sent: bool = False
+    is_doubted: bool = False  # was waiting for an answer when the last timer passed
 
     @property
     def is_final(self) -> bool:

@@ -75,12 +75,19 @@ class ReportDesk:
                 self._protection.cancel_failed(one, out)
         self.advance(event.symbol, event.ts_ns, out, patient=True)
 
-    def query_unsure(self, out: Outbox) -> None:
-        """Ask for every order whose state we cannot be sure of."""
+    def query_unsure(self, out: Outbox, *, at_once: bool) -> None:
+        """Ask for every order whose state we cannot be sure of.
+
+        A request that has just left is not in doubt: unless `at_once` (the connection was lost), only orders
+        that already waited for an answer at the last call are asked for.
+        """
         for order in self._book.open():
-            if order.state in _UNSURE or order.cancel_sent:
+            waits = order.state in _UNSURE or order.cancel_sent
+            if waits and (at_once or order.is_doubted):
                 order.cancel_sent = False
+                waits = False
                 out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+            order.is_doubted = waits
 
     def advance(self, symbol: str, ts_ns: int, out: Outbox, *, patient: bool) -> None:
         """Let protection take its next step, and close the position when nothing is left of it."""

@@ -144,6 +144,7 @@ class ProtectionModel(RuleBasedStateMachine):
         while self.commands:
             self.execute_next()
         self.feed(Timer(RECONCILE, 0))
+        self.feed(Timer(RECONCILE, 0))  # what waits for an answer at two of them is in doubt
         for order in list(self.engine.book.orders.values()):
             if not order.is_settled:
                 self.venue.execute(QueryOrder(SYMBOL, order.client_order_id))
@@ -169,6 +170,7 @@ class ProtectionModel(RuleBasedStateMachine):
             for key in working:
                 self.venue.fill(key, 10**9, 3_001_000)
             if not executing and not working and not self.commands and not self.venue.reports:
+                self.feed(Timer(RECONCILE, 0))
                 self.feed(Timer(RECONCILE, 0))
                 if not self.commands:
                     break
