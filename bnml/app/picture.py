@@ -13,7 +13,7 @@ from bnml.core.instrument import plain
 from bnml.core.orders import Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.journal.schema import Health, Position
-from bnml.kernels.records import Reason
+from bnml.kernels.records import Action, Reason
 from bnml.trading.portfolio import value_e8
 
 if TYPE_CHECKING:
@@ -158,9 +158,7 @@ class Picture:
     def _decision(self, decision: Decision) -> None:
         self.decisions[decision.symbol] = decision
         self.counts[Reason(decision.reason).name] += 1
-        shown = self.last_decision
-        # The most telling one of a scan: a taken or refused entry before a HOLD.
-        if shown is None or decision.ts_close_ns > shown.ts_close_ns or decision.action > shown.action:
+        if self.last_decision is None or _telling(decision) > _telling(self.last_decision):
             self.last_decision = decision
 
     def _state(self) -> str:
@@ -220,3 +218,8 @@ class Picture:
             "score": round(decision.score, 2),
             "confidence": round(decision.confidence, 2),
         }
+
+
+def _telling(decision: Decision) -> tuple[int, bool, float]:
+    """Of the newest scan an entry, taken or refused, before all else; then the highest score."""
+    return decision.ts_close_ns, decision.action == Action.BUY, decision.score

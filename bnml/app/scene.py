@@ -32,6 +32,7 @@ class Scene(msgspec.Struct, kw_only=True):
     fills: tuple[Fill, ...] = ()
     training: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
+    failure: str = ""  # of the last training
     lines: tuple[Line, ...] = ()  # of the log, newest last
 
 
@@ -43,6 +44,7 @@ def add_session(scene: Scene, picture: Picture, health: Health, trainer: Trainer
     scene.fills = tuple(picture.fills())
     scene.training = trainer.training
     scene.refused = trainer.refused
+    scene.failure = trainer.failure
 
 
 def ranked(decisions: Iterable[Decision], held: set[str]) -> tuple[Decision, ...]:

@@ -9,11 +9,14 @@ import msgspec
 
 from bnml.app.folder import is_locked
 from bnml.app.spool import way_out
+from bnml.app.words import grouped, signed
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured
 from bnml.journal.reader import JournalReader
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bnml.config import Settings
     from bnml.journal.schema import Health
     from bnml.options import StatusOptions
@@ -51,19 +54,61 @@ def shown_state(settings: Settings, health: Health) -> str:
 
 
 def _text(health: Health, state: str) -> str:
+    """Lines of a label and what belongs to it, then a table of positions and one of orders."""
+    quote = f" {health.quote}" if health.quote else ""
     lines = [
-        f"{state} on {health.venue} ({health.mode}), market time {health.market_time}",
-        *([way_out(state)] if way_out(state) else []),
-        f"equity {health.equity}, free {health.free_quote}, realised {health.realised}",
-        f"scans {health.scans}, trades {health.trades}, loop lag {health.loop_lag_ms} ms",
-        f"candles held against their trades {health.bars_checked}, differing {health.bars_differing}",
+        f"{'state':<14}{state}",
+        *([f"{'':<14}{way_out(state)}"] if way_out(state) else []),
+        f"{'venue':<14}{health.venue}, {health.mode}" + (f"; {health.market}" if health.market else ""),
+        f"{'market time':<14}{health.market_time}",
+        (
+            f"{'equity':<14}{grouped(health.equity)}{quote}, session {signed(health.session_pnl)}, "
+            f"realised {signed(health.realised)}, cash {grouped(health.free_quote)}"
+        ),
+        f"{'session':<14}{health.session}: {health.scans:,} scans, {health.trades:,} fills",
+        (
+            f"{'loop lag':<14}{health.loop_lag_ms:.1f} ms, p99 {health.loop_lag_p99_ms:.1f} ms, "
+            f"longest {health.loop_lag_max_ms:.1f} ms"
+        ),
+        f"{'candles':<14}{health.bars_checked:,} held against their trades, {health.bars_differing:,} differ",
+        f"{'last decision':<14}{_last_decision(health)}",
     ]
-    lines += [
-        f"position {one.symbol} {one.quantity} from {one.entry_price}, now {one.last_price}, result {one.pnl}"
+    down = sorted(name for name, up in health.links.items() if not up)
+    if down:
+        lines.append(f"{'down':<14}{', '.join(down)}")
+    rows = [
+        (
+            one.symbol,
+            one.quantity,
+            one.entry_price,
+            one.last_price,
+            " ".join(one.stops) or "none",
+            signed(one.pnl),
+        )
         for one in health.positions
     ]
-    lines += [f"order {one}" for one in health.open_orders]
-    if health.last_decision is not None:
-        last = health.last_decision
-        lines.append(f"last decision {last['symbol']} {last['time']} {last['action']}: {last['words']}")
+    lines += _table(("position", "quantity", "entry", "now", "stop", f"result{quote}"), rows)
+    lines += _table(
+        ("order", "side", "role", "state", "client order id"),
+        [tuple(one.split(" ")) for one in health.open_orders],
+        side="<",
+    )
     return "\n".join(lines) + "\n"
+
+
+def _last_decision(health: Health) -> str:
+    last = health.last_decision
+    return (
+        "none yet" if last is None else f"{last['symbol']} {last['time']} {last['action']}: {last['words']}"
+    )
+
+
+def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], side: str = ">") -> list[str]:
+    """Columns as wide as their content, the first to the left; nothing without rows."""
+    if not rows:
+        return [f"{titles[0] + 's':<14}none"]
+    widths = [max(map(len, column)) for column in zip(titles, *rows, strict=True)]
+    return [""] + [
+        "  ".join(f"{cell:{'<' if n == 0 else side}{widths[n]}}" for n, cell in enumerate(row)).rstrip()
+        for row in (titles, *rows)
+    ]

@@ -29,6 +29,9 @@ MOST_THREADS = 2
 """One for each of the two models; more would take the processor from the daemon next door."""
 
 
+_ROW = "{:<8} {:>6} {:>6} {:>6} {:>7} {:>6} {:>6} {}"
+
+
 class TrainedSymbol(msgspec.Struct, frozen=True):
     """One published bundle."""
 
@@ -120,16 +123,30 @@ def fresh_enough(settings: Settings, symbol: str, features_version: str, now_ns:
 
 def as_text(report: Report) -> str:
     """The result for people."""
-    lines = [
-        f"{one.symbol}: {one.bundle} from {one.rows} rows in {one.elapsed_s:.1f} s; log loss {one.metrics.log_loss:.4f} "
-        f"(base rate {one.metrics.base_rate_log_loss:.4f}); above the cut {one.metrics.entries} rows, "
-        f"{one.metrics.net_expectation_ppm / 1e4:+.3f} % each after costs"
-        for one in report.trained
-    ]
+    lines = [_row(one) for one in report.trained]
+    if lines:
+        lines.insert(0, _ROW.format("symbol", "rows", "loss", "base", "entries", "net %", "took", "version"))
+        lines.append("")
+        lines.append("loss: log loss out of fold, against that of the base rates; entries: rows above")
+        lines.append("the cut, with the mean result of each after costs")
     lines += [f"{one.symbol}: skipped, {one.reason}" for one in report.skipped]
     lines += [f"{one.symbol}: failed, {one.reason}" for one in report.failed]
     counts = f"{len(report.trained)} trained, {len(report.skipped)} skipped, {len(report.failed)} failed"
     return "\n".join([*lines, f"{counts} in {report.elapsed_s:.1f} s; models in {report.models_dir}"]) + "\n"
+
+
+def _row(one: TrainedSymbol) -> str:
+    metrics = one.metrics
+    return _ROW.format(
+        one.symbol,
+        f"{one.rows:,}",
+        f"{metrics.log_loss:.4f}",
+        f"{metrics.base_rate_log_loss:.4f}",
+        f"{metrics.entries:,}",
+        f"{metrics.net_expectation_ppm / 1e4:+.3f}",
+        f"{one.elapsed_s:.1f} s",
+        one.bundle.partition("/")[2],
+    )
 
 
 def _train_one(source: HistorySource, symbol: str, spec: TrainingSpec, clock: LiveClock) -> TrainedSymbol:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rich.text import Text
 
+from bnml.app.spool import way_out
 from bnml.app.words import action_text, grouped, percent_of, reason_text, signed
 from bnml.kernels.records import Action, Reason
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from bnml.journal.schema import Health, Position
 
 TITLE = "reverse"
-WIDE = 96  # columns that say more
+WIDE = 96  # from here on there is room for chances and times
 STATES = {"running": "bold green", "halted": "bold white on red", "failed": "bold white on red"}
 LEVELS = {"warning": "yellow", "error": "bold red", "critical": "bold red"}
 GROWTH = (  # section, rows it may have at this stage
@@ -49,9 +50,6 @@ def page(scene: Scene, width: int, height: int) -> Text:
     """The whole screen: `height` lines of at most `width` cells."""
     head = _head(scene, width)
     sections = _sections(scene, width)
-    footer = Text(
-        _fitting(width, "Ctrl-C stops; positions keep their stops at the exchange", _log_name(scene))
-    )
     free = height - len(head) - 1 - len(sections)
     granted = allot(free, {one.name: len(one.rows) for one in sections})
     spare = free - sum(granted.values())
@@ -62,7 +60,7 @@ def page(scene: Scene, width: int, height: int) -> Text:
             spare -= 1
         lines += [one.title, *one.rows[: granted[one.name]]]
     lines += [Text()] * (height - 1 - len(lines))
-    lines = [*lines[: height - 1], Text(footer.plain, style="dim")]
+    lines = [*lines[: height - 1], _footer(scene.log_file, width)]
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Text("\n", no_wrap=True, overflow="crop").join(lines)
@@ -114,7 +112,7 @@ def _state(scene: Scene) -> tuple[str, str]:
     word, _, detail = scene.health.state.partition(" ")
     if word == "waiting":
         return "WAITING", f"{scene.health.state}; no entries, protection rests at the exchange"
-    return word.strip(":").upper(), f"{scene.health.state}; no entries" if detail else ""
+    return word.strip(":").upper(), "; ".join(filter(None, (detail, way_out(scene.health.state))))
 
 
 def _money(health: Health, width: int) -> Text:
@@ -124,9 +122,9 @@ def _money(health: Health, width: int) -> Text:
         _fitting(
             width,
             f"equity {grouped(health.equity)} {health.quote}",
-            f"since start {signed(health.session_pnl)} ({change})" if change else "",
-            f"cash {grouped(health.free_quote)}",
+            f"session {signed(health.session_pnl)} ({change})" if change else "",
             f"realised {signed(health.realised)}",
+            f"cash {grouped(health.free_quote)}",
         ),
         style="bold",
     )
@@ -148,8 +146,10 @@ def _work(health: Health, width: int) -> Text:
 
 def _models(scene: Scene) -> str:
     parts = []
+    if scene.failure:
+        parts.append(f"training failed: {scene.failure}")
     if scene.training:
-        parts.append(f"training {len(scene.training)} models, now {scene.training[0]}")
+        parts.append(f"training models: {scene.training[0]} now, {len(scene.training) - 1} waiting")
     if scene.refused:
         parts.append(f"models refused (no gain out of fold): {', '.join(scene.refused)}")
     return "; ".join(parts)
@@ -157,17 +157,26 @@ def _models(scene: Scene) -> str:
 
 def _sections(scene: Scene, width: int) -> list[Section]:
     made = []
-    health = scene.health
+    health, wide = scene.health, width >= WIDE
     if health is not None and health.positions:
         title = _position_row(
-            "POSITION", "QUANTITY", "ENTRY", "NOW", "STOP", f"P&L {health.quote}", "P&L", "SINCE"
+            "POSITION",
+            "QUANTITY",
+            "ENTRY",
+            "NOW",
+            "STOP",
+            f"P&L {health.quote}",
+            "P&L %",
+            "OPENED" if wide else "",
         )
-        made.append(_section("positions", title, width, [_position(one) for one in health.positions]))
+        made.append(
+            _section("positions", title, width, [_position(one, wide=wide) for one in health.positions])
+        )
     if scene.decisions:
         count = f"WHY ({len(scene.decisions)} symbols)"
-        chances = "SELL/HOLD/BUY" if width >= WIDE else None
-        title = _symbol_row("SYMBOL", "PRICE", "DECISION", "SCORE", "CONFID.", chances, count)
-        rows = [_symbol(one, scene, wide=width >= WIDE) for one in scene.decisions]
+        chances = "SELL/HOLD/BUY" if wide else None
+        title = _symbol_row("SYMBOL", "PRICE", "DECISION", "SCORE", "CONF.", chances, count)
+        rows = [_symbol(one, scene, wide=wide) for one in scene.decisions]
         made.append(_section("symbols", title, width, rows))
     if scene.fills:
         title = _fill_row("FILLED UTC", "SYMBOL", "SIDE", "QUANTITY", "PRICE", "P&L", "WHY")
@@ -186,7 +195,7 @@ def _symbol_row(
     symbol: str, price: str, action: str, score: str, confidence: str, chances: str | None, why: str
 ) -> str:
     extra = "" if chances is None else f"{chances:>13}  "
-    return f" {symbol:<10} {price:>11}  {action:<11} {score:>5} {confidence:>7}  {extra}{why}"
+    return f" {symbol:<9} {price:>10}  {action:<11} {score:>5} {confidence:>5}  {extra}{why}"
 
 
 def _symbol(decision: Decision, scene: Scene, *, wide: bool) -> Text:
@@ -218,10 +227,11 @@ def _decision_style(decision: Decision) -> str:
 def _position_row(
     symbol: str, quantity: str, entry: str, last: str, stop: str, pnl: str, percent: str, opened: str
 ) -> str:
-    return f" {symbol:<10} {quantity:>11} {entry:>10} {last:>10} {stop:>10} {pnl:>10} {percent:>9}  {opened}"
+    row = f" {symbol:<9} {quantity:>10} {entry:>10} {last:>10} {stop:>10} {pnl:>9} {percent:>8}"
+    return f"{row}  {opened}" if opened else row
 
 
-def _position(one: Position) -> Text:
+def _position(one: Position, *, wide: bool) -> Text:
     stop = one.stops[-1] if one.stops else "none"
     row = _position_row(
         one.symbol,
@@ -231,7 +241,7 @@ def _position(one: Position) -> Text:
         stop,
         signed(one.pnl),
         percent_of(one.pnl, one.cost or "0"),
-        one.opened[5:16].replace("T", " "),
+        one.opened[5:16].replace("T", " ") if wide else "",
     )
     return Text(row, style=_result_style(one.pnl))
 
@@ -257,14 +267,18 @@ def _result_style(pnl: str) -> str:
     return "red" if pnl.startswith("-") else "green"
 
 
-def _log_name(scene: Scene) -> str:
-    return f"log: {scene.log_file}"
+def _footer(log_file: str, width: int) -> Text:
+    """How to stop, and where the whole log is; of a long path the end."""
+    how = " Ctrl-C: stop (protection stays at the exchange)  log: "
+    room = width - len(how)
+    path = log_file if len(log_file) <= room else f"…{log_file[len(log_file) - room + 1 :]}"
+    return Text(f"{how}{path}", style="dim")
 
 
 def _fitting(width: int, *parts: str) -> str:
-    """As many parts as have room, three blanks between them; the first always."""
+    """As many parts as have room, two blanks between them; the first always."""
     line = f" {parts[0]}"
     for part in parts[1:]:
-        if part and len(line) + 3 + len(part) <= width:
-            line += f"   {part}"
+        if part and len(line) + 2 + len(part) <= width:
+            line += f"  {part}"
     return line

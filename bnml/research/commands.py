@@ -17,9 +17,10 @@ from bnml.core.outcomes import EquityPoint, Trade
 from bnml.kernels.records import ExitReason
 from bnml.options import BacktestOptions, MarketOptions, ParityOptions
 from bnml.research.market import Market, load_market
-from bnml.research.metrics import Summary, summarize
-from bnml.research.models import Models, load_models
-from bnml.research.parity import Comparison, Rows, Verdict, compare, judge
+from bnml.research.metrics import summarize
+from bnml.research.models import Models, load_models, looking_ahead
+from bnml.research.parity import Comparison, Rows, compare, judge
+from bnml.research.report import summary_text, verdict_text
 from bnml.research.runs import initial_quote_e8, run_replay, run_sweep
 from bnml.research.sessions import RecordedSession, read_session
 from bnml.trading.compile import compile_layout
@@ -33,8 +34,8 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
     clock = LiveClock()
     started_ns = clock.monotonic_ns()
     market = load_market(settings, options)
-    _note(market)
     models = load_models(settings, compile_layout(settings.features), market.symbols)
+    _note(*market.notes, looking_ahead(settings, models, market.first_ns))
     run = _replay_run if options.engine == "replay" else _sweep_run
     trades, equity, initial_e8, final_e8 = run(settings, market, models)
     if options.trades is not None:
@@ -48,8 +49,9 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
         bars=market.traded_bars,
         span=market.span,
         elapsed_s=(clock.monotonic_ns() - started_ns) / NS_PER_S,
+        market=market.source,
     )
-    _say(msgspec.json.encode(summary).decode() if options.json else _summary_table(summary, options))
+    _say(msgspec.json.encode(summary).decode() if options.json else summary_text(summary, options.engine))
     return DONE
 
 
@@ -70,13 +72,13 @@ def parity(settings: Settings, options: ParityOptions) -> int:
             "or name a folder of recorded bars to compare replay and sweep on"
         )
     market = load_market(settings, market_options, anchors)
-    _note(market)
+    _note(*market.notes)
     models = load_models(settings, compile_layout(settings.features), market.symbols, used)
     if journal.is_file():
         comparisons.append(compare_session(session, settings, market, models))
     comparisons.extend(compare_sweep(settings, market.only(symbol), models) for symbol in market.symbols)
     verdict = judge(comparisons)
-    _say(msgspec.json.encode(verdict).decode() if options.json else _verdict_table(verdict))
+    _say(msgspec.json.encode(verdict).decode() if options.json else verdict_text(verdict))
     return DONE if verdict.is_proven(allow_few=options.allow_few) else FAILED
 
 
@@ -210,48 +212,10 @@ def _session_settings(settings: Settings, session: RecordedSession) -> Settings:
     )
 
 
-def _summary_table(summary: Summary, options: BacktestOptions) -> str:
-    factor = "no loss" if summary.profit_factor is None else f"{summary.profit_factor:.2f}"
-    lines = (
-        ("engine", options.engine),
-        ("symbols", ", ".join(summary.symbols)),
-        ("from, to", f"{summary.from_} .. {summary.to}"),
-        ("bars", f"{summary.bars:,}"),
-        ("positions closed", f"{summary.trades:,} ({summary.fills:,} fills)"),
-        ("equity", f"{summary.initial_equity:,.2f} -> {summary.final_equity:,.2f}"),
-        ("net return", f"{summary.net_return:+.2%}"),
-        ("max drawdown", f"{summary.max_drawdown:.2%}"),
-        ("profit factor", factor),
-        ("Sharpe, yearly", f"{summary.sharpe:.2f}"),
-        ("win rate", f"{summary.win_rate:.1%}"),
-        ("expectancy", f"{summary.expectancy:+.2f} a position"),
-        ("exposure", f"{summary.exposure:.1%}"),
-        ("commissions", f"{summary.costs:,.2f}"),
-        ("elapsed", f"{summary.elapsed_s:.1f} s"),
-    )
-    return "\n".join(f"{name:<18}{value}" for name, value in lines)
-
-
-def _verdict_table(verdict: Verdict) -> str:
-    lines = []
-    for one in verdict.comparisons:
-        lines.append(f"{one.left} against {one.right}: {one.compared:,} rows, {one.differences:,} differ")
-        lines.append(f"  fills {one.trades:,}: " + _counts(one.exits))
-        lines.append("  decisions: " + _counts(one.refusals))
-    lines += [f"  {row.kind} {row.symbol} {row.time}: {row.what}" for row in verdict.first]
-    lines += [f"not proven, too rare: {what}" for what in verdict.missing]
-    lines.append(f"compared {verdict.compared:,}, differences {verdict.differences:,}")
-    return "\n".join(lines)
-
-
-def _counts(counted: dict[str, int]) -> str:
-    return ", ".join(f"{name.lower()} {count}" for name, count in counted.items()) or "none"
-
-
 def _say(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def _note(market: Market) -> None:
-    """What the data lack goes to stderr: stdout is the result's."""
-    sys.stderr.writelines(f"note: {sentence}\n" for sentence in market.notes)
+def _note(*sentences: str) -> None:
+    """What a reader of the result must know goes to stderr: stdout is the result's."""
+    sys.stderr.writelines(f"note: {sentence}\n" for sentence in sentences if sentence)

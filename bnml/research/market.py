@@ -35,6 +35,7 @@ class Market(msgspec.Struct, frozen=True):
     frame_ns: int
     first_ns: int
     notes: tuple[str, ...] = ()
+    source: str = ""  # where the bars come from, in words
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -57,7 +58,11 @@ class Market(msgspec.Struct, frozen=True):
     def only(self, symbol: str) -> Market:
         """The same market with one symbol."""
         return Market(
-            {symbol: self.instruments[symbol]}, {symbol: self.bars[symbol]}, self.frame_ns, self.first_ns
+            {symbol: self.instruments[symbol]},
+            {symbol: self.bars[symbol]},
+            self.frame_ns,
+            self.first_ns,
+            source=self.source,
         )
 
     def feed(self, pricing: Pricing) -> BarFeed:
@@ -109,6 +114,7 @@ def _recorded(settings: Settings, options: MarketOptions, folder: Path, length_n
         length_ns,
         first_ns,
         tuple(filter(None, map(describe_gaps, found.values()))),
+        source="recorded bars",
     )
 
 
@@ -131,4 +137,5 @@ def _generated(settings: Settings, options: MarketOptions, length_ns: int) -> Ma
         {name: bars[name] for name in symbols},
         length_ns,
         first_ns,
+        source=f"simulated: generated with seed {settings.venue.sim.seed}, a planted edge",
     )

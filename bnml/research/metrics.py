@@ -46,6 +46,8 @@ class Summary(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     turnover: float
     costs: float  # commissions in quote units; spread and slippage are in the prices
     elapsed_s: float
+    market: str = ""  # where the bars come from; a generated market says that it is simulated
+    quote: str = ""  # asset of every amount
 
 
 class PositionResult(msgspec.Struct, frozen=True):
@@ -130,6 +132,7 @@ def summarize(
     bars: int,
     span: tuple[str, str],
     elapsed_s: float,
+    market: str = "",
 ) -> Summary:
     """All figures of a run; `final_e8` marks what is still open, `span` is its first and last time as text."""
     results = np.array([r.pnl_e8 for r in closed_positions(trades, instruments)], dtype=np.int64)
@@ -160,4 +163,6 @@ def summarize(
         turnover=float(metrics.turnover(traded, marks)),
         costs=sum(commission_quote_e8(t, instruments[t.symbol]) for t in trades) / E8,
         elapsed_s=elapsed_s,
+        market=market,
+        quote=next((one.quote for one in instruments.values()), ""),
     )

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnml.config import Settings
+from bnml.core.clock import format_utc
 from bnml.core.errors import Misconfigured
 from bnml.core.events import ModelPublished
 from bnml.kernels.features import FeatureLayout
 from bnml.kernels.records import DecisionRule
-from bnml.learn.bundle import current_version
+from bnml.learn.bundle import current_version, read_metadata
 from bnml.learn.predictors import BundlePredictor, ModelStore, PolicyChoice
 from bnml.trading.settings import DecisionSettings
 
@@ -67,6 +68,25 @@ def load_models(
             "or set decision.without_model to rule"
         )
     return Models(store, current)
+
+
+def looking_ahead(settings: Settings, models: Models, first_ns: int) -> str:
+    """A sentence when bundles have learned from bars that are traded, else nothing."""
+    folder = settings.learning.models_dir
+    last_ns: dict[str, int] = {}
+    for symbol, bundle_id in sorted(models.current.items()):
+        current = current_version(folder, symbol)
+        if current is not None and bundle_id == f"{symbol}/{current.version}":
+            learned = read_metadata(folder, symbol, current.version, current.metadata_sha256)
+            if learned.trained_to_ns > first_ns:
+                last_ns[symbol] = learned.trained_to_ns
+    if not last_ns:
+        return ""
+    return (
+        f"{len(last_ns)} of {len(models.current)} models have learned from traded bars, the latest up to "
+        f"{format_utc(max(last_ns.values()))}: until then the result flatters; choose a later --from, "
+        f"or `bnml train --to {format_utc(first_ns)}`"
+    )
 
 
 def probabilities(predictor: BundlePredictor, rows: NDArray[np.float64]) -> NDArray[np.float64]:

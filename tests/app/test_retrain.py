@@ -1,3 +1,5 @@
+import asyncio
+
 import msgspec
 import pytest
 
@@ -86,3 +88,22 @@ def test_the_child_learns_from_what_lies_before_the_trading(tmp_path):
 
 def test_without_recorded_data_the_child_asks_the_venue(tmp_path):
     assert "--venue sim" in " ".join(train_arguments(load(None, {}), RunOptions(), ["AUSDT"]))
+
+
+async def test_what_is_being_trained_is_not_asked_for_again(trainer):
+    made, _ = trainer()
+    made.training = ("AUSDT", "BUSDT")
+    made.request(["AUSDT", "BUSDT"], "missing")
+    waiting = asyncio.create_task(made.run())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert made.training == ("AUSDT", "BUSDT")  # no child was started
+    waiting.cancel()
+
+
+async def test_a_training_that_fails_leaves_its_last_words(trainer, monkeypatch, tmp_path):
+    made, _ = trainer()
+    monkeypatch.setattr("bnml.app.retrain.train_arguments", lambda *_: ["train", "--venue", "nowhere"])
+    assert not await made.train(["BUSDT"])
+    assert "nowhere" in made.failure
+    assert not made.training

@@ -1,0 +1,47 @@
+"""One line an event: secrets hidden, libraries included, and the newest kept for the live view."""
+
+import json
+import logging
+from collections import deque
+
+import pytest
+
+from bnml.app import logs
+
+
+@pytest.fixture
+def configured(tmp_path):
+    """Logs as beside the live view; afterwards as they were."""
+    tail = deque(maxlen=3)
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    stream = logs.configure("info", "auto", tmp_path / "daemon.log", tail)
+    yield tmp_path / "daemon.log", tail
+    stream.close()
+    logging.captureWarnings(capture=False)
+    root.handlers[:] = before
+    root.setLevel(level)
+    logs.structlog.reset_defaults()
+
+
+def test_the_view_gets_the_newest_lines_in_words(configured):
+    file, tail = configured
+    for number in range(5):
+        logs.logger().warning("link_down", link="market", number=number, symbols=["A", "B"], api_key="k")
+    logs.logger().info("scan_decided", symbols=8)  # the view has a table of them
+    assert [one.text for one in tail] == [
+        f"link_down link=market number={n} symbols=2 of them api_key={logs.REDACTED}" for n in (2, 3, 4)
+    ]
+    assert {one.level for one in tail} == {"warning"}
+    assert len(tail[0].time) == len("12:00:00")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["event"] for row in rows] == ["link_down"] * 5 + ["scan_decided"]
+    assert rows[0]["symbols"] == ["A", "B"]
+
+
+def test_libraries_write_to_the_log_and_not_to_the_terminal(configured, capfd):
+    file, tail = configured
+    logging.getLogger("asyncio").error("Task exception was never retrieved: %s", 7)
+    assert json.loads(file.read_text())["said"] == "Task exception was never retrieved: 7"
+    assert tail[0].text.startswith("library_logged library=asyncio")
+    assert capfd.readouterr() == ("", "")
