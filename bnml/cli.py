@@ -110,6 +110,9 @@ def run(
 
 @app.command()
 def exchange(
+    venue: Annotated[
+        str | None, typer.Option(help="paper: follow Binance's public streams; else the simulated market.")
+    ] = None,
     replay: Replay = None,
     symbols: Symbols = None,
     from_: From = None,
@@ -128,6 +131,7 @@ def exchange(
 
     settings = invocation.read_settings(
         config,
+        venue=venue,
         symbols=symbols,
         base_frame=base_frame,
         speed=speed,

@@ -13,6 +13,7 @@ from bnml.app.inbox import LiveInbox, SteppedInbox
 from bnml.app.links import Links
 from bnml.app.logs import logger
 from bnml.app.models import Bundles, make_bundles
+from bnml.app.preflight import within_live_capital
 from bnml.app.reconcile import highest_epoch
 from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.app.threads import in_thread
@@ -92,10 +93,12 @@ async def compose(
     stack: AsyncExitStack,
 ) -> Parts:
     """Open the journal, the exchange and the account, and bring the engine back."""
+    settings = within_live_capital(settings)
     journal = await JournalWriter.open(folder.journal, settings.journal.durability)
     stack.push_async_callback(journal.close)
+    _refuse_another_venue(settings, folder, journal)
     warming = in_thread(lambda: warm_kernels(settings))
-    deployment = await deploy(settings, options, credentials, SimProcess(folder.exchange), stack)
+    deployment = await deploy(settings, options, credentials, SimProcess(exchange_folder(settings)), stack)
     await warming
     inbox: LiveInbox | SteppedInbox = SteppedInbox() if deployment.stepper is not None else LiveInbox()
     links.inbox, links.is_stepped = inbox, deployment.stepper is not None

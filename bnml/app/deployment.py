@@ -1,4 +1,4 @@
-"""Which exchange this run talks to: the embedded one as a process, or Binance's test and live networks."""
+"""Which exchange this run talks to: the embedded one as a process (sim, paper), or Binance's test and live networks."""
 
 from __future__ import annotations
 
@@ -63,17 +63,12 @@ async def deploy(
 ) -> Deployment:
     """Find or start the exchange of `venue.kind`; refuses what that kind cannot do."""
     kind = settings.venue.kind
-    if kind == "sim":
-        return await _deploy_sim(settings, options, process, stack)
-    if options.stepped or options.replay is not None:
+    if kind != "sim" and (options.stepped or options.replay is not None):
         raise Misconfigured(
-            f"--stepped and --replay need the embedded exchange; leave them out with --venue {kind}"
+            f"--stepped and --replay are for the market of --venue sim; leave them out with --venue {kind}"
         )
-    if kind == "paper":
-        raise Misconfigured(
-            "paper trading needs live streams in the embedded exchange, which this version does not have; "
-            "use --venue sim, or --venue testnet"
-        )
+    if kind in {"sim", "paper"}:
+        return await _deploy_embedded(settings, options, process, stack)
     if kind == "live":
         check_live_intent(settings, credentials)
     if not credentials.present:
@@ -90,7 +85,7 @@ async def deploy(
     )
 
 
-async def _deploy_sim(
+async def _deploy_embedded(
     settings: Settings, options: RunOptions, process: SimProcess, stack: AsyncExitStack
 ) -> Deployment:
     endpoint = await process.attach_or_start(settings, options)

@@ -8,20 +8,24 @@ import os
 import secrets
 import signal
 import sys
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from bnml.app.exchange_feed import make_feed
 from bnml.app.folder import write_durably
+from bnml.app.follower import Follower
 from bnml.app.logs import configure, logger
+from bnml.app.paper import PaperMarket
+from bnml.app.sim_process import exchange_folder
 from bnml.core.clock import LiveClock
-from bnml.core.errors import Misconfigured, Rejected
+from bnml.core.errors import BnmlError, Misconfigured, Rejected, Retryable
 from bnml.core.instrument import money_e8
 from bnml.trading.compile import compile_costs
+from bnml.venues.binance.errors import leaves
 from bnml.venues.sim.control import Control
-from bnml.venues.sim.driver import Driver, Pacing, Stepping, steps_of
+from bnml.venues.sim.driver import Pacing, Stepping, steps_of
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.ledger import Ledger
@@ -35,10 +39,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bnml.config import Settings
+    from bnml.core.clock import Clock
     from bnml.options import ExchangeOptions
+
+Mover = Stepping | Pacing | Follower
 
 KEY_BYTES: Final = 32
 ENDPOINT_FILE: Final = "endpoint.json"
+FOLLOW_TIMEOUT_S: Final = 60.0
 
 
 class Endpoint(msgspec.Struct, frozen=True):
@@ -56,10 +64,16 @@ class Endpoint(msgspec.Struct, frozen=True):
 def serve(settings: Settings, options: ExchangeOptions) -> int:
     """Serve until SIGINT or SIGTERM; the exit code is 0. What was acknowledged is in the ledger."""
     configure(settings.app.log_level, settings.app.log_format)
-    folder = settings.app.state_dir / "exchange"
+    if settings.venue.kind == "paper" and (options.replay is not None or options.stepped):
+        raise Misconfigured("a paper market is Binance's own; leave out --replay and --stepped")
+    folder = exchange_folder(settings)
     os.umask(0o077)  # ledger and endpoint file hold the account's secret
     with _owned(folder):
-        _run(_serve(settings, options, folder))
+        try:
+            _run(_serve(settings, options, folder))
+        except BaseExceptionGroup as group:
+            found = leaves(group)
+            raise next((one for one in found if isinstance(one, BnmlError)), found[0]) from group
     return 0
 
 
@@ -99,52 +113,96 @@ def _owned(folder: Path) -> Iterator[None]:
 
 
 async def _serve(settings: Settings, options: ExchangeOptions, folder: Path) -> None:
+    """Open the market, serve it, and move it; a signal ends this at any point."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    sim = settings.venue.sim
-    pricing, feed = make_feed(settings, options, compile_costs(settings.costs))
-    ledger = Ledger(folder / "ledger.db", feed.fingerprint)
-    try:
-        market = Market(feed.instruments, feed.frame_ns, pricing, feed.history(ledger.position()))
-        exchange = Exchange(market, ledger=ledger)
-        exchange.open_account(ACCOUNT, {settings.universe.quote: money_e8(str(sim.initial_quote))})
-        key = _key_pair(ledger)
-        clock = LiveClock()
-        venue = Venue(exchange, KeyRing([key]), clock, live=not options.stepped)
-        steps = steps_of(feed, exchange.ordinal)
-        driver = Stepping(venue, steps) if options.stepped else Pacing(venue, steps, sim.speed, clock)
-        venue.market_time = driver
+    async with AsyncExitStack() as stack:
+        stopped = asyncio.create_task(stop.wait())
+        opening = asyncio.create_task(_open(settings, options, folder, stack))
+        for task in (stopped, opening):
+            stack.callback(task.cancel)
+        await asyncio.wait({stopped, opening}, return_when=asyncio.FIRST_COMPLETED)
+        if stopped.done():
+            return
+        venue, key, mover = opening.result()
         token = secrets.token_hex(KEY_BYTES)
-        server = Server(venue, Control(venue, driver, token))
-        port = await server.start(sim.port)
-        endpoint = Endpoint(os.getpid(), port, key.api_key, key.secret, token, driver.speed, venue.mode)
-        _publish(folder, endpoint)
-        _announce(endpoint, venue, json=options.json)
-        await _until_stopped(stop, server, driver)
-        logger().info("exchange_stopped", steps_done=exchange.ordinal)
-    finally:
-        ledger.close()
+        server = Server(venue, Control(venue, mover, token))
+        stack.push_async_callback(server.stop)
+        moving: set[asyncio.Task[None]] = set()
+        if not isinstance(mover, Stepping):
+            moving.add(asyncio.create_task(mover.run()))
+            stack.callback(next(iter(moving)).cancel)
+        if isinstance(mover, Follower):
+            await _until_followed(mover, settings, moving, stopped)
+        if not stopped.done():
+            port = await server.start(settings.venue.sim.port)
+            endpoint = Endpoint(os.getpid(), port, key.api_key, key.secret, token, mover.speed, venue.mode)
+            _publish(folder, endpoint)
+            _announce(endpoint, venue, json=options.json)
+        await _until_stopped(stopped, {server.failed, *moving})
+        logger().info("exchange_stopped", steps_done=venue.exchange.ordinal)
 
 
-async def _until_stopped(stop: asyncio.Event, server: Server, driver: Driver) -> None:
-    """Move the market until told to stop; a market that ended stays to be looked at. Raises what failed."""
-    stopped = asyncio.create_task(stop.wait())
-    pace = asyncio.create_task(driver.run()) if isinstance(driver, Pacing) else None
-    waiting: set[asyncio.Future[Any]] = {stopped, server.failed}
-    if pace is not None:
-        waiting.add(pace)
-    try:
-        while not stopped.done():
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done:
-                ended.result()
-            waiting -= done
-    finally:
-        for task in (stopped, pace):
-            if task is not None:
-                task.cancel()
-        await server.stop()
+async def _open(
+    settings: Settings, options: ExchangeOptions, folder: Path, stack: AsyncExitStack
+) -> tuple[Venue, ApiKey, Mover]:
+    """The exchange with its account and whoever moves it; its ledger is closed with the stack."""
+    clock, file = LiveClock(), folder / "ledger.db"
+    if settings.venue.kind == "paper":
+        paper = await PaperMarket.open(settings, file, clock, stack)
+        venue, key = _venue_of(settings, paper.market, paper.ledger, clock, live=True)
+        follower = Follower(paper, venue)
+        venue.market_time = follower
+        return venue, key, follower
+    pricing, feed = make_feed(settings, options, compile_costs(settings.costs))
+    ledger = Ledger(file, feed.fingerprint)
+    stack.callback(ledger.close)
+    market = Market(feed.instruments, feed.frame_ns, pricing, feed.history(ledger.position()))
+    venue, key = _venue_of(settings, market, ledger, clock, live=not options.stepped)
+    steps = steps_of(feed, venue.exchange.ordinal)
+    driver = (
+        Stepping(venue, steps) if options.stepped else Pacing(venue, steps, settings.venue.sim.speed, clock)
+    )
+    venue.market_time = driver
+    return venue, key, driver
+
+
+def _venue_of(
+    settings: Settings, market: Market, ledger: Ledger, clock: Clock, *, live: bool
+) -> tuple[Venue, ApiKey]:
+    exchange = Exchange(market, ledger=ledger)
+    money = {settings.universe.quote: money_e8(str(settings.venue.sim.initial_quote))}
+    exchange.open_account(ACCOUNT, money)
+    key = _key_pair(ledger)
+    return Venue(exchange, KeyRing([key]), clock, live=live), key
+
+
+async def _until_followed(
+    follower: Follower, settings: Settings, moving: set[asyncio.Task[None]], stopped: asyncio.Task[bool]
+) -> None:
+    """Wait for the first connection, so that nobody is served a market that stands still."""
+    ready = asyncio.create_task(follower.ready.wait())
+    waiting: set[asyncio.Task[Any]] = {ready, stopped, *moving}
+    done, _ = await asyncio.wait(waiting, timeout=FOLLOW_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
+    ready.cancel()
+    for task in done & moving:
+        task.result()
+    if not done:
+        raise Retryable(
+            f"the public streams of {settings.venue.paper.stream_url} did not come up within "
+            f"{FOLLOW_TIMEOUT_S:.0f} s; check venue.paper.stream_url and the network"
+        )
+
+
+async def _until_stopped(stopped: asyncio.Task[bool], others: set[asyncio.Future[None]]) -> None:
+    """Serve until told to stop; a market that ended stays to be looked at. Raises what failed."""
+    waiting: set[asyncio.Future[Any]] = {stopped, *others}
+    while not stopped.done():
+        done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for ended in done:
+            ended.result()
+        waiting -= done
 
 
 def _key_pair(ledger: Ledger) -> ApiKey:

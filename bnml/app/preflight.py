@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import yarl
 
 from bnml.app.logs import logger
 from bnml.core.errors import Rejected
@@ -100,7 +101,8 @@ class LiveFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 def check_live(settings: Settings, facts: LiveFacts) -> None:
     """Everything that must hold before real money moves; the refusal names each fault and what to do."""
-    live, url = settings.live, settings.venue.live.rest_url
+    live, venue = settings.live, settings.venue.live
+    urls = (venue.rest_url, venue.stream_url, venue.api_url)
     skew = f"this machine's clock is {facts.skew_ms} ms off the venue's; synchronise it (chrony, systemd-timesyncd)"
     demands = [
         (live.confirm, "live.confirm is false; set it to true only when this account may trade real money"),
@@ -110,8 +112,12 @@ def check_live(settings: Settings, facts: LiveFacts) -> None:
             "there is no API key; set BINANCE_API_KEY and BINANCE_API_SECRET, or LoadCredential",
         ),
         (
-            "testnet" not in url and "127.0.0.1" not in url,
-            f"venue.live.rest_url is {url}, which is not Binance",
+            not any("testnet" in url for url in urls),
+            f"venue.live has an address of the test network ({', '.join(urls)}), which is not Binance's market",
+        ),
+        (
+            len({is_loopback(url) for url in urls}) == 1,
+            f"venue.live has addresses here and elsewhere ({', '.join(urls)}); a rehearsal on this machine needs all three",
         ),
         (settings.learning.gate, "learning.gate is off; it may be off only in sim and backtest"),
         (
@@ -129,6 +135,23 @@ def check_live(settings: Settings, facts: LiveFacts) -> None:
     faults = [text for holds, text in demands if not holds]
     if faults:
         raise Rejected("live trading is refused: " + "; ".join(faults))
+    if is_loopback(venue.rest_url):
+        logger().warning("live_is_a_rehearsal", address=venue.rest_url, note="no real money")
+
+
+def within_live_capital(settings: Settings) -> Settings:
+    """The settings, in live with `live.max_capital` as a limit that no other setting can lift."""
+    most = settings.live.max_capital
+    if settings.venue.kind != "live" or most is None:
+        return settings
+    limit = settings.capital.max_quote
+    capital = settings.capital.model_copy(update={"max_quote": most if limit is None else min(limit, most)})
+    return settings.model_copy(update={"capital": capital})
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is on this machine: then no real money can move, and the run is a rehearsal."""
+    return yarl.URL(url).host in {"127.0.0.1", "::1", "localhost"}
 
 
 def check_live_intent(settings: Settings, credentials: Credentials) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bnml.options import RunOptions
 
 START_TIMEOUT_S = 90.0  # a first start compiles kernels and writes the generated history
+PAPER_START_TIMEOUT_S = 300.0  # and in paper reads the candles of every symbol
 STOP_TIMEOUT_S = 6.0
 POLL_S = 0.05
 
@@ -99,13 +100,14 @@ class SimProcess:
         self._is_ours = True
         self._marker.write_text(str(self._process.pid), "ascii")
         logger().info("exchange_started", process=self._process.pid)
-        deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        timeout_s = PAPER_START_TIMEOUT_S if settings.venue.kind == "paper" else START_TIMEOUT_S
+        deadline = asyncio.get_running_loop().time() + timeout_s
         while (found := self._running()) is None:
             if self._process.returncode is not None:
                 raise _failure(self._process.returncode, log_file)
             if asyncio.get_running_loop().time() > deadline:
                 raise Retryable(
-                    f"the embedded exchange did not answer within {START_TIMEOUT_S:.0f} s; see {log_file}"
+                    f"the embedded exchange did not answer within {timeout_s:.0f} s; see {log_file}"
                 )
             await asyncio.sleep(POLL_S)
         return found
@@ -132,9 +134,14 @@ class SimProcess:
         return self._folder / "started_by_daemon"
 
 
+def exchange_folder(settings: Settings) -> Path:
+    """Where ledger, lock and address are: paper and sim money never meet."""
+    return settings.app.state_dir / ("paper" if settings.venue.kind == "paper" else "exchange")
+
+
 def exchange_arguments(settings: Settings, options: RunOptions) -> list[str]:
     """The command line that serves the same market to us."""
-    arguments = ["exchange", "--state-dir", str(settings.app.state_dir)]
+    arguments = ["exchange", "--venue", settings.venue.kind, "--state-dir", str(settings.app.state_dir)]
     if options.config is not None:
         arguments += ["--config", str(options.config)]
     if options.replay is not None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from bnml.app.exchange_feed import make_feed
-from bnml.app.sim_process import SimProcess
+from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.core.clock import LiveClock, frame_ns
 from bnml.core.errors import Misconfigured
 from bnml.kernels.records import BAR
@@ -57,10 +57,11 @@ def open_source(settings: Settings, options: TrainOptions) -> HistorySource:
     """The folder if one is named, else the venue of the settings."""
     if options.replay is not None:
         return FolderHistory(settings, options, options.replay)
-    if settings.venue.kind != "sim":
-        urls = settings.venue.testnet if settings.venue.kind == "testnet" else settings.venue.live
-        return VenueHistory(settings, options, urls.rest_url)
-    endpoint = SimProcess(settings.app.state_dir / "exchange").running()
+    venue = settings.venue
+    real = {"paper": venue.paper, "testnet": venue.testnet, "live": venue.live}.get(venue.kind)
+    if real is not None:
+        return VenueHistory(settings, options, real.rest_url)
+    endpoint = SimProcess(exchange_folder(settings)).running()
     if endpoint is not None:
         return VenueHistory(settings, options, f"http://127.0.0.1:{endpoint.port}", endpoint.api_key)
     return GeneratedHistory(settings, options)

@@ -21,12 +21,11 @@ class Credentials(Settings):
         return bool(self.api_key.get_secret_value() and self.api_secret.get_secret_value())
 
 
-class EndpointSettings(Settings):
-    """Addresses of one Binance deployment."""
+class PublicEndpoints(Settings):
+    """Where the public data of Binance come from; paper trading needs no more."""
 
-    rest_url: str = setting("", "URL", "REST API")
-    stream_url: str = setting("", "URL", "market streams")
-    api_url: str = setting("", "URL", "WebSocket API")
+    rest_url: str = setting("https://api.binance.com", "URL", "REST API")
+    stream_url: str = setting("wss://stream.binance.com:9443", "URL", "market streams")
 
     @field_validator("rest_url")
     @classmethod
@@ -35,7 +34,7 @@ class EndpointSettings(Settings):
             raise ValueError(f'"{url}" must begin with https:// (http:// only for this machine)')
         return url.rstrip("/")
 
-    @field_validator("stream_url", "api_url")
+    @field_validator("stream_url", "api_url", check_fields=False)
     @classmethod
     def _socket_is_ws(cls, url: str) -> str:
         if url and not url.startswith(("wss://", "ws://127.0.0.1", "ws://localhost")):
@@ -43,15 +42,13 @@ class EndpointSettings(Settings):
         return url.rstrip("/")
 
 
-class LiveEndpoints(EndpointSettings):
+class LiveEndpoints(PublicEndpoints):
     """Binance Spot."""
 
-    rest_url: str = setting("https://api.binance.com", "URL", "REST API")
-    stream_url: str = setting("wss://stream.binance.com:9443", "URL", "market streams")
     api_url: str = setting("wss://ws-api.binance.com:443/ws-api/v3", "URL", "WebSocket API")
 
 
-class TestnetEndpoints(EndpointSettings):
+class TestnetEndpoints(PublicEndpoints):
     """Binance Spot test network."""
 
     __test__ = False  # not a test class, whatever pytest thinks of its name
@@ -85,7 +82,9 @@ class VenueSettings(Settings):
     """Where orders go."""
 
     kind: VenueKind = setting(
-        "sim", "", "sim: embedded exchange; paper: the same on live prices; testnet and live: Binance"
+        "sim",
+        "",
+        "sim: embedded exchange; paper: the same, fed by Binance's public streams; testnet and live: Binance",
     )
     request_timeout_s: float = setting(
         10.0, "s, wall time", "a request without answer is given up", gt=0, le=120
@@ -96,7 +95,9 @@ class VenueSettings(Settings):
     stale_s: float = setting(
         30.0, "s, wall time", "a stream silent for so long is connected again", gt=0, le=600
     )
-    sim: SimSettings = section(SimSettings, "the embedded exchange")
-    paper: LiveEndpoints = section(LiveEndpoints, "public market data for paper trading")
+    sim: SimSettings = section(SimSettings, "the embedded exchange; port and initial_quote also in paper")
+    paper: PublicEndpoints = section(
+        PublicEndpoints, "public market data for paper trading; no key is sent there"
+    )
     testnet: TestnetEndpoints = section(TestnetEndpoints, "Binance Spot test network")
     live: LiveEndpoints = section(LiveEndpoints, "Binance Spot")

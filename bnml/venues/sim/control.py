@@ -89,11 +89,12 @@ class Control:
             "symbols": list(self._venue.instruments),
             "steppers": len(self._venue.steppers),
             "done": self._driver.is_done,
+            "stale": self._venue.is_stale,
         }
 
     def _speed(self, body: bytes) -> dict[str, Any]:
         if not isinstance(self._driver, Pacing):
-            raise VenueReject(-1130, "a stepped market has no speed")
+            raise VenueReject(-1130, "a market that is stepped, or followed live, has no speed of its own")
         self._driver.set_speed(msgspec.json.decode(body, type=SpeedRequest).speed)
         return self._state(body)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from bnml.core.clock import NS_PER_S, Clock
 
@@ -16,6 +16,22 @@ if TYPE_CHECKING:
 
 MAX_LAG_S: Final = 5.0
 """Wall time the market may fall behind its pace before the pace is set anew from where it stands."""
+
+
+class Driver(Protocol):
+    """Whoever moves the market; 0 is the speed of one that waits to be stepped."""
+
+    @property
+    def speed(self) -> float: ...
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the market has ended."""
+        ...
+
+    def market_now_ns(self) -> int:
+        """Market time right now."""
+        ...
 
 
 def steps_of(feed: Feed, ordinal: int) -> Iterator[Step]:
@@ -106,6 +122,3 @@ class Pacing:
 
     def _anchor(self, market_ns: int) -> None:
         self._wall_ns, self._market_ns = self._clock.monotonic_ns(), market_ns
-
-
-Driver = Stepping | Pacing

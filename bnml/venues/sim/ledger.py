@@ -55,9 +55,10 @@ class Ledger:
                 f"the exchange's ledger {path} cannot be opened ({error}); check the folder's permissions or move the file away"
             ) from error
         self._synced = False
+        self._path = path
         self._encode = msgspec.msgpack.Encoder().encode
-        self._check(path, "version", str(VERSION))
-        self._check(path, "feed", fingerprint)
+        self.pin("version", str(VERSION))
+        self.pin("feed", fingerprint)
 
     def save(self, desk: Desk, ordinal: int, *, durable: bool) -> None:
         """Write what changed, and the market's position, in one transaction; synced when `durable`."""
@@ -98,6 +99,11 @@ class Ledger:
         position = self._get("position", msgspec.msgpack.Decoder(Position).decode)
         return 0 if position is None else position.ordinal
 
+    def last_closes(self) -> dict[str, int]:
+        """End of the last published candle by symbol, before anything else is loaded."""
+        position = self._get("position", msgspec.msgpack.Decoder(Position).decode)
+        return {} if position is None else {name: one.last_close_ns for name, one in position.symbols.items()}
+
     def note(self, name: str, text: str | None = None) -> str | None:
         """Read, or first write, a small text kept with the ledger (keys of the account)."""
         if text is not None:
@@ -109,13 +115,14 @@ class Ledger:
         """Close the file."""
         self._db.close()
 
-    def _check(self, path: Path, name: str, wanted: str) -> None:
+    def pin(self, name: str, wanted: str) -> None:
+        """Keep a text for good: written once, refused when it is another one later."""
         found = self.note(name)
         if found is None:
             self.note(name, wanted)
         elif found != wanted:
             raise RecoveryNeeded(
-                f"the exchange's ledger {path} was made with {name} {found!r}, now it is {wanted!r}; "
+                f"the exchange's ledger {self._path} was made with {name} {found!r}, now it is {wanted!r}; "
                 "start with the former or move the folder away"
             )
 

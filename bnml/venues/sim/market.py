@@ -178,6 +178,15 @@ class Market:
             running = market.state.running
             if running is not None and running.open_ns <= bar.ts_open_ns:
                 market.state.running = None
+        for bar in step.running:
+            self[bar.symbol].state.running = Running(
+                bar.ts_open_ns, bar.open, bar.high, bar.low, bar.close, bar.volume_lots, bar.trades
+            )
+
+    def forget_books(self) -> None:
+        """Recorded books are out of date: until the next ones, books are made from the last print."""
+        for market in self.symbols.values():
+            market.state.quoted = None
 
     def book(self, symbol: str, ts_ns: int) -> BookLevels:
         """The book as it stands: recorded, or one level a side around the last print."""

@@ -262,6 +262,7 @@ class Step(msgspec.Struct, frozen=True):
 
     Frames: prints, books, closed bars, and the beat (`!miniTicker@arr`) where `beat`. Spread and volume
     that price fills change with the closed bars, after the prints; `basis` gives a market its first ones.
+    `running` are candles that a followed venue shows before they close; others grow from their prints.
     """
 
     ordinal: int
@@ -271,3 +272,4 @@ class Step(msgspec.Struct, frozen=True):
     closed_bars: tuple[Bar, ...] = ()
     basis: tuple[Bar, ...] = ()
     beat: bool = False
+    running: tuple[Bar, ...] = ()

@@ -123,6 +123,19 @@ def infer_instruments(files: Iterable[Path]) -> dict[str, Instrument]:
     }
 
 
+def print_of(instrument: Instrument, data: Mapping[str, Any]) -> Print:
+    """The data of a trade stream as a print; between two of them nothing was traded."""
+    return Print(
+        symbol=instrument.symbol,
+        price_ticks=e8_of(data["p"]) // instrument.tick_e8,
+        quantity_lots=e8_of(data["q"]) // instrument.lot_e8,
+        ts_ns=int(data["T"]) * NS_PER_MS,
+        jump=True,
+        trade_id=int(data["t"]),
+        buyer_is_maker=bool(data["m"]),
+    )
+
+
 def _coarsest(unit: int, amount: int) -> int:
     while amount % unit:
         unit //= 10
@@ -165,16 +178,7 @@ class _Assembly:
     def _take(self, symbol: str, frame: Frame) -> None:
         builder, data = self._builders[symbol], frame.data
         if frame.stream == "trade":
-            instrument = self._instruments[symbol]
-            printed = Print(
-                symbol=symbol,
-                price_ticks=e8_of(data["p"]) // instrument.tick_e8,
-                quantity_lots=e8_of(data["q"]) // instrument.lot_e8,
-                ts_ns=int(data["T"]) * NS_PER_MS,
-                jump=True,
-                trade_id=int(data["t"]),
-                buyer_is_maker=bool(data["m"]),
-            )
+            printed = print_of(self._instruments[symbol], data)
             self._closed.extend(self._minutes[symbol].add(printed))
             self._prints.append(printed)
             return

@@ -89,6 +89,8 @@ class Server:
     async def _serve_streams(
         self, request: web.BaseRequest, names: list[str], *, combined: bool
     ) -> web.StreamResponse:
+        if self._venue.is_stale:
+            return web.Response(status=503, text="the source of this market is not connected; try again")
         hub = self._venue.hub
 
         def open_session(connection: Connection) -> Session:

@@ -51,6 +51,7 @@ class Venue:
         self.mode = "timed" if live else "stepped"
         self._clock = clock
         self.market_time: MarketTime | None = None
+        self.is_stale = False  # the source of a followed market is not connected: nobody may begin to listen
         self._publisher = Publisher(exchange.market, self.hub, live=live)
 
     @property
