@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from bnml.app.compose import Parts
     from bnml.core.instrument import Instrument
+    from bnml.venues.binance.codec import MarketItem
 
 
 class MarketStreams:
@@ -21,7 +22,7 @@ class MarketStreams:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._codec = MarketCodec(parts.instruments, parts.settings.features.base_frame)
-        self._sockets: list[MarketStream] = []
+        self._sockets: list[MarketStream[MarketItem]] = []
         self._group: asyncio.TaskGroup | None = None
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -53,7 +54,7 @@ class MarketStreams:
 
     def _connect(self, group: asyncio.TaskGroup, names: Sequence[str]) -> None:
         parts = self._parts
-        socket = MarketStream(
+        socket: MarketStream[MarketItem] = MarketStream(
             parts.deployment.stream_url,
             self._codec,
             names,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 
 from bnml.config import Settings
+from bnml.core.clock import format_utc
 from bnml.core.errors import Misconfigured, Rejected
-from bnml.core.events import ModelPublished, Scan
+from bnml.core.events import ModelPublished, Scan, UniverseUpdate
 from bnml.journal.reader import JournalReader, Session
 from bnml.journal.schema import SessionHeader
 from bnml.options import MarketOptions
@@ -32,7 +34,8 @@ class RecordedSession(msgspec.Struct, frozen=True):
 def read_session(journal: Path, data_dir: Path | None = None) -> RecordedSession:
     """The newest run of a journal; `data_dir` replaces the folder that it was recorded on.
 
-    Rejected for a session that was not stepped: only there the market waited for the daemon.
+    Rejected for a session that was not stepped: only there the market waited for the daemon; and for one whose
+    universe changed on the way, which a replay of fixed symbols cannot follow.
     """
     with JournalReader(journal) as reader:
         chain = _chain(reader.sessions())
@@ -48,6 +51,7 @@ def read_session(journal: Path, data_dir: Path | None = None) -> RecordedSession
             [one for seq, one in reader.decisions() if seq > after_seq],
             [one for seq, one in reader.trades() if seq > after_seq],
         )
+        _refuse_changed_universe(reader, after_seq)
         models_at = _models_at(reader, after_seq)
     folder = data_dir or (Path(header.data_dir) if header.data_dir else None)
     return RecordedSession(
@@ -69,6 +73,16 @@ def _chain(sessions: list[Session]) -> list[Session]:
             break
         chain.insert(0, earlier)
     return chain
+
+
+def _refuse_changed_universe(reader: JournalReader, after_seq: int) -> None:
+    found = (event for _, event in reader.events(after_seq) if isinstance(event, UniverseUpdate))
+    for before, after in pairwise(found):
+        if set(before.symbols) != set(after.symbols):
+            raise Rejected(
+                f"the universe of this session changed on {format_utc(after.ts_ns)}; parity compares sessions of "
+                "fixed symbols: name them in universe.symbols, or with --symbols"
+            )
 
 
 def _models_at(reader: JournalReader, after_seq: int) -> dict[int, list[ModelPublished]]:

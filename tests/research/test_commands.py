@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bnml.core.errors import Misconfigured, Rejected
-from bnml.core.events import Timer
+from bnml.core.events import Timer, UniverseUpdate
 from bnml.journal.schema import SessionHeader
 from bnml.journal.writer import JournalWriter
 from bnml.kernels import KERNEL_HASH
@@ -123,7 +123,7 @@ def test_a_start_after_the_data_is_told_of(folder, tmp_path):
         backtest(chosen(tmp_path), BacktestOptions(replay=folder, from_ns=START_NS + 10**6 * HOUR_NS))
 
 
-def record(journal, made, folder, result, mode="stepped"):
+def record(journal, made, folder, result, mode="stepped", first_events=()):
     """A session as the daemon leaves it, with the conclusions of a replay."""
     header = SessionHeader(
         venue="sim",
@@ -148,6 +148,8 @@ def record(journal, made, folder, result, mode="stepped"):
         writer = await JournalWriter.open(journal, "process")
         task = asyncio.create_task(writer.run())
         await writer.begin_session(header, 1)
+        for event in first_events:
+            writer.append_event(event)
         seq = writer.append_event(Timer("start", 1))
         writer.append_outcomes(seq, [*result.decisions, *result.trades, *result.equity], {})
         await writer.barrier()
@@ -208,6 +210,18 @@ def test_another_tier_is_not_compared(folder, replayed, tmp_path):
     record(tmp_path / "journal.db", chosen(tmp_path), folder, replayed)
     with pytest.raises(Rejected, match=r"costs\.tier"):
         parity(chosen(tmp_path, costs={"tier": "F0"}), ParityOptions())
+
+
+def test_a_session_whose_universe_changed_is_not_compared(folder, replayed, tmp_path):
+    same = [UniverseUpdate(SYMBOLS, 1), UniverseUpdate(SYMBOLS[::-1], 2)]
+    record(tmp_path / "journal.db", chosen(tmp_path), folder, replayed, first_events=same)
+    assert parity(chosen(tmp_path), ParityOptions(allow_few=True)) == 0
+    other = tmp_path / "other"
+    other.mkdir()
+    changed = [*same, UniverseUpdate(SYMBOLS[:1], FROM_NS)]
+    record(other / "journal.db", chosen(other), folder, replayed, first_events=changed)
+    with pytest.raises(Rejected, match="universe of this session changed"):
+        parity(chosen(other), ParityOptions())
 
 
 def test_a_session_that_was_not_stepped_is_not_compared(folder, replayed, tmp_path):

@@ -12,10 +12,27 @@ from bnml.core.outcomes import Decision
 from bnml.kernels import exits, policy, sizing
 from bnml.kernels.records import ExitReason, Reason
 from bnml.research.parity import Rows, compare, judge, print_slot
+from bnml.research.replay import Replay
 from bnml.research.sweep import sweep
+from bnml.trading.engine import Engine
 from bnml.venues.history import load_history
 from bnml.venues.sim import feed as feeds
-from tests.trading.kit import EAGER, HOUR_NS, START_NS, Bench, instrument, lively_bars, lively_bench, settings
+from bnml.venues.sim.inprocess import SimVenue
+from bnml.venues.sim.pricing import Pricing
+from tests.trading.kit import (
+    EAGER,
+    HOUR_NS,
+    START_NS,
+    Bench,
+    Predictors,
+    RandomPredictor,
+    config,
+    instrument,
+    lively_bars,
+    lively_bench,
+    published,
+    settings,
+)
 
 LONG = os.environ.get("BNML_LONG") == "1"
 
@@ -144,8 +161,8 @@ PLANTED = [
     for kind, fields in (("rules", MUTATED_RULES), ("limits", MUTATED_LIMITS), ("costs", MUTATED_COSTS))
     for name, value in fields.items()
 ]
-NEED_MORE_THAN_ONE_SYMBOL = {"max_correlation"}
-NEED_A_TRIPPED_DRAWDOWN = {"drawdown_pause_ns"}
+NEED_MORE_THAN_ONE_SYMBOL = {"max_correlation": 1.1}
+NEED_A_TRIPPED_DRAWDOWN = {"drawdown_pause_ns": 40 * HOUR_NS}
 
 
 @pytest.mark.parametrize(("kind", "name", "value"), PLANTED, ids=str)
@@ -183,12 +200,71 @@ def test_a_chance_broken_in_the_sweep_is_reported(coarse, name):
     assert found.differences > 0
 
 
+@pytest.fixture(scope="module")
+def sinking():
+    """Two percent under the peak stop entries for a day, and that happens again and again."""
+    risk = {**EAGER["risk"], "max_drawdown_pct": 2, "drawdown_pause_h": 24, "max_losses_in_row": 50}
+    tree = {
+        **EAGER,
+        "risk": {**risk, "daily_budget_pct": 50, "weekly_budget_pct": 50, "max_daily_loss_pct": 50},
+    }
+    bench = Bench(settings(**tree), instrument(), lively_bars(1500, 8), 500, cut=-0.5)
+    return bench, bench.sweep_input(), bench.replay().run()
+
+
+def test_pauses_after_a_drawdown_agree(sinking):
+    bench, data, replayed = sinking
+    assert sum(one.reason == Reason.DRAWDOWN for one in replayed.decisions) > 20
+    assert against_sweep(bench, data, bench.sweep_config(), replayed).first == ()
+
+
+@pytest.mark.parametrize("name", NEED_A_TRIPPED_DRAWDOWN)
+def test_a_pause_broken_in_the_sweep_is_reported(sinking, name):
+    bench, data, replayed = sinking
+    broken = bench.sweep_config()
+    limits = broken.limits.copy()
+    assert limits[name][0] != NEED_A_TRIPPED_DRAWDOWN[name]
+    limits[name] = NEED_A_TRIPPED_DRAWDOWN[name]
+    found = against_sweep(bench, data, dataclasses.replace(broken, limits=limits), replayed)
+    assert found.differences > 0
+
+
+def replay_of_twins(**changed_limits):
+    """Two symbols that move as one on one account: the sweep knows no second symbol, two replays do."""
+    made = config(settings(**EAGER))
+    limits = made.limits.copy()
+    for name, value in changed_limits.items():
+        assert limits[name][0] != value
+        limits[name] = value
+    made = dataclasses.replace(made, limits=limits)
+    names = ("ADAUSDT", "BTCUSDT")
+    bars = {name: lively_bars(800, 11) for name in names}
+    bars["ADAUSDT"]["volume_lots"] += 10  # so that its predictions are others
+    pricing = Pricing(made.costs)
+    feed = feeds.BarFeed(
+        {name: instrument(name) for name in names}, bars, HOUR_NS, pricing, START_NS + 500 * HOUR_NS
+    )
+    venue = SimVenue(feed, pricing, {"USDT": 10_000 * 10**8})
+    engine = Engine(made, Predictors(RandomPredictor(made.layout, -0.5)))
+    return Replay(engine, venue, names, 2_000_000_000, first_events=published(*names)).run()
+
+
+@pytest.mark.parametrize("name", NEED_MORE_THAN_ONE_SYMBOL)
+def test_a_limit_between_symbols_broken_on_one_side_is_reported(name):
+    whole = replay_of_twins()
+    assert sum(one.reason == Reason.CORRELATION for one in whole.decisions) > 20
+    same = compare(rows_of("one", whole), rows_of("other", replay_of_twins()), HOUR_NS)
+    assert same.differences == 0
+    broken = replay_of_twins(**{name: NEED_MORE_THAN_ONE_SYMBOL[name]})
+    assert compare(rows_of("one", whole), rows_of("broken", broken), HOUR_NS).differences > 0
+
+
 def test_every_field_that_decides_has_a_planted_break(bench):
     broken = (
         {name for _, name, _ in PLANTED}
         | set(MUTATED_CHANCE)
-        | NEED_MORE_THAN_ONE_SYMBOL
-        | NEED_A_TRIPPED_DRAWDOWN
+        | set(NEED_MORE_THAN_ONE_SYMBOL)
+        | set(NEED_A_TRIPPED_DRAWDOWN)
     )
     made = bench.sweep_config()
     names = {name for record in (made.rules, made.limits, made.costs) for name in record.dtype.names}

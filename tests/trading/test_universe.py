@@ -1,5 +1,6 @@
 """Who may be traded: the operator's list, or what the filters leave of everything."""
 
+import duckdb
 import msgspec
 import pytest
 
@@ -66,3 +67,39 @@ def test_an_empty_list_is_all_that_is_traded_in_the_quote_asset():
 def test_a_name_that_cannot_be_traded_is_told_of(symbol, words):
     with pytest.raises(Misconfigured, match=words):
         resolve(UniverseSettings(symbols=(symbol,)), pairs("BTC") | pairs("SOL", quote="EUR"), {}, 7)
+
+
+def recorded_turnover(data_dir, day):
+    """Quote turnover (1e-8) of each pair of the recorded universe in its first or second 24 h."""
+    rows = duckdb.execute(
+        "SELECT symbol, sum(volume * close) FROM read_parquet(?) WHERE (open_time - 1721822400000) // 86400000 = ? GROUP BY symbol",
+        [str(data_dir / "binance_spot" / "universe_5m.parquet"), day],
+    ).fetchall()
+    return {symbol: int(turnover * E8) for symbol, turnover in rows}
+
+
+def test_the_recorded_universe_is_ranked_filtered_and_cut(data_dir):
+    """Pairs of July 2024: what a daemon of that day would have traded."""
+    volumes = recorded_turnover(data_dir, 0)
+    assert len(volumes) == 378  # the 379th was listed within the second
+    every = pairs(*(symbol.removesuffix("USDT") for symbol in volumes))
+    update = resolve(UniverseSettings(dynamic=True), every, volumes, 7)
+    assert update.symbols[:5] == ("BTCUSDT", "ETHUSDT", "SOLUSDT", "PEPEUSDT", "XRPUSDT")
+    assert not {"USDCUSDT", "FDUSDUSDT", "TUSDUSDT", "USDPUSDT", "EURUSDT"} & set(update.symbols)
+    assert len(update.symbols) == 150
+    assert update.turnover_e8 == tuple(volumes[symbol] for symbol in update.symbols)
+    assert list(update.turnover_e8) == sorted(update.turnover_e8, reverse=True)
+    assert update.turnover_e8[-1] >= 10**6 * E8
+    whole = resolve(UniverseSettings(dynamic=True, max_symbols=1000), every, volumes, 7)
+    left_out = {symbol for symbol in volumes if volumes[symbol] >= 10**6 * E8} - set(whole.symbols)
+    assert 150 < len(whole.symbols) <= 378 - len(left_out)
+    assert min(whole.turnover_e8) >= 10**6 * E8
+
+
+def test_the_next_recorded_day_has_another_universe(data_dir):
+    every = pairs(*(symbol.removesuffix("USDT") for symbol in recorded_turnover(data_dir, 0)))
+    first, second = (
+        resolve(UniverseSettings(dynamic=True), every, recorded_turnover(data_dir, day), day).symbols
+        for day in (0, 1)
+    )
+    assert 0 < len(set(first) ^ set(second)) < 60
