@@ -24,7 +24,7 @@ LONGEST_BACKOFF_S = 30.0
 STEADY_NS = 10 * NS_PER_S  # a connection that stood so long was a good one: the next pause is short again
 MAX_FRAME_BYTES = 8 * 1024 * 1024
 FRAMES_BUFFERED = 4096
-RECEIVE_BYTES = 64 * 1024  # asked of the kernel: one read of a full default buffer held the loop for 10 ms
+RECEIVE_BYTES = 160 * 1024  # asked of the kernel: one read of a full default buffer held the loop for 10 ms
 BREATH_NS = 2 * NS_PER_MS  # buffered frames are read for so long before others get the loop
 
 Item = TypeVar("Item")
