@@ -44,10 +44,13 @@ class LiveView:
         """Repaint until cancelled, then give the terminal back as it was."""
         console = Console(file=sys.stdout, highlight=False)
         with console.screen(hide_cursor=True) as screen:
-            while True:
-                width, height = console.size
-                screen.update(page(self.scene(), max(width, LEAST_WIDTH), max(height, LEAST_HEIGHT)))
-                await asyncio.sleep(REFRESH_S)
+            try:
+                while True:
+                    width, height = console.size
+                    screen.update(page(self.scene(), max(width, LEAST_WIDTH), max(height, LEAST_HEIGHT)))
+                    await asyncio.sleep(REFRESH_S)
+            finally:
+                console.clear()  # some terminals that were resized meanwhile would leave a rest of it behind
 
     def scene(self) -> Scene:
         """What there is to show at this moment."""

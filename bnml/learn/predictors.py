@@ -121,10 +121,14 @@ class ModelStore:
         self._loaded.pop(bundle_id, None)
 
 
+class GateClosed(Rejected):
+    """The bundle is sound, but it did not earn money out of fold."""
+
+
 def _pass_gate(bundle: Bundle) -> None:
     metrics = bundle.metadata.metrics
     if metrics.net_expectation_ppm <= 0:
-        raise Rejected(
+        raise GateClosed(
             f"bundle {bundle.bundle_id} is refused by learning.gate: its {metrics.entries} out-of-fold entries "
             f"earned {metrics.net_expectation_ppm / 1e4:+.3f} % each after costs; train on more data, or set "
             "learning.gate to false in sim and backtest"

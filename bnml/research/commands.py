@@ -18,7 +18,7 @@ from bnml.kernels.records import ExitReason
 from bnml.options import BacktestOptions, MarketOptions, ParityOptions
 from bnml.research.market import Market, load_market
 from bnml.research.metrics import summarize
-from bnml.research.models import Models, load_models, looking_ahead
+from bnml.research.models import Models, held_back, load_models, looking_ahead
 from bnml.research.parity import Comparison, Rows, compare, judge
 from bnml.research.report import summary_text, verdict_text
 from bnml.research.runs import initial_quote_e8, run_replay, run_sweep
@@ -35,7 +35,7 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
     started_ns = clock.monotonic_ns()
     market = load_market(settings, options)
     models = load_models(settings, compile_layout(settings.features), market.symbols)
-    _note(*market.notes, looking_ahead(settings, models, market.first_ns))
+    _note(*market.notes, held_back(models), looking_ahead(settings, models, market.first_ns))
     run = _replay_run if options.engine == "replay" else _sweep_run
     trades, equity, initial_e8, final_e8 = run(settings, market, models)
     if options.trades is not None:

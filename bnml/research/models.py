@@ -15,7 +15,7 @@ from bnml.core.events import ModelPublished
 from bnml.kernels.features import FeatureLayout
 from bnml.kernels.records import DecisionRule
 from bnml.learn.bundle import current_version, read_metadata
-from bnml.learn.predictors import BundlePredictor, ModelStore, PolicyChoice
+from bnml.learn.predictors import BundlePredictor, GateClosed, ModelStore, PolicyChoice
 from bnml.trading.settings import DecisionSettings
 
 
@@ -24,6 +24,7 @@ class Models(msgspec.Struct, frozen=True):
 
     store: ModelStore
     current: dict[str, str]
+    refused: tuple[str, ...] = ()  # symbols that hold, because their bundle does not pass the gate
 
     def published(self) -> list[ModelPublished]:
         """The events that tell an engine of them."""
@@ -50,24 +51,41 @@ def load_models(
 ) -> Models:
     """Load the current bundles of `symbols`, or those named by `used` (symbol -> bundle id).
 
-    A symbol without a bundle has none; Misconfigured if that leaves nothing to decide with.
+    A symbol without a bundle has none, nor has one whose current bundle does not pass the gate; Misconfigured
+    or GateClosed if that leaves nothing to decide with.
     """
     learning = settings.learning
     store = ModelStore(
         learning.models_dir, layout.version, policy_choice(settings.decision), gate=learning.gate
     )
     current = {}
+    refused: dict[str, GateClosed] = {}
     for symbol in symbols:
         if used is not None and symbol in used:
             current[symbol] = store.load(symbol, used[symbol].partition("/")[2])
         elif used is None and current_version(learning.models_dir, symbol) is not None:
-            current[symbol] = store.load(symbol)
+            try:
+                current[symbol] = store.load(symbol)
+            except GateClosed as error:
+                refused[symbol] = error
+    if refused and not current:
+        raise next(iter(refused.values()))
     if not current and settings.decision.without_model == "hold":
         raise Misconfigured(
             f"{learning.models_dir} holds no model of these symbols; make them with `bnml train`, "
             "or set decision.without_model to rule"
         )
-    return Models(store, current)
+    return Models(store, current, tuple(refused))
+
+
+def held_back(models: Models) -> str:
+    """A sentence when symbols hold for the gate's sake, else nothing."""
+    if not models.refused:
+        return ""
+    return (
+        f"no entries in {', '.join(models.refused)}: what was trained did not earn money out of fold "
+        "(learning.gate); train on more data, or set learning.gate to false"
+    )
 
 
 def looking_ahead(settings: Settings, models: Models, first_ns: int) -> str:
