@@ -124,6 +124,9 @@ def exchange(
     config: ConfigFile = None,
     state_dir: StateDir = None,
     stepped: Stepped = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Hold the market until its first stream is subscribed.")
+    ] = False,
     json: Json = False,
 ) -> int:
     """Serve the embedded exchange alone, in Binance's protocol."""
@@ -145,7 +148,7 @@ def exchange(
     from bnml.app.exchange import serve as target
     from bnml.options import ExchangeOptions
 
-    return target(settings, ExchangeOptions(**market, json=json, stepped=stepped))
+    return target(settings, ExchangeOptions(**market, json=json, stepped=stepped, wait=wait))
 
 
 @app.command()

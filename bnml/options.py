@@ -31,9 +31,13 @@ class RunOptions(MarketOptions, frozen=True, kw_only=True):
 
 
 class ExchangeOptions(MarketOptions, frozen=True, kw_only=True):
-    """`bnml exchange`; port, speed and seed are settings."""
+    """`bnml exchange`; port, speed and seed are settings.
+
+    `wait` holds the market until somebody listens to it, so that nothing of it passes while a daemon starts.
+    """
 
     stepped: bool = False
+    wait: bool = False
 
 
 class TrainOptions(MarketOptions, frozen=True, kw_only=True):

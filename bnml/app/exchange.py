@@ -161,9 +161,9 @@ async def _open(
     market = Market(feed.instruments, feed.frame_ns, pricing, feed.history(ledger.position()))
     venue, key = _venue_of(settings, market, ledger, clock, live=not options.stepped)
     steps = steps_of(feed, venue.exchange.ordinal)
-    driver = (
-        Stepping(venue, steps) if options.stepped else Pacing(venue, steps, settings.venue.sim.speed, clock)
-    )
+    begin = venue.hub.heard if options.wait else None
+    speed = settings.venue.sim.speed
+    driver = Stepping(venue, steps) if options.stepped else Pacing(venue, steps, speed, clock, begin)
     venue.market_time = driver
     return venue, key, driver
 

@@ -155,7 +155,7 @@ def exchange_arguments(settings: Settings, options: RunOptions) -> list[str]:
     arguments += ["--base-frame", settings.features.base_frame]
     arguments += ["--speed", f"{settings.venue.sim.speed:g}", "--seed", str(settings.venue.sim.seed)]
     arguments += ["--port", str(settings.venue.sim.port)]
-    return [*arguments, "--stepped"] if options.stepped else arguments
+    return [*arguments, "--stepped" if options.stepped else "--wait"]
 
 
 def _alive(pid: int, child: asyncio.subprocess.Process | None) -> bool:

@@ -71,7 +71,7 @@ class SimSettings(Settings):
         gt=0,
         le=1_000_000,
     )
-    seed: int = setting(59, "", "of the generated market", ge=0, le=2**31 - 1)
+    seed: int = setting(2674, "", "of the generated market", ge=0, le=2**31 - 1)
     feed: Literal["generated", "recorded"] = setting(
         "generated", "", "generated market (simulated prices), or recorded data as given with --replay"
     )

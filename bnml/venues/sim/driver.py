@@ -78,9 +78,16 @@ class Stepping:
 
 
 class Pacing:
-    """Market time runs `speed` times as fast as wall time."""
+    """Market time runs `speed` times as fast as wall time, once `begin` (if given) is set."""
 
-    def __init__(self, venue: Venue, steps: Iterator[Step], speed: float, clock: Clock) -> None:
+    def __init__(
+        self,
+        venue: Venue,
+        steps: Iterator[Step],
+        speed: float,
+        clock: Clock,
+        begin: asyncio.Event | None = None,
+    ) -> None:
         self._venue = venue
         self._steps = steps
         self._clock = clock
@@ -88,6 +95,7 @@ class Pacing:
         self.speed = speed
         self._wall_ns = clock.monotonic_ns()
         self._market_ns = venue.now_ns
+        self._begin = begin
 
     @property
     def is_done(self) -> bool:
@@ -106,6 +114,9 @@ class Pacing:
 
     async def run(self) -> None:
         """Take each step when its time has come, until the feed ends."""
+        if self._begin is not None:
+            await self._begin.wait()
+            self._anchor(self._venue.now_ns)
         while self._next is not None:
             wait_s = (self._next.ts_ns - self._due_ns()) / (self.speed * NS_PER_S)
             if wait_s > 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -37,6 +38,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._listeners: dict[str, dict[Listener, None]] = {}
+        self.heard = asyncio.Event()  # set for ever by the first subscription
 
     def wanted(self, name: str) -> bool:
         """Whether anybody listens: what nobody hears is not encoded."""
@@ -47,6 +49,7 @@ class Hub:
         key = canonical(name)
         listener.names.setdefault(key, name)
         self._listeners.setdefault(key, {})[listener] = None
+        self.heard.set()
 
     def unsubscribe(self, listener: Listener, name: str) -> None:
         """Drop one stream; an unknown one changes nothing."""
