@@ -39,10 +39,6 @@ class StateFolder:
     def journal(self) -> Path:
         return self.path / "journal.db"
 
-    @property
-    def exchange(self) -> Path:
-        return self.path / "exchange"
-
     def __enter__(self) -> Self:
         try:
             self.path.mkdir(parents=True, exist_ok=True)

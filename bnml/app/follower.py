@@ -43,7 +43,9 @@ class Follower:
         self._known_ns = paper.known_ns
         self._instruments = dict(venue.instruments)
         self._gathering = Gathering(self._instruments, self._source.frame_ns)
-        self._lost_ns = venue.now_ns  # trades were seen up to here; 0 for a new ledger
+        self._lost_ns = 0  # trades were seen up to here; 0 for a new ledger
+        if venue.exchange.ordinal:
+            self._lost_ns = max(one.state.last_ns for one in venue.market.symbols.values())
         self._breaks = 0
         self._up = 0
         self._expected = 1

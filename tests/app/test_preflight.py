@@ -1,7 +1,14 @@
 import msgspec
 import pytest
 
-from bnml.app.preflight import LEAST_FREE_BYTES, LiveFacts, check_capital, check_live, smallest_capital_e8
+from bnml.app.preflight import (
+    LEAST_FREE_BYTES,
+    LiveFacts,
+    check_capital,
+    check_live,
+    smallest_capital_e8,
+    within_live_capital,
+)
 from bnml.config import load
 from bnml.core.errors import Rejected
 from bnml.core.instrument import E8, Instrument
@@ -81,6 +88,8 @@ def test_live_passes_when_everything_holds():
         ({"live__max_capital": None}, {}, "live.max_capital"),
         ({"learning__gate": False}, {}, "learning.gate"),
         ({"venue__live": {"rest_url": "https://testnet.binance.vision"}}, {}, "not Binance"),
+        ({"venue__live": {"api_url": "wss://testnet.binance.vision/x"}}, {}, "not Binance"),
+        ({"venue__live": {"rest_url": "http://127.0.0.1:1"}}, {}, "here and elsewhere"),
         ({}, {"has_credentials": False}, "BINANCE_API_KEY"),
         ({}, {"api_up": False}, "WebSocket API"),
         ({}, {"skew_ms": 900}, "900 ms"),
@@ -93,3 +102,21 @@ def test_live_passes_when_everything_holds():
 def test_live_is_refused_for_each_fault(options, facts, word):
     with pytest.raises(Rejected, match=word):
         check_live(settings(**{**READY, **options}), msgspec.structs.replace(GOOD, **facts))
+
+
+def test_a_rehearsal_of_live_on_this_machine_is_allowed_when_all_of_it_is_here():
+    urls = {"rest_url": "http://localhost:1", "stream_url": "ws://127.0.0.1:1", "api_url": "ws://127.0.0.1:1"}
+    check_live(settings(**READY, venue__live=urls), GOOD)
+
+
+@pytest.mark.parametrize(
+    ("options", "limit"),
+    [
+        ({"venue__kind": "live"}, 100.0),
+        ({"venue__kind": "live", "capital__max_quote": 40.0}, 40.0),
+        ({"venue__kind": "live", "capital__max_quote": 400.0}, 100.0),
+        ({"venue__kind": "testnet"}, None),
+    ],
+)
+def test_the_capital_of_live_is_a_limit_that_no_setting_lifts(options, limit):
+    assert within_live_capital(settings(**READY, **options)).capital.max_quote == limit

@@ -145,3 +145,14 @@ async def test_ordinary_http_on_a_socket_path_is_told_so():
 async def test_an_unknown_stepper_gets_no_socket(path):
     async with served() as client, client.session.get(client.base + path) as response:
         assert response.status == 400
+
+
+@pytest.mark.parametrize("path", ["/ws/btcusdt@trade", "/stream?streams=btcusdt@trade"])
+async def test_a_market_without_its_source_takes_no_listeners(path):
+    async with served() as client:
+        client.venue.is_stale = True
+        async with client.session.get(client.base + path) as response:
+            assert response.status == 503
+        assert (await client.control("GET", "/sim/state"))[1]["stale"] is True
+        client.venue.is_stale = False
+        await (await client.session.ws_connect(client.base + path)).close()
