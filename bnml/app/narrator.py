@@ -60,10 +60,10 @@ class Narrator:
         logger().info(
             "entry_decided" if taken else "entry_refused",
             symbol=decision.symbol,
+            why=reason_text(decision),
             reason=Reason(decision.reason).name,
             measured=round(decision.measured, 6),
             limit=round(decision.limit, 6),
-            why=reason_text(decision),
             score=round(decision.score, 1),
             confidence=round(decision.confidence, 1),
             bundle=decision.bundle_id,

@@ -49,7 +49,7 @@ class Section(NamedTuple):
 def page(scene: Scene, width: int, height: int) -> Text:
     """The whole screen: `height` lines of at most `width` cells."""
     head = _head(scene, width)
-    sections = _sections(scene, width)
+    sections = _sections(scene, width, height)
     free = height - len(head) - 1 - len(sections)
     granted = allot(free, {one.name: len(one.rows) for one in sections})
     spare = free - sum(granted.values())
@@ -155,7 +155,7 @@ def _models(scene: Scene) -> str:
     return "; ".join(parts)
 
 
-def _sections(scene: Scene, width: int) -> list[Section]:
+def _sections(scene: Scene, width: int, height: int) -> list[Section]:
     made = []
     health, wide = scene.health, width >= WIDE
     if health is not None and health.positions:
@@ -176,7 +176,7 @@ def _sections(scene: Scene, width: int) -> list[Section]:
         count = f"WHY ({len(scene.decisions)} symbols)"
         chances = "SELL/HOLD/BUY" if wide else None
         title = _symbol_row("SYMBOL", "PRICE", "DECISION", "SCORE", "CONF.", chances, count)
-        rows = [_symbol(one, scene, wide=wide) for one in scene.decisions]
+        rows = [_symbol(one, scene, wide=wide) for one in scene.decisions[:height]]
         made.append(_section("symbols", title, width, rows))
     if scene.fills:
         title = _fill_row("FILLED UTC", "SYMBOL", "SIDE", "QUANTITY", "PRICE", "P&L", "WHY")
