@@ -2,7 +2,6 @@
 
 import pytest
 from structlog.testing import capture_logs
-from tests.trading import kit
 
 from bnml.app.narrator import Narrator
 from bnml.core.events import InstrumentUpdate, Scan
@@ -10,6 +9,7 @@ from bnml.core.orders import Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.kernels.records import Action, ExitReason, Reason
 from bnml.trading.engine import Engine
+from tests.trading import kit
 
 
 class Following:
