@@ -288,6 +288,18 @@ def _order(name: str, argument: str, config: Path | None, state_dir: str | None,
     return send(settings, OrderOptions(name=name, argument=argument, json=json))
 
 
+@app.command("compile")
+def compile_(config: ConfigFile = None, state_dir: StateDir = None) -> int:
+    """Compile the kernels ahead, so that the next start does not; installation does this once."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(config, state_dir=state_dir)
+    invocation.own_state_dir(settings)
+    from bnml.app.compiling import compile_kernels as target
+
+    return target(settings)
+
+
 @config_app.command("check")
 def config_check(config: ConfigFile = None, json: Json = False) -> int:
     """Read the configuration as the daemon would; say what is wrong."""
