@@ -1,18 +1,20 @@
 """A discovered universe over days: the ranking of each day, and symbols that join and leave."""
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from itertools import pairwise
 
 import duckdb
 import pytest
 
 from bnml.core.clock import NS_PER_DAY, NS_PER_MS, parse_utc_ns
-from bnml.core.events import Bar, InstrumentUpdate, Timer, UniverseUpdate
+from bnml.core.events import Bar, InstrumentUpdate, Scan, Timer, UniverseUpdate
 from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
-from tests.e2e.kills import CONFIG
+from tests.e2e.kills import CONFIG, Rehearsal
 
 FIRST, END = "2023-07-13", "2023-07-18"  # the leap of XRP changes every rank
 MOST = 3
@@ -113,3 +115,45 @@ def test_only_members_are_entered(session):
     assert entries
     for seq, symbol in entries:
         assert symbol in [event.symbols for at, event in days if at < seq][-1]
+
+
+def test_a_symbol_that_was_taken_off_the_list_is_followed_until_it_is_flat(tmp_path):
+    rehearsal = Rehearsal(tmp_path / "state", seed=4)
+    rehearsal.start()
+    try:
+        rehearsal.wait_trading(1)
+        deadline = time.monotonic() + 60
+        while not rehearsal.health().positions and time.monotonic() < deadline:
+            time.sleep(0.1)
+    finally:
+        rehearsal.daemon.send_signal(signal.SIGINT)
+        assert rehearsal.daemon.wait(timeout=30) == 0
+    listed = {"LTCUSDT", "SIM012USDT"}  # the latter keeps the market as large as it was
+    held = {one.symbol for one in rehearsal.health().positions} - listed
+    assert held
+    command = [
+        sys.executable,
+        "-m",
+        "bnml",
+        "run",
+        "--no-retrain",
+        "--config",
+        str(CONFIG),
+        "--symbols",
+        ",".join(sorted(listed)),
+    ]
+    command += ["--state-dir", str(tmp_path / "state"), "--stop-after", "30"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with JournalReader(tmp_path / "state" / "journal.db") as journal:
+        session = journal.session()
+        events = [event for _, event in journal.events(session=session.id)]
+        trades = [trade for _, trade in journal.trades(session.id)]
+    assert set(session.header.symbols) == listed
+    scanned = {event.ts_close_ns for event in events if isinstance(event, Scan)}
+    seen = {event.symbol for event in events if isinstance(event, Bar) and event.ts_close_ns in scanned}
+    assert seen == held | listed
+    assert {trade.symbol for trade in trades if trade.side is Side.BUY} <= listed
+    # The time stop of six hours is long over after thirty bars of 15m.
+    assert {trade.symbol for trade in trades if trade.side is Side.SELL} >= held
+    assert not {one.symbol for one in rehearsal.health().positions} & held
