@@ -198,7 +198,7 @@ class Picture:
             entry_price=instrument.price_text(position.reference_ticks),
             last_price=instrument.price_text(last),
             pnl=plain(pnl_e8, 2),
-            cost=plain(position.cost_e8, 2),
+            cost=plain(instrument.notional_e8(position.reference_ticks, position.bought_lots), 2),
             stops=tuple(instrument.price_text(stop) for stop in stops),
             opened=format_utc(position.opened_ns),
         )

@@ -92,7 +92,7 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     pnl: str
     stops: tuple[str, ...] = ()
     opened: str = ""
-    cost: str = ""  # of what is held
+    cost: str = ""  # of all that was bought, also what is sold already, at the price of the entry's decision
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):

@@ -72,9 +72,12 @@ def picture():
         EquityPoint(kit.START_NS, 1_000_000_000_000, 1_000_000_000_000, 1),
     ]
     follower.follow(Scan(kit.START_NS + kit.HOUR_NS, kit.START_NS + kit.HOUR_NS, ()), outcomes)
-    tranche = Tranche(1, 3_060_000, 2_950_000, 0, base_e8=50_000_000, cost_e8=1_500_000_000_000)
+    tranche = Tranche(
+        1, 3_060_000, 2_950_000, 0, bought_lots=50_000, base_e8=50_000_000, cost_e8=1_500_000_000_000
+    )
+    sold = Tranche(2, 3_060_000, 2_950_000, 0, bought_lots=50_000, pnl_e8=30_000_000_000)
     engine.state.ledger.positions["BTCUSDT"] = Position(
-        "BTCUSDT", kit.START_NS, 3_000_000, 10_000, 3_060_000, b"", [tranche]
+        "BTCUSDT", kit.START_NS, 3_000_000, 10_000, 3_060_000, b"", [tranche, sold]
     )
     picture.state = "running"
     return picture
@@ -136,8 +139,8 @@ def test_positions_show_what_protects_them(picture):
         "30000.00",
         "30000.00",
         "29500.00",
-        "+0.00",
-        "+0.00",
+        "+300.00",
+        "+1.00",
         "%",
         "08-01",
         "00:00",
