@@ -66,9 +66,8 @@ def as_text(summary: Mapping[str, object], log_file: Path | None) -> str:
 def _left_behind(summary: Mapping[str, object]) -> str:
     if not summary["positions"]:
         return "no position is open"
-    return (
-        f"{summary['positions']} positions open, protected by {summary['open_orders']} orders at the exchange"
-    )
+    count = f"{summary['positions']} position{'' if summary['positions'] == 1 else 's'}"
+    return f"{count} open, protected by {summary['open_orders']} orders at the exchange"
 
 
 def _duration(elapsed_s: object) -> str:

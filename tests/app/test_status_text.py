@@ -100,7 +100,7 @@ def test_the_end_of_a_session(elapsed_s, text):
     lines = as_text({**SUMMARY, "elapsed_s": elapsed_s}, Path("state/daemon.log")).splitlines()
     assert lines[0] == f"bnml stopped: session 2, {text}; simulated market, simulated money"
     assert lines[2] == "  equity 10,000.00 -> 10,012.34 USDT (+0.12 %), realised -1.00"
-    assert lines[3] == "  1 positions open, protected by 5 orders at the exchange"
+    assert lines[3] == "  1 position open, protected by 5 orders at the exchange"
     assert lines[4] == "  log state/daemon.log"
     assert max(map(len, lines)) <= 80
 

@@ -236,3 +236,17 @@ def test_equity_right_after_a_restart_counts_what_is_held(picture):
     health = picture.health(0, lag, 0, CrossCheck(kit.HOUR_NS))
     assert health.equity == "25000.00"
     assert msgspec.structs.asdict(health.positions[0])["last_price"] == "30000.00"
+
+
+def test_the_last_decision_of_a_scan_is_the_telling_one(picture):
+    assert picture.last_decision.symbol == "BTCUSDT"
+    later = [
+        msgspec.structs.replace(one, ts_close_ns=kit.START_NS + kit.HOUR_NS)
+        for one in (
+            decided("ETHUSDT", score=10.0),
+            decided("DOGEUSDT", score=90.0),
+            decided("BTCUSDT", score=20.0),
+        )
+    ]
+    picture.follow(Scan(0, 0, ()), later)
+    assert picture.last_decision.symbol == "DOGEUSDT"
