@@ -100,8 +100,8 @@ async def prepare_models(parts: Parts, pump: Pump, trainer: Trainer) -> None:
     if due and parts.settings.app.retrain:
         if not (parts.options.stepped or parts.options.once):
             trainer.request(sorted(due), "missing or old at start")
-        elif not await trainer.train(sorted(due)):
-            logger().error("training_failed", log=str(parts.settings.app.state_dir / "train.log"))
+        else:
+            await trainer.train(sorted(due))
     parts.header.bundles = dict(sorted(parts.engine.state.models.items()))
     await parts.journal.update_session(parts.header)
 
