@@ -29,7 +29,7 @@ def ended(tmp_path_factory):
         runs = {
             kind: guarded(
                 folder,
-                *("run", "--venue", kind, "--no-retrain", "--json", "--stop-after", "4"),
+                *("run", "--venue", kind, "--no-retrain", "--json", "--stop-after", "3"),
                 *("--config", standins[kind].config(), "--state-dir", folder / "state"),
                 keys={} if kind == "paper" else standins[kind].keys,
             )
@@ -55,7 +55,7 @@ def test_it_connects_backfills_decides_enters_with_protection_and_stops(ended, k
     assert code == 0, errors[-3000:]
     session, bars, tickets, trades = journaled(state)
     assert (summary["venue"], session.header.venue, session.ending) == (kind, kind, "done")
-    assert summary["scans"] == 4
+    assert summary["scans"] == 3
     opens = [bar.ts_open_ns for bar in bars if bar.symbol == SYMBOLS[0]]
     assert len(opens) >= 600
     assert {later - earlier for earlier, later in pairwise(opens)} == {60 * 10**9}
@@ -109,14 +109,12 @@ def config(tmp_path):
     return write
 
 
-def test_what_is_missing_is_one_sentence_and_its_code(tmp_path, config, ended):
+def test_what_is_missing_is_one_sentence_and_its_code(tmp_path, config):
     keys = {"BINANCE_API_KEY": "k" * 64, "BINANCE_API_SECRET": "s" * 64}
     common = ("--no-retrain", "--json", "--state-dir")
     cases = [
-        (("live", False, keys), 3, "live.confirm is false"),
         (("live", True, {}), 3, "BINANCE_API_KEY"),
         (("testnet", True, {}), 3, "needs an API key"),
-        (("testnet", True, {"BINANCE_API_KEY": "k"}), 2, "only one of BINANCE_API_KEY"),
         (("testnet", True, keys), 4, "no answer from http://127.0.0.1:9"),
         (("paper", True, {}), 4, "no answer from http://127.0.0.1:9"),
     ]
