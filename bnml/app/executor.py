@@ -37,6 +37,7 @@ MOST_WAITING = 10_000
 AT_ONCE = 16
 ATTEMPTS = 4  # of a request that was refused for the moment and certainly not executed
 LONGEST_PAUSE_S = 5.0
+UNKNOWN_ORDER = -2011
 PROVE_ABSENCE_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # together longer than any receive window in use
 
 
@@ -148,7 +149,11 @@ class Executor:
                     return _Done(self._refused(command, error))
                 await asyncio.sleep(min(error.retry_after_s or 0.2 * 2**attempt, LONGEST_PAUSE_S))
             except BnmlError as error:
-                self._log.warning("command_refused", command=type(command).__name__, error=str(error))
+                if getattr(error, "code", None) == UNKNOWN_ORDER and not isinstance(command, Submit):
+                    # It filled or ended while the request was on its way; its report tells the engine.
+                    self._log.info("cancel_came_late", command=type(command).__name__, error=str(error))
+                else:
+                    self._log.warning("command_refused", command=type(command).__name__, error=str(error))
                 return _Done(self._refused(command, error))
             else:
                 return _Done(done.reports, done.numbers)
