@@ -10,7 +10,7 @@ from bnml.core.clock import frame_ns
 from bnml.core.errors import Fatal, Retryable
 from bnml.core.events import Bar, Book
 from bnml.core.instrument import E8, Instrument
-from bnml.venues.binance.numbers import NS_PER_MS, e8, lots, ticks
+from bnml.venues.binance.numbers import NS_PER_MS, e8, lots, nearest_ticks, ticks
 from bnml.venues.binance.wire import (
     EMPTY,
     DepthData,
@@ -58,7 +58,7 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
     id: int | str
 
 
-MarketItem = Print | Book | Bar | Beat | Shutdown | Answered
+MarketItem = Print | Book | Bar | Beat | Shutdown
 
 _frame = msgspec.json.Decoder(StreamFrame)
 _trade = msgspec.json.Decoder(TradeData)
@@ -101,7 +101,7 @@ class MarketCodec:
         self._instruments.pop(symbol, None)
         self._by_stream.pop(symbol.lower(), None)
 
-    def decode(self, frame: str | bytes) -> tuple[int, MarketItem | None]:
+    def decode(self, frame: str | bytes) -> tuple[int, MarketItem | Answered | None]:
         """Number of the frame (0 outside stepped mode) and what it says; None for open candles and strangers."""
         try:
             envelope = _frame.decode(frame)
@@ -175,10 +175,10 @@ def bars_of_klines(instrument: Instrument, body: bytes, length_ns: int) -> list[
             instrument.symbol,
             row[0] * NS_PER_MS,
             row[0] * NS_PER_MS + length_ns,
-            ticks(instrument, row[1]),
-            ticks(instrument, row[2]),
-            ticks(instrument, row[3]),
-            ticks(instrument, row[4]),
+            nearest_ticks(instrument, row[1]),
+            nearest_ticks(instrument, row[2]),
+            nearest_ticks(instrument, row[3]),
+            nearest_ticks(instrument, row[4]),
             lots(instrument, row[5]),
             row[8],
         )

@@ -31,6 +31,11 @@ def ticks(instrument: Instrument, text: str) -> int:
     return units
 
 
+def nearest_ticks(instrument: Instrument, text: str) -> int:
+    """A price of the past in ticks of today, rounded half up: the tick may have been finer then."""
+    return (2 * e8(text) + instrument.tick_e8) // (2 * instrument.tick_e8)
+
+
 def lots(instrument: Instrument, text: str) -> int:
     """A quantity in lots; a rest below one lot (dust of the venue's own) is cut."""
     return e8(text) // instrument.lot_e8

@@ -113,6 +113,13 @@ def test_a_price_off_the_tick_stops_the_daemon():
         codec().decode(combined("btcusdt@trade", trade))
 
 
+def test_candles_of_a_time_with_a_finer_tick_are_rounded_to_todays():
+    instrument = msgspec.structs.replace(BTC, tick_e8=10_000, lot_e8=10_000_000)
+    row = '[0,"0.35784","0.35795","0.35781","0.35785","12.3",59999,"4.4",7,"1","1","0"]'
+    (bar,) = bars_of_klines(instrument, f"[{row}]".encode(), 60 * 10**9)
+    assert (bar.open, bar.high, bar.low, bar.close) == (3578, 3580, 3578, 3579)
+
+
 def test_symbols_that_nobody_asked_for_are_ignored():
     trade = {"s": "XXXUSDT", "t": 1, "p": "1", "q": "1", "T": 1}
     assert codec().decode(combined("xxxusdt@trade", trade)) == (0, None)
