@@ -64,8 +64,10 @@ def test_a_reduced_training_buys_on_the_bars_that_follow(symbol, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("symbol", [profile.base + "USDT" for profile in PROFILES])
-def test_the_default_training_buys_on_the_bars_that_follow(symbol, tmp_path):
-    buys, chosen_ppm, all_ppm = bought(symbol, {}, tmp_path)
-    assert FOLLOWING_BARS * 0.005 < len(buys) < FOLLOWING_BARS * 0.15
-    assert chosen_ppm > all_ppm
+def test_the_default_training_buys_on_the_bars_that_follow(tmp_path):
+    """All symbols together: of one symbol's few entries in two weeks chance decides."""
+    found = [bought(profile.base + "USDT", {}, tmp_path) for profile in PROFILES]
+    for buys, _, _ in found:
+        assert FOLLOWING_BARS * 0.005 < len(buys) < FOLLOWING_BARS * 0.15
+    chosen_ppm = sum(len(buys) * each_ppm for buys, each_ppm, _ in found) / sum(len(one[0]) for one in found)
+    assert chosen_ppm > 0 > np.mean([all_ppm for _, _, all_ppm in found])

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
 from bnml.core.errors import Retryable
-from bnml.venues.binance.codec import Answered, MarketCodec, MarketItem, Shutdown
+from bnml.venues.binance.codec import Answered, Shutdown
 from bnml.venues.binance.errors import leaves
 
 STREAMS_PER_SOCKET = 1000  # the venue allows 1024
@@ -28,13 +28,14 @@ RECEIVE_BYTES = 160 * 1024  # asked of the kernel: one read of a full default bu
 BREATH_NS = 2 * NS_PER_MS  # buffered frames are read for so long before others get the loop
 
 Item = TypeVar("Item")
+Item_co = TypeVar("Item_co", covariant=True)
 LinkSink = Callable[[bool, str], Awaitable[None]]
 
 
-class Codec(Protocol[Item]):
+class Codec(Protocol[Item_co]):
     """Knows what a frame says, and its place in a stepped session (else 0)."""
 
-    def decode(self, frame: str | bytes, /) -> tuple[int, Item | None]: ...
+    def decode(self, frame: str | bytes, /) -> tuple[int, Item_co | Answered | None]: ...
 
 
 class MarketStream(Generic[Item]):
