@@ -34,8 +34,9 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
     clock = LiveClock()
     started_ns = clock.monotonic_ns()
     market = load_market(settings, options)
+    _note(*market.notes)
     models = load_models(settings, compile_layout(settings.features), market.symbols)
-    _note(*market.notes, held_back(models), looking_ahead(settings, models, market.first_ns))
+    _note(held_back(models), looking_ahead(settings, models, market.first_ns))
     run = _replay_run if options.engine == "replay" else _sweep_run
     trades, equity, initial_e8, final_e8 = run(settings, market, models)
     if options.trades is not None:
