@@ -129,6 +129,9 @@ def as_text(report: Report) -> str:
         lines.append("")
         lines.append("loss: log loss out of fold, against that of the base rates; entries: rows above")
         lines.append("the cut, with the mean result of each after costs")
+        lost = [one.symbol for one in report.trained if one.metrics.net_expectation_ppm <= 0]
+        if lost:
+            lines.append(f"learning.gate refuses (unless off), having lost out of fold: {', '.join(lost)}")
     lines += [f"{one.symbol}: skipped, {one.reason}" for one in report.skipped]
     lines += [f"{one.symbol}: failed, {one.reason}" for one in report.failed]
     counts = f"{len(report.trained)} trained, {len(report.skipped)} skipped, {len(report.failed)} failed"
