@@ -85,7 +85,9 @@ class LoopLag:
             for earlier_ms in self._lately:
                 self.around_scans.add(earlier_ms)
             self._lately.clear()
-        missed = np.arange(lag_ms, 0.0, -PROBE_S * 1000).tolist() or [0.0]
+        missed = [lag_ms]
+        while missed[-1] > PROBE_S * 1000:
+            missed.append(missed[-1] - PROBE_S * 1000)
         for one_ms in reversed(missed):  # the longest last: it is the one that was measured
             self.lately.add(one_ms)
             if now_ns < self._around_until_ns:
