@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 refused by a saf
 
 import os
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -319,7 +320,14 @@ def config_template() -> int:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    sys.exit(call(arguments))
+    code = call(arguments)
+    if threading.active_count() > 1:
+        # A kernel that is being compiled in a thread cannot be stopped, and the interpreter's own way out
+        # would abort under it.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def call(arguments: Sequence[str] | None = None) -> int:

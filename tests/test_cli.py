@@ -8,7 +8,18 @@ import pytest
 from bnml import cli, invocation
 from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded, Rejected, Retryable
 
-COMMANDS = ["run", "exchange", "train", "backtest", "parity", "status", "halt", "resume", "config check", "config template"]
+COMMANDS = [
+    "run",
+    "exchange",
+    "train",
+    "backtest",
+    "parity",
+    "status",
+    "halt",
+    "resume",
+    "config check",
+    "config template",
+]
 HEAVY = {
     "aiohttp", "aiosqlite", "apscheduler", "duckdb", "numba", "numpy", "rich", "scipy", "sklearn",
     "structlog", "websockets", "xgboost",
@@ -111,3 +122,14 @@ def test_compiled_kernels_go_to_the_state_folder(tmp_path, monkeypatch):
     settings = invocation.read_settings(None, state_dir=str(tmp_path / "s"))
     invocation.own_state_dir(settings)
     assert os.environ["BNML_NUMBA_CACHE"] == str(tmp_path / "s" / "numba")
+
+
+def test_a_thread_that_cannot_be_stopped_does_not_hold_the_exit_code_back():
+    program = (
+        "import threading, time\n"
+        "from bnml import cli\n"
+        "threading.Thread(target=time.sleep, args=(3600,)).start()\n"
+        "cli.call = lambda arguments: 2\n"
+        "cli.main([])\n"
+    )
+    assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 2
