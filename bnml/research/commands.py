@@ -20,7 +20,7 @@ from bnml.research.market import Market, load_market
 from bnml.research.metrics import summarize
 from bnml.research.models import Models, held_back, load_models, looking_ahead
 from bnml.research.parity import Comparison, Rows, compare, judge
-from bnml.research.report import summary_text, verdict_text
+from bnml.research.report import path_decides, summary_text, verdict_text
 from bnml.research.runs import initial_quote_e8, run_replay, run_sweep
 from bnml.research.sessions import RecordedSession, read_session
 from bnml.trading.compile import compile_layout
@@ -36,7 +36,7 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
     market = load_market(settings, options)
     _note(*market.notes)
     models = load_models(settings, compile_layout(settings.features), market.symbols)
-    _note(held_back(models), looking_ahead(settings, models, market.first_ns))
+    _note(held_back(models), looking_ahead(settings, models, market.first_ns), path_decides(settings))
     run = _replay_run if options.engine == "replay" else _sweep_run
     trades, equity, initial_e8, final_e8 = run(settings, market, models)
     if options.trades is not None:

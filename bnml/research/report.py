@@ -6,11 +6,25 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from bnml.config import Settings
     from bnml.research.metrics import Summary
     from bnml.research.parity import Verdict
 
 WIDTH = 80
 LABEL = 18
+PATH_DECIDES_ATR = 0.5
+"""A trailing distance below this share of the ATR lies inside most bars."""
+
+
+def path_decides(settings: Settings) -> str:
+    """A sentence when the assumed path of prices inside a bar, not the data, decides most exits, else nothing."""
+    trail = settings.exits.trail_atr
+    if trail >= PATH_DECIDES_ATR:
+        return ""
+    return (
+        f"exits.trail_atr {trail:g} is less than a bar usually moves: bars are walked open, low, high, close, so a "
+        "stop that follows the high so closely sells near it; no real market does that, do not believe the profit"
+    )
 
 
 def summary_text(summary: Summary, engine: str) -> str:

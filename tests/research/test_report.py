@@ -11,7 +11,7 @@ from bnml.learn.predictors import GateClosed
 from bnml.research import models as subject
 from bnml.research.metrics import Summary
 from bnml.research.parity import Comparison, Difference, Verdict
-from bnml.research.report import summary_text, verdict_text
+from bnml.research.report import path_decides, summary_text, verdict_text
 from tests.trading.kit import START_NS, settings
 
 LAYOUT = FeatureLayout(3_600_000_000_000, ())
@@ -118,3 +118,10 @@ def test_a_verdict_names_each_pair_and_ends_with_the_answer():
     assert "  trade BTCUSDT 2024-01-01T00:00:00Z: price_ticks 1 against 2" in lines
     assert lines[-2] == "not proven, too rare: time stop 2 of 5"
     assert lines[-1] == "compared 10,050 rows, differences 3"
+
+
+def test_a_stop_inside_the_bar_is_called_what_it_is():
+    plain = settings()
+    tight = plain.model_copy(update={"exits": plain.exits.model_copy(update={"trail_atr": 0.05})})
+    assert path_decides(plain) == ""
+    assert "exits.trail_atr 0.05" in path_decides(tight)
