@@ -30,7 +30,7 @@ class CancelList(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tru
 
 
 class ReplaceOrder(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Cancel one resting order and place `ticket` in its stead in one request (STOP_ON_FAILURE)."""
+    """Cancel one resting order and place `ticket` in its stead in one request, unless it has filled in part (STOP_ON_FAILURE, ONLY_NEW)."""
 
     cancel_client_order_id: str
     ticket: OrderTicket

@@ -74,14 +74,14 @@ def run_sweep(settings: Settings, market: Market, models: Models, symbol: str) -
         policy=None if predictor is None else predictor.policy,
         bundle_id="" if predictor is None else predictor.bundle_id,
     )
-    return sweep(data, sweep_config(config, initial_quote_e8(settings)))
+    return sweep(data, sweep_config(config, symbol, initial_quote_e8(settings)))
 
 
-def sweep_config(config: EngineConfig, quote_e8: int) -> SweepConfig:
+def sweep_config(config: EngineConfig, symbol: str, quote_e8: int) -> SweepConfig:
     """The engine's records as the sweep takes them."""
     return SweepConfig(
         rules=config.rules,
-        limits=config.limits,
+        limits=config.limits_of(symbol),
         costs=config.costs,
         weights=config.weights,
         initial_quote_e8=quote_e8,

@@ -15,7 +15,7 @@ from bnml.core.instrument import E8, Instrument
 from bnml.kernels import fills
 from bnml.kernels.features import FeatureLayout
 from bnml.kernels.records import COSTS, INSTRUMENT, LIMITS, RULES, FillTier, record
-from bnml.trading.risk.settings import RiskSettings
+from bnml.trading.risk.settings import RiskSettings, parse_override
 from bnml.trading.settings import (
     CapitalSettings,
     CostSettings,
@@ -60,13 +60,18 @@ class EngineConfig:
     quote: str
     layout: FeatureLayout
     rules: Record
-    limits: Record
+    limits: Record  # of the account, and of a symbol that has none of its own
+    risk: RiskSettings
     costs: Record
     weights: tuple[float, float, float]  # model, technical, momentum
     has_rule_strategy: bool  # symbols without a model follow the RSI and MACD rule
     benchmark: str
     time_zone: str
     ids: IdSource
+
+    def limits_of(self, symbol: str) -> Record:
+        """The limits that an entry in this symbol is held against."""
+        return limits_of(symbol, self.quote, self.limits, self.risk)
 
 
 def compile_engine(settings: TradingSettings, ids: IdSource) -> EngineConfig:
@@ -77,6 +82,7 @@ def compile_engine(settings: TradingSettings, ids: IdSource) -> EngineConfig:
         layout=compile_layout(settings.features),
         rules=compile_rules(settings.entry, settings.exits),
         limits=compile_limits(settings.risk, settings.capital, scanner),
+        risk=settings.risk,
         costs=compile_costs(settings.costs),
         weights=(scanner.weight_ml, scanner.weight_technical, scanner.weight_momentum),
         has_rule_strategy=settings.decision.without_model == "rule",
@@ -142,6 +148,28 @@ def compile_limits(risk: RiskSettings, capital: CapitalSettings, scanner: Scanne
         daily_budget_ppm=_from_percent(risk.daily_budget_pct),
         weekly_budget_ppm=_from_percent(risk.weekly_budget_pct),
     )
+
+
+def limits_of(symbol: str, quote: str, limits: Record, risk: RiskSettings) -> Record:
+    """`limits` with spread, depth and correlation as they hold for one symbol: majors, others, overrides."""
+    is_major = symbol.removesuffix(quote) in risk.major_bases
+    spread = risk.major_spread_factor if is_major else risk.other_spread_factor
+    depth = risk.major_depth_factor if is_major else risk.other_depth_factor
+    correlation = risk.major_correlation_add if is_major else risk.other_correlation_add
+    own = limits.copy()
+    own["max_spread_ppm"] = round(int(limits["max_spread_ppm"][0]) * spread)
+    own["min_depth_e8"] = round(int(limits["min_depth_e8"][0]) * depth)
+    own["max_correlation"] = min(1.0, max(0.0, float(limits["max_correlation"][0]) + correlation))
+    for name, limit, value in map(parse_override, risk.overrides):
+        if name != symbol:
+            continue
+        if limit == "max_spread_pct":
+            own["max_spread_ppm"] = _from_percent(value)
+        elif limit == "min_depth_quote":
+            own["min_depth_e8"] = round(value * E8)
+        else:
+            own["max_correlation"] = value
+    return own
 
 
 def compile_costs(costs: CostSettings) -> Record:

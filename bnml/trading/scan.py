@@ -9,7 +9,7 @@ from bnml.core.outcomes import Decision, EquityPoint
 from bnml.kernels import exits as exit_kernels
 from bnml.kernels.records import Action, Reason
 from bnml.trading import exits
-from bnml.trading.compile import EngineConfig
+from bnml.trading.compile import EngineConfig, Record
 from bnml.trading.deciding import Decider, Opinion
 from bnml.trading.entries import EntryPlan, submit_entry
 from bnml.trading.orders import OrderBook
@@ -76,6 +76,7 @@ class ScanStages:
         self._breakers = breakers
         self._decider = decider
         self._atr_column = config.layout.column("atr_ratio_14")
+        self._limits: dict[str, Record] = {}
         self._early: dict[str, Opinion] = {}
         self._is_expected = False
 
@@ -204,14 +205,17 @@ class ScanStages:
             is_held=symbol in positions,
             open_positions=len(positions),
         )
-        refusal = limits.first_refusal(symbol, facts, self._config.limits)
+        own = self._limits.get(symbol)
+        if own is None:
+            own = self._limits[symbol] = self._config.limits_of(symbol)
+        refusal = limits.first_refusal(symbol, facts, own)
         if refusal is not None and limits.is_before_size(refusal):
             return refusal
         capital = Capital(context.equity_e8, context.active_e8, self._free_quote_e8(), self._exposure_e8())
         atr_ratio = float(state.row[self._atr_column])
         sized = size_entry(context.closes[symbol], atr_ratio, state.instrument, capital, self._config)
         limits.write_size(facts, sized, capital, state.instrument, self._correlation(symbol, state))
-        return limits.first_refusal(symbol, facts, self._config.limits) or sized
+        return limits.first_refusal(symbol, facts, own) or sized
 
     def _open(self, context: ScanContext, symbol: str, sized: SizedEntry) -> None:
         """Send an approved entry and hold its place from now on."""

@@ -80,7 +80,7 @@ class PaperVenue:
                 self._end(key, OrderState.CANCELED)
         elif isinstance(command, ReplaceOrder):
             old = self.orders.get(command.cancel_client_order_id)
-            if old is None or not old.is_open:
+            if old is None or not old.is_open or old.done:
                 self._say(
                     CancelFailed(
                         self.instrument.symbol, command.cancel_client_order_id, self._now(), -2011, "gone"

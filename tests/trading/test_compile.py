@@ -1,11 +1,14 @@
 """Settings become records completely and in the right units; every reason has words."""
 
 import pytest
+from pydantic import ValidationError
 
 from bnml.config import Settings
 from bnml.kernels.records import COSTS, INSTRUMENT, LIMITS, RULES, FillTier, Reason
-from bnml.trading.compile import compile_engine, compile_layout, instrument_record
+from bnml.trading.compile import compile_engine, compile_layout, compile_limits, instrument_record, limits_of
 from bnml.trading.risk.limits import WORDS, explain
+from bnml.trading.risk.settings import RiskSettings
+from bnml.trading.settings import CapitalSettings, ScannerSettings
 from tests.trading.kit import config, instrument, settings
 
 HOUR_NS = 3_600_000_000_000
@@ -68,3 +71,34 @@ def test_every_reason_has_words_and_measured_rules_show_their_value():
     assert set(WORDS) == set(Reason)
     assert explain(Reason.SPREAD, 0.2, 0.15) == "spread too wide (%): 0.2, limit 0.15"
     assert explain(Reason.NO_MODEL, 0.0, 0.0) == "no model"
+
+
+def limits_for(symbol: str, **risk: object) -> tuple[int, int, float]:
+    settings = RiskSettings(max_spread_pct=0.2, min_depth_quote=1_000, max_correlation=0.8, **risk)
+    shared = compile_limits(settings, CapitalSettings(), ScannerSettings())
+    own = limits_of(symbol, "USDT", shared, settings)
+    return (
+        int(own["max_spread_ppm"][0]),
+        int(own["min_depth_e8"][0]),
+        round(float(own["max_correlation"][0]), 9),
+    )
+
+
+def test_deep_markets_have_wider_limits_than_the_others():
+    assert limits_for("BTCUSDT") == (2_200, 900 * 10**8, 0.85)
+    assert limits_for("DOGEUSDT") == (1_900, 1_100 * 10**8, 0.75)
+
+
+def test_an_override_replaces_one_limit_of_one_symbol():
+    lines = ("DOGEUSDT max_spread_pct 0.5", "DOGEUSDT max_correlation 1", "ADAUSDT min_depth_quote 7")
+    assert limits_for("DOGEUSDT", overrides=lines) == (5_000, 1_100 * 10**8, 1.0)
+    assert limits_for("ADAUSDT", overrides=lines) == (1_900, 7 * 10**8, 0.75)
+    assert limits_for("XRPUSDT", overrides=lines) == limits_for("BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    "line", ["DOGEUSDT", "DOGEUSDT max_spred_pct 1", "DOGEUSDT max_spread_pct wide", "X max_correlation -1"]
+)
+def test_an_override_that_cannot_be_read_is_refused(line):
+    with pytest.raises(ValidationError, match=r"is no override|is not a number"):
+        RiskSettings(overrides=(line,))

@@ -229,3 +229,15 @@ TestProtection.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+def test_a_stop_that_has_sold_a_part_is_not_replaced_by_one_for_the_whole():
+    """Found by the model: its surplus would have locked what the next tranche's protection needs."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.resting_sell_fills(pick=2, shares=[1])
+    model.price_moves(ticks=3_060_000)
+    model.execute()
+    model.resting_sell_fills(pick=0, shares=[2])
+    model.all_goes_quiet()

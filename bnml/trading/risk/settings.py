@@ -7,6 +7,24 @@ from pydantic import field_validator, model_validator
 
 from bnml.schema import Settings, setting
 
+OVERRIDABLE = ("max_spread_pct", "min_depth_quote", "max_correlation")
+
+
+def parse_override(line: str) -> tuple[str, str, float]:
+    """`DOGEUSDT max_spread_pct 0.3` as (symbol, limit, value); ValueError says what is wrong with it."""
+    words = line.split()
+    if len(words) != 3 or words[1] not in OVERRIDABLE:
+        raise ValueError(
+            f'"{line}" is no override; write a symbol, one of {", ".join(OVERRIDABLE)}, and a number'
+        )
+    try:
+        value = float(words[2])
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise ValueError(f'"{line}": {words[2]} is not a number of 0 or more')
+    return words[0], words[1], value
+
 
 class RiskSettings(Settings):
     """Every rule of the risk manager; a refusal names the rule, the measured value and the limit."""
@@ -32,6 +50,24 @@ class RiskSettings(Settings):
     )
     max_correlation: float = setting(
         0.85, "correlation", "highest correlation of 300 returns with any open position", ge=0, le=1
+    )
+    major_bases: tuple[str, ...] = setting(
+        ("BTC", "ETH", "BNB", "SOL", "XRP"), "assets", "deep markets: the factors below widen their limits"
+    )
+    major_spread_factor: float = setting(1.1, "factor", "of max_spread_pct for majors", gt=0, le=10)
+    other_spread_factor: float = setting(0.95, "factor", "of max_spread_pct for all others", gt=0, le=10)
+    major_depth_factor: float = setting(0.9, "factor", "of min_depth_quote for majors", ge=0, le=10)
+    other_depth_factor: float = setting(1.1, "factor", "of min_depth_quote for all others", ge=0, le=10)
+    major_correlation_add: float = setting(
+        0.05, "correlation", "added to max_correlation for majors", ge=-1, le=1
+    )
+    other_correlation_add: float = setting(
+        -0.05, "correlation", "added to max_correlation for all others", ge=-1, le=1
+    )
+    overrides: tuple[str, ...] = setting(
+        (),
+        "such as [DOGEUSDT max_spread_pct 0.3]",
+        "limits of single symbols instead of the above: max_spread_pct, min_depth_quote or max_correlation",
     )
     min_expected_edge_pct: float = setting(
         0.0, "%", "an entry's expected profit after costs must exceed this", ge=-10, le=100
@@ -90,6 +126,13 @@ class RiskSettings(Settings):
                 f'"{name}" is no time zone; write one such as "UTC" or "Europe/Paris"'
             ) from error
         return name
+
+    @field_validator("overrides")
+    @classmethod
+    def _overrides_can_be_read(cls, lines: tuple[str, ...]) -> tuple[str, ...]:
+        for line in lines:
+            parse_override(line)
+        return lines
 
     @model_validator(mode="after")
     def _budgets_nest(self) -> Self:

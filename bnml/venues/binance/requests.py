@@ -57,6 +57,8 @@ def request_of(command: VenueCommand, instruments: Mapping[str, Instrument], can
         params = {
             **_order_params(instruments[command.ticket.symbol], command.ticket),
             "cancelReplaceMode": "STOP_ON_FAILURE",
+            # A stop that has sold a part must not be replaced by one that sells the whole.
+            "cancelRestrictions": "ONLY_NEW",
             "cancelOrigClientOrderId": command.cancel_client_order_id,
             "newOrderRespType": "FULL",
         }

@@ -119,9 +119,9 @@ class Exchange:
         self._end_request()
         return self._desk.list_view(order_list)
 
-    def cancel(self, account: str, key: OrderKey, cancel_id: str = "") -> Canceled:
-        """Cancel one open order; a leg takes its whole list with it. -2011 when there is none."""
-        canceled = self._cancel(account, key, cancel_id)
+    def cancel(self, account: str, key: OrderKey, cancel_id: str = "", *, only: str = "") -> Canceled:
+        """Cancel one open order; a leg takes its whole list with it. -2011 when there is none, or not `only`."""
+        canceled = self._cancel(account, key, cancel_id, only)
         self._end_request()
         return canceled
 
@@ -148,7 +148,14 @@ class Exchange:
         return answers
 
     def cancel_replace(
-        self, account: str, key: OrderKey, request: OrderRequest, mode: ReplaceMode, cancel_id: str = ""
+        self,
+        account: str,
+        key: OrderKey,
+        request: OrderRequest,
+        mode: ReplaceMode,
+        cancel_id: str = "",
+        *,
+        only: str = "",
     ) -> Replaced:
         """Cancel one order and place another. Filters of the new order are looked at before the cancel.
 
@@ -158,7 +165,7 @@ class Exchange:
         cancel_result: Canceled | VenueReject
         new_result: Placed | VenueReject | None = None
         try:
-            cancel_result = self._cancel(account, key, cancel_id)
+            cancel_result = self._cancel(account, key, cancel_id, only)
         except VenueReject as refusal:
             cancel_result = refusal
         if isinstance(cancel_result, Canceled) or mode == "ALLOW_FAILURE":
@@ -216,11 +223,14 @@ class Exchange:
         self._matcher.arrive(order)
         return order
 
-    def _cancel(self, account: str, key: OrderKey, cancel_id: str) -> Canceled:
+    def _cancel(self, account: str, key: OrderKey, cancel_id: str, only: str = "") -> Canceled:
+        """`only` names the status that the order must have, if any."""
         desk = self._desk
         order = self.read.find(account, key)
         if order is None or not order.is_open:
             raise VenueReject(-2011, "Unknown order sent.")
+        if only and order.status != only:
+            raise VenueReject(-2011, "Order was not canceled due to cancel restrictions.")
         cancel_id = cancel_id or desk.made_id()
         order_list = desk.lists.get(order.list_id)
         if order_list is not None:

@@ -128,7 +128,7 @@ class SimVenue:
         elif isinstance(command, ReplaceOrder):
             ticket = command.ticket
             key = OrderKey(symbol=ticket.symbol, client_order_id=command.cancel_client_order_id)
-            exchange.cancel_replace(ACCOUNT, key, self._request(ticket), "STOP_ON_FAILURE")
+            exchange.cancel_replace(ACCOUNT, key, self._request(ticket), "STOP_ON_FAILURE", only="NEW")
 
     def _refused(self, command: Command, refusal: VenueReject) -> list[Event]:
         if isinstance(command, Submit):

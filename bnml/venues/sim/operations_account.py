@@ -72,12 +72,9 @@ def cancel(call: Call) -> dict[str, Any]:
     cancel_id = call.params.client_id("newClientOrderId") or ""
     restriction = call.params.optional_choice("cancelRestrictions", CancelRestrictions)
     call.params.finish()
-    exchange = call.venue.exchange
-    if restriction is not None and exchange.read.order(call.account, key).status != restriction.removeprefix(
-        "ONLY_"
-    ):
-        raise VenueReject(-2011, "Order was not canceled due to cancel restrictions.")
-    return call.venue.account_payloads.canceled(exchange.cancel(call.account, key, cancel_id))
+    only = "" if restriction is None else restriction.removeprefix("ONLY_")
+    canceled = call.venue.exchange.cancel(call.account, key, cancel_id, only=only)
+    return call.venue.account_payloads.canceled(canceled)
 
 
 def replace(call: Call) -> dict[str, Any]:
@@ -87,6 +84,7 @@ def replace(call: Call) -> dict[str, Any]:
     mode = params.choice("cancelReplaceMode", ReplaceMode)
     key = order_key(params, symbol, prefix="cancel")
     cancel_id = params.client_id("cancelNewClientOrderId") or ""
+    restriction = params.optional_choice("cancelRestrictions", CancelRestrictions)
     params.optional_choice("orderRateLimitExceededMode", RateLimitMode)
     request = read_order(params, symbol)
     shown = response_type(params, request.type)
@@ -97,6 +95,7 @@ def replace(call: Call) -> dict[str, Any]:
         request,
         "STOP_ON_FAILURE" if mode is ReplaceMode.STOP_ON_FAILURE else "ALLOW_FAILURE",
         cancel_id,
+        only="" if restriction is None else restriction.removeprefix("ONLY_"),
     )
     return call.venue.account_payloads.replaced(replaced, shown)
 

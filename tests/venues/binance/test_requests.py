@@ -81,6 +81,7 @@ def test_cancels_name_what_they_end():
 def test_a_replacement_stops_when_the_cancel_fails():
     request = request_of(ReplaceOrder("s", STOP, ""), ALL)
     assert request.params["cancelReplaceMode"] == "STOP_ON_FAILURE"
+    assert request.params["cancelRestrictions"] == "ONLY_NEW"
     assert request.params["cancelOrigClientOrderId"] == "s"
 
 
