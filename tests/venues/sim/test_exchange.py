@@ -247,6 +247,18 @@ def test_replace_stops_when_there_is_nothing_to_cancel():
     assert [view.client_order_id for view in exchange.read.open_orders(ME)] == ["s"]
 
 
+def test_replace_of_an_order_in_another_state_than_asked_for_changes_nothing():
+    exchange = bench(base=1)
+    exchange.place(ME, stop(1000))
+    key = OrderKey(symbol=SYMBOL, client_order_id="s")
+    with pytest.raises(ReplaceFailed) as failure:
+        exchange.cancel_replace(ME, key, stop(1000, 9_900, "s2"), "STOP_ON_FAILURE", only="PARTIALLY_FILLED")
+    assert failure.value.reject_code == -2022
+    assert [view.client_order_id for view in exchange.read.open_orders(ME)] == ["s"]
+    exchange.cancel_replace(ME, key, stop(1000, 9_900, "s2"), "STOP_ON_FAILURE", only="NEW")
+    assert [view.client_order_id for view in exchange.read.open_orders(ME)] == ["s2"]
+
+
 def test_replace_that_cancels_but_cannot_place_says_so():
     exchange = bench(base=1)
     exchange.place(ME, stop(1000))
