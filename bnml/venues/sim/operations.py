@@ -77,7 +77,7 @@ def perform(venue: Venue, operation: Operation, params: Params, key: ApiKey | No
     A signed operation needs the `key` and the `payload` that was signed. Raises VenueReject.
     """
     venue.begin_request()
-    now_ns = venue.now_ns
+    now_ns = venue.window_ns
     weight = operation.weight if isinstance(operation.weight, int) else operation.weight(params)
     venue.limits.charge(weight, now_ns)
     account = ""

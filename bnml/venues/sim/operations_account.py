@@ -186,7 +186,7 @@ def _commission(call: Call) -> dict[str, Any]:
 def order_limits(call: Call) -> list[dict[str, Any]]:
     """Usage of the order limits."""
     call.params.finish()
-    counts = call.venue.limits.order_counts(call.account, call.venue.now_ns)
+    counts = call.venue.limits.order_counts(call.account, call.venue.window_ns)
     return [limit.row(count) for limit, count in counts]
 
 

@@ -96,13 +96,13 @@ async def _answer(venue: Venue, operation: Operation, request: web.BaseRequest) 
         return _failure(venue, refusal(venue, error))
     headers = _usage(venue)
     if operation.orders and key is not None:
-        for limit, count in venue.limits.order_counts(key.account, venue.now_ns):
+        for limit, count in venue.limits.order_counts(key.account, venue.window_ns):
             headers[f"X-MBX-ORDER-COUNT-{limit.letter}"] = str(count)
     return _response(200, result, headers)
 
 
 def _usage(venue: Venue) -> dict[str, str]:
-    used = str(venue.limits.used_weight(venue.now_ns))
+    used = str(venue.limits.used_weight(venue.window_ns))
     return {"X-MBX-USED-WEIGHT": used, "X-MBX-USED-WEIGHT-1M": used}
 
 

@@ -113,7 +113,7 @@ class Server:
         shows_limits = request.query.get("returnRateLimits", "true") != "false"
         try:
             self._venue.begin_request()
-            self._venue.limits.charge(CONNECT_WEIGHT, self._venue.now_ns)
+            self._venue.limits.charge(CONNECT_WEIGHT, self._venue.window_ns)
         except TooMany as error:
             return web.Response(status=429, text=error.text)
 

@@ -12,7 +12,7 @@ from bnml.venues.sim.payloads_account import AccountPayloads
 from bnml.venues.sim.publisher import Publisher
 from bnml.venues.sim.stepper import Steppers
 from bnml.venues.sim.userdata import UserStreams
-from bnml.venues.sim.weights import RateLimits
+from bnml.venues.sim.weights import RateLimits, WindowTime
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +50,7 @@ class Venue:
         self.users = UserStreams(self.account_payloads)
         self.mode = "timed" if live else "stepped"
         self._clock = clock
+        self._window_time = WindowTime(clock)
         self.market_time: MarketTime | None = None
         self.is_stale = False  # the source of a followed market is not connected: nobody may begin to listen
         self._publisher = Publisher(exchange.market, self.hub, live=live)
@@ -66,17 +67,24 @@ class Venue:
 
     @property
     def now_ns(self) -> int:
-        """Market time: what data, orders and rate windows are stamped with."""
+        """Market time: what data and orders are stamped with."""
         return self.exchange.now_ns
+
+    @property
+    def window_ns(self) -> int:
+        """The time that every rate window counts by."""
+        return self._window_time.now_ns(self.now_ns)
 
     def wall_ms(self) -> int:
         """Wall time: what signatures are checked against."""
         return self._clock.now_ns() // NS_PER_MS
 
-    def wall_seconds(self, market_ns: int) -> int:
-        """How long a client has to wait for `market_ns` of market time, in whole seconds, at least one."""
+    def wall_seconds(self, window_ns: int) -> int:
+        """How long a client has to wait for `window_ns` of window time, in whole seconds, at least one."""
         speed = self.market_time.speed if self.market_time is not None else 0.0
-        return max(1, ceil(market_ns / NS_PER_S / speed)) if speed else 1
+        if self._window_time.is_walls:
+            speed = 1.0
+        return max(1, ceil(window_ns / NS_PER_S / speed)) if speed else 1
 
     def begin_request(self) -> None:
         """Let market time pass up to now, so that a request between two steps has its own time."""
@@ -92,6 +100,7 @@ class Venue:
 
     def advance(self, step: Step) -> None:
         """Apply one step: user events of all its prints first, then its market events."""
+        self._window_time.begin(self.now_ns)
         self._publisher.before(step)
         self.exchange.apply(step)
         self.settle_request()
@@ -101,7 +110,7 @@ class Venue:
         """The first fill of an order frees its place in the order limits."""
         trade = event.trade
         if trade is not None and event.order.executed_lots == trade.quantity_lots:
-            self.limits.credit_fill(event.account, is_maker=trade.is_maker, now_ns=self.now_ns)
+            self.limits.credit_fill(event.account, is_maker=trade.is_maker, now_ns=self.window_ns)
 
     def _trades(self, step: Step) -> Iterator[tuple[str, PublicTrade]]:
         """The numbered trades that the step's prints became, in their order."""

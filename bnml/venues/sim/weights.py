@@ -1,13 +1,16 @@
-"""Rate limits: request weight per minute, orders per ten seconds and per day, in windows aligned to market time."""
+"""Rate limits: request weight per minute, orders per ten seconds and per day, and the time their windows follow."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from bnml.core.clock import NS_PER_DAY, NS_PER_S
 from bnml.venues.sim.messages import VenueReject
+
+if TYPE_CHECKING:
+    from bnml.core.clock import Clock
 
 MINUTE_NS: Final = 60 * NS_PER_S
 MAKER_FILL_CREDIT: Final = 5
@@ -15,7 +18,7 @@ TAKER_FILL_CREDIT: Final = 1
 
 
 class TooMany(VenueReject):
-    """A limit is reached; `retry_after_ns` of market time remain in its window."""
+    """A limit is reached; `retry_after_ns` of window time remain in its window."""
 
     def __init__(self, code: int, text: str, retry_after_ns: int) -> None:
         super().__init__(code, text)
@@ -76,6 +79,38 @@ class Window:
 
     def left_ns(self, now_ns: int) -> int:
         return self.limit.interval_ns - now_ns % self.limit.interval_ns
+
+
+class WindowTime:
+    """The time that windows count by: that of the wall until the market begins to move, then the market's.
+
+    A market that waits for its listener stands still, but a client that has used up its weight while it reads
+    the history must be served again some day. Until the market moves, windows therefore end together with the
+    wall's minutes. From then on they are those of market time, so many whole days later that no window comes
+    back: with its first step the market starts with empty windows, however long it had waited.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._wall_ns = clock.now_ns() % NS_PER_DAY - clock.monotonic_ns()
+        self._ahead_ns: int | None = None
+
+    @property
+    def is_walls(self) -> bool:
+        """Whether the market has not begun to move."""
+        return self._ahead_ns is None
+
+    def now_ns(self, market_ns: int) -> int:
+        """Window time at a market time that never falls; it never falls either."""
+        if self._ahead_ns is not None:
+            return market_ns + self._ahead_ns
+        return market_ns - market_ns % NS_PER_DAY + self._wall_ns + self._clock.monotonic_ns()
+
+    def begin(self, market_ns: int) -> None:
+        """The market moves from now on; saying so again changes nothing."""
+        if self._ahead_ns is None:
+            waited_ns = self.now_ns(market_ns) - market_ns
+            self._ahead_ns = max(waited_ns // NS_PER_DAY + 1, 0) * NS_PER_DAY
 
 
 class RateLimits:

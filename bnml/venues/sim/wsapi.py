@@ -131,7 +131,7 @@ class ApiSession:
         return result, key.account if key is not None and operation.orders else ""
 
     def _limits(self, account_name: str) -> list[dict[str, Any]]:
-        now_ns = self._venue.now_ns
+        now_ns = self._venue.window_ns
         orders = self._venue.limits.order_counts(account_name, now_ns) if account_name else []
         return [*(limit.row(count) for limit, count in orders), self._venue.limits.weight_row(now_ns)]
 

@@ -59,15 +59,16 @@ def make_feed(pricing, symbols=("BTCUSDT", "ETHUSDT"), history=48, length=200, f
 
 
 @contextlib.asynccontextmanager
-async def served(*, stepped=True, speed=3600.0, **feed_options):
+async def served(*, stepped=True, speed=3600.0, clock=None, **feed_options):
     """A running server with its venue and driver; the driver of a timed market is not started."""
+    clock = clock or LiveClock()
     pricing = Pricing(compile_costs(CostSettings()))
     feed = make_feed(pricing, **feed_options)
     exchange = Exchange(Market(feed.instruments, feed.frame_ns, pricing, feed.history(0)))
     exchange.open_account("main", {"USDT": 10_000 * E8})
-    venue = Venue(exchange, KeyRing([KEY]), LiveClock(), live=not stepped)
+    venue = Venue(exchange, KeyRing([KEY]), clock, live=not stepped)
     steps = steps_of(feed, 0)
-    driver = Stepping(venue, steps) if stepped else Pacing(venue, steps, speed, LiveClock())
+    driver = Stepping(venue, steps) if stepped else Pacing(venue, steps, speed, clock)
     venue.market_time = driver
     server = Server(venue, Control(venue, driver, TOKEN))
     port = await server.start(0)

@@ -5,6 +5,8 @@ import time
 import aiohttp
 import pytest
 
+from bnml.core.clock import NS_PER_S, ManualClock
+from bnml.venues.sim.weights import MINUTE_NS
 from tests.venues.sim.served import KEY, START_NS, served, signature
 
 API = "/api/v3"
@@ -121,13 +123,31 @@ async def test_a_signed_body_is_read_like_a_query():
 
 async def test_weight_is_used_up_and_says_when_to_come_back():
     async with served() as client:
+        client.steps(1)
         _, _, headers = await client.send("GET", f"{API}/klines", symbol="BTCUSDT", interval="1h")
         assert headers["X-MBX-USED-WEIGHT-1M"] == "2"
-        client.venue.limits.charge(5_990, client.venue.now_ns)
+        client.venue.limits.charge(5_990, client.venue.window_ns)
         status, body, headers = await client.send("GET", f"{API}/exchangeInfo")
         assert (status, body["code"], headers["Retry-After"]) == (429, -1003, "1")
         _, _, headers = await client.send("GET", f"{API}/ping")
         assert headers["X-MBX-USED-WEIGHT-1M"] == "5993"
+
+
+@pytest.mark.parametrize("stepped", [True, False])
+async def test_a_market_that_waits_serves_again_who_used_up_the_weight(stepped):
+    """Market time stands until somebody listens; the history is read before that, and may need more than a minute."""
+    clock = ManualClock(START_NS + 900 * MINUTE_NS + 17 * NS_PER_S)
+    async with served(stepped=stepped, clock=clock) as client:
+        client.venue.limits.charge(6_000, client.venue.window_ns)
+        market_ns = client.venue.now_ns
+        status, _, headers = await client.send("GET", f"{API}/ping")
+        assert (status, headers["Retry-After"]) == (429, "43"), "to the end of the wall's minute"
+        clock.advance(43 * NS_PER_S - 1)
+        assert (await client.send("GET", f"{API}/ping"))[0] == 429
+        clock.advance(1)
+        status, _, headers = await client.send("GET", f"{API}/ping")
+        assert (status, headers["X-MBX-USED-WEIGHT-1M"]) == (200, "1")
+        assert client.venue.now_ns == market_ns
 
 
 async def test_orders_weigh_nothing_when_they_succeed():
