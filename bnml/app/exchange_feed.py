@@ -9,7 +9,8 @@ import msgspec
 from bnml.app.logs import logger
 from bnml.core.clock import frame_ns
 from bnml.core.errors import Misconfigured
-from bnml.venues.history import History, describe_gaps, load_history
+from bnml.venues.bar_tables import History, describe_gaps
+from bnml.venues.history import load_history
 from bnml.venues.sim.feed import BarFeed, Feed
 from bnml.venues.sim.generated import PROFILES, GeneratedFeed, Profile, profiles
 from bnml.venues.sim.pricing import Pricing

@@ -15,7 +15,8 @@ from bnml.core.errors import Misconfigured
 from bnml.core.instrument import Instrument
 from bnml.options import MarketOptions
 from bnml.trading.compile import compile_costs
-from bnml.venues.history import describe_gaps, load_history
+from bnml.venues.bar_tables import describe_gaps
+from bnml.venues.history import load_history
 from bnml.venues.sim.feed import STEPS_PER_BOUNDARY, BarFeed
 from bnml.venues.sim.generated import GeneratedFeed
 from bnml.venues.sim.pricing import Pricing

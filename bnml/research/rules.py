@@ -119,9 +119,9 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     frame: Annotated[str, Meta(description="bars that decide, such as 5m; empty = as the file has them")] = ""
     tick: Annotated[
-        float, _key("quote asset, 0 = from the data", "prices are rounded to it: 0.01, 0.0001, ...", 0, 1e6)
+        float, _key("quote asset, 0 = from the data", "prices are rounded to it: 0.01, 0.0001, ...", 0, 1)
     ] = 0.0
     lot: Annotated[
-        float, _key("base asset, 0 = from the data", "quantities are rounded to it: 1, 0.001, ...", 0, 1e6)
+        float, _key("base asset, 0 = from the data", "quantities are rounded to it: 1, 0.001, ...", 0, 1)
     ] = 0.0
     min_notional: Annotated[float, _key("quote asset", "smaller orders are refused", 0, 1e9)] = 5.0

@@ -136,7 +136,7 @@ def _frame_fault(value: str, shown: str) -> str:
 
 
 def _is_power(value: float) -> bool:
-    return any(value == float(f"1e{k}") for k in range(-8, 7))
+    return any(value == float(f"1e{k}") for k in range(-8, 1))
 
 
 def _contradictions(r: Rules) -> tuple[tuple[bool, str], ...]:

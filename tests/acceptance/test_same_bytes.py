@@ -23,7 +23,8 @@ from bnml.research.models import load_models
 from bnml.research.replay import Replay
 from bnml.trading.compile import compile_engine, instrument_record
 from bnml.trading.engine import Engine
-from bnml.venues.history import find_gaps, load_history
+from bnml.venues.bar_tables import find_gaps
+from bnml.venues.history import load_history
 from bnml.venues.sim.klines import bar_event
 from tests.acceptance.kit import cut_recording
 

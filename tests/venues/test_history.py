@@ -7,7 +7,8 @@ from bnml.core.errors import Misconfigured
 from bnml.core.instrument import Instrument
 from bnml.kernels.features import bar_floats
 from bnml.kernels.records import BAR
-from bnml.venues.history import Gap, describe_gaps, load_history, write_history
+from bnml.venues.bar_tables import Gap, describe_gaps
+from bnml.venues.history import load_history, write_history
 
 HOUR_MS = 3_600_000
 HOUR_NS = HOUR_MS * 1_000_000
