@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bnml.core.clock import NS_PER_MS, format_utc
 from bnml.core.errors import Misconfigured
 from bnml.core.instrument import E8, Instrument
-from bnml.research.tables import SUFFIXES, find_columns, read_table, times_ms
+from bnml.research.input_tables import SUFFIXES, find_columns, read_table, times_ms
 from bnml.venues.bar_tables import (
     PRICES,
     Gap,

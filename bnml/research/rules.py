@@ -3,9 +3,20 @@
 from typing import Annotated, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta
+from numpy.typing import NDArray
+
+from bnml.core.clock import NS_PER_HOUR
+from bnml.core.instrument import E8
+from bnml.kernels.records import COSTS, LIMITS, RULES, FillTier, Taking, record
 
 TOP = 2**31 - 1
+PPM = 1_000_000
+UNCONDITIONAL_PPM = 10**9
+"""A band of a thousand times the cost: whatever the result."""
+
+Record = NDArray[np.void]
 
 
 def _key(unit: str, meaning: str, low: float = 0, high: float = TOP) -> Meta:
@@ -81,7 +92,7 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         int, _key("ms", "the same in time, with fast bars: their first open this long after the close")
     ] = 0
 
-    initial_quote: Annotated[float, _key("quote asset", "money at the start", 1e-2, 1e9)] = 10_000.0
+    initial_quote: Annotated[float, _key("quote asset", "money at the start", 1e-2, 1e7)] = 10_000.0
     share_pct: Annotated[
         float, _key("% of equity", "size of a position; also the most where another rule sizes", 0.01, 100)
     ] = 20.0
@@ -125,3 +136,99 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
         float, _key("base asset, 0 = from the data", "quantities are rounded to it: 1, 0.001, ...", 0, 1)
     ] = 0.0
     min_notional: Annotated[float, _key("quote asset", "smaller orders are refused", 0, 1e9)] = 5.0
+
+
+def compile_rules(rules: Rules, frame_ns: int) -> Record:
+    """Levels and times as kernels read them; `frame_ns` is the deciding frame, which holding times are in."""
+    band_ppm = _percent(rules.time_stop_band_pct)
+    return _filled(
+        RULES,
+        price_cap_ppm=_bps(rules.price_cap_bps),
+        stop_atr_ppm=_ppm(rules.stop_atr),
+        hard_stop_ppm=_percent(rules.stop_pct),
+        trail_start_ppm=_percent(rules.trail_start_pct),
+        trail_atr_ppm=_ppm(rules.trail_atr),
+        trail_step_ppm=_bps(rules.trail_step_bps),
+        target1_ppm=_percent(rules.target_pct),
+        target2_ppm=_percent(rules.target2_pct),
+        share1_ppm=_percent(rules.target_share_pct),
+        share2_ppm=_percent(rules.target2_share_pct),
+        time_stop_ns=round(rules.time_stop_h * NS_PER_HOUR) or rules.max_hold_bars * frame_ns,
+        time_stop_band_ppm=band_ppm or UNCONDITIONAL_PPM,
+        dust_ppm=0,
+        exit_on_sell=int(rules.exit_on_signal),
+        trail_ppm=_percent(rules.trail_pct),
+        target1_r_ppm=_ppm(rules.target_r),
+        target2_r_ppm=_ppm(rules.target2_r),
+        from_fill=int(rules.from_fill),
+        entry_taking=int(Taking[rules.entry.upper()]),
+    )
+
+
+def compile_limits(rules: Rules, *, has_sizes: bool = False) -> Record:
+    """What sizes are bounded by; where signals bring sizes, those replace `share_pct` (see `size_ppm`)."""
+    is_fixed = rules.fixed_quote > 0
+    positions = rules.max_positions if is_fixed else 1
+    made = record(LIMITS)
+    for name, value in {
+        "active_ppm": PPM,
+        "max_quote_e8": round(rules.fixed_quote * E8),
+        "risk_per_trade_ppm": _percent(rules.risk_pct),
+        "max_position_ppm": PPM if is_fixed or has_sizes else _percent(rules.share_pct),
+        "max_exposure_ppm": _percent(rules.max_exposure_pct) * positions,
+        "max_positions": rules.max_positions,
+    }.items():
+        made[name] = value
+    return made
+
+
+def size_ppm(rules: Rules, sizes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Most of the equity that each entry may take: its own share, else `share_pct`; 0 = as the limits say."""
+    has_sizes = not np.isnan(sizes).all()
+    default = _percent(rules.share_pct) if rules.fixed_quote > 0 or has_sizes else 0
+    return np.where(np.isnan(sizes), default, np.rint(np.nan_to_num(sizes) * PPM)).astype(np.int64)
+
+
+def compile_costs(rules: Rules) -> Record:
+    """What fills cost."""
+    return _filled(
+        COSTS,
+        tier=int(FillTier[rules.tier]),
+        seed=rules.seed,
+        maker_ppm=_bps(rules.maker_bps),
+        taker_ppm=_bps(rules.taker_bps),
+        slippage_ppm=_bps(rules.slippage_bps),
+        spread_floor_ppm=_bps(rules.spread_floor_bps),
+        # bps per % = 100 ppm per 10,000 ppm of range
+        spread_range_ppm=round(rules.spread_range_bps_per_pct * 10_000),
+        spread_cap_ppm=_bps(rules.spread_cap_bps),
+        volume_share_ppm=_percent(rules.volume_share_pct),
+        touch_ppm=_percent(rules.touch_chance_pct),
+    )
+
+
+def needs_atr(rules: Rules) -> bool:
+    """Whether a rule is measured in ATR."""
+    return rules.stop_atr > 0 or rules.trail_atr > 0
+
+
+def _filled(dtype: np.dtype[np.void], **values: int) -> Record:
+    made = record(dtype)
+    missing = set(dtype.names or ()) - set(values)
+    if missing:
+        raise KeyError(f"no rule is compiled into {sorted(missing)}")
+    for name, value in values.items():
+        made[name] = value
+    return made
+
+
+def _ppm(share: float) -> int:
+    return round(share * PPM)
+
+
+def _percent(percent: float) -> int:
+    return round(percent * 10_000)
+
+
+def _bps(bps: float) -> int:
+    return round(bps * 100)

@@ -9,7 +9,7 @@ import numpy as np
 
 from bnml.core.clock import NS_PER_MS, format_utc
 from bnml.core.errors import Misconfigured
-from bnml.research.tables import find_columns, numbers, read_table
+from bnml.research.input_tables import find_columns, numbers, read_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bnml.research.bar_files import Bars
-    from bnml.research.tables import Layout
+    from bnml.research.input_tables import Layout
 
 NEEDED = ("symbol", "ts_close_ms", "score")
 OPTIONAL = ("exit", "size")
