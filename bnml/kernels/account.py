@@ -31,6 +31,7 @@ TRADE_ROW = np.dtype(
         ("commission_e8", np.int64),  # of a buy in base, of a sell in quote
         ("reason", np.int64),  # ExitReason; NONE for buys
         ("pnl_e8", np.int64),
+        ("symbol", np.int64),  # number of the input
     ]
 )
 
@@ -137,6 +138,7 @@ def _write(
     row["commission_e8"] = commission_e8
     row["reason"] = reason
     row["pnl_e8"] = pnl_e8
+    row["symbol"] = 0
     state["trades"] += 1
 
 

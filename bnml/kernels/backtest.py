@@ -135,17 +135,20 @@ def _enter(
     """Buy the tranches of an approved entry at the next open; a stop already passed sells at once."""
     state, rules, costs = kit.state, kit.rules, kit.costs
     close, print_ticks, ts_ns = bar["close"], next_bar["open"], next_bar["ts_open_ns"]
-    atr = atr_ticks(signal["atr_ratio_14"], close)
+    atr, cap = atr_ticks(signal["atr_ratio_14"], close), entry_cap(close, rules)
+    taking = rules["entry_taking"] if rules["entry_taking"] > 0 else _FOK
+    if rules["from_fill"] == 1:
+        _, close = taker_fill(taking, True, 1, cap, print_ticks, bar, costs)
     stop, kind = initial_stop(close, atr, rules)
     begin_position(kit, stop, kind, trail_activation(close, rules), atr, bar["ts_open_ns"] + kit.frame_ns)
-    state["target"][0] = target_level(close, rules["target1_ppm"], rules)
-    state["target"][1] = target_level(close, rules["target2_ppm"], rules)
+    state["target"][0] = target_level(close, stop, rules["target1_ppm"], rules["target1_r_ppm"], rules)
+    state["target"][1] = target_level(close, stop, rules["target2_ppm"], rules["target2_r_ppm"], rules)
     filled_any = False
     parts = split_lots(lots, stop, costs["taker_ppm"], rules, kit.instrument)
     for k in range(TRANCHES):
         if parts[k] == 0:
             continue
-        filled, price = taker_fill(_FOK, True, parts[k], entry_cap(close, rules), print_ticks, bar, costs)
+        filled, price = taker_fill(taking, True, parts[k], cap, print_ticks, bar, costs)
         if filled == 0:
             continue
         filled_any = True

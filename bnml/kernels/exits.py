@@ -2,7 +2,7 @@
 
 All prices are integer ticks, all money 1e-8 of the quote asset. `rules` is a record of
 `records.RULES`: the one the position was opened with. The reference price is the close of the bar
-on which the entry was decided; the ATR is frozen at entry.
+on which the entry was decided, or with `from_fill` the price of the entry; the ATR is frozen at entry.
 """
 
 from __future__ import annotations
@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnml.kernels import njit
-from bnml.kernels.fills import ceil_ppm, mul_ppm
+from bnml.kernels.fills import PPM, ceil_ppm, mul_ppm
 from bnml.kernels.records import ExitReason
 
 if TYPE_CHECKING:
     import numpy as np
 
+NEVER = 1 << 62
+"""A price that no print reaches."""
 _NONE = int(ExitReason.NONE)
 _STOP = int(ExitReason.STOP)
 _HARD_STOP = int(ExitReason.HARD_STOP)
@@ -38,16 +40,36 @@ def entry_cap(reference_ticks: int, rules: np.void) -> int:
 
 
 @njit
-def target_level(reference_ticks: int, target_ppm: int, rules: np.void) -> int:
-    """ceil(reference * (1 + target)), but above the entry's cap: a maker order must not meet its own entry."""
-    return max(reference_ticks + ceil_ppm(reference_ticks, target_ppm), entry_cap(reference_ticks, rules) + 1)
+def target_level(
+    reference_ticks: int, stop_ticks: int, target_ppm: int, target_r_ppm: int, rules: np.void
+) -> int:
+    """Level of a target; 0 for none.
+
+    reference + ceil(target_r * (reference - stop)) where `target_r_ppm` is given and there is a stop, else
+    ceil(reference * (1 + target)); above the entry's price cap, because a maker order must not meet its own
+    entry (above the entry itself where levels are measured from it).
+    """
+    if target_r_ppm > 0 and stop_ticks > 0:
+        gain = ceil_ppm(reference_ticks - stop_ticks, target_r_ppm)
+    elif target_ppm > 0:
+        gain = ceil_ppm(reference_ticks, target_ppm)
+    else:
+        return 0
+    floor = reference_ticks if rules["from_fill"] == 1 else entry_cap(reference_ticks, rules)
+    return max(reference_ticks + gain, floor + 1)
 
 
 @njit
 def initial_stop(reference_ticks: int, atr: int, rules: np.void) -> tuple[int, int]:
-    """(stop, ExitReason STOP or HARD_STOP): the higher of the ATR stop and the hard bound, below the reference."""
-    by_atr = reference_ticks - mul_ppm(atr, rules["stop_atr_ppm"])
-    hard = reference_ticks - mul_ppm(reference_ticks, rules["hard_stop_ppm"])
+    """(stop, ExitReason STOP or HARD_STOP): the higher of the ATR stop and the hard bound, below the reference.
+
+    Stop 0: the rules have neither.
+    """
+    has_atr, has_hard = rules["stop_atr_ppm"] > 0, rules["hard_stop_ppm"] > 0
+    if not (has_atr or has_hard):
+        return 0, _STOP
+    by_atr = reference_ticks - mul_ppm(atr, rules["stop_atr_ppm"]) if has_atr else 0
+    hard = reference_ticks - mul_ppm(reference_ticks, rules["hard_stop_ppm"]) if has_hard else by_atr
     stop = max(1, min(max(by_atr, hard), reference_ticks - 1))
     return stop, (_HARD_STOP if hard > by_atr else _STOP)
 
@@ -63,10 +85,31 @@ def trail_stop(stop_ticks: int, print_ticks: int, activation_ticks: int, atr: in
     """The stop after a print; unchanged unless it rises by at least the step. Valid for later prints only."""
     if print_ticks < activation_ticks:
         return stop_ticks
-    candidate = min(print_ticks - mul_ppm(atr, rules["trail_atr_ppm"]), print_ticks - 1)
+    if rules["trail_ppm"] > 0:
+        distance = mul_ppm(print_ticks, rules["trail_ppm"])
+    elif rules["trail_atr_ppm"] > 0:
+        distance = mul_ppm(atr, rules["trail_atr_ppm"])
+    else:
+        return stop_ticks
+    candidate = print_ticks - max(distance, 1)
     if candidate >= stop_ticks + ceil_ppm(stop_ticks, rules["trail_step_ppm"]):
         return candidate
     return stop_ticks
+
+
+@njit
+def trail_trigger(stop_ticks: int, activation_ticks: int, atr: int, rules: np.void) -> int:
+    """The lowest print at which `trail_stop` raises the stop; NEVER without trailing."""
+    least = stop_ticks + max(1, ceil_ppm(stop_ticks, rules["trail_step_ppm"]))
+    if rules["trail_ppm"] > 0:
+        # print - floor(print * share) >= least  <=>  print * (1 - share) > least - 1
+        left = PPM - rules["trail_ppm"]
+        trigger = (least - 1) * PPM // left + 1 if left > 0 else NEVER
+    elif rules["trail_atr_ppm"] > 0:
+        trigger = least + mul_ppm(atr, rules["trail_atr_ppm"])
+    else:
+        return NEVER
+    return max(trigger, least + 1, activation_ticks)
 
 
 @njit
@@ -82,7 +125,7 @@ def stop_reason(stop_kind: int, fill_ticks: int, level_fill_ticks: int) -> int:
 @njit
 def time_stop(age_ns: int, open_value_e8: int, open_cost_e8: int, rules: np.void) -> bool:
     """Old and going nowhere: age (scan's closing time minus that of the deciding scan), and |P&L| in the band."""
-    if age_ns < rules["time_stop_ns"]:
+    if rules["time_stop_ns"] == 0 or age_ns < rules["time_stop_ns"]:
         return False
     return abs(open_value_e8 - open_cost_e8) < mul_ppm(open_cost_e8, rules["time_stop_band_ppm"])
 

@@ -77,11 +77,11 @@ def _hold(
     out: NDArray[np.float64],
 ) -> None:
     """Follow a position bought at the open after bar `row` until everything is sold; fills `out`."""
-    reference = bars[row]["close"]
+    reference = bought if rules["from_fill"] == 1 else bars[row]["close"]
     stop, _ = initial_stop(reference, atr, rules)
     activation = trail_activation(reference, rules)
-    level1 = target_level(reference, rules["target1_ppm"], rules)
-    level2 = target_level(reference, rules["target2_ppm"], rules)
+    level1 = target_level(reference, stop, rules["target1_ppm"], rules["target1_r_ppm"], rules)
+    level2 = target_level(reference, stop, rules["target2_ppm"], rules["target2_r_ppm"], rules)
     share1 = rules["share1_ppm"]
     share2 = rules["share2_ppm"]
     rest = PPM - share1 - share2
@@ -98,10 +98,10 @@ def _hold(
             stopped = stop_triggered(stop, price)
             # The entry's own print comes before its targets rest at the exchange.
             if not stopped and not is_entry:
-                if share1 > 0 and limit_fills(False, level1, price, key, ts_ns, costs):
+                if share1 > 0 and level1 > 0 and limit_fills(False, level1, price, key, ts_ns, costs):
                     net += _sold(level1, bought, share1, costs["maker_ppm"], costs)
                     share1 = 0
-                if share2 > 0 and limit_fills(False, level2, price, key, ts_ns, costs):
+                if share2 > 0 and level2 > 0 and limit_fills(False, level2, price, key, ts_ns, costs):
                     net += _sold(level2, bought, share2, costs["maker_ppm"], costs)
                     share2 = 0
             share = share1 + share2 + rest

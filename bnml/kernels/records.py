@@ -66,8 +66,17 @@ RULES = np.dtype(
         ("time_stop_band_ppm", np.int64),  # only when |P&L| is below this share of the cost
         ("dust_ppm", np.int64),  # a position below this share of active capital is closed
         ("exit_on_sell", np.int64),  # 1: a SELL prediction closes a long
+        ("trail_ppm", np.int64),  # trailing distance as share of the print, instead of ATR
+        ("target1_r_ppm", np.int64),  # target in multiples of reference - stop, instead of target1_ppm
+        ("target2_r_ppm", np.int64),
+        ("from_fill", np.int64),  # 1: levels are measured from the price of the entry, not the deciding close
+        ("entry_taking", np.int64),  # Taking of an entry; 0: all or nothing (FOK)
     ]
 )
+"""How a position is entered, protected and left; 0 switches a stop, target, trailing or time stop off.
+
+Fields are only ever added at the end: a shorter record kept by an older version means 0 in the others.
+"""
 
 LIMITS = np.dtype(
     [
@@ -146,6 +155,19 @@ FACTS = np.dtype(
     ]
 )
 """What one candidate for entry is measured by; see `limits.first_refusal`."""
+
+OPINION = np.dtype(
+    [
+        ("bar", np.int64),  # index of the bar at whose close it is held; ascending, others mean HOLD
+        ("action", np.int64),  # Action: BUY, or SELL (closes a long where rules say `exit_on_sell`)
+        ("score", np.float64),  # ranks the buys of one scan, highest first; 0..100
+        ("confidence", np.float64),  # 0..100
+        ("expected_edge_ppm", np.float64),  # NaN: not known
+        ("atr_ratio", np.float64),  # ATR / close; 0 where no rule asks for it
+        ("size_ppm", np.int64),  # most of the equity that an entry may take; 0 = as the limits say
+    ]
+)
+"""What one bar asks for; one array per symbol, without a row for bars that ask for nothing."""
 
 QUANTILES = 101
 BUCKETS = 20

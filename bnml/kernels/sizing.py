@@ -44,15 +44,14 @@ def size_lots(
     Wanted is the least of: risk share of equity over the distance reference - stop, share of the active
     capital, exposure left, the largest order; affordable also heeds the free quote. Prices of the caps
     are the entry limit, so the reservation covers any fill. Lots never rise when the stop is farther.
+    A risk share of 0 is no bound, without a stop (0) the whole price is at risk.
     """
     active = active_capital_e8(equity_e8, limits)
-    risk = mul_ppm(max(0, equity_e8), limits["risk_per_trade_ppm"])
     money = min(mul_ppm(active, limits["max_position_ppm"]), exposure_left_e8(active, exposure_e8, limits))
-    wanted = min(
-        lots_for(risk, reference_ticks - stop_ticks, instrument),
-        lots_for(money, cap_ticks, instrument),
-        instrument["max_lots"],
-    )
+    wanted = min(lots_for(money, cap_ticks, instrument), instrument["max_lots"])
+    if limits["risk_per_trade_ppm"] > 0:
+        risk = mul_ppm(max(0, equity_e8), limits["risk_per_trade_ppm"])
+        wanted = min(wanted, lots_for(risk, reference_ticks - stop_ticks, instrument))
     return wanted, min(wanted, lots_for(free_quote_e8, cap_ticks, instrument))
 
 

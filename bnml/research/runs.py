@@ -74,7 +74,7 @@ def run_sweep(settings: Settings, market: Market, models: Models, symbol: str) -
         policy=None if predictor is None else predictor.policy,
         bundle_id="" if predictor is None else predictor.bundle_id,
     )
-    return sweep(data, sweep_config(config, symbol, initial_quote_e8(settings)))
+    return sweep([data], sweep_config(config, symbol, initial_quote_e8(settings)))
 
 
 def sweep_config(config: EngineConfig, symbol: str, quote_e8: int) -> SweepConfig:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,7 @@ from bnml.kernels.candidates import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, SIGNAL
 from bnml.kernels.records import BREAKERS, FACTS, POLICY, ExitReason, Reason, record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -42,6 +43,8 @@ class SweepInput:
     """One symbol. Arrays have one row per bar; bars before `first` are history, not traded.
 
     `probabilities` is (bars, 3) and NaN where a column that the bundle declares is NaN; None = no model.
+    `opinions` (kernels.records.OPINION) are given instead of columns and probabilities: then nothing is
+    predicted. `fast` are bars of a shorter frame that exits are looked for in; None = in `bars` themselves.
     """
 
     instrument: Instrument
@@ -49,15 +52,23 @@ class SweepInput:
     bars: NDArray[np.void]
     frame_ns: int
     first: int
-    columns: Mapping[str, NDArray[np.float64]]
+    columns: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     probabilities: NDArray[np.float64] | None = None
     policy: NDArray[np.void] | None = None
     bundle_id: str = ""
+    opinions: NDArray[np.void] | None = None
+    fast: NDArray[np.void] | None = None
+    fast_frame_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class SweepConfig:
-    """One-element records of `kernels.records` and what goes with them; see `trading.compile`."""
+    """One-element records of `kernels.records` and what goes with them; see `trading.compile`.
+
+    `limits` has one element, or one for each input. Without `risk` only sizing, `max_positions` and exposure
+    are asked. An order of a scan meets the market `latency_bars` bars later, or with a fast frame
+    `latency_ns` later.
+    """
 
     rules: NDArray[np.void]
     limits: NDArray[np.void]
@@ -66,24 +77,51 @@ class SweepConfig:
     initial_quote_e8: int
     has_rule_strategy: bool = False
     time_zone: str = "UTC"
+    benchmark: str = ""
+    latency_bars: int = 0
+    latency_ns: int = 0
+    risk: bool = True
 
 
-@dataclass(frozen=True, slots=True)
 class SweepResult:
-    """What the engine would have said of the same bars; `open_at_end` is marked to market, not sold."""
+    """What the engine would have said of the same bars; lists of objects are made when they are asked for."""
 
-    trades: list[Trade]
-    decisions: list[Decision]
-    equity: list[EquityPoint]
-    final_equity_e8: int
-    open_at_end: Trade | None
+    def __init__(
+        self,
+        inputs: Sequence[SweepInput],
+        trade_rows: NDArray[np.void],
+        decision_rows: NDArray[np.void],
+        equity_rows: NDArray[np.void],
+        final_equity_e8: int,
+        open_at_end: list[Trade],
+    ) -> None:
+        self._inputs = tuple(inputs)
+        self.trade_rows = trade_rows
+        self._decision_rows = decision_rows
+        self.equity_rows = equity_rows
+        self.final_equity_e8 = final_equity_e8
+        self.open_at_end = open_at_end
+        """Marked to market at the last close, not sold."""
+
+    @cached_property
+    def trades(self) -> list[Trade]:
+        return _trades(self.trade_rows, self._inputs)
+
+    @cached_property
+    def decisions(self) -> list[Decision]:
+        return _decisions(self._decision_rows, self._inputs[0])
+
+    @cached_property
+    def equity(self) -> list[EquityPoint]:
+        return [EquityPoint(*point) for point in self.equity_rows.tolist()]
 
 
-def sweep(data: SweepInput, config: SweepConfig) -> SweepResult:
-    """Trade one symbol with capital of its own from bar `first` to the end.
+def sweep(inputs: Sequence[SweepInput], config: SweepConfig) -> SweepResult:
+    """Trade the inputs on one capital, each from its bar `first` to the end.
 
     Raises Misconfigured if arrays do not fit the bars or there is nothing to trade.
     """
+    (data,) = inputs
     _check(data)
     state = new_state(config.initial_quote_e8)
     scans = len(data.bars) - data.first - 1
@@ -97,11 +135,12 @@ def sweep(data: SweepInput, config: SweepConfig) -> SweepResult:
         state, record(BREAKERS), record(FACTS), _settings(data, config), tape, rows, data.first
     )
     return SweepResult(
-        trades=_trades(rows.trades[: state["trades"][0]], data.instrument),
-        decisions=_decisions(rows.decisions, data),
-        equity=[EquityPoint(*point) for point in rows.equity.tolist()],
-        final_equity_e8=int(final_e8),
-        open_at_end=_open_at_end(state, data),
+        inputs,
+        rows.trades[: state["trades"][0]].copy(),
+        rows.decisions,
+        rows.equity,
+        int(final_e8),
+        _open_at_end(state, data),
     )
 
 
@@ -164,23 +203,17 @@ def _settings(data: SweepInput, config: SweepConfig) -> Settings:
     )
 
 
-def _trades(rows: NDArray[np.void], instrument: Instrument) -> list[Trade]:
-    return [
-        Trade(
-            instrument.symbol,
-            ts_ns,
-            Side.BUY if is_buy else Side.SELL,
-            tranche,
-            lots,
-            price,
-            commission_e8,
-            instrument.base if is_buy else instrument.quote,
-            reason,
-            pnl_e8,
-            "",
+def _trades(rows: NDArray[np.void], inputs: Sequence[SweepInput]) -> list[Trade]:
+    made = []
+    for ts_ns, is_buy, tranche, lots, price, commission_e8, reason, pnl_e8, symbol in rows.tolist():
+        instrument = inputs[symbol].instrument
+        side, asset = (Side.BUY, instrument.base) if is_buy else (Side.SELL, instrument.quote)
+        made.append(
+            Trade(
+                instrument.symbol, ts_ns, side, tranche, lots, price, commission_e8, asset, reason, pnl_e8, ""
+            )
         )
-        for ts_ns, is_buy, tranche, lots, price, commission_e8, reason, pnl_e8 in rows.tolist()
-    ]
+    return made
 
 
 def _decisions(rows: NDArray[np.void], data: SweepInput) -> list[Decision]:
@@ -210,23 +243,25 @@ def _decisions(rows: NDArray[np.void], data: SweepInput) -> list[Decision]:
     return decisions
 
 
-def _open_at_end(state: NDArray[np.void], data: SweepInput) -> Trade | None:
+def _open_at_end(state: NDArray[np.void], data: SweepInput) -> list[Trade]:
     """What is still held, valued at the last close, as a row that no fill made."""
     lots = int(state["lots"].sum())
     if lots == 0:
-        return None
+        return []
     close = int(data.bars[-1]["close"])
     value_e8 = data.instrument.notional_e8(close, lots)
-    return Trade(
-        data.instrument.symbol,
-        int(data.bars[-1]["ts_open_ns"]) + data.frame_ns,
-        Side.SELL,
-        0,
-        lots,
-        close,
-        0,
-        data.instrument.quote,
-        int(ExitReason.END_OF_DATA),
-        value_e8 - int(state["cost_e8"][state["lots"] > 0].sum()),
-        "",
-    )
+    return [
+        Trade(
+            data.instrument.symbol,
+            int(data.bars[-1]["ts_open_ns"]) + data.frame_ns,
+            Side.SELL,
+            0,
+            lots,
+            close,
+            0,
+            data.instrument.quote,
+            int(ExitReason.END_OF_DATA),
+            value_e8 - int(state["cost_e8"][state["lots"] > 0].sum()),
+            "",
+        )
+    ]

@@ -116,6 +116,11 @@ def compile_rules(entry: EntrySettings, exits: ExitSettings) -> Record:
         time_stop_band_ppm=_from_percent(exits.time_stop_band_pct),
         dust_ppm=_from_percent(exits.dust_pct),
         exit_on_sell=int(exits.exit_on_sell),
+        trail_ppm=0,
+        target1_r_ppm=0,
+        target2_r_ppm=0,
+        from_fill=0,
+        entry_taking=0,
     )
 
 

@@ -14,8 +14,9 @@ from bnml.trading.positions import Position
 
 
 def rules_of(position: Position) -> np.void:
-    """The rules that the position was opened with."""
-    rules: np.void = np.frombuffer(position.rules, dtype=RULES)[0]
+    """The rules that the position was opened with; what an older version did not know yet is off."""
+    whole = position.rules.ljust(RULES.itemsize, b"\0")
+    rules: np.void = np.frombuffer(whole, dtype=RULES)[0]
     return rules
 
 

@@ -10,7 +10,7 @@ import pytest
 from bnml.core.clock import parse_utc_ns
 from bnml.core.outcomes import Decision
 from bnml.kernels import exits, policy, sizing
-from bnml.kernels.records import ExitReason, Reason
+from bnml.kernels.records import ExitReason, Reason, Taking
 from bnml.research.parity import Rows, compare, judge, print_slot
 from bnml.research.replay import Replay
 from bnml.research.sweep import sweep
@@ -42,7 +42,7 @@ def rows_of(name, result):
 
 
 def against_sweep(bench, data, swept_config, replayed):
-    return compare(rows_of("replay", replayed), rows_of("sweep", sweep(data, swept_config)), HOUR_NS)
+    return compare(rows_of("replay", replayed), rows_of("sweep", sweep([data], swept_config)), HOUR_NS)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_replay_and_sweep_agree_in_every_integer_and_nothing_was_rare(bench, dat
 
 
 def test_equity_agrees_at_every_scan(bench, data, replayed):
-    swept = sweep(data, bench.sweep_config())
+    swept = sweep([data], bench.sweep_config())
     assert replayed.equity == swept.equity
     assert replayed.final_equity_e8 == swept.final_equity_e8
 
@@ -121,6 +121,10 @@ MUTATED_RULES = {
     "time_stop_band_ppm": 5_000,
     "dust_ppm": 500_000,
     "exit_on_sell": 0,
+    "trail_ppm": 9_000,
+    "target1_r_ppm": 1_000_000,
+    "target2_r_ppm": 1_500_000,
+    "from_fill": 1,
 }
 MUTATED_LIMITS = {
     "active_ppm": 590_000,
@@ -162,6 +166,7 @@ PLANTED = [
     for name, value in fields.items()
 ]
 NEED_MORE_THAN_ONE_SYMBOL = {"max_correlation": 1.1}
+NEED_A_THIN_MARKET = {"entry_taking": int(Taking.IOC)}
 NEED_A_TRIPPED_DRAWDOWN = {"drawdown_pause_ns": 40 * HOUR_NS}
 
 
@@ -229,6 +234,36 @@ def test_a_pause_broken_in_the_sweep_is_reported(sinking, name):
     assert found.differences > 0
 
 
+@pytest.fixture(scope="module")
+def thin():
+    """A bar's volume hardly pays for a position: what wants all or nothing often gets nothing."""
+    bench = Bench(
+        settings(**EAGER, costs={"volume_share_pct": 0.005}),
+        instrument(),
+        lively_bars(1200, 9),
+        500,
+        cut=-0.5,
+    )
+    return bench, bench.sweep_input(), bench.replay().run()
+
+
+def test_entries_of_all_or_nothing_agree_in_a_thin_market(thin):
+    bench, data, replayed = thin
+    found = against_sweep(bench, data, bench.sweep_config(), replayed)
+    assert found.first == ()
+    assert found.trades > 20
+
+
+@pytest.mark.parametrize("name", NEED_A_THIN_MARKET)
+def test_a_way_of_taking_broken_in_the_sweep_is_reported(thin, name):
+    bench, data, replayed = thin
+    broken = bench.sweep_config()
+    rules = broken.rules.copy()
+    rules[name] = NEED_A_THIN_MARKET[name]
+    found = against_sweep(bench, data, dataclasses.replace(broken, rules=rules), replayed)
+    assert found.differences > 0
+
+
 def replay_of_twins(**changed_limits):
     """Two symbols that move as one on one account: the sweep knows no second symbol, two replays do."""
     made = config(settings(**EAGER))
@@ -265,6 +300,7 @@ def test_every_field_that_decides_has_a_planted_break(bench):
         | set(MUTATED_CHANCE)
         | set(NEED_MORE_THAN_ONE_SYMBOL)
         | set(NEED_A_TRIPPED_DRAWDOWN)
+        | set(NEED_A_THIN_MARKET)
     )
     made = bench.sweep_config()
     names = {name for record in (made.rules, made.limits, made.costs) for name in record.dtype.names}

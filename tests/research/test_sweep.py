@@ -62,7 +62,7 @@ class Case:
         )
 
     def swept(self):
-        return sweep(self.data(), self.config())
+        return sweep([self.data()], self.config())
 
     def twin(self):
         plain = Market(self.costs, market.instrument_values(self.instrument))
@@ -187,7 +187,7 @@ def test_the_cases_meet_every_exit_and_every_rule_of_one_symbol():
 def test_money_is_kept():
     case = CASES["defaults"]
     result = case.swept()
-    marked_e8 = result.open_at_end.pnl_e8 if result.open_at_end else 0
+    marked_e8 = sum(row.pnl_e8 for row in result.open_at_end)
     assert case.cash_e8 + sum(t.pnl_e8 for t in result.trades) + marked_e8 == result.final_equity_e8
 
 
@@ -207,7 +207,7 @@ def test_later_bars_change_nothing_before_them():
             data.policy,
             data.bundle_id,
         )
-        result = sweep(short, case.config())
+        result = sweep([short], case.config())
         assert result.decisions == whole.decisions[: cut - FIRST - 1]
         assert result.equity == whole.equity[: cut - FIRST - 1]
         until = int(data.bars[cut - 1]["ts_open_ns"]) + data.frame_ns
@@ -230,10 +230,9 @@ def test_what_is_open_at_the_end_is_said_and_not_sold():
         data.probabilities[:cut],
         data.policy,
     )
-    result = sweep(short, case.config())
-    row = result.open_at_end
+    result = sweep([short], case.config())
+    (row,) = result.open_at_end
     bought = [t for t in result.trades if t.side is Side.BUY][-3:]
-    assert row is not None
     assert row.reason == ExitReason.END_OF_DATA
     assert row.quantity_lots < sum(t.quantity_lots for t in bought)  # the commission was taken in base
     assert result.final_equity_e8 == whole.equity[held].equity_e8  # marked at the same close
@@ -247,11 +246,12 @@ def test_without_a_model_nothing_is_bought_unless_the_rule_strategy_is_on():
         data.instrument, data.instrument_record, data.bars, data.frame_ns, data.first, data.columns
     )
     config = case.config()
-    held = sweep(bare, config)
+    held = sweep([bare], config)
     assert {d.reason for d in held.decisions} == {Reason.NO_MODEL}
     assert held.trades == []
     ruled = sweep(
-        bare, SweepConfig(config.rules, config.limits, config.costs, WEIGHTS, CASH_E8, has_rule_strategy=True)
+        [bare],
+        SweepConfig(config.rules, config.limits, config.costs, WEIGHTS, CASH_E8, has_rule_strategy=True),
     )
     buys = [d for d in ruled.decisions if d.action == Action.BUY]
     wanted = (data.columns["rsi_14"] < 35) & (data.columns["macd_histogram"] > 0)
@@ -263,11 +263,11 @@ def test_without_a_model_nothing_is_bought_unless_the_rule_strategy_is_on():
 def test_days_roll_in_the_configured_zone():
     case = Case(4, max_daily_loss_ppm=4_000, bars=1_500)
     config = case.config()
-    utc = sweep(case.data(), config)
+    utc = sweep([case.data()], config)
     fields = (config.rules, config.limits, config.costs, WEIGHTS, CASH_E8, False)
-    tokyo = sweep(case.data(), SweepConfig(*fields, "Asia/Tokyo"))
+    tokyo = sweep([case.data()], SweepConfig(*fields, "Asia/Tokyo"))
     assert [d.reason for d in tokyo.decisions] != [d.reason for d in utc.decisions]
-    assert sweep(case.data(), SweepConfig(*fields, "Etc/UTC")).decisions == utc.decisions
+    assert sweep([case.data()], SweepConfig(*fields, "Etc/UTC")).decisions == utc.decisions
 
 
 def test_arrays_that_do_not_fit_are_refused_in_words():
@@ -276,8 +276,8 @@ def test_arrays_that_do_not_fit_are_refused_in_words():
     columns = {name: values for name, values in data.columns.items() if name != "roc_4"}
     common = (data.instrument, data.instrument_record, data.bars, data.frame_ns)
     with pytest.raises(Misconfigured, match="leave nothing to trade"):
-        sweep(SweepInput(*common, len(data.bars) - 1, data.columns), case.config())
+        sweep([SweepInput(*common, len(data.bars) - 1, data.columns)], case.config())
     with pytest.raises(Misconfigured, match="needs column roc_4"):
-        sweep(SweepInput(*common, FIRST, columns), case.config())
+        sweep([SweepInput(*common, FIRST, columns)], case.config())
     with pytest.raises(Misconfigured, match="come together"):
-        sweep(SweepInput(*common, FIRST, data.columns, data.probabilities), case.config())
+        sweep([SweepInput(*common, FIRST, data.columns, data.probabilities)], case.config())

@@ -11,13 +11,14 @@ from bnml.trading.risk.settings import RiskSettings
 from bnml.trading.settings import CapitalSettings, ScannerSettings
 from tests.trading.kit import config, instrument, settings
 
+RESEARCH_ONLY = ("trail_ppm", "target1_r_ppm", "target2_r_ppm", "from_fill", "entry_taking")
 HOUR_NS = 3_600_000_000_000
 
 
 def test_every_field_of_every_record_is_set():
     made = config(settings(capital={"max_quote": 5000.5}))
     for record, dtype, may_be_zero in (
-        (made.rules, RULES, {"exit_on_sell"}),
+        (made.rules, RULES, {"exit_on_sell", *RESEARCH_ONLY}),
         (made.limits, LIMITS, {"min_expected_edge_ppm"}),
         (made.costs, COSTS, set()),
     ):

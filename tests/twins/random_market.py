@@ -31,6 +31,11 @@ RULES = {
     "time_stop_band_ppm": 5_000,
     "dust_ppm": 10_000,
     "exit_on_sell": 0,
+    "trail_ppm": 0,
+    "target1_r_ppm": 0,
+    "target2_r_ppm": 0,
+    "from_fill": 0,
+    "entry_taking": 0,
 }
 LIMITS = {
     "active_ppm": 600_000,

@@ -81,7 +81,17 @@ def split(
     )
     if instrument.max_algo_orders < sum(part > 0 for part in (first, second, rest)):
         first, second, rest = sized.lots, 0, 0
-    target1 = int(exits.target_level(sized.reference_ticks, rules["target1_ppm"], rules))
-    target2 = int(exits.target_level(sized.reference_ticks, rules["target2_ppm"], rules))
+    target1, target2 = (
+        int(
+            exits.target_level(
+                sized.reference_ticks,
+                sized.stop_ticks,
+                rules[f"target{number}_ppm"],
+                rules[f"target{number}_r_ppm"],
+                rules,
+            )
+        )
+        for number in (1, 2)
+    )
     parts = ((1, int(first), target1), (2, int(second), target2), (3, int(rest), 0))
     return tuple(part for part in parts if part[1] > 0)
