@@ -19,6 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from bnml.kernels import njit
+from bnml.kernels.bootstrap import mix
 from bnml.kernels.records import FillTier, Taking
 
 PPM = 1_000_000
@@ -233,21 +234,13 @@ def stop_print(stop_ticks: int, print_ticks: int, is_jump: bool) -> int:
 
 
 @njit
-def _mix(value: np.uint64) -> np.uint64:
-    """Finaliser of splitmix64 (Steele, Lea, Flood 2014)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
-
-
-@njit
 def draw_ppm(seed: int, key: int, ts_ns: int, ordinal: int) -> int:
     """A number of 0..999,999 that depends on nothing but its four arguments (a counter hash)."""
     step = np.uint64(0x9E3779B97F4A7C15)
-    state = _mix(np.uint64(seed) + step)
-    state = _mix((state ^ np.uint64(key)) + step)
-    state = _mix((state ^ np.uint64(ts_ns)) + step)
-    state = _mix((state ^ np.uint64(ordinal)) + step)
+    state = mix(np.uint64(seed) + step)
+    state = mix((state ^ np.uint64(key)) + step)
+    state = mix((state ^ np.uint64(ts_ns)) + step)
+    state = mix((state ^ np.uint64(ordinal)) + step)
     return int((state >> np.uint64(11)) % np.uint64(PPM))
 
 

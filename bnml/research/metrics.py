@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from math import inf, isinf
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from bnml.core.clock import NS_PER_DAY
 from bnml.core.orders import Side
-from bnml.kernels import metrics
+from bnml.kernels import metrics as kernel
+from bnml.kernels.account import EQUITY_ROW
+from bnml.kernels.bootstrap import block_days, bootstrap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -22,10 +25,59 @@ if TYPE_CHECKING:
 E8 = 100_000_000
 
 
-class Summary(msgspec.Struct, frozen=True, rename={"from_": "from"}):
-    """Figures of a run; shares are fractions (0.01 = 1 %), money is in quote units, `from` and `to` UTC texts.
+class Trials(msgspec.Struct, frozen=True):
+    """How many configurations were judged on overlapping data, this one included, and how their results spread."""
 
-    Definitions are in `kernels.metrics`. A position is what one entry bought, until its last lot is sold.
+    count: int = 1
+    sharpe_variance: float = 0.0  # of their daily Sharpe ratios, not annualised
+
+
+ONE_TRIAL = Trials()
+
+
+class Figures(msgspec.Struct, frozen=True, kw_only=True):
+    """What `kernels.metrics` and `kernels.bootstrap` define, by name; the order is that of a report's groups.
+
+    Shares are fractions (0.01 = 1 %), money is in quote units. None stands for infinite: a gain without
+    any loss, losing day, or drawdown.
+    """
+
+    # Result.
+    net_return: float
+    cagr: float  # compound growth a year
+    sharpe: float  # this and the next from daily returns, annualised over 365 days
+    sortino: float | None
+    calmar: float | None
+    exposure: float
+    turnover: float
+    # Risk.
+    max_drawdown: float
+    max_drawdown_quote: float  # the largest in money; need not be the largest in %
+    longest_under_water_days: float
+    time_under_water: float  # share of the run
+    cvar_95: float  # mean of the worst 5 % of daily returns, below 0 for a loss
+    risk_of_ruin: float
+    # Closed positions.
+    win_rate: float
+    average_win: float
+    average_loss: float  # 0 or less
+    payoff: float | None
+    profit_factor: float | None
+    expectancy: float  # quote units per closed position
+    # Chance.
+    bootstrap_drawdown_p95: float  # days drawn one by one
+    bootstrap_pnl_p05: float
+    block_drawdown_p95: float  # days drawn in blocks
+    block_pnl_p05: float
+    probabilistic_sharpe: float
+    deflated_sharpe: float
+    trials: int
+
+
+class Summary(Figures, frozen=True, kw_only=True, rename={"from_": "from"}):
+    """`Figures` of a run and what was run; `from` and `to` are UTC texts.
+
+    A position is what one entry bought, until its last lot is sold.
     """
 
     trades: int  # closed positions
@@ -36,14 +88,6 @@ class Summary(msgspec.Struct, frozen=True, rename={"from_": "from"}):
     to: str
     initial_equity: float
     final_equity: float
-    net_return: float
-    max_drawdown: float
-    profit_factor: float | None  # None: profit without any loss
-    sharpe: float  # from daily returns, annualised over 365 days
-    win_rate: float
-    expectancy: float  # quote units per closed position
-    exposure: float
-    turnover: float
     costs: float  # commissions in quote units; spread and slippage are in the prices
     elapsed_s: float
     market: str = ""  # where the bars come from; a generated market says that it is simulated
@@ -118,8 +162,88 @@ def commission_quote_e8(trade: Trade, instrument: Instrument) -> int:
     return trade.commission_e8
 
 
-def _days(ts_ns: NDArray[np.int64]) -> int:
-    return int(ts_ns[-1] // NS_PER_DAY - ts_ns[0] // NS_PER_DAY) + 1 if len(ts_ns) else 0
+def equity_rows(points: Sequence[EquityPoint]) -> NDArray[np.void]:
+    """Equity points as the kernels take them."""
+    return np.array(
+        [(one.ts_ns, one.equity_e8, one.free_quote_e8, one.positions) for one in points], dtype=EQUITY_ROW
+    )
+
+
+def daily_returns(rows: NDArray[np.void], initial_e8: int, final_e8: int) -> NDArray[np.float64]:
+    """Return of each UTC calendar day from the first point to the last; see `walk_equity`."""
+    return _walk(rows, initial_e8, final_e8)[1]
+
+
+def _walk(
+    rows: NDArray[np.void], initial_e8: int, final_e8: int
+) -> tuple[kernel.EquityWalk, NDArray[np.float64]]:
+    days = int(rows[-1]["ts_ns"] // NS_PER_DAY - rows[0]["ts_ns"] // NS_PER_DAY) + 1 if len(rows) else 0
+    daily = np.empty(days)
+    return kernel.EquityWalk(*kernel.walk_equity(rows, initial_e8, final_e8, daily)), daily
+
+
+def measure(
+    results_e8: NDArray[np.int64],
+    rows: NDArray[np.void],
+    *,
+    initial_e8: int,
+    final_e8: int,
+    traded_e8: int,
+    trials: Trials = ONE_TRIAL,
+) -> Figures:
+    """All figures from results of closed positions, EQUITY_ROW records and the notional of all fills.
+
+    `final_e8` marks what is still open. Without positions and points every figure is 0.
+    """
+    walk, daily = _walk(rows, initial_e8, final_e8)
+    moments = kernel.DailyMoments(*kernel.daily_moments(daily))
+    annual = kernel.annual_return(initial_e8, final_e8, walk.span_ns)
+    alone = bootstrap(daily, 1)
+    blocks = bootstrap(daily, block_days(len(daily)))
+    return Figures(
+        net_return=kernel.net_return(initial_e8, final_e8),
+        cagr=annual,
+        sharpe=kernel.sharpe(moments.mean, moments.deviation),
+        sortino=_finite(kernel.sortino(moments.mean, moments.downside)),
+        calmar=_finite(kernel.calmar(annual, walk.max_drawdown)),
+        exposure=walk.exposure,
+        turnover=kernel.turnover(traded_e8, walk.mean_equity_e8),
+        max_drawdown=walk.max_drawdown,
+        max_drawdown_quote=walk.max_drawdown_e8 / E8,
+        longest_under_water_days=walk.longest_under_water_ns / NS_PER_DAY,
+        time_under_water=walk.under_water_ns / walk.span_ns if walk.span_ns else 0.0,
+        cvar_95=kernel.cvar(daily),
+        **_of_positions(results_e8, initial_e8),
+        bootstrap_drawdown_p95=alone[0],
+        bootstrap_pnl_p05=alone[1],
+        block_drawdown_p95=blocks[0],
+        block_pnl_p05=blocks[1],
+        probabilistic_sharpe=kernel.probabilistic_sharpe(moments, len(daily)),
+        deflated_sharpe=kernel.deflated_sharpe(moments, len(daily), trials.count, trials.sharpe_variance),
+        trials=trials.count,
+    )
+
+
+def _of_positions(results_e8: NDArray[np.int64], initial_e8: int) -> dict[str, Any]:
+    won = results_e8[results_e8 > 0]
+    count, wins, profit_e8 = len(results_e8), len(won), int(won.sum())
+    loss_e8 = profit_e8 - int(results_e8.sum())
+    win_e8 = kernel.average_win_e8(profit_e8, wins)
+    lost_e8 = kernel.average_loss_e8(loss_e8, count - wins)
+    rate, ratio = kernel.win_rate(wins, count), kernel.payoff(win_e8, lost_e8)
+    return {
+        "win_rate": rate,
+        "average_win": win_e8 / E8,
+        "average_loss": lost_e8 / E8,
+        "payoff": _finite(ratio),
+        "profit_factor": _finite(kernel.profit_factor(profit_e8, loss_e8)),
+        "expectancy": kernel.expectancy_e8(profit_e8, loss_e8, count) / E8,
+        "risk_of_ruin": kernel.risk_of_ruin(rate, ratio, -initial_e8 / lost_e8 if lost_e8 else inf),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return None if isinf(value) else value
 
 
 def summarize(
@@ -133,18 +257,20 @@ def summarize(
     span: tuple[str, str],
     elapsed_s: float,
     market: str = "",
+    trials: Trials = ONE_TRIAL,
 ) -> Summary:
     """All figures of a run; `final_e8` marks what is still open, `span` is its first and last time as text."""
     results = np.array([r.pnl_e8 for r in closed_positions(trades, instruments)], dtype=np.int64)
-    ts_ns = np.array([point.ts_ns for point in equity], dtype=np.int64)
-    marks = np.array([point.equity_e8 for point in equity], dtype=np.int64)
-    free = np.array([point.free_quote_e8 for point in equity], dtype=np.int64)
-    path = np.concatenate((np.array([initial_e8]), marks, np.array([final_e8])))
-    returns = np.zeros(_days(ts_ns), dtype=np.float64)
-    days = metrics.daily_returns(ts_ns, marks, initial_e8, returns)
-    factor = float(metrics.profit_factor(results))
-    traded = sum(instruments[t.symbol].notional_e8(t.price_ticks, t.quantity_lots) for t in trades)
+    figures = measure(
+        results,
+        equity_rows(equity),
+        initial_e8=initial_e8,
+        final_e8=final_e8,
+        traded_e8=sum(instruments[t.symbol].notional_e8(t.price_ticks, t.quantity_lots) for t in trades),
+        trials=trials,
+    )
     return Summary(
+        **msgspec.structs.asdict(figures),
         trades=len(results),
         fills=len(trades),
         symbols=tuple(sorted(instruments)),
@@ -153,14 +279,6 @@ def summarize(
         to=span[1],
         initial_equity=initial_e8 / E8,
         final_equity=final_e8 / E8,
-        net_return=float(metrics.net_return(initial_e8, final_e8)),
-        max_drawdown=float(metrics.max_drawdown(path)),
-        profit_factor=None if np.isinf(factor) else factor,
-        sharpe=float(metrics.sharpe(returns, days)),
-        win_rate=float(metrics.win_rate(results)),
-        expectancy=float(metrics.expectancy_e8(results)) / E8,
-        exposure=float(metrics.exposure(marks, free)),
-        turnover=float(metrics.turnover(traded, marks)),
         costs=sum(commission_quote_e8(t, instruments[t.symbol]) for t in trades) / E8,
         elapsed_s=elapsed_s,
         market=market,

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     from bnml.research.metrics import Summary
     from bnml.research.parity import Verdict
 
+Lines = tuple[tuple[str, str], ...]
+
 WIDTH = 80
 LABEL = 18
 PATH_DECIDES_ATR = 0.5
@@ -28,29 +30,91 @@ def path_decides(settings: Settings) -> str:
 
 
 def summary_text(summary: Summary, engine: str) -> str:
-    """A label and a figure with its unit on each line; definitions are those of `Summary`."""
-    factor = "no loss" if summary.profit_factor is None else f"{summary.profit_factor:.2f}"
-    quote = summary.quote
+    """A label and a figure with its unit on each line, in groups; definitions are those of `Figures`."""
+    groups = (
+        _run_lines(summary, engine),
+        _result_lines(summary),
+        _risk_lines(summary),
+        _position_lines(summary),
+        _chance_lines(summary),
+    )
+    return "\n\n".join("\n".join(_wrapped(name, value) for name, value in lines) for lines in groups)
+
+
+def _run_lines(summary: Summary, engine: str) -> Lines:
     capital = "each symbol its own capital" if engine == "sweep" else "one capital for all symbols"
-    lines = (
+    return (
         ("market", summary.market),
         ("engine", f"{engine}, {capital}"),
         ("symbols", ", ".join(summary.symbols)),
         ("from, to", f"{summary.from_} .. {summary.to}"),
         ("bars", f"{summary.bars:,}"),
-        ("positions closed", f"{summary.trades:,} ({summary.fills:,} fills)"),
-        ("equity", f"{summary.initial_equity:,.2f} -> {summary.final_equity:,.2f} {quote}"),
-        ("net return", f"{100 * summary.net_return:+.2f} %"),
-        ("max drawdown", f"{100 * summary.max_drawdown:.2f} %"),
-        ("profit factor", factor),
-        ("Sharpe, yearly", f"{summary.sharpe:.2f}"),
-        ("win rate", f"{100 * summary.win_rate:.1f} %"),
-        ("expectancy", f"{summary.expectancy:+.2f} {quote} a position"),
-        ("exposure", f"{100 * summary.exposure:.1f} %"),
-        ("commissions", f"{summary.costs:,.2f} {quote}"),
         ("elapsed", f"{summary.elapsed_s:.1f} s"),
     )
-    return "\n".join(_wrapped(name, value) for name, value in lines)
+
+
+def _result_lines(summary: Summary) -> Lines:
+    return (
+        ("equity", f"{summary.initial_equity:,.2f} -> {summary.final_equity:,.2f} {summary.quote}"),
+        ("net return", f"{_signed(summary.net_return)}, {_signed(summary.cagr)} a year"),
+        ("Sharpe, yearly", f"{summary.sharpe:.2f}"),
+        ("Sortino, yearly", _or_words(summary.sortino, "no losing day")),
+        ("Calmar", _or_words(summary.calmar, "no drawdown")),
+        ("exposure", f"{100 * summary.exposure:.1f} %"),
+        ("turnover", f"{summary.turnover:,.1f} times the equity"),
+        ("commissions", f"{summary.costs:,.2f} {summary.quote}"),
+    )
+
+
+def _risk_lines(summary: Summary) -> Lines:
+    longest = f"longest {summary.longest_under_water_days:,.1f} days"
+    return (
+        (
+            "max drawdown",
+            f"{_percent(summary.max_drawdown)}, {summary.max_drawdown_quote:,.2f} {summary.quote}",
+        ),
+        ("under water", f"{100 * summary.time_under_water:.1f} % of the time, {longest}"),
+        ("worst 5 % of days", f"{_signed(summary.cvar_95)} in the mean"),
+        ("risk of ruin", _percent(summary.risk_of_ruin)),
+    )
+
+
+def _position_lines(summary: Summary) -> Lines:
+    quote = summary.quote
+    return (
+        ("positions closed", f"{summary.trades:,} ({summary.fills:,} fills)"),
+        ("win rate", f"{100 * summary.win_rate:.1f} %"),
+        ("win, loss", f"{summary.average_win:+,.2f}, {summary.average_loss:+,.2f} {quote} in the mean"),
+        ("payoff", _or_words(summary.payoff, "no loss")),
+        ("profit factor", _or_words(summary.profit_factor, "no loss")),
+        ("expectancy", f"{summary.expectancy:+.2f} {quote} a position"),
+    )
+
+
+def _chance_lines(summary: Summary) -> Lines:
+    trials = "1 trial" if summary.trials == 1 else f"{summary.trials:,} trials"
+    return (
+        ("days drawn anew", _worse(summary.bootstrap_drawdown_p95, summary.bootstrap_pnl_p05)),
+        ("days in blocks", _worse(summary.block_drawdown_p95, summary.block_pnl_p05)),
+        ("Sharpe above 0", f"{_percent(summary.probabilistic_sharpe)} likely"),
+        ("after all trials", f"{_percent(summary.deflated_sharpe)} likely, {trials}"),
+    )
+
+
+def _worse(drawdown: float, profit: float) -> str:
+    return f"drawdown {_percent(drawdown)}, return {_signed(profit)} at the worse 5 %"
+
+
+def _signed(share: float) -> str:
+    return f"{100 * share:+,.2f} %"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"
+
+
+def _or_words(value: float | None, words: str) -> str:
+    return words if value is None else f"{value:.2f}"
 
 
 def verdict_text(verdict: Verdict) -> str:

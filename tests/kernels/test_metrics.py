@@ -1,70 +1,159 @@
 import math
-import statistics
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnml.kernels import metrics
+from bnml.kernels import bootstrap, metrics
+from bnml.kernels.account import EQUITY_ROW
+from tests.twins import metrics as twin
 
 HOUR_NS = 3_600 * 10**9
-results = st.lists(st.integers(-(10**12), 10**12), max_size=60)
-paths = st.lists(st.integers(1, 10**15), min_size=1, max_size=60)
+E8 = 10**8
+steps = st.lists(
+    st.tuples(st.integers(1, 100), st.integers(10**8, 10**12), st.floats(0, 1)), min_size=1, max_size=60
+)
+levels = st.integers(10**8, 10**12)
+returns = st.lists(st.floats(-0.2, 0.2).map(lambda x: round(x, 4)), min_size=1, max_size=60)
 
 
-def whole(values):
-    return np.array(values, dtype=np.int64)
+def equity(drawn):
+    hours = np.cumsum([step for step, _, _ in drawn])
+    return [(int(h) * HOUR_NS, v, round(v * share)) for h, (_, v, share) in zip(hours, drawn, strict=True)]
 
 
-@given(results)
+def walked(points, initial, final):
+    rows = np.array([(*point, 0) for point in points], dtype=EQUITY_ROW)
+    days = points[-1][0] // twin.DAY_NS - points[0][0] // twin.DAY_NS + 1 if points else 0
+    daily = np.full(days, np.nan)
+    return metrics.EquityWalk(*metrics.walk_equity(rows, initial, final, daily)), daily
+
+
+def moments(values):
+    return metrics.DailyMoments(*metrics.daily_moments(np.array(values)))
+
+
+@given(steps, levels, levels)
+def test_one_pass_finds_what_the_definitions_say(drawn, initial, final):
+    points = equity(drawn)
+    found, daily = walked(points, initial, final)
+    share, fall = twin.drawdowns([initial, *(value for _, value, _ in points), final])
+    spells = twin.spells_under_water(points, initial, final)
+    assert found.days == len(daily)
+    assert daily.tolist() == twin.daily_returns(points, initial, final)
+    assert (found.max_drawdown, found.max_drawdown_e8) == (pytest.approx(share), fall)
+    assert (found.longest_under_water_ns, found.under_water_ns) == (max(spells, default=0), sum(spells))
+    assert found.exposure == pytest.approx(twin.exposure(points), abs=1e-12)
+    assert found.mean_equity_e8 == pytest.approx(sum(v for _, v, _ in points) / len(points))
+
+
+@given(steps, levels, levels)
+def test_daily_returns_compound_to_the_net_return(drawn, initial, final):
+    _, daily = walked(equity(drawn), initial, final)
+    assert math.prod(1 + daily) == pytest.approx(1 + metrics.net_return(initial, final), rel=1e-9)
+
+
+def test_nothing_at_all_is_zero_everywhere():
+    found, daily = walked([], 100 * E8, 100 * E8)
+    assert (tuple(found), len(daily)) == ((0,) * 8, 0)
+    assert moments([]) == (0, 0, 0, 0, 3)
+    assert metrics.cvar(np.array([])) == 0
+    assert bootstrap.bootstrap(np.array([]), 1) == (0, 0)
+    assert metrics.turnover(5, 0.0) == 0
+
+
+@given(returns)
+def test_figures_of_daily_returns(values):
+    made = moments(values)
+    assert made == pytest.approx(twin.moments(values), rel=1e-6, abs=1e-9)
+    assert metrics.sharpe(made.mean, made.deviation) == pytest.approx(twin.sharpe(values), rel=1e-6, abs=1e-9)
+    assert metrics.sortino(made.mean, made.downside) == pytest.approx(
+        twin.sortino(values), rel=1e-6, abs=1e-9
+    )
+    assert metrics.cvar(np.array(values)) == pytest.approx(twin.cvar(values), abs=1e-12)
+
+
+@given(returns, st.integers(1, 10**6), st.floats(0, 0.01))
+def test_what_the_sharpe_ratio_is_worth(values, trials, variance):
+    made, days = moments(values), len(values)
+    likely = metrics.probabilistic_sharpe(made, days)
+    deflated = metrics.deflated_sharpe(made, days, trials, variance)
+    assert likely == pytest.approx(twin.probabilistic_sharpe(values), abs=1e-5)
+    assert deflated == pytest.approx(twin.deflated_sharpe(values, trials, variance), abs=1e-5)
+    assert 0 <= deflated <= likely <= 1
+
+
+def test_a_known_probabilistic_sharpe_ratio():
+    # Bailey & Lopez de Prado 2012: 2 years of monthly returns, annual ratio 1.59, skew -2.448, kurtosis 10.164.
+    monthly = metrics.DailyMoments(1.585 / math.sqrt(12), 1.0, 0.0, -2.448, 10.164)
+    assert metrics.probabilistic_sharpe(monthly, 24) == pytest.approx(0.913, abs=0.001)
+
+
+@given(st.lists(st.integers(-(10**12), 10**12), max_size=60))
 def test_figures_of_closed_positions(values):
-    wins, losses = [v for v in values if v > 0], [v for v in values if v < 0]
-    factor = metrics.profit_factor(whole(values))
-    assert factor == (sum(wins) / -sum(losses) if losses else math.inf if wins else 0.0)
-    assert metrics.win_rate(whole(values)) == (len(wins) / len(values) if values else 0.0)
-    assert metrics.expectancy_e8(whole(values)) == (sum(values) / len(values) if values else 0.0)
+    expected = twin.positions(values, 10**12)
+    won = [v for v in values if v > 0]
+    count, wins, profit, loss = len(values), len(won), sum(won), sum(won) - sum(values)
+    win, lost = metrics.average_win_e8(profit, wins), metrics.average_loss_e8(loss, count - wins)
+    rate, ratio = metrics.win_rate(wins, count), metrics.payoff(win, lost)
+    assert (rate, win, lost, ratio) == pytest.approx(tuple(expected.values())[:4])
+    assert metrics.profit_factor(profit, loss) == pytest.approx(expected["profit_factor"])
+    assert metrics.expectancy_e8(profit, loss, count) == pytest.approx(expected["expectancy"])
+    units = -(10**12) / lost if lost else math.inf
+    assert metrics.risk_of_ruin(rate, ratio, units) == pytest.approx(expected["risk_of_ruin"], abs=1e-12)
 
 
-@given(paths)
-def test_the_drawdown_is_the_worst_of_all_pairs(path):
-    expected = max((high - low) / high for k, high in enumerate(path) for low in path[k:])
-    assert metrics.max_drawdown(whole(path)) == pytest.approx(max(0.0, expected))
+def test_the_gambler_s_ruin():
+    assert metrics.risk_of_ruin(0.6, 1.0, 10) == pytest.approx((0.4 / 0.6) ** 10)
+    assert metrics.risk_of_ruin(0.5, 1.0, 10) == 1.0  # no edge
+    assert metrics.risk_of_ruin(0.0, 0.0, 10) == 1.0  # only losses
+    assert metrics.risk_of_ruin(1.0, math.inf, math.inf) == 0.0  # no loss
+    assert metrics.risk_of_ruin(0.0, 0.0, math.inf) == 0.0  # no position
 
 
-@given(paths)
-def test_the_net_return_compares_first_and_last(path):
-    assert metrics.net_return(path[0], path[-1]) == path[-1] / path[0] - 1
+@given(levels, st.integers(0, 10**13), st.integers(0, 2000))
+def test_growth_a_year_counts_the_time_that_passed(initial, final, hours):
+    growth = metrics.annual_return(initial, final, hours * HOUR_NS)
+    try:
+        expected = twin.cagr(initial, final, hours * HOUR_NS)
+    except OverflowError:
+        assert growth > 1e300
+        return
+    assert growth == pytest.approx(expected, rel=1e-6, abs=1e-9) or growth > 1e300
+    assert metrics.calmar(growth, 0.2) == growth / 0.2
+    assert metrics.calmar(growth, 0.0) == twin.calmar(growth, 0.0)
 
 
-@given(st.lists(st.tuples(st.integers(1, 100), st.integers(10**8, 10**12)), min_size=1, max_size=80))
-def test_daily_returns_are_those_of_a_calendar(steps):
-    hours = np.cumsum([step for step, _ in steps])
-    equity = [value for _, value in steps]
-    last = {}
-    for hour, value in zip(hours, equity, strict=True):
-        last[int(hour) // 24] = value
-    days, expected, before = range(min(last), max(last) + 1), [], 10**10
-    for day in days:
-        now = last.get(day, before)
-        expected.append(now / before - 1)
-        before = now
-    out = np.empty(len(days))
-    assert metrics.daily_returns(whole(hours * HOUR_NS), whole(equity), 10**10, out) == len(days)
-    assert out.tolist() == expected
+@given(st.integers(2, 10**9))
+def test_the_best_of_many_draws(trials):
+    assert metrics.expected_maximum(trials) == pytest.approx(twin.expected_maximum(trials), abs=1e-6)
+    assert metrics.expected_maximum(1) == 0.0
 
 
-def test_sharpe_is_the_annualised_ratio_of_daily_returns():
-    returns = np.array([0.01, -0.02, 0.005, 0.0, 0.03])
-    expected = statistics.mean(returns) / statistics.stdev(returns) * math.sqrt(365)
-    assert metrics.sharpe(returns, 5) == pytest.approx(expected)
-    assert metrics.sharpe(np.full(5, 0.01), 5) == 0.0
-    assert metrics.sharpe(returns, 1) == 0.0
+@given(returns, st.integers(1, 12), st.integers(0, 2**62))
+def test_resampled_paths_are_those_of_the_twin(values, block, seed):
+    expected = twin.bootstrap(values, block, seed)
+    assert bootstrap.bootstrap(np.array(values), block, seed) == pytest.approx(expected, rel=1e-9, abs=1e-12)
 
 
-def test_exposure_and_turnover_are_shares_of_equity():
-    equity, free = whole([1_000, 1_000, 2_000]), whole([1_000, 500, 500])
-    assert metrics.exposure(equity, free) == pytest.approx((0 + 0.5 + 0.75) / 3)
-    assert metrics.turnover(4_000, equity) == pytest.approx(3.0)
-    assert metrics.exposure(whole([]), whole([])) == 0.0
-    assert metrics.turnover(5, whole([])) == 0.0
+def test_each_day_is_drawn_as_often_as_the_others():
+    days = np.array(twin.chosen_days(50, 7, 1, 2000))
+    counts = np.bincount(days.ravel(), minlength=50)
+    assert abs(counts / counts.mean() - 1).max() < 0.1
+    follows = (np.diff(days, axis=1) % 50 == 1).mean()
+    assert follows == pytest.approx(6 / 7 + 1 / 7 / 50, abs=0.005)
+
+
+def test_blocks_keep_losses_together_that_came_together():
+    values = np.repeat([0.01, -0.01] * 10, 15)
+    alone = bootstrap.bootstrap(values, 1)
+    together = bootstrap.bootstrap(values, bootstrap.block_days(len(values)))
+    assert bootstrap.block_days(len(values)) == 7
+    assert together[0] > 1.2 * alone[0]
+    assert together[1] < alone[1]
+
+
+def test_a_day_that_loses_all_is_the_end():
+    drawdown, profit = bootstrap.bootstrap(np.array([-1.0, 0.5, 0.5]), 1)
+    assert (drawdown, profit) == (pytest.approx(1.0), pytest.approx(-1.0))

@@ -24,18 +24,36 @@ SUMMARY = Summary(
     to="2025-08-01T00:00:00Z",
     initial_equity=10_000.0,
     final_equity=10_123.456,
-    net_return=0.0123456,
-    max_drawdown=0.0126,
-    profit_factor=None,
-    sharpe=1.0,
-    win_rate=0.701,
-    expectancy=-1.5,
-    exposure=0.055,
-    turnover=3.0,
     costs=991.2,
     elapsed_s=20.04,
     market="simulated: generated with seed 42, a planted edge",
     quote="USDT",
+    net_return=0.0123456,
+    cagr=0.0775,
+    sharpe=1.0,
+    sortino=1.5,
+    calmar=None,
+    exposure=0.055,
+    turnover=3.0,
+    max_drawdown=0.0126,
+    max_drawdown_quote=12_345_126.0,
+    longest_under_water_days=1_012.34,
+    time_under_water=0.91,
+    cvar_95=-0.0123,
+    risk_of_ruin=0.0001,
+    win_rate=0.701,
+    average_win=1_010.5,
+    average_loss=-15.25,
+    payoff=66.3,
+    profit_factor=None,
+    expectancy=-1.5,
+    bootstrap_drawdown_p95=0.0231,
+    bootstrap_pnl_p05=-0.0109,
+    block_drawdown_p95=0.0297,
+    block_pnl_p05=-0.0214,
+    probabilistic_sharpe=0.71,
+    deflated_sharpe=0.03,
+    trials=12_345,
 )
 
 
@@ -45,7 +63,15 @@ def test_a_summary_has_units_and_does_not_wrap():
     assert "market            simulated: generated with seed 42, a planted edge" in lines
     assert "engine            sweep, each symbol its own capital" in lines
     assert "equity            10,000.00 -> 10,123.46 USDT" in lines
-    assert "net return        +1.23 %" in lines
+    assert "net return        +1.23 %, +7.75 % a year" in lines
+    assert "Calmar            no drawdown" in lines
+    assert "max drawdown      1.26 %, 12,345,126.00 USDT" in lines
+    assert "under water       91.0 % of the time, longest 1,012.3 days" in lines
+    assert "worst 5 % of days -1.23 % in the mean" in lines
+    assert "win, loss         +1,010.50, -15.25 USDT in the mean" in lines
+    assert "days in blocks    drawdown 2.97 %, return -2.14 % at the worse 5 %" in lines
+    assert "after all trials  3.00 % likely, 12,345 trials" in lines
+    assert lines.count("") == 4  # five groups
     assert "profit factor     no loss" in lines
     assert "expectancy        -1.50 USDT a position" in lines
     at = lines.index("symbols           ADAUSDT, BNBUSDT, BTCUSDT, DOGEUSDT, ETHUSDT, LTCUSDT,")
