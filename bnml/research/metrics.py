@@ -25,16 +25,6 @@ if TYPE_CHECKING:
 E8 = 100_000_000
 
 
-class Trials(msgspec.Struct, frozen=True):
-    """How many configurations were judged on overlapping data, this one included, and how their results spread."""
-
-    count: int = 1
-    sharpe_variance: float = 0.0  # of their daily Sharpe ratios, not annualised
-
-
-ONE_TRIAL = Trials()
-
-
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """What `kernels.metrics` and `kernels.bootstrap` define, by name; the order is that of a report's groups.
 
@@ -189,11 +179,14 @@ def measure(
     initial_e8: int,
     final_e8: int,
     traded_e8: int,
-    trials: Trials = ONE_TRIAL,
+    trials: int = 1,
+    sharpe_variance: float = 0.0,
 ) -> Figures:
     """All figures from results of closed positions, EQUITY_ROW records and the notional of all fills.
 
-    `final_e8` marks what is still open. Without positions and points every figure is 0.
+    `final_e8` marks what is still open. `trials` counts the configurations that were judged on such data,
+    this one included; `sharpe_variance` is that of their daily Sharpe ratios, not annualised. Without
+    positions and points every figure is 0.
     """
     walk, daily = _walk(rows, initial_e8, final_e8)
     moments = kernel.DailyMoments(*kernel.daily_moments(daily))
@@ -219,8 +212,8 @@ def measure(
         block_drawdown_p95=blocks[0],
         block_pnl_p05=blocks[1],
         probabilistic_sharpe=kernel.probabilistic_sharpe(moments, len(daily)),
-        deflated_sharpe=kernel.deflated_sharpe(moments, len(daily), trials.count, trials.sharpe_variance),
-        trials=trials.count,
+        deflated_sharpe=kernel.deflated_sharpe(moments, len(daily), trials, sharpe_variance),
+        trials=trials,
     )
 
 
@@ -257,9 +250,10 @@ def summarize(
     span: tuple[str, str],
     elapsed_s: float,
     market: str = "",
-    trials: Trials = ONE_TRIAL,
+    trials: int = 1,
+    sharpe_variance: float = 0.0,
 ) -> Summary:
-    """All figures of a run; `final_e8` marks what is still open, `span` is its first and last time as text."""
+    """All figures of a run, as `measure`; `span` is its first and last time as text."""
     results = np.array([r.pnl_e8 for r in closed_positions(trades, instruments)], dtype=np.int64)
     figures = measure(
         results,
@@ -268,6 +262,7 @@ def summarize(
         final_e8=final_e8,
         traded_e8=sum(instruments[t.symbol].notional_e8(t.price_ticks, t.quantity_lots) for t in trades),
         trials=trials,
+        sharpe_variance=sharpe_variance,
     )
     return Summary(
         **msgspec.structs.asdict(figures),

@@ -184,3 +184,22 @@ def bootstrap(returns, block, seed=1, paths=512):
         falls.append(math.log1p(-fall) if fall < 1 else -INFINITE)
         gains.append(math.log(value) if value > 0 else -INFINITE)
     return 1 - math.exp(quantile(falls, 0.05)), math.exp(quantile(gains, 0.05)) - 1
+
+
+def edge_floor(returns, market, exposures, trials, seed=1, paths=2048):
+    """market: a list of each day's returns by symbol. Floor, excess and deflation per year."""
+    days = len(returns)
+    excess = [
+        mine - math.fsum(x * y for x, y in zip(theirs, exposures, strict=True))
+        for mine, theirs in zip(returns, market, strict=True)
+    ]
+    block = math.ceil(round(days ** (1 / 3), 9))
+    means = [
+        365 * math.fsum(excess[day] for day in path) / days for path in chosen_days(days, block, seed, paths)
+    ]
+    error = statistics.pstdev(means)
+    shift = error * expected_maximum(trials)
+    floor = quantile(means, 0.05) - shift
+    if days < 20 or error <= 1e-12:
+        floor = min(floor, 0.0)
+    return floor, 365 * math.fsum(excess) / days, shift
