@@ -149,6 +149,12 @@ def test_on_and_off_are_read_as_in_the_manual(tmp_path):
     assert load(write(tmp_path, "learning: {gate: off}\n"), {}).learning.gate is False
 
 
+@pytest.mark.parametrize("word", ["off", '"off"', "defensive"])
+def test_a_profile_may_be_off(word, tmp_path):
+    settings = load(write(tmp_path, f"risk: {{market_mood: {word}}}\n"), {})
+    assert settings.risk.market_mood == word.strip('"')
+
+
 def test_settings_cannot_be_changed():
     with pytest.raises(ValidationError):
         Settings().risk.max_positions = 9

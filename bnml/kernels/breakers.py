@@ -79,3 +79,8 @@ def copy_to_facts(breakers: np.void, facts: np.void) -> None:
     facts["drawdown_ppm"] = breakers["drawdown_ppm"]
     facts["losses_in_row"] = breakers["losses_in_row"]
     facts["loss_until_ns"] = breakers["loss_until_ns"]
+    facts["mood_score"] = breakers["mood_score"]
+    facts["mood_confidence"] = breakers["mood_confidence"]
+    facts["mood_side"] = breakers["mood_side"]
+    facts["mood_risk"] = breakers["mood_risk"]
+    facts["mood_regime"] = breakers["mood_regime"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from bnml.kernels import njit
 from bnml.kernels.fills import E8, PPM, mul_ppm
-from bnml.kernels.records import Reason
+from bnml.kernels.records import MoodRegime, Reason
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,12 +32,17 @@ _DRAWDOWN = int(Reason.DRAWDOWN)
 _LOSS_STREAK = int(Reason.LOSS_STREAK)
 _VOLATILITY = int(Reason.VOLATILITY)
 _DRIFT = int(Reason.DRIFT)
+_MARKET_SELL = int(Reason.MARKET_SELL)
+_MARKET_RISK_OFF = int(Reason.MARKET_RISK_OFF)
+_MARKET_SCORE = int(Reason.MARKET_SCORE)
 _CORRELATION = int(Reason.CORRELATION)
 _DAILY_BUDGET = int(Reason.DAILY_BUDGET)
 _WEEKLY_BUDGET = int(Reason.WEEKLY_BUDGET)
 _EXPOSURE = int(Reason.EXPOSURE)
 _MINIMUM_SIZE = int(Reason.MINIMUM_SIZE)
 _CAPITAL = int(Reason.CAPITAL)
+_INSUFFICIENT_DATA = int(MoodRegime.INSUFFICIENT_DATA)
+_RISK_OFF = int(MoodRegime.RISK_OFF)
 
 
 @njit
@@ -147,6 +152,26 @@ def drift(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
 
 
 @njit
+def market_sell(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
+    """The market says SELL; measured is how sure of it, in points of 100, and must be below the limit."""
+    measured, limit = facts["mood_confidence"], limits["mood_sell_confidence"]
+    return facts["mood_side"] < 0 and measured >= limit, measured, limit
+
+
+@njit
+def market_risk_off(facts: np.void, _limits: np.void) -> tuple[bool, float, float]:
+    """Volatility or spread of the whole market beyond what is borne (1), and the sellers not the weaker side."""
+    return facts["mood_regime"] == _RISK_OFF, facts["mood_risk"], 1.0
+
+
+@njit
+def market_score(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
+    """Smoothed score of the market (-1..1), above the limit."""
+    measured, limit = facts["mood_score"], limits["mood_min_score"]
+    return facts["mood_regime"] != _INSUFFICIENT_DATA and measured <= limit, measured, limit
+
+
+@njit
 def correlation(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
     """Largest correlation with an open position, at most."""
     measured, limit = facts["correlation"], limits["max_correlation"]
@@ -243,6 +268,21 @@ def _of_account(facts: np.void, limits: np.void) -> tuple[int, float, float]:
     refused, measured, limit = drift(facts, limits)
     if refused:
         return _DRIFT, measured, limit
+    return _of_market(facts, limits)
+
+
+@njit
+def _of_market(facts: np.void, limits: np.void) -> tuple[int, float, float]:
+    """Rules that look at all symbols together, and at those held."""
+    refused, measured, limit = market_sell(facts, limits)
+    if refused:
+        return _MARKET_SELL, measured, limit
+    refused, measured, limit = market_risk_off(facts, limits)
+    if refused:
+        return _MARKET_RISK_OFF, measured, limit
+    refused, measured, limit = market_score(facts, limits)
+    if refused:
+        return _MARKET_SCORE, measured, limit
     refused, measured, limit = correlation(facts, limits)
     if refused:
         return _CORRELATION, measured, limit

@@ -104,6 +104,15 @@ LIMITS = np.dtype(
         ("drift_volatility_ratio", np.float64),
         ("daily_budget_ppm", np.int64),
         ("weekly_budget_ppm", np.int64),
+        ("mood_smoothing", np.float64),  # share of a scan's own score in the smoothed one; 0 = nobody listens
+        (
+            "mood_sell_score",
+            np.float64,
+        ),  # smoothed score from which down the market says SELL; its negative: BUY
+        ("mood_max_volatility", np.float64),  # mean ATR ratio over its own running mean: risk off from here
+        ("mood_max_spread_ppm", np.int64),  # mean spread: risk off from here
+        ("mood_sell_confidence", np.float64),  # a SELL of the market this sure stops entries; 0..100
+        ("mood_min_score", np.float64),  # so does a smoothed score as low as this
     ]
 )
 
@@ -118,9 +127,21 @@ BREAKERS = np.dtype(
         ("drawdown_ppm", np.int64),  # drawdown that tripped it
         ("losses_in_row", np.int64),
         ("loss_until_ns", np.int64),
+        ("mood_scans", np.int64),  # in which enough symbols spoke
+        ("mood_atr", np.float64),  # running mean of their ATR ratios
+        ("mood_score", np.float64),  # smoothed, -1..1
+        ("mood_confidence", np.float64),  # 0..100
+        ("mood_side", np.int64),  # what the market says: -1 SELL, 0 HOLD, 1 BUY
+        ("mood_leaning", np.int64),  # the same before it was held for long enough
+        ("mood_streak", np.int64),  # scans in a row with this leaning
+        ("mood_risk", np.float64),  # 1 and more: risk off, if the sellers are not the weaker side
+        ("mood_regime", np.int64),  # MoodRegime
     ]
 )
-"""What the account remembers between scans; written by `kernels.breakers` only."""
+"""What the account remembers between scans; written by `kernels.breakers` and `kernels.mood` only.
+
+It grows at its end only, and zero means that nothing is known: older snapshots are read, filled up with zeros.
+"""
 
 FACTS = np.dtype(
     [
@@ -145,6 +166,11 @@ FACTS = np.dtype(
         ("ks", np.float64),
         ("ks_p", np.float64),
         ("drift_volatility_ratio", np.float64),
+        ("mood_score", np.float64),
+        ("mood_confidence", np.float64),
+        ("mood_side", np.int64),
+        ("mood_risk", np.float64),
+        ("mood_regime", np.int64),
         ("correlation", np.float64),  # the largest with any open position; 0 without one
         ("active_e8", np.int64),  # active capital
         ("exposure_e8", np.int64),  # open value and reserved notionals
@@ -217,8 +243,23 @@ class Action(IntEnum):
     BUY = 2
 
 
+class MoodRegime(IntEnum):
+    """What kind of market `kernels.mood` hears."""
+
+    INSUFFICIENT_DATA = 0
+    NEUTRAL = 1
+    MEAN_REVERSION = 2
+    BULL_ACCELERATION = 3
+    BEAR_PRESSURE = 4
+    HIGH_RISK_NEUTRAL = 5
+    RISK_OFF = 6
+
+
 class Reason(IntEnum):
-    """Why a decision ended as it did: first the reasons to hold, then the refusing rule in order of checking."""
+    """Why a decision ended as it did: first the reasons to hold, then the refusing rule in order of checking.
+
+    Journals keep the numbers, so a new rule takes a free one; the order is that of the lines.
+    """
 
     NONE = 0
     POLICY = 1  # the decision rule says HOLD or SELL
@@ -238,6 +279,9 @@ class Reason(IntEnum):
     LOSS_STREAK = 21
     VOLATILITY = 22
     DRIFT = 23
+    MARKET_SELL = 30
+    MARKET_RISK_OFF = 31
+    MARKET_SCORE = 32
     CORRELATION = 24
     DAILY_BUDGET = 25
     WEEKLY_BUDGET = 26

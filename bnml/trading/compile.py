@@ -15,7 +15,7 @@ from bnml.core.instrument import E8, Instrument
 from bnml.kernels import fills
 from bnml.kernels.features import FeatureLayout
 from bnml.kernels.records import COSTS, INSTRUMENT, LIMITS, RULES, FillTier, record
-from bnml.trading.risk.settings import RiskSettings, parse_override
+from bnml.trading.risk.settings import MOOD_PROFILES, RiskSettings, parse_override
 from bnml.trading.settings import (
     CapitalSettings,
     CostSettings,
@@ -126,6 +126,7 @@ def compile_rules(entry: EntrySettings, exits: ExitSettings) -> Record:
 
 def compile_limits(risk: RiskSettings, capital: CapitalSettings, scanner: ScannerSettings) -> Record:
     """What entries are held against: `kernels.records.LIMITS`."""
+    mood = MOOD_PROFILES[risk.market_mood]
     return _filled(
         LIMITS,
         active_ppm=_from_percent(capital.active_pct),
@@ -152,6 +153,12 @@ def compile_limits(risk: RiskSettings, capital: CapitalSettings, scanner: Scanne
         drift_volatility_ratio=risk.drift_volatility_ratio,
         daily_budget_ppm=_from_percent(risk.daily_budget_pct),
         weekly_budget_ppm=_from_percent(risk.weekly_budget_pct),
+        mood_smoothing=mood.smoothing,
+        mood_sell_score=mood.sell_score,
+        mood_max_volatility=mood.max_volatility,
+        mood_max_spread_ppm=_from_percent(mood.max_spread_pct),
+        mood_sell_confidence=mood.sell_confidence,
+        mood_min_score=mood.min_score,
     )
 
 

@@ -37,6 +37,7 @@ class Opinion(msgspec.Struct, frozen=True):
     expected_edge_ppm: float = 0.0
     confidence: float = 0.0
     score: float = 0.0
+    momentum: float = 0.0
     measured: float = 0.0  # for a POLICY reason: what the decision rule saw, and what it wanted
     limit: float = 0.0
     p_sell: float = 0.0
@@ -96,6 +97,7 @@ class Decider:
             int(reason),
             confidence=float(confidence),
             score=float(score),
+            momentum=float(momentum),
         )
 
 

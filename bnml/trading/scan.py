@@ -7,6 +7,7 @@ from bnml.core.events import Book, Scan
 from bnml.core.orders import RefusedOrder, Side
 from bnml.core.outcomes import Decision, EquityPoint
 from bnml.kernels import exits as exit_kernels
+from bnml.kernels.mood import MIN_VOICES
 from bnml.kernels.records import Action, Reason
 from bnml.trading import exits
 from bnml.trading.compile import EngineConfig, Record
@@ -19,6 +20,7 @@ from bnml.trading.positions import Position
 from bnml.trading.protection import Protection
 from bnml.trading.risk import limits
 from bnml.trading.risk.breakers import Breakers, correlation
+from bnml.trading.risk.mood import voices
 from bnml.trading.risk.sizing import Capital, SizedEntry, active_capital_e8, size_entry, split
 from bnml.trading.scanner import ranked
 from bnml.trading.state import EngineState, SymbolState
@@ -56,7 +58,7 @@ class ScanContext:
 class ScanStages:
     """The stages of a scan in their one order: `STAGES` names them, `run` walks them."""
 
-    STAGES = ("mark", "roll", "opine", "leave", "enter", "conclude")
+    STAGES = ("mark", "roll", "opine", "hear", "leave", "enter", "conclude")
 
     def __init__(
         self,
@@ -136,6 +138,11 @@ class ScanStages:
         if missing:
             self._state.asked_to_train.extend(missing)
             context.out.commands.append(RequestTrain(tuple(missing), "no model"))
+
+    def hear(self, context: ScanContext) -> None:
+        """The mood of the market, from all opinions; too few of them are not worth the work."""
+        opinions = context.opinions if self._breakers.listens and len(context.opinions) >= MIN_VOICES else {}
+        self._breakers.hear(voices(opinions, self._state.symbols, context.books, self._atr_column))
 
     def leave(self, context: ScanContext) -> None:
         """Time stop, opposite signal, dust: withdraw protection and sell; and mend protection left behind."""

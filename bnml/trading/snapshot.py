@@ -16,6 +16,7 @@ SCHEMA = 1
 
 
 _RECORDS = {"BREAKERS": BREAKERS}
+"""One of each is kept. They grow at their end, where zero means nothing: an older one is filled up with zeros."""
 
 
 class _Array(msgspec.Struct, array_like=True):
@@ -69,5 +70,8 @@ def _encode_array(value: Any) -> Any:
 def _decode_array(kind: type, value: Any) -> Any:
     if kind is np.ndarray:
         array = msgspec.convert(value, _Array)
-        return np.frombuffer(array.content, dtype=_RECORDS.get(array.dtype, array.dtype)).copy()
+        dtype = _RECORDS.get(array.dtype)
+        if dtype is None:
+            return np.frombuffer(array.content, dtype=array.dtype).copy()
+        return np.frombuffer(array.content.ljust(dtype.itemsize, b"\0"), dtype=dtype).copy()
     raise NotImplementedError(f"a snapshot cannot hold {kind.__name__}")

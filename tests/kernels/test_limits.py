@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from bnml.kernels import breakers, limits, records
-from bnml.kernels.records import Reason
+from bnml.kernels.records import MoodRegime, Reason
 from tests.twins import random_market as market
 
 E8 = 10**8
@@ -30,6 +30,11 @@ GOOD = {
     "ks": 0.5,
     "ks_p": 0.051,
     "drift_volatility_ratio": 1.79,
+    "mood_score": -0.34,
+    "mood_confidence": 69.9,
+    "mood_side": -1,
+    "mood_risk": 1.2,
+    "mood_regime": MoodRegime.BEAR_PRESSURE,
     "correlation": 0.85,
     "active_e8": 6_000 * E8,
     "exposure_e8": 4_194 * E8,
@@ -55,6 +60,9 @@ BAD = {  # reason: (what is changed, measured, limit)
     Reason.LOSS_STREAK: ({"loss_until_ns": 100 * HOUR_NS + 1}, 3.0, 3.0),
     Reason.VOLATILITY: ({"volatility_ratio": 1.51}, 1.51, 1.5),
     Reason.DRIFT: ({"ks_p": 0.05}, 0.5, 0.24),
+    Reason.MARKET_SELL: ({"mood_confidence": 70.0}, 70.0, 70.0),
+    Reason.MARKET_RISK_OFF: ({"mood_regime": MoodRegime.RISK_OFF}, 1.2, 1.0),
+    Reason.MARKET_SCORE: ({"mood_score": -0.35}, -0.35, -0.35),
     Reason.CORRELATION: ({"correlation": 0.86}, 0.86, 0.85),
     Reason.DAILY_BUDGET: ({"risk_e8": 51 * E8}, 2.01, 2.0),
     Reason.WEEKLY_BUDGET: ({"week_start_equity_e8": 10_500 * E8}, 700 / 105, 6.0),
@@ -81,7 +89,7 @@ def test_each_rule_refuses_one_step_beyond_with_value_and_limit(reason):
 
 
 def test_every_refusing_reason_has_a_rule_and_they_are_asked_in_their_order():
-    assert [int(reason) for reason in ORDER] == sorted(int(r) for r in Reason if r >= Reason.ALREADY_HELD)
+    assert [*ORDER] == [reason for reason in Reason if reason >= Reason.ALREADY_HELD]
     everything = {}
     for reason in reversed(ORDER):
         everything = {**everything, **BAD[reason][0]}
@@ -90,6 +98,16 @@ def test_every_refusing_reason_has_a_rule_and_they_are_asked_in_their_order():
 
 def test_drift_is_also_a_change_of_volatility():
     assert refusal(drift_volatility_ratio=1.8) == (Reason.DRIFT, 1.8, 1.8)
+
+
+@pytest.mark.parametrize("side", [0, 1])
+def test_a_market_that_does_not_say_sell_may_be_as_sure_as_it_likes(side):
+    assert refusal(mood_side=side, mood_confidence=100.0)[0] == Reason.NONE
+
+
+def test_a_market_of_too_few_voices_refuses_nothing():
+    nothing = {"mood_regime": 0, "mood_side": 0, "mood_confidence": 0.0, "mood_risk": 0.0}
+    assert refusal(**nothing, mood_score=-1.0)[0] == Reason.NONE
 
 
 def test_an_edge_that_nobody_knows_passes():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from collections import Counter
 
 import msgspec
 import numpy as np
@@ -167,6 +168,14 @@ PLANTED = [
 ]
 NEED_MORE_THAN_ONE_SYMBOL = {"max_correlation": 1.1}
 NEED_A_THIN_MARKET = {"entry_taking": int(Taking.IOC)}
+NEED_A_MARKET = {
+    "mood_smoothing": 0.6,
+    "mood_sell_score": -0.12,
+    "mood_max_volatility": 1.3,
+    "mood_max_spread_ppm": 1_000,
+    "mood_sell_confidence": 55.0,
+    "mood_min_score": -0.2,
+}
 NEED_A_TRIPPED_DRAWDOWN = {"drawdown_pause_ns": 40 * HOUR_NS}
 
 
@@ -294,11 +303,61 @@ def test_a_limit_between_symbols_broken_on_one_side_is_reported(name):
     assert compare(rows_of("one", whole), rows_of("broken", broken), HOUR_NS).differences > 0
 
 
+MOODY = {
+    "mood_smoothing": 0.7,
+    "mood_sell_score": -0.08,
+    "mood_max_volatility": 1.2,
+    "mood_max_spread_ppm": 900,
+    "mood_sell_confidence": 45.0,
+    "mood_min_score": -0.12,
+}
+"""Limits under which a market of random opinions often turns against entries."""
+
+
+def replay_of_market(**changed_limits):
+    """Five symbols on one account, each with opinions of its own."""
+    open_risk = {"max_losses_in_row": 100, "daily_budget_pct": 50, "weekly_budget_pct": 50}
+    open_risk |= {"max_daily_loss_pct": 50, "max_drawdown_pct": 90}
+    tree = {**EAGER, "risk": {**EAGER["risk"], **open_risk}}
+    made = config(settings(**tree, exits={"time_stop_h": 2, "time_stop_band_pct": 5}))
+    limits = made.limits.copy()
+    for name, value in {**MOODY, **changed_limits}.items():
+        limits[name] = value
+    made = dataclasses.replace(made, limits=limits)
+    names = ("ADAUSDT", "BTCUSDT", "DOGEUSDT", "ETHUSDT", "SOLUSDT")
+    bars = {name: lively_bars(900, 20 + seed) for seed, name in enumerate(names)}
+    pricing = Pricing(made.costs)
+    instruments = {name: instrument(name) for name in names}
+    feed = feeds.BarFeed(instruments, bars, HOUR_NS, pricing, START_NS + 500 * HOUR_NS)
+    venue = SimVenue(feed, pricing, {"USDT": 10_000 * 10**8})
+    engine = Engine(made, Predictors(RandomPredictor(made.layout, 0.0)))
+    return Replay(engine, venue, names, 2_000_000_000, first_events=published(*names)).run()
+
+
+@pytest.fixture(scope="module")
+def moody():
+    return replay_of_market()
+
+
+def test_a_market_refuses_for_each_of_its_reasons(moody):
+    reasons = Counter(one.reason for one in moody.decisions)
+    for reason in (Reason.MARKET_SELL, Reason.MARKET_RISK_OFF, Reason.MARKET_SCORE):
+        assert reasons[reason] > 10, reason.name
+
+
+@pytest.mark.parametrize("name", NEED_A_MARKET)
+def test_a_rule_of_the_market_broken_on_one_side_is_reported(moody, name):
+    assert MOODY[name] != NEED_A_MARKET[name]
+    broken = replay_of_market(**{name: NEED_A_MARKET[name]})
+    assert compare(rows_of("one", moody), rows_of("broken", broken), HOUR_NS).differences > 0
+
+
 def test_every_field_that_decides_has_a_planted_break(bench):
     broken = (
         {name for _, name, _ in PLANTED}
         | set(MUTATED_CHANCE)
         | set(NEED_MORE_THAN_ONE_SYMBOL)
+        | set(NEED_A_MARKET)
         | set(NEED_A_TRIPPED_DRAWDOWN)
         | set(NEED_A_THIN_MARKET)
     )

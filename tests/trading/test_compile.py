@@ -38,6 +38,8 @@ def test_every_field_of_every_record_is_set():
         ("limits", "active_ppm", 600_000),
         ("limits", "max_quote_e8", 0),
         ("limits", "max_spread_ppm", 1_500),
+        ("limits", "mood_max_spread_ppm", 1_800),
+        ("limits", "mood_min_score", -0.35),
         ("limits", "min_depth_e8", 50_000 * 10**8),
         ("limits", "min_confidence", 65.0),
         ("limits", "drawdown_pause_ns", 168 * HOUR_NS),
@@ -83,6 +85,18 @@ def limits_for(symbol: str, **risk: object) -> tuple[int, int, float]:
         int(own["min_depth_e8"][0]),
         round(float(own["max_correlation"][0]), 9),
     )
+
+
+def test_a_mood_that_is_off_is_heard_by_nobody_and_a_stricter_one_stops_entries_sooner():
+    def limits(profile):
+        return compile_limits(RiskSettings(market_mood=profile), CapitalSettings(), ScannerSettings())[0]
+
+    assert limits("off")["mood_smoothing"] == 0.0
+    for strict, free in (("defensive", "neutral"), ("neutral", "aggressive")):
+        one, other = limits(strict), limits(free)
+        assert one["mood_min_score"] > other["mood_min_score"]
+        for name in ("mood_max_volatility", "mood_max_spread_ppm", "mood_sell_confidence"):
+            assert one[name] < other[name]
 
 
 def test_deep_markets_have_wider_limits_than_the_others():

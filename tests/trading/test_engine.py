@@ -88,7 +88,7 @@ def test_concerns_come_in_the_fixed_order():
 
 def test_a_scan_walks_its_stages_in_one_order(monkeypatch):
     walked = []
-    assert ScanStages.STAGES == ("mark", "roll", "opine", "leave", "enter", "conclude")
+    assert ScanStages.STAGES == ("mark", "roll", "opine", "hear", "leave", "enter", "conclude")
     for stage in ScanStages.STAGES:
         monkeypatch.setattr(ScanStages, stage, lambda _, __, stage=stage: walked.append(stage))
     engine = Engine(config(), None)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from bnml.core.errors import RecoveryNeeded
+from bnml.kernels.records import BREAKERS
 from bnml.trading import snapshot
 from bnml.trading.engine import Engine
 from tests.trading.kit import Predictors, config, lively_bench
@@ -38,6 +39,18 @@ def test_splitting_a_run_anywhere_changes_nothing():
         assert split.decisions == whole.decisions
         assert split.equity == whole.equity
         assert split_last == last
+
+
+def test_a_snapshot_from_before_the_account_remembered_more_is_filled_up_with_nothing():
+    engine = Engine(config(), None)
+    engine.state.breakers["day"], engine.state.breakers["mood_score"] = 19_000, 0.5
+    known = BREAKERS.names.index("mood_scans")
+    older = np.zeros(1, dtype=[(name, BREAKERS[name]) for name in BREAKERS.names[:known]])
+    older["day"] = 19_000
+    content = msgspec.msgpack.decode(engine.snapshot())
+    content[2]["breakers"] = ["BREAKERS", older.tobytes()]
+    restored, _ = snapshot.decode(msgspec.msgpack.encode(content))
+    assert (restored.breakers["day"][0], restored.breakers["mood_score"][0]) == (19_000, 0.0)
 
 
 def test_a_damaged_snapshot_asks_for_recovery():

@@ -62,6 +62,12 @@ LIMITS = {
     "drift_volatility_ratio": 1.8,
     "daily_budget_ppm": 20_000,
     "weekly_budget_ppm": 60_000,
+    "mood_smoothing": 0.3,
+    "mood_sell_score": -0.22,
+    "mood_max_volatility": 1.35,
+    "mood_max_spread_ppm": 1_800,
+    "mood_sell_confidence": 70.0,
+    "mood_min_score": -0.35,
 }
 COSTS = {
     "tier": 1,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnml.core.clock import day_number
-from bnml.kernels import breakers, regime
+from bnml.kernels import breakers, mood, regime
 from bnml.kernels.records import BREAKERS, record
 from bnml.trading.state import SymbolState
 
@@ -31,6 +31,15 @@ class Breakers:
         """Begin days and weeks, follow the peak, trip and release; once per scan, after marking equity."""
         day = day_number(ts_close_ns, self._time_zone)
         breakers.roll(self._memory[0], ts_close_ns, day, equity_e8, self._limits[0])
+
+    @property
+    def listens(self) -> bool:
+        """Whether the mood of the market can stop entries."""
+        return bool(self._limits["mood_smoothing"][0] > 0.0)
+
+    def hear(self, voices: NDArray[np.void]) -> None:
+        """Move the mood of the market by what all symbols of one scan say: `kernels.mood.VOICE`, by name."""
+        mood.hear(voices, len(voices), self._memory[0], self._limits[0])
 
     def position_closed(self, result_e8: int, ts_ns: int) -> None:
         breakers.note_closed(self._memory[0], result_e8, ts_ns, self._limits[0])

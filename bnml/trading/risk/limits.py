@@ -35,6 +35,9 @@ WORDS: dict[Reason, str] = {
     Reason.LOSS_STREAK: "pause after losses in a row",
     Reason.VOLATILITY: "market too volatile (ratio to its median)",
     Reason.DRIFT: "the market's returns have changed",
+    Reason.MARKET_SELL: "the whole market says sell (confidence)",
+    Reason.MARKET_RISK_OFF: "the whole market is too volatile or too wide (share of what is borne)",
+    Reason.MARKET_SCORE: "mood of the whole market too low (-1..1)",
     Reason.CORRELATION: "too correlated with an open position",
     Reason.DAILY_BUDGET: "risk budget of the day used up (%)",
     Reason.WEEKLY_BUDGET: "risk budget of the week used up (%)",
@@ -43,6 +46,9 @@ WORDS: dict[Reason, str] = {
     Reason.CAPITAL: "not enough free money (quote)",
 }
 """What a reason code says to people; the unit of measured value and limit in brackets."""
+
+_ORDER = tuple(Reason)
+_BEFORE_SIZE = frozenset(_ORDER[: _ORDER.index(Reason.CORRELATION)])
 
 
 def new_facts() -> NDArray[np.void]:
@@ -94,7 +100,7 @@ def write_size(
 
 def is_before_size(refusal: RefusedOrder) -> bool:
     """Whether the refusing rule comes before all that need size or correlation: then it is the first one."""
-    return refusal.code < Reason.CORRELATION
+    return refusal.code in _BEFORE_SIZE
 
 
 def first_refusal(

@@ -1,11 +1,33 @@
 """Limits that every entry must pass, and the breakers that stop entries altogether."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Final, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import field_validator, model_validator
 
 from bnml.schema import Settings, setting
+
+MarketMood = Literal["off", "defensive", "neutral", "aggressive"]
+
+
+class MoodProfile(NamedTuple):
+    """When the market as a whole speaks against entries; `kernels.records.LIMITS` says what each number is."""
+
+    smoothing: float
+    sell_score: float
+    max_volatility: float  # ratio
+    max_spread_pct: float
+    sell_confidence: float
+    min_score: float
+
+
+MOOD_PROFILES: Final[Mapping[MarketMood, MoodProfile]] = {
+    "off": MoodProfile(0.0, -1.0, 1e9, 100.0, 101.0, -2.0),
+    "defensive": MoodProfile(0.22, -0.28, 1.2, 0.12, 64.0, -0.28),
+    "neutral": MoodProfile(0.30, -0.22, 1.35, 0.18, 70.0, -0.35),
+    "aggressive": MoodProfile(0.45, -0.14, 1.5, 0.30, 78.0, -0.45),
+}
 
 OVERRIDABLE = ("max_spread_pct", "min_depth_quote", "max_correlation")
 
@@ -101,6 +123,11 @@ class RiskSettings(Settings):
     drift_volatility_ratio: float = setting(
         1.8, "ratio", "volatility of the same windows, recent over earlier, that stops entries", gt=0, le=100
     )
+    market_mood: MarketMood = setting(
+        "neutral",
+        "profile",
+        "how easily a market that turns against all symbols at once stops entries; needs three symbols",
+    )
     daily_budget_pct: float = setting(
         2.0,
         "% of the day's first equity",
@@ -126,6 +153,12 @@ class RiskSettings(Settings):
                 f'"{name}" is no time zone; write one such as "UTC" or "Europe/Paris"'
             ) from error
         return name
+
+    @field_validator("market_mood", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        """YAML reads an unquoted `off` as false."""
+        return "off" if value is False else value
 
     @field_validator("overrides")
     @classmethod
