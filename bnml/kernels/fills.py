@@ -17,6 +17,7 @@ Ranges (int64 does not wrap within them): notionals below 9e10 quote units, base
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnml.kernels import njit
 from bnml.kernels.bootstrap import mix
@@ -155,6 +156,21 @@ def book_of_bar(
     ask_lots = max(1, lots_for(side_e8, ask, instrument))
     depth = notional_e8(bid, bid_lots, instrument) + notional_e8(ask, ask_lots, instrument)
     return bid, ask, bid_lots, ask_lots, depth
+
+
+@njit
+def books_of_bars(
+    prints: NDArray[np.int64],
+    bars: NDArray[np.void],
+    instrument: np.void,
+    costs: np.void,
+    out: NDArray[np.int64],
+) -> None:
+    """`book_of_bar` of each print and the bar that prices it, as rows of `out`[prints, 5]."""
+    for i in range(len(prints)):
+        out[i, 0], out[i, 1], out[i, 2], out[i, 3], out[i, 4] = book_of_bar(
+            prints[i], bars[i], instrument, costs
+        )
 
 
 @njit

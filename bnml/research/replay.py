@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from bnml.core.commands import Alert, Command
-from bnml.core.events import Bar, Book, Event, Scan, UniverseUpdate
+from bnml.core.events import Bar, Event, Scan, UniverseUpdate
 from bnml.core.outcomes import Decision, EquityPoint, Outcome, Trade
 from bnml.trading.bars import BarGate, GateEvent
 from bnml.trading.engine import Engine
@@ -62,8 +62,9 @@ class Replay:
     def run(self) -> ReplayResult:
         """Start, take every step of the feed, and mark what is still open at the last prints."""
         self.start()
-        while (advance := self._venue.advance()) is not None:
+        while (advance := self._venue.advance(self._engine.portfolio.positions)) is not None:
             self.step(advance)
+        self._venue.catch_up()
         self.result.final_equity_e8 = self._marked_equity_e8()
         return self.result
 
@@ -81,19 +82,18 @@ class Replay:
 
     def step(self, advance: Advance) -> None:
         """One market step, until nothing is left to process."""
-        step = advance.step
-        self._now_ns = max(self._now_ns, step.ts_ns)
+        step, gate = advance.step, self._gate
+        now_ns = self._now_ns = max(self._now_ns, step.ts_ns)
         for report in advance.reports:
             self.feed(report)
+        if not step.prints:
+            self._feed_all(gate.on_clock(now_ns))
         for one in step.prints:
-            self._feed_all(self._gate.on_print(one.symbol, one.price_ticks, one.quantity_lots, one.ts_ns))
-        for levels in step.books:
-            book = Book(levels.symbol, levels.bids[0][0], levels.asks[0][0], levels.depth_e8)
-            self._feed_all(self._gate.on_book(book, self._now_ns))
-        for bar in step.closed_bars:
-            self._feed_all(self._gate.on_bar(bar, self._now_ns))
-        if step.beat:
-            self._feed_all(self._gate.on_clock(self._now_ns))
+            self._feed_all(gate.on_print(one.symbol, one.price_ticks, one.quantity_lots, one.ts_ns))
+        if advance.books:
+            self._feed_all(gate.on_books(advance.books, now_ns))
+        if advance.bars:
+            self._feed_all(gate.on_bars(advance.bars, now_ns))
         while self._pending:
             self.feed(self._pending.popleft())
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from bnml.core.events import Bar, Book, Scan, Slice
 
 GateEvent = Bar | Scan | Slice
+_NEVER_NS = 2**63
 
 
 class _Range:
@@ -50,6 +51,7 @@ class BarGate:
         self._scanned_ns = after_ns
         self._conflate_ns = conflate_ns
         self._waiting: dict[int, tuple[int, set[str]]] = {}
+        self._deadline_ns = _NEVER_NS  # of the closing time that has waited longest
         self._books: dict[str, Book] = {}
         self._ranges: dict[str, _Range] = {}
 
@@ -64,24 +66,41 @@ class BarGate:
     def scan_now(self, ts_close_ns: int, ts_ns: int) -> list[GateEvent]:
         """Fire the scan of a closing time whose bars the engine has already seen as history."""
         self._waiting.setdefault(ts_close_ns, (ts_ns, set()))
-        return list(self._fire(ts_close_ns, ts_ns))
+        return [*self._fire(ts_close_ns, ts_ns)]
 
     def on_bar(self, bar: Bar, ts_ns: int) -> list[GateEvent]:
         """Take a closed bar as the venue confirmed it."""
-        events: list[GateEvent] = [*self._overdue(ts_ns)]
-        events.append(bar)
-        if bar.ts_close_ns <= self._scanned_ns or bar.symbol not in self._symbols:
-            return events
-        _, delivered = self._waiting.setdefault(bar.ts_close_ns, (ts_ns, set()))
-        delivered.add(bar.symbol)
-        if len(delivered) >= len(self._symbols) and delivered >= self._symbols:
-            events.extend(self._fire(bar.ts_close_ns, ts_ns))
+        return self.on_bars((bar,), ts_ns)
+
+    def on_bars(self, bars: Iterable[Bar], ts_ns: int) -> list[GateEvent]:
+        """Take closed bars that the venue confirmed at one time, one after the other."""
+        events: list[GateEvent] = []
+        symbols, closing_ns = self._symbols, -1
+        for bar in bars:
+            if ts_ns >= self._deadline_ns:
+                events.extend(self._overdue(ts_ns))
+                closing_ns = -1
+            events.append(bar)
+            if bar.ts_close_ns <= self._scanned_ns or bar.symbol not in symbols:
+                continue
+            if bar.ts_close_ns != closing_ns:
+                closing_ns = bar.ts_close_ns
+                delivered = self._wait_for(closing_ns, ts_ns)
+            delivered.add(bar.symbol)
+            if len(delivered) >= len(symbols) and delivered >= symbols:
+                events.extend(self._fire(closing_ns, ts_ns))
+                closing_ns = -1
         return events
 
     def on_book(self, book: Book, ts_ns: int) -> list[GateEvent]:
         """Remember the top of a book; the next scan carries it."""
+        return self.on_books((book,), ts_ns)
+
+    def on_books(self, books: Iterable[Book], ts_ns: int) -> list[GateEvent]:
+        """Remember the tops of books that were seen at one time."""
         events: list[GateEvent] = [*self._overdue(ts_ns)]
-        self._books[book.symbol] = book
+        for book in books:
+            self._books[book.symbol] = book
         return events
 
     def on_print(self, symbol: str, ticks: int, lots: int, ts_ns: int) -> list[GateEvent]:
@@ -104,17 +123,29 @@ class BarGate:
                 events.append(_slice(symbol, prints, ts_ns))
         return events
 
-    def _overdue(self, ts_ns: int) -> Iterator[Scan]:
-        due = [close for close, (first, _) in self._waiting.items() if ts_ns >= first + self._grace_ns]
-        if due:
-            yield from self._fire(max(due), ts_ns)
+    def _wait_for(self, ts_close_ns: int, ts_ns: int) -> set[str]:
+        """Symbols that have delivered the bar of a closing time; the first of them starts its grace."""
+        waiting = self._waiting.get(ts_close_ns)
+        if waiting is None:
+            waiting = self._waiting[ts_close_ns] = (ts_ns, set())
+            self._deadline_ns = min(self._deadline_ns, ts_ns + self._grace_ns)
+        return waiting[1]
 
-    def _fire(self, up_to_ns: int, ts_ns: int) -> Iterator[Scan]:
+    def _overdue(self, ts_ns: int) -> Iterable[Scan]:
+        if ts_ns < self._deadline_ns:
+            return ()
+        due = [close for close, (first, _) in self._waiting.items() if ts_ns >= first + self._grace_ns]
+        return self._fire(max(due), ts_ns) if due else ()
+
+    def _fire(self, up_to_ns: int, ts_ns: int) -> list[Scan]:
         books = tuple(self._books[symbol] for symbol in sorted(self._books) if symbol in self._symbols)
-        for ts_close_ns in sorted(close for close in self._waiting if close <= up_to_ns):
+        fired = sorted(close for close in self._waiting if close <= up_to_ns)
+        for ts_close_ns in fired:
             del self._waiting[ts_close_ns]
             self._scanned_ns = ts_close_ns
-            yield Scan(ts_close_ns, ts_ns, books)
+        first_ns = min((first for first, _ in self._waiting.values()), default=_NEVER_NS)
+        self._deadline_ns = first_ns + self._grace_ns
+        return [Scan(ts_close_ns, ts_ns, books) for ts_close_ns in fired]
 
 
 def _slice(symbol: str, prints: _Range, ts_ns: int) -> Slice:

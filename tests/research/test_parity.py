@@ -11,6 +11,7 @@ import pytest
 from bnml.core.clock import parse_utc_ns
 from bnml.core.outcomes import Decision
 from bnml.kernels import exits, policy, sizing
+from bnml.kernels.fills import SLOT_OPEN
 from bnml.kernels.records import ExitReason, Reason, Taking
 from bnml.research.parity import Rows, compare, judge, print_slot
 from bnml.research.replay import Replay
@@ -423,20 +424,15 @@ def test_a_path_in_another_order_is_reported(short, monkeypatch):
 def test_a_scan_before_the_open_is_reported(short, monkeypatch):
     """Candle before print: decisions would fill at the close they were made of."""
     bench, data = short
-    original = feeds.BarFeed.step
+    original = feeds.BarFeed._print
+    closes = {int(bar["ts_open_ns"]) + HOUR_NS: int(bar["close"]) for bar in bench.bars}
 
-    def early(self, ordinal):
-        step = original(self, ordinal)
-        if step is None or not step.closed_bars:
-            return step
-        first = {bar.symbol: bar.close for bar in step.closed_bars}
-        prints = tuple(
-            msgspec.structs.replace(one, price_ticks=first.get(one.symbol, one.price_ticks))
-            for one in step.prints
-        )
-        return msgspec.structs.replace(step, prints=prints)
+    def early(self, bar, slot, ts_ns):
+        printed = original(self, bar, slot, ts_ns)
+        before = closes.get(bar.ts_open_ns, printed.price_ticks)
+        return msgspec.structs.replace(printed, price_ticks=before) if slot == SLOT_OPEN else printed
 
-    monkeypatch.setattr(feeds.BarFeed, "step", early)
+    monkeypatch.setattr(feeds.BarFeed, "_print", early)
     found = against_sweep(bench, data, bench.sweep_config(), bench.replay().run())
     assert found.differences > 0
 

@@ -103,3 +103,19 @@ def test_a_run_repeats_itself(shared):
     assert second.trades == first.trades
     assert second.decisions == first.decisions
     assert second.events == first.events
+
+
+def test_prints_that_meet_nobody_change_nothing(shared, monkeypatch):
+    sparse, _, sparse_venue = shared
+    advance = SimVenue.advance
+    monkeypatch.setattr(SimVenue, "advance", lambda venue, _watched: advance(venue))
+    whole, _, whole_venue = run()
+    assert (whole.trades, whole.decisions, whole.equity) == (sparse.trades, sparse.decisions, sparse.equity)
+    assert whole.events == sparse.events
+    for name in SYMBOLS:
+        left, right = sparse_venue.exchange.market[name], whole_venue.exchange.market[name]
+        assert np.array_equal(left.klines.bars, right.klines.bars)
+        for field in ("last_ticks", "last_ns", "basis", "last_close_ns"):
+            assert getattr(left.state, field) == getattr(right.state, field), (name, field)
+    printed = [one.exchange.market["ETHUSDT"].state.next_trade_id for one in (sparse_venue, whole_venue)]
+    assert printed[0] < printed[1]

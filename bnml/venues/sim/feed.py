@@ -12,24 +12,25 @@ Bars that open before the start are history: published, never printed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Misconfigured
 from bnml.kernels import fills
-from bnml.venues.sim.klines import bar_event
+from bnml.venues.sim.klines import bar_events
 from bnml.venues.sim.messages import Print, Step
+from bnml.venues.sim.pricing import book_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
 
     from numpy.typing import NDArray
 
     from bnml.core.events import Bar
     from bnml.core.instrument import Instrument
-    from bnml.venues.sim.pricing import Pricing
+    from bnml.venues.sim.pricing import Pricing, Quote
 
 STEPS_PER_BOUNDARY = 5
 BEAT_NS = 3 * NS_PER_S
@@ -40,6 +41,18 @@ _PRICE_OF_SLOT = {
     fills.SLOT_HIGH: "high",
     fills.SLOT_CLOSE: "close",
 }
+_LAST_SLOT_BEFORE = (fills.SLOT_CLOSE, fills.SLOT_OPEN, fills.SLOT_OPEN, fills.SLOT_LOW, fills.SLOT_HIGH)
+_BLOCK_ROWS = 8192
+"""Bars that become objects in one go; a feed enters its blocks in ascending order, so one is kept."""
+
+
+class Opening(NamedTuple):
+    """A bar that opens at a boundary, and the one before it that is published then (`quote`: with its book)."""
+
+    symbol: str
+    bar: Bar
+    before: Bar  # its predecessor, the bar itself if there is none
+    quote: Quote | None  # None: nothing is published yet
 
 
 class Feed(Protocol):
@@ -88,6 +101,9 @@ class BarFeed:
         self._bars: dict[str, NDArray[np.void]] = {}
         self._first: dict[str, int] = {}
         self.boundaries: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        self._block_size = max(1, _BLOCK_ROWS // len(bars))  # boundaries
+        self._block_first = -1
+        self._block: list[list[Opening]] = []
         self.set_bars(bars)
 
     def set_bars(self, bars: Mapping[str, NDArray[np.void]]) -> None:
@@ -100,22 +116,38 @@ class BarFeed:
         }
         printed = np.unique(np.concatenate(opens))
         self.boundaries = printed[np.searchsorted(printed, self._start_ns) :]
+        self._block_first = -1
 
     def history(self, ordinal: int) -> dict[str, NDArray[np.void]]:
         """Bars published before step `ordinal`."""
+        return {name: self.published(name, ordinal) for name in self._bars}
+
+    def published(self, name: str, ordinal: int) -> NDArray[np.void]:
+        """Bars of one symbol published before step `ordinal`."""
         boundary, phase = divmod(ordinal, STEPS_PER_BOUNDARY)
         opened = boundary + (phase > 0)  # boundaries whose opens were printed
-        published = {}
-        for name, rows in self._bars.items():
-            count = self._first[name]
-            if opened:
-                last_ns = self.boundaries[min(opened, len(self.boundaries)) - 1]
-                count = max(count, int(np.searchsorted(rows["ts_open_ns"], last_ns, side="right")) - 1)
-            published[name] = rows[:count]
-        return published
+        rows, count = self._bars[name], self._first[name]
+        if opened:
+            last_ns = self.boundaries[min(opened, len(self.boundaries)) - 1]
+            count = max(count, int(np.searchsorted(rows["ts_open_ns"], last_ns, side="right")) - 1)
+        return rows[:count]
 
-    def step(self, ordinal: int) -> Step | None:
-        """Step number `ordinal`; None after the last bar's close."""
+    def last_print(self, name: str, ordinal: int) -> Print | None:
+        """The symbol's last print before step `ordinal`; None before its first."""
+        boundary, phase = divmod(ordinal, STEPS_PER_BOUNDARY)
+        opened = min(boundary + (phase > 0), len(self.boundaries))
+        if not opened:
+            return None
+        rows, last_ns = self._bars[name], int(self.boundaries[opened - 1])
+        index = int(np.searchsorted(rows["ts_open_ns"], last_ns, side="right")) - 1
+        if index < self._first[name]:
+            return None
+        (bar,) = bar_events(name, rows[index : index + 1], self.frame_ns)
+        slot = _LAST_SLOT_BEFORE[phase] if bar.ts_open_ns == last_ns else fills.SLOT_CLOSE
+        return self._print(bar, slot, int(fills.print_ts_ns(bar.ts_open_ns, self.frame_ns, slot)))
+
+    def step(self, ordinal: int, only: Container[str] | None = None) -> Step | None:
+        """Step number `ordinal`; None after the last. With `only`, other symbols neither print nor publish."""
         boundary, phase = divmod(ordinal, STEPS_PER_BOUNDARY)
         if boundary >= len(self.boundaries):
             return None
@@ -123,35 +155,49 @@ class BarFeed:
         if phase == 1:
             return Step(ordinal, boundary_ns + BEAT_NS, beat=True)
         slot = _SLOT_OF_PHASE[phase]
-        rows = self._opening(boundary_ns)
         ts_ns = int(fills.print_ts_ns(boundary_ns, self.frame_ns, slot))
-        prints = tuple(self._print(name, index, slot, ts_ns) for name, index in rows)
+        everything = self.openings(boundary)
+        openings = everything if only is None else [one for one in everything if one.symbol in only]
+        prints = tuple(self._print(one.bar, slot, ts_ns) for one in openings)
         if phase:
             return Step(ordinal, ts_ns, prints=prints)
-        closed = tuple(self._bar(name, index - 1) for name, index in rows if index > self._first[name])
-        basis = tuple(
-            self._bar(name, max(index - 1, 0)) for name, index in rows if index <= self._first[name]
+        return Step(
+            ordinal,
+            ts_ns,
+            prints=prints,
+            books=tuple(book_levels(one.symbol, ts_ns, one.quote) for one in openings if one.quote),
+            closed_bars=tuple(one.before for one in openings if one.quote),
+            basis=tuple(one.before for one in everything if not one.quote),
         )
-        opened = {printed.symbol: printed.price_ticks for printed in prints}
-        books = tuple(
-            self._pricing.book(self.instruments[bar.symbol], opened[bar.symbol], bar, ts_ns) for bar in closed
-        )
-        return Step(ordinal, ts_ns, prints=prints, books=books, closed_bars=closed, basis=basis)
 
-    def _opening(self, boundary_ns: int) -> list[tuple[str, int]]:
-        """Symbols with a bar that opens at the boundary, and its row."""
-        found = []
+    def openings(self, boundary: int) -> list[Opening]:
+        """The bars that open at a boundary, by symbol."""
+        first = boundary - boundary % self._block_size
+        if first != self._block_first:
+            self._block = self._made(first)
+            self._block_first = first
+        return self._block[boundary - first]
+
+    def _made(self, first: int) -> list[list[Opening]]:
+        """A block of boundaries, from boundary `first` on."""
+        times = self.boundaries[first : first + self._block_size]
+        block: list[list[Opening]] = [[] for _ in times]
         for name, rows in self._bars.items():
-            index = int(np.searchsorted(rows["ts_open_ns"], boundary_ns))
-            if index < len(rows) and rows["ts_open_ns"][index] == boundary_ns:
-                found.append((name, index))
-        return found
+            start, end = np.searchsorted(rows["ts_open_ns"], (times[0], times[-1] + 1)).tolist()
+            if start == end:
+                continue
+            opening, before = rows[start:end], rows[np.maximum(np.arange(start, end) - 1, 0)]
+            bars = bar_events(name, opening, self.frame_ns)
+            befores = [*bar_events(name, before[:1], self.frame_ns), *bars[:-1]]
+            quotes = self._pricing.books(self.instruments[name], opening["open"], before)
+            unpublished = min(len(quotes), max(0, self._first[name] + 1 - start))
+            known = [*[None] * unpublished, *quotes[unpublished:]]
+            places = np.searchsorted(times, opening["ts_open_ns"]).tolist()
+            for place, bar, last, quote in zip(places, bars, befores, known, strict=True):
+                block[place].append(Opening(name, bar, last, quote))
+        return block
 
-    def _print(self, name: str, index: int, slot: int, ts_ns: int) -> Print:
-        row = self._bars[name][index]
-        price = int(row[_PRICE_OF_SLOT[slot]])
-        lots = int(fills.print_lots(int(row["volume_lots"]), slot))
-        return Print(name, price, lots, ts_ns, jump=slot == fills.SLOT_OPEN)
-
-    def _bar(self, name: str, index: int) -> Bar:
-        return bar_event(name, self._bars[name][index], self.frame_ns)
+    def _print(self, bar: Bar, slot: int, ts_ns: int) -> Print:
+        price = getattr(bar, _PRICE_OF_SLOT[slot])
+        lots = int(fills.print_lots(bar.volume_lots, slot))
+        return Print(bar.symbol, price, lots, ts_ns, jump=slot == fills.SLOT_OPEN)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from bnml.core.commands import CancelList, CancelOrder, Command, QueryOrder, ReplaceOrder, Submit
-from bnml.core.events import Balances, CancelFailed, Event, InstrumentUpdate, OrderReport
+from bnml.core.events import Balances, Bar, Book, CancelFailed, Event, InstrumentUpdate, OrderReport
 from bnml.core.orders import ListTicket, OrderState, OrderTicket
 from bnml.venues.sim.exchange import Exchange
-from bnml.venues.sim.klines import bar_event
+from bnml.venues.sim.feed import STEPS_PER_BOUNDARY
+from bnml.venues.sim.klines import bar_events
 from bnml.venues.sim.market import Market
 from bnml.venues.sim.messages import (
     Canceled,
@@ -28,11 +30,10 @@ from bnml.venues.sim.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
-    from bnml.core.events import Bar
     from bnml.core.instrument import Instrument
-    from bnml.venues.sim.feed import Feed
+    from bnml.venues.sim.feed import BarFeed
     from bnml.venues.sim.pricing import Pricing
 
 ACCOUNT = "main"
@@ -48,20 +49,24 @@ _STATES = {
 
 
 class Advance(msgspec.Struct, frozen=True):
-    """One market step and the reports that its prints caused; the reports come first."""
+    """One market step: the reports that its prints caused, which come first, its prints, then what it publishes."""
 
     step: Step
     reports: tuple[Event, ...]
+    books: Sequence[Book]
+    bars: Sequence[Bar]
 
 
 class SimVenue:
     """A feed, an exchange and one account with `balances` (1e-8 by asset)."""
 
-    def __init__(self, feed: Feed, pricing: Pricing, balances: Mapping[str, int]) -> None:
+    def __init__(self, feed: BarFeed, pricing: Pricing, balances: Mapping[str, int]) -> None:
         self._feed = feed
         market = Market(feed.instruments, feed.frame_ns, pricing, feed.history(0))
         self.exchange = Exchange(market)
         self.exchange.open_account(ACCOUNT, balances)
+        self._followed: set[str] | None = None  # symbols printed in the last step, None: all
+        self._behind: set[str] = set()  # the others: their markets stand still
 
     @property
     def instruments(self) -> Mapping[str, Instrument]:
@@ -85,15 +90,50 @@ class SimVenue:
         """Published bars, oldest first; the last `count` of them."""
         rows = self.exchange.market[symbol].klines.bars
         rows = rows if count is None else rows[max(0, len(rows) - count) :]
-        return [bar_event(symbol, row, self.frame_ns) for row in rows]
+        return bar_events(symbol, rows, self.frame_ns)
 
-    def advance(self) -> Advance | None:
-        """Next market step, applied; None when the feed is over."""
-        step = self._feed.step(self.exchange.ordinal)
+    def advance(self, watched: Iterable[str] | None = None) -> Advance | None:
+        """Next market step, applied; None when the feed is over.
+
+        With `watched`, only those symbols and the ones with open orders are printed: the others' prints meet
+        nobody. Their markets catch up before an order comes to them, except for the list of public trades,
+        the running candle and the counters, which then tell of watched times only.
+        """
+        exchange = self.exchange
+        ordinal = exchange.ordinal
+        followed = None if watched is None else {*watched, *exchange.read.symbols_with_orders()}
+        step = self._feed.step(ordinal, followed)
         if step is None:
             return None
-        self.exchange.apply(step)
-        return Advance(step, tuple(self._drain()))
+        if followed is None or followed != self._followed:
+            self.catch_up(followed)
+            self._followed = followed
+            self._behind = set() if followed is None else self._feed.instruments.keys() - followed
+        exchange.apply(step)
+        boundary, phase = divmod(ordinal, STEPS_PER_BOUNDARY)
+        openings = () if phase else self._feed.openings(boundary)
+        return Advance(
+            step,
+            tuple(self._drain()),
+            [
+                Book(one.symbol, one.quote.bid, one.quote.ask, one.quote.depth_e8)
+                for one in openings
+                if one.quote
+            ],
+            [one.before for one in openings if one.quote],
+        )
+
+    def catch_up(self, symbols: Iterable[str] | None = None) -> None:
+        """Bring markets (None: all) to where the last step left them."""
+        behind = self._behind if symbols is None else self._behind.intersection(symbols)
+        if not behind:
+            return
+        ordinal = self.exchange.ordinal
+        for name in behind:
+            printed = self._feed.last_print(name, ordinal)
+            if printed is not None:
+                self.exchange.market[name].stand_at(printed, self._feed.published(name, ordinal))
+        self._behind, self._followed = self._behind - behind, None
 
     def execute(self, command: Command) -> list[Event]:
         """Carry out one command; refusals come back as REJECTED reports and CancelFailed events.
@@ -116,6 +156,7 @@ class SimVenue:
         exchange = self.exchange
         if isinstance(command, Submit):
             ticket = command.order.ticket
+            self.catch_up((ticket.symbol,))
             if isinstance(ticket, ListTicket):
                 exchange.place_list(ACCOUNT, self._list_request(ticket))
             else:
@@ -127,6 +168,7 @@ class SimVenue:
             exchange.cancel_list(ACCOUNT, ListKey(list_client_order_id=command.list_client_order_id))
         elif isinstance(command, ReplaceOrder):
             ticket = command.ticket
+            self.catch_up((ticket.symbol,))
             key = OrderKey(symbol=ticket.symbol, client_order_id=command.cancel_client_order_id)
             exchange.cancel_replace(ACCOUNT, key, self._request(ticket), "STOP_ON_FAILURE", only="NEW")
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
 
 
+PRINTS_PER_BAR = 4
+
+
 class Kline(msgspec.Struct, frozen=True, gc=False):
     """One candle of any frame; `is_closed` is False for the running one."""
 
@@ -63,6 +66,12 @@ class KlineStore:
             bar.volume_lots,
         )
         self._count += 1
+
+    def extend(self, rows: NDArray[np.void]) -> None:
+        """Publish bars that follow the last one, many at once."""
+        whole = np.concatenate([self.bars, rows])
+        self._count = len(whole)
+        self._bars = np.concatenate([whole, np.zeros(max(1024, len(whole)), dtype=BAR)])
 
     def window(self, start_ns: int, end_ns: int) -> NDArray[np.void]:
         """Bars that open in [start, end)."""
@@ -146,15 +155,13 @@ def _sums(values: NDArray[np.object_], starts: NDArray[np.int64]) -> list[int]:
 
 def bar_event(symbol: str, row: np.void, frame_ns: int) -> Bar:
     """A row of BAR as the event that the engine takes; each bar of a feed has four prints."""
-    opened = int(row["ts_open_ns"])
-    return Bar(
-        symbol=symbol,
-        ts_open_ns=opened,
-        ts_close_ns=opened + frame_ns,
-        open=int(row["open"]),
-        high=int(row["high"]),
-        low=int(row["low"]),
-        close=int(row["close"]),
-        volume_lots=int(row["volume_lots"]),
-        trades=4,
-    )
+    ts_open_ns, opened, high, low, close, lots = row.item()
+    return Bar(symbol, ts_open_ns, ts_open_ns + frame_ns, opened, high, low, close, lots, PRINTS_PER_BAR)
+
+
+def bar_events(symbol: str, rows: NDArray[np.void], frame_ns: int) -> list[Bar]:
+    """Rows of BAR as events."""
+    return [
+        Bar(symbol, ts_open_ns, ts_open_ns + frame_ns, opened, high, low, close, lots, PRINTS_PER_BAR)
+        for ts_open_ns, opened, high, low, close, lots in rows.tolist()
+    ]

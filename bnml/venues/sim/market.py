@@ -110,6 +110,16 @@ class SymbolMarket:
         self._grow(trade)
         return trade
 
+    def stand_at(self, printed: Print, published: NDArray[np.void]) -> None:
+        """Take over what happened unseen: the last print of it, and all candles published so far."""
+        state, klines = self.state, self.klines
+        klines.extend(published[len(klines) :])
+        state.last_ticks, state.last_ns = printed.price_ticks, printed.ts_ns
+        if len(published):
+            state.basis = bar_event(printed.symbol, published[-1], klines.frame_ns)
+            state.last_close_ns = state.basis.ts_close_ns
+        state.running = None
+
     def _grow(self, trade: PublicTrade) -> None:
         open_ns = frame_start(trade.ts_ns, self.klines.frame_ns)
         running = self.state.running

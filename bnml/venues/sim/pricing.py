@@ -21,6 +21,16 @@ if TYPE_CHECKING:
     from bnml.venues.sim.orders import SimOrder
 
 
+class Quote(NamedTuple):
+    """A book with one level a side; see `fills.book_of_bar`."""
+
+    bid: int
+    ask: int
+    bid_lots: int
+    ask_lots: int
+    depth_e8: int
+
+
 class Take(NamedTuple):
     """What an order takes at once: how many lots at which price."""
 
@@ -56,13 +66,17 @@ class Pricing:
         bid, ask, bid_lots, ask_lots, depth_e8 = fills.book_of_bar(
             last_ticks, self._bar(basis), self._instrument(instrument), self.costs
         )
-        return BookLevels(
-            instrument.symbol,
-            ts_ns,
-            ((int(bid), int(bid_lots)),),
-            ((int(ask), int(ask_lots)),),
-            int(depth_e8),
-        )
+        quote = Quote(int(bid), int(ask), int(bid_lots), int(ask_lots), int(depth_e8))
+        return book_levels(instrument.symbol, ts_ns, quote)
+
+    def books(
+        self, instrument: Instrument, prints: NDArray[np.int64], bases: NDArray[np.void]
+    ) -> list[Quote]:
+        """The books around many prints, each with the bar that prices it."""
+        out = np.empty((len(prints), len(Quote._fields)), dtype=np.int64)
+        ticks = np.ascontiguousarray(prints)
+        fills.books_of_bars(ticks, bases, self._instrument(instrument), self.costs, out)
+        return list(map(Quote._make, out.tolist()))
 
     def touch(self, side: Side, state: SymbolState, instrument: Instrument, ts_ns: int) -> int:
         """Best opposite price in ticks: what an order of `side` would match first."""
@@ -113,6 +127,12 @@ class Pricing:
             cached = (bar, bar_record(bar))
             self._bars[bar.symbol] = cached
         return cached[1]
+
+
+def book_levels(symbol: str, ts_ns: int, quote: Quote) -> BookLevels:
+    """A quote as a book."""
+    bids, asks = (quote.bid, quote.bid_lots), (quote.ask, quote.ask_lots)
+    return BookLevels(symbol, ts_ns, (bids,), (asks,), quote.depth_e8)
 
 
 def instrument_record(instrument: Instrument) -> np.void:

@@ -56,6 +56,10 @@ class Queries:
                 return order_list
         return None
 
+    def symbols_with_orders(self) -> list[str]:
+        """Symbols in which any account has an open order."""
+        return [name for name, orders in self._desk.live.items() if orders]
+
     def open_orders(self, account: str, symbol: str = "") -> list[OrderView]:
         """Open orders by id, waiting legs included; of all symbols without one."""
         symbols = [symbol] if symbol else list(self._desk.instruments)
