@@ -16,8 +16,9 @@ from bnml.core.instrument import plain
 from bnml.core.outcomes import EquityPoint, Trade
 from bnml.kernels.records import ExitReason
 from bnml.options import BacktestOptions, MarketOptions, ParityOptions
+from bnml.research.ledger import LEDGER_FILE, DataRange, count_run
 from bnml.research.market import Market, load_market
-from bnml.research.metrics import summarize
+from bnml.research.metrics import daily_returns, equity_rows, summarize
 from bnml.research.models import Models, held_back, load_models, looking_ahead
 from bnml.research.parity import Comparison, Rows, compare, judge
 from bnml.research.report import path_decides, summary_text, verdict_text
@@ -41,6 +42,11 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
     trades, equity, initial_e8, final_e8 = run(settings, market, models)
     if options.trades is not None:
         write_trades(options.trades, trades, market)
+    returns = daily_returns(equity_rows(equity), initial_e8, final_e8)
+    trials, warning = count_run(
+        settings.app.state_dir / LEDGER_FILE, data_range(market), "backtest", returns, settings.content_hash()
+    )
+    _note(warning)
     summary = summarize(
         trades,
         equity,
@@ -51,9 +57,16 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
         span=market.span,
         elapsed_s=(clock.monotonic_ns() - started_ns) / NS_PER_S,
         market=market.source,
+        trials=trials.count,
+        sharpe_variance=trials.sharpe_variance,
     )
     _say(msgspec.json.encode(summary).decode() if options.json else summary_text(summary, options.engine))
     return DONE
+
+
+def data_range(market: Market) -> DataRange:
+    """What the ledger of trials knows a market by."""
+    return DataRange(market.symbols, market.frame_ns, market.first_ns, market.end_ns)
 
 
 def parity(settings: Settings, options: ParityOptions) -> int:

@@ -177,13 +177,20 @@ class TrialLedger:
             )
 
 
-def note_trial(path: Path, data: DataRange, kind: str, returns: NDArray[np.float64], config_hash: str) -> str:
-    """Append one run by its daily returns; a ledger that cannot be written gives a sentence, not a failure."""
+def count_run(
+    path: Path, data: DataRange, kind: str, returns: NDArray[np.float64], config_hash: str
+) -> tuple[Trials, str]:
+    """Append one run by its daily returns; give all trials of its data, this one among them.
+
+    A ledger that cannot be used is a sentence, not a failure: then the run is its own only trial.
+    """
+    own = Trials.of(np.array([daily_sharpe(returns)]))
+    ledger = TrialLedger(path)
     try:
-        TrialLedger(path).append(data, kind, 1, daily_sharpe(returns), 0.0, config_hash)
+        ledger.append(data, kind, own.count, own.sharpe_mean, own.sharpe_m2, config_hash)
+        return ledger.overlapping(data), ""
     except Misconfigured as error:
-        return f"this run is not counted as a trial: {error}"
-    return ""
+        return own, f"this run is judged as if it were the only one: {error}"
 
 
 def daily_sharpe(returns: NDArray[np.float64]) -> float:

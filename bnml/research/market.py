@@ -49,8 +49,12 @@ class Market(msgspec.Struct, frozen=True):
     @property
     def span(self) -> tuple[str, str]:
         """First and last moment that is traded, as text."""
-        last_ns = max(int(rows["ts_open_ns"][-1]) for rows in self.bars.values()) + self.frame_ns
-        return format_utc(self.first_ns), format_utc(last_ns)
+        return format_utc(self.first_ns), format_utc(self.end_ns)
+
+    @property
+    def end_ns(self) -> int:
+        """Closing time of the last bar."""
+        return max(int(rows["ts_open_ns"][-1]) for rows in self.bars.values()) + self.frame_ns
 
     def first_row(self, symbol: str) -> int:
         """Index of the first bar that is traded."""

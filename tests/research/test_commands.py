@@ -112,6 +112,23 @@ def test_the_generated_market_needs_no_data(tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["bars"] == 60 * 24
 
 
+def test_every_run_is_a_trial_of_its_data(folder, tmp_path, capsys):
+    options = BacktestOptions(replay=folder, from_ns=FROM_NS, engine="sweep", json=True)
+    for trials in (1, 1, 2):  # the same run again is no other trial
+        changes = {} if trials == 1 else {"costs": {"taker_bps": 30.0}}
+        assert backtest(chosen(tmp_path, **changes), options) == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert summary["trials"] == trials
+    assert summary["deflated_sharpe"] <= summary["probabilistic_sharpe"]
+
+
+def test_a_ledger_that_cannot_be_written_is_noted(folder, tmp_path, capsys):
+    (tmp_path / "trials.db").mkdir()
+    options = BacktestOptions(replay=folder, from_ns=FROM_NS, engine="sweep", json=True)
+    assert backtest(chosen(tmp_path), options) == 0
+    assert "the ledger of trials" in capsys.readouterr().err
+
+
 def test_without_models_and_without_rule_there_is_nothing_to_decide_with(folder, tmp_path):
     bare = chosen(tmp_path).model_copy(update={"decision": settings().decision})
     with pytest.raises(Misconfigured, match="bnml train"):

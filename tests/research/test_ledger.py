@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bnml.core.errors import Misconfigured
-from bnml.research.ledger import DataRange, TrialLedger, Trials, daily_sharpe, note_trial
+from bnml.research.ledger import DataRange, TrialLedger, Trials, count_run, daily_sharpe
 
 HOUR = 3_600 * 10**9
 DATA = DataRange(("BTCUSDT", "ETHUSDT"), HOUR, 1_000 * HOUR, 2_000 * HOUR)
@@ -81,14 +81,24 @@ def test_processes_append_at_the_same_time(tmp_path):
     assert TrialLedger(path).overlapping(DataRange(("X",), 1, 0, 1)).count == 4 * 20 * 10
 
 
+def test_a_run_is_counted_and_told_of_those_before(tmp_path):
+    path, returns = tmp_path / "trials.db", np.array([0.1, -0.1, 0.2])
+    TrialLedger(path).append(DATA, "grid", 9, 0.0, 0.8, "g")
+    trials, warning = count_run(path, DATA, "backtest", returns, "a")
+    assert (trials.count, warning) == (10, "")
+    assert trials.sharpe_variance == pytest.approx(
+        statistics.variance([*[0.0] * 8, 0.0, daily_sharpe(returns)]) + 0.8 / 9, rel=1e-9
+    )
+
+
 def test_a_ledger_that_cannot_be_written_is_a_sentence_not_a_failure(tmp_path):
     (tmp_path / "trials.db").mkdir()
-    said = note_trial(tmp_path / "trials.db", DATA, "backtest", np.array([0.1, -0.1]), "a")
-    assert "not counted as a trial" in said
+    trials, said = count_run(tmp_path / "trials.db", DATA, "backtest", np.array([0.1, -0.1]), "a")
+    assert trials.count == 1
+    assert "as if it were the only one" in said
     assert "--state-dir" in said
     with pytest.raises(Misconfigured, match="cannot be read"):
         TrialLedger(tmp_path / "trials.db").overlapping(DATA)
-    assert note_trial(tmp_path / "good.db", DATA, "backtest", np.array([0.1, -0.1]), "a") == ""
 
 
 def test_a_ledger_of_another_version_is_left_alone(tmp_path):
