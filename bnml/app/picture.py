@@ -6,7 +6,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.app.health import cpu_s, resident_bytes
-from bnml.app.words import action_text, exit_text, reason_text
+from bnml.app.words import action_text, exit_text, mood_text, reason_text
 from bnml.core.clock import format_utc
 from bnml.core.events import Bar, OrderReport, Slice, VenueStatus
 from bnml.core.instrument import plain
@@ -102,6 +102,7 @@ class Picture:
             session=self._session,
             market=self._market,
             quote=quote,
+            mood=mood_text(self._engine.state.breakers),
             equity=plain(equity_e8, 2),
             session_pnl=plain(equity_e8 - (self.first_equity_e8 or equity_e8), 2),
             free_quote=plain(ledger.totals.get(quote, 0), 2),

@@ -71,6 +71,7 @@ def _text(health: Health, state: str) -> str:
             f"longest {health.loop_lag_max_ms:.1f} ms"
         ),
         f"{'candles':<14}{health.bars_checked:,} held against their trades, {health.bars_differing:,} differ",
+        *([f"{'market mood':<14}{health.mood}"] if health.mood else []),
         f"{'last decision':<14}{_last_decision(health)}",
     ]
     down = sorted(name for name, up in health.links.items() if not up)

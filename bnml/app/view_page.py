@@ -139,6 +139,7 @@ def _work(health: Health, width: int) -> Text:
             f"positions {len(health.positions)}",
             f"orders {len(health.open_orders)}",
             f"loop lag {health.loop_lag_ms:.1f} ms, p99 {health.loop_lag_p99_ms:.1f} ms",
+            f"mood {health.mood}" if health.mood else "",
             f"memory {health.resident_bytes >> 20:,} MiB",
         )
     )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from bnml.kernels.records import Action, ExitReason, Reason
+from bnml.kernels.mood import index_of
+from bnml.kernels.records import Action, ExitReason, MoodRegime, Reason
 
 if TYPE_CHECKING:
     from bnml.config import Settings
     from bnml.core.outcomes import Decision
+    from bnml.trading.compile import Record
 
 # Units are those of `kernels.limits`: shares in percent, money in quote units, scores in points of 100.
 _REASONS: dict[Reason, str] = {
@@ -57,6 +59,14 @@ def reason_text(decision: Decision) -> str:
         return f"expects a fall: {decision.measured:.3f}"
     text = _REASONS[Reason(decision.reason)]
     return text.format(measured=decision.measured, limit=decision.limit)
+
+
+def mood_text(breakers: Record) -> str:
+    """`41 of 100, bear pressure`; empty while fewer than three symbols speak, or nobody listens."""
+    regime = MoodRegime(int(breakers["mood_regime"][0]))
+    if regime == MoodRegime.INSUFFICIENT_DATA:
+        return ""
+    return f"{index_of(float(breakers['mood_score'][0])):.0f} of 100, {regime.name.lower().replace('_', ' ')}"
 
 
 def action_text(decision: Decision) -> str:

@@ -128,6 +128,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     resident_bytes: int = 0
     market: str = ""  # what is real of prices and money, in words
     quote: str = ""
+    mood: str = ""  # of the whole market: index and regime; empty when too few symbols speak
     session_pnl: str = "0"  # equity now less that of the session's first scan
 
 

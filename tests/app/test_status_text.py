@@ -48,6 +48,12 @@ SUMMARY = {
 }
 
 
+def test_the_mood_of_the_market_is_told_where_it_is_known():
+    lines = _text(msgspec.structs.replace(HEALTH, mood="41 of 100, bear pressure"), "running").splitlines()
+    assert "market mood   41 of 100, bear pressure" in lines
+    assert not any(line.startswith("market mood") for line in _text(HEALTH, "running").splitlines())
+
+
 def test_labels_and_units():
     lines = _text(HEALTH, "running").splitlines()
     assert "venue         sim, timed; simulated market, simulated money" in lines

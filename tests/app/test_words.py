@@ -2,10 +2,19 @@
 
 import pytest
 
-from bnml.app.words import action_text, exit_text, grouped, market_of, percent_of, reason_text, signed
+from bnml.app.words import (
+    action_text,
+    exit_text,
+    grouped,
+    market_of,
+    mood_text,
+    percent_of,
+    reason_text,
+    signed,
+)
 from bnml.config import Settings
 from bnml.core.outcomes import Decision
-from bnml.kernels.records import Action, ExitReason, Reason
+from bnml.kernels.records import BREAKERS, Action, ExitReason, MoodRegime, Reason, record
 
 
 def decision(reason=Reason.NONE, measured=0.0, limit=0.0, action=Action.BUY, lots=0):
@@ -24,11 +33,19 @@ def test_every_reason_fits_the_narrow_view(reason):
         (Reason.DEPTH, 43_210.9, 50_000.0, "depth 43,211, needs 50,000"),
         (Reason.DAILY_LOSS, 5.25, 5.0, "daily loss 5.25 %, limit 5.00 %"),
         (Reason.EXPOSURE, 70.4, 70.0, "exposure 70.4 %, at most 70.0 %"),
+        (Reason.MARKET_SCORE, -0.3611, -0.35, "market mood -0.36, limit -0.35"),
         (Reason.POLICY, 0.02222, 0.2011, "no signal: 0.022, needs 0.201"),
     ],
 )
 def test_units_are_those_of_the_limits(reason, measured, limit, text):
     assert reason_text(decision(reason, measured, limit)) == text
+
+
+def test_the_mood_of_the_market_is_an_index_and_a_regime_once_enough_have_spoken():
+    memory = record(BREAKERS)
+    assert mood_text(memory) == ""
+    memory["mood_score"], memory["mood_regime"] = -0.18, MoodRegime.BEAR_PRESSURE
+    assert mood_text(memory) == "41 of 100, bear pressure"
 
 
 def test_a_fall_is_not_called_a_missing_signal():
