@@ -1,0 +1,33 @@
+"""Options that several commands share: each is named, typed and explained once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Configuration file; default ./config.yaml.")
+]
+StateDir = Annotated[str | None, typer.Option(help="Folder of journal, ledger and compiled kernels.")]
+ModelsDir = Annotated[str | None, typer.Option(help="Folder of the trained models.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object.")]
+Replay = Annotated[
+    Path | None, typer.Option("--replay", "--data", help="Folder of recorded bars or raw streams.")
+]
+Symbols = Annotated[str | None, typer.Option(help="BTCUSDT,ETHUSDT for a list; */USDT for discovery.")]
+From = Annotated[
+    str | None,
+    typer.Option("--from", help="First moment traded, UTC, as in 2023-07-01; before it lies history."),
+]
+DataFrom = Annotated[
+    str | None, typer.Option("--from", help="First moment of the data, UTC, as in 2023-07-01.")
+]
+To = Annotated[str | None, typer.Option("--to", help="Moment after the last, UTC.")]
+BaseFrame = Annotated[str | None, typer.Option(help="Bars on which decisions are made, such as 15m or 1h.")]
+Venue = Annotated[str | None, typer.Option(help="sim, paper, testnet or live; default sim.")]
+Speed = Annotated[float | None, typer.Option(help="Market seconds per second of the embedded exchange.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the generated market.")]
+Port = Annotated[int | None, typer.Option(help="TCP port of the embedded exchange; 0 = any free one.")]
+Stepped = Annotated[
+    bool, typer.Option("--stepped", help="The market waits for the daemon; runs repeat exactly.")
+]
