@@ -189,6 +189,10 @@ def backtest(
         str, typer.Option(help="replay: the engine, event by event; sweep: the kernel loop.")
     ] = "replay",
     trades: Annotated[Path | None, typer.Option(help="Write the trades to this CSV file.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write a page to look at to this HTML file.")] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Write the tables of the page to this folder, as CSV and JSON.")
+    ] = None,
     config: ConfigFile = None,
     state_dir: StateDir = None,
     models_dir: ModelsDir = None,
@@ -207,7 +211,8 @@ def backtest(
     from bnml.options import BacktestOptions
     from bnml.research.commands import backtest as target
 
-    return target(settings, BacktestOptions(**market, json=json, engine=engine, trades=trades))
+    options = BacktestOptions(**market, json=json, engine=engine, trades=trades, report=report, tables=tables)
+    return target(settings, options)
 
 
 @app.command()

@@ -47,10 +47,15 @@ class TrainOptions(MarketOptions, frozen=True, kw_only=True):
 
 
 class BacktestOptions(MarketOptions, frozen=True, kw_only=True):
-    """`bnml backtest`; `engine` is `replay` or `sweep`, `trades` a CSV file to write."""
+    """`bnml backtest`; `engine` is `replay` or `sweep`, `trades` a CSV file to write.
+
+    `report` is an HTML file to write, `tables` a folder for the same tables as CSV and JSON.
+    """
 
     engine: str = "replay"
     trades: Path | None = None
+    report: Path | None = None
+    tables: Path | None = None
 
 
 class ParityOptions(MarketOptions, frozen=True, kw_only=True):

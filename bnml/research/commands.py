@@ -16,14 +16,18 @@ from bnml.core.instrument import plain
 from bnml.core.outcomes import EquityPoint, Trade
 from bnml.kernels.records import ExitReason
 from bnml.options import BacktestOptions, MarketOptions, ParityOptions
+from bnml.research.conclusion import Conclusion
+from bnml.research.findings import Findings, find
 from bnml.research.ledger import LEDGER_FILE, DataRange, count_run
 from bnml.research.market import Market, load_market
 from bnml.research.metrics import daily_returns, equity_rows, summarize
 from bnml.research.models import Models, held_back, load_models, looking_ahead
+from bnml.research.page.compose import page
 from bnml.research.parity import Comparison, Rows, compare, judge
 from bnml.research.report import path_decides, summary_text, verdict_text
 from bnml.research.runs import initial_quote_e8, run_replay, run_sweep
 from bnml.research.sessions import RecordedSession, read_session
+from bnml.research.tables import write_tables
 from bnml.trading.compile import compile_layout
 
 DONE, FAILED = 0, 1
@@ -37,22 +41,23 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
     market = load_market(settings, options)
     _note(*market.notes)
     models = load_models(settings, compile_layout(settings.features), market.symbols)
-    _note(held_back(models), looking_ahead(settings, models, market.first_ns), path_decides(settings))
+    notes = (held_back(models), looking_ahead(settings, models, market.first_ns), path_decides(settings))
+    _note(*notes)
     run = _replay_run if options.engine == "replay" else _sweep_run
-    trades, equity, initial_e8, final_e8 = run(settings, market, models)
+    conclusion = run(settings, market, models)
     if options.trades is not None:
-        write_trades(options.trades, trades, market)
-    returns = daily_returns(equity_rows(equity), initial_e8, final_e8)
+        write_trades(options.trades, conclusion.trades, market)
+    returns = daily_returns(equity_rows(conclusion.equity), conclusion.initial_e8, conclusion.final_e8)
     trials, warning = count_run(
         settings.app.state_dir / LEDGER_FILE, data_range(market), "backtest", returns, settings.content_hash()
     )
     _note(warning)
     summary = summarize(
-        trades,
-        equity,
+        conclusion.trades,
+        conclusion.equity,
         market.instruments,
-        initial_e8=initial_e8,
-        final_e8=final_e8,
+        initial_e8=conclusion.initial_e8,
+        final_e8=conclusion.final_e8,
         bars=market.traded_bars,
         span=market.span,
         elapsed_s=(clock.monotonic_ns() - started_ns) / NS_PER_S,
@@ -60,6 +65,8 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
         trials=trials.count,
         sharpe_variance=trials.sharpe_variance,
     )
+    if options.report is not None or options.tables is not None:
+        publish(options, find(settings, market, models, conclusion, summary, options.engine, notes))
     _say(msgspec.json.encode(summary).decode() if options.json else summary_text(summary, options.engine))
     return DONE
 
@@ -166,15 +173,25 @@ def _trade_line(trade: Trade, market: Market) -> tuple[str, ...]:
     )
 
 
-Run = tuple[list[Trade], list[EquityPoint], int, int]
+def publish(options: BacktestOptions, findings: Findings) -> None:
+    """Write the page and the tables that were asked for."""
+    if options.tables is not None:
+        write_tables(options.tables, findings.tables.values(), findings.summary_json)
+    if options.report is not None:
+        try:
+            options.report.write_text(page(findings), encoding="utf-8")
+        except OSError as error:
+            raise Misconfigured(
+                f"{options.report} cannot be written ({error}); choose another file with --report"
+            ) from error
 
 
-def _replay_run(settings: Settings, market: Market, models: Models) -> Run:
+def _replay_run(settings: Settings, market: Market, models: Models) -> Conclusion:
     result = run_replay(settings, market, models)
-    return result.trades, result.equity, result.initial_equity_e8, result.final_equity_e8
+    return Conclusion(result.trades, result.equity, result.initial_equity_e8, result.final_equity_e8)
 
 
-def _sweep_run(settings: Settings, market: Market, models: Models) -> Run:
+def _sweep_run(settings: Settings, market: Market, models: Models) -> Conclusion:
     """Each symbol with capital of its own; the parts add up, a symbol without a point keeps its last one."""
     trades: list[Trade] = []
     points: list[tuple[int, str, EquityPoint]] = []
@@ -186,7 +203,8 @@ def _sweep_run(settings: Settings, market: Market, models: Models) -> Run:
         initial_e8 += initial_quote_e8(settings)
         final_e8 += result.final_equity_e8
     trades.sort(key=lambda trade: (trade.ts_ns, trade.symbol))
-    return trades, _added_up(points, market.symbols, initial_quote_e8(settings)), initial_e8, final_e8
+    total = _added_up(points, market.symbols, initial_quote_e8(settings))
+    return Conclusion(trades, total, initial_e8, final_e8)
 
 
 def _added_up(

@@ -9,13 +9,13 @@ import msgspec
 import numpy as np
 
 from bnml.core.clock import NS_PER_DAY
-from bnml.core.orders import Side
 from bnml.kernels import metrics as kernel
 from bnml.kernels.account import EQUITY_ROW
 from bnml.kernels.bootstrap import block_days, bootstrap
+from bnml.research.positions import closed_positions, commission_quote_e8
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -82,74 +82,6 @@ class Summary(Figures, frozen=True, kw_only=True, rename={"from_": "from"}):
     elapsed_s: float
     market: str = ""  # where the bars come from; a generated market says that it is simulated
     quote: str = ""  # asset of every amount
-
-
-class PositionResult(msgspec.Struct, frozen=True):
-    """One closed position: times of its first buy and last sale, realised profit or loss in 1e-8 of the quote."""
-
-    symbol: str
-    opened_ns: int
-    closed_ns: int
-    pnl_e8: int
-
-
-class _Open(msgspec.Struct):
-    opened_ns: int
-    base_e8: int = 0
-    pnl_e8: int = 0
-    closed_ns: int = 0
-    fills: int = 0
-
-    def is_sold(self, lot_e8: int) -> bool:
-        """All but what commission in base left of whole lots, less than one lot for each buy."""
-        return self.closed_ns > 0 and self.base_e8 < lot_e8 * self.fills
-
-
-def closed_positions(trades: Iterable[Trade], instruments: Mapping[str, Instrument]) -> list[PositionResult]:
-    """Results of positions, in the order of their last sale.
-
-    `trades` of each symbol in their order in time. A tranche bought at the time of the first one belongs
-    to the same position even if an earlier tranche was already sold at that very print.
-    """
-    open_by_symbol: dict[str, _Open] = {}
-    closed: list[PositionResult] = []
-
-    def close(symbol: str) -> None:
-        position = open_by_symbol.pop(symbol)
-        closed.append(PositionResult(symbol, position.opened_ns, position.closed_ns, position.pnl_e8))
-
-    for trade in trades:
-        instrument = instruments[trade.symbol]
-        position = open_by_symbol.get(trade.symbol)
-        if position is not None and position.is_sold(instrument.lot_e8) and trade.ts_ns != position.opened_ns:
-            close(trade.symbol)
-            position = None
-        if position is None:
-            position = open_by_symbol[trade.symbol] = _Open(trade.ts_ns)
-        _book(position, trade, instrument)
-    for symbol, position in list(open_by_symbol.items()):
-        if position.is_sold(instruments[symbol].lot_e8):
-            close(symbol)
-    return sorted(closed, key=lambda result: (result.closed_ns, result.symbol))
-
-
-def _book(position: _Open, trade: Trade, instrument: Instrument) -> None:
-    amount_e8 = trade.quantity_lots * instrument.lot_e8
-    if trade.side is Side.BUY:
-        in_base = trade.commission_asset == instrument.base
-        position.base_e8 += amount_e8 - (trade.commission_e8 if in_base else 0)
-        position.fills += 1
-        return
-    position.base_e8 -= amount_e8
-    position.pnl_e8 += trade.pnl_e8
-    position.closed_ns = trade.ts_ns
-
-
-def commission_quote_e8(trade: Trade, instrument: Instrument) -> int:
-    """Commission of a fill in 1e-8 of the quote asset; one paid in base is valued at the fill's price."""
-    if trade.commission_asset == instrument.base:
-        return trade.commission_e8 * trade.price_ticks * instrument.tick_e8 // E8
-    return trade.commission_e8
 
 
 def equity_rows(points: Sequence[EquityPoint]) -> NDArray[np.void]:

@@ -4,7 +4,8 @@ import pytest
 from bnml.core.orders import Side
 from bnml.core.outcomes import EquityPoint, Trade
 from bnml.kernels.records import ExitReason
-from bnml.research.metrics import Summary, closed_positions, commission_quote_e8, summarize
+from bnml.research.metrics import Summary, summarize
+from bnml.research.positions import closed_positions, commission_quote_e8
 from tests.twins import random_market as market
 
 ADA = market.ADA  # a tick is 0.0001, a lot 0.1
