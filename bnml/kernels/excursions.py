@@ -67,7 +67,7 @@ def excursion_row(bars: NDArray[np.void], frame_ns: int, held: np.void) -> None:
 
 
 @njit
-def excursions_batch(bars: NDArray[np.void], frame_ns: int, held: NDArray[np.void]) -> None:
+def excursion_batch(bars: NDArray[np.void], frame_ns: int, held: NDArray[np.void]) -> None:
     """`excursion_row` for every position of one symbol."""
     for i in range(len(held)):
         excursion_row(bars, frame_ns, held[i])

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+from numpy.typing import NDArray
 
 from bnml.kernels import fills
+from bnml.research.market import Market
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from bnml.research.market import Market
-
-Floats = NDArray[np.float64] if TYPE_CHECKING else object
+Floats = NDArray[np.float64]
 
 
 def closes_at(market: Market, ts_ns: NDArray[np.int64]) -> Floats:

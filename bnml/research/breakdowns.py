@@ -13,7 +13,7 @@ from bnml.research.costs import FillCost
 from bnml.research.market import Market
 from bnml.research.positions import Position
 from bnml.research.tables import Column, Table, Value
-from bnml.venues.history import find_gaps
+from bnml.venues.bar_tables import find_gaps
 
 POSITIONS = (
     Column("symbol", "Symbol"),
@@ -148,8 +148,11 @@ def _costs_row(name: str, costs: Sequence[FillCost]) -> tuple[Value, ...]:
     )
 
 
-def daily_table(ts_ns: NDArray[np.int64], equity: NDArray[np.float64], initial: float) -> Table:
-    """The last mark of each UTC day that has one, its return, and the drawdown from the highest mark so far."""
+def daily_table(ts_ns: NDArray[np.int64], equity: NDArray[np.float64], initial: float, final: float) -> Table:
+    """The last mark of each UTC day that has one, its return, and the drawdown from the highest mark so far.
+
+    As in `metrics.walk_equity`, the mark at the end of the run stands for the last day.
+    """
     columns = (
         Column("day", "Day", "day"),
         Column("equity", "Equity", "money"),
@@ -158,8 +161,10 @@ def daily_table(ts_ns: NDArray[np.int64], equity: NDArray[np.float64], initial: 
     )
     days = ts_ns // NS_PER_DAY
     last = np.flatnonzero(np.diff(days, append=np.iinfo(np.int64).max))
-    peaks = np.maximum.accumulate(np.maximum(equity, initial)) if len(equity) else equity
-    before = np.concatenate(([initial], equity[last][:-1])) if len(last) else equity
+    if len(equity):
+        equity = np.append(equity[:-1], final)
+    peaks = np.maximum.accumulate(np.maximum(equity, initial))
+    before = np.concatenate(([initial], equity[last]))[: len(last)]
     rows = tuple(
         (
             int(days[at]) * NS_PER_DAY,

@@ -8,11 +8,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bnml import __version__
 from bnml.config import Settings
-from bnml.core.clock import format_utc
 from bnml.core.instrument import E8
-from bnml.kernels import KERNEL_HASH
+from bnml.research.assumptions import assumptions, models_table
 from bnml.research.benchmarks import buy_and_hold, exposure_matched
 from bnml.research.breakdowns import (
     by_reason,
@@ -29,9 +27,8 @@ from bnml.research.market import Market
 from bnml.research.metrics import Summary
 from bnml.research.models import Models
 from bnml.research.positions import InitialRisk, Position, positions_of
-from bnml.research.tables import Column, Table
+from bnml.research.tables import Table
 from bnml.trading.compile import compile_costs
-from bnml.venues.history import frame_text
 
 Floats = NDArray[np.float64]
 
@@ -78,7 +75,7 @@ def find(
     tables = (
         positions_table(positions, market),
         monthly_table(*_with_end(curves, market, conclusion), initial),
-        daily_table(curves.ts_ns, curves.equity, initial),
+        daily_table(curves.ts_ns, curves.equity, initial, conclusion.final_e8 / E8),
         by_symbol(positions, market),
         by_reason(positions),
         costs_table(costs, market),
@@ -131,70 +128,3 @@ def _own_warnings(market: Market, positions: Sequence[Position]) -> list[str]:
             f"{'were' if len(still) > 1 else 'was'} open at the end: marked at the last close, not sold."
         )
     return found
-
-
-def models_table(models: Models, market: Market) -> Table:
-    """The bundle of each symbol and up to when it learned."""
-    columns = (
-        Column("symbol", "Symbol"),
-        Column("bundle", "Model"),
-        Column("trained_to", "Trained to (UTC)", "time"),
-        Column("gate", "Gate"),
-    )
-    rows = []
-    for symbol in market.symbols:
-        predictor = models.predictor(symbol)
-        refused = "refused: holds" if symbol in models.refused else "no model"
-        rows.append(
-            (symbol, None, None, refused)
-            if predictor is None
-            else (symbol, predictor.bundle_id, predictor.metadata.trained_to_ns, "in use")
-        )
-    return Table("models", "Models", columns, tuple(rows))
-
-
-def assumptions(settings: Settings, market: Market, engine: str) -> tuple[tuple[str, str], ...]:
-    """What the figures rest on, as label and sentence."""
-    costs, exits, risk = settings.costs, settings.exits, settings.risk
-    tier = {
-        "F0": "F0: a touched limit fills, taking orders fill whole",
-        "F1": f"F1: a touched limit fills with {costs.touch_chance_pct:g} % chance, slippage grows beyond "
-        f"{costs.volume_share_pct:g} % of a bar's volume",
-    }[costs.tier]
-    capital = "one capital for all symbols" if engine == "replay" else "each symbol with capital of its own"
-    frames = ", ".join((settings.features.base_frame, *settings.features.frames_above_base))
-    return (
-        ("Market", f"{market.source}, bars of {frame_text(market.frame_ns)}"),
-        ("Period", f"{format_utc(market.first_ns)} to {market.span[1]}, UTC"),
-        ("Engine", f"{engine}, {capital}"),
-        ("Frames of the features", frames),
-        ("Fills", tier),
-        (
-            "Path inside a bar",
-            "open, low, high, close; a stop jumped over fills at the first price beyond it",
-        ),
-        ("Commission", f"{costs.maker_bps:g} bps maker, {costs.taker_bps:g} bps taker"),
-        (
-            "Spread and slippage",
-            f"half spread {costs.spread_floor_bps:g} bps + {costs.spread_range_bps_per_pct:g} bps per % of the bar's "
-            f"range, at most {costs.spread_cap_bps:g} bps; slippage {costs.slippage_bps:g} bps",
-        ),
-        ("Latency", "none: orders of a scan meet the first price after the close"),
-        (
-            "Decision",
-            f"{settings.decision.rule.replace('_', ' ')}; gate {'on' if settings.learning.gate else 'OFF'}; "
-            f"without a model: {settings.decision.without_model}",
-        ),
-        (
-            "Exits",
-            f"stop {exits.stop_atr:g} ATR, at most {exits.hard_stop_pct:g} %; targets {exits.target1_pct:g} % and "
-            f"{exits.target2_pct:g} %; trailing {exits.trail_atr:g} ATR from {exits.trail_start_pct:g} %; "
-            f"time stop {exits.time_stop_h:g} h",
-        ),
-        (
-            "Risk",
-            f"{risk.risk_per_trade_pct:g} % of equity a position, at most {risk.max_positions} positions and "
-            f"{risk.max_exposure_pct:g} % of the active capital ({settings.capital.active_pct:g} % of equity)",
-        ),
-        ("Names", f"settings {settings.content_hash()}, kernels {KERNEL_HASH}, bnml {__version__}"),
-    )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bnml.core.instrument import E8, Instrument
 from bnml.core.orders import Side
 from bnml.core.outcomes import Trade
-from bnml.kernels.excursions import HELD, excursions_batch
+from bnml.kernels.excursions import HELD, excursion_batch
 from bnml.kernels.records import ExitReason
 from bnml.research.market import Market
 
@@ -145,9 +145,9 @@ def positions_of(
                 row["exit_ns"], row["exit_ticks"] = last["ts_open_ns"] + market.frame_ns, last["close"]
         bars = None if fast is None else fast.get(symbol)
         if bars is None:
-            excursions_batch(market.bars[symbol], market.frame_ns, held)
+            excursion_batch(market.bars[symbol], market.frame_ns, held)
         else:
-            excursions_batch(bars, fast_frame_ns, held)
+            excursion_batch(bars, fast_frame_ns, held)
         risk = (lambda _symbol, _ts: 0) if initial_risk is None else initial_risk
         found += [
             _position(group, row, market.instruments[symbol], risk(symbol, group.opened_ns))

@@ -92,6 +92,37 @@ def test_the_table_and_the_csv_are_for_people(folder, tmp_path, capsys):
     assert all(float(row["pnl"]) == 0 for row in rows if row["side"] == "BUY")
 
 
+def test_the_page_and_its_tables_are_written_beside_the_summary(folder, tmp_path, capsys):
+    options = BacktestOptions(
+        replay=folder,
+        from_ns=FROM_NS,
+        engine="sweep",
+        json=True,
+        report=tmp_path / "page.html",
+        tables=tmp_path / "tables",
+    )
+    assert backtest(chosen(tmp_path), options) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert json.loads((tmp_path / "tables" / "summary.json").read_text()) == summary
+    rows = list(csv.DictReader((tmp_path / "tables" / "positions.csv").read_text().splitlines()))
+    same = json.loads((tmp_path / "tables" / "positions.json").read_text())
+    assert [row["pnl"] for row in rows] == [str(one["pnl"]) for one in same]
+    assert sum(not one["is_open"] for one in same) == summary["trades"]
+    daily = json.loads((tmp_path / "tables" / "daily.json").read_text())
+    assert daily[-1]["equity"] == summary["final_equity"]
+
+
+@pytest.mark.parametrize("option", ["report", "tables"])
+def test_a_page_that_cannot_be_written_is_told_of(folder, tmp_path, option):
+    (tmp_path / "file").write_text("")
+    options = BacktestOptions(
+        replay=folder, from_ns=FROM_NS, engine="sweep", **{option: tmp_path / "file" / "page.html"}
+    )
+    with pytest.raises(Misconfigured, match=f"--{option}"):
+        backtest(chosen(tmp_path), options)
+
+
 def test_a_csv_that_cannot_be_written_is_told_of(folder, tmp_path):
     options = BacktestOptions(
         replay=folder, from_ns=FROM_NS, trades=tmp_path / "no" / "trades.csv", engine="sweep"

@@ -162,7 +162,7 @@ def thinned(
     column = np.minimum((x * columns).astype(np.int64), columns - 1)
     starts = np.flatnonzero(np.diff(column, prepend=-1))
     keep = {0, len(x) - 1}
-    for start, stop in zip(starts, [*starts[1:], len(x)], strict=True):
+    for start, stop in zip(starts.tolist(), [*starts[1:].tolist(), len(x)], strict=True):
         keep.add(start + int(np.argmin(y[start:stop])))
         keep.add(start + int(np.argmax(y[start:stop])))
     chosen = np.array(sorted(keep))

@@ -190,12 +190,11 @@ def _closing_sections(findings: Findings) -> Iterable[str]:
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in findings.assumptions)
     yield _section("Assumptions", f"<dl>{facts}</dl>{table_html(tables['models'])}", name="wide")
     missing = sum(int(row[3] or 0) for row in tables["gaps"].rows)
-    note = (
-        f"{missing:,} bars are missing; they are not filled."
-        if missing
-        else "No bar is missing in the traded range."
-    )
-    yield _section("Data gaps met", table_html(tables["gaps"]), note, name="wide")
+    if missing:
+        note = f"{missing:,} bars are missing in the traded range; they are not filled."
+        yield _section("Data gaps met", table_html(tables["gaps"]), note, name="wide")
+    else:
+        yield _section("Data gaps met", "", "None: no bar is missing in the traded range.", name="wide")
     if findings.positions:
         yield _section("Positions", _extremes(tables["positions"]), name="wide")
     yield _section("Every figure", figures_table(findings.summary_json), name="wide")

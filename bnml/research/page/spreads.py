@@ -64,7 +64,7 @@ def _percent_ticks(low: float, high: float, count: int) -> list[Tick]:
     return [Tick(at, percent(at, decimals), (k - middle) % every == 0) for k, at in enumerate(ticks)]
 
 
-def bins(gains: Floats) -> tuple[Floats, NDArray[np.int64], bool]:
+def bins(gains: Floats) -> tuple[list[float], list[int], bool]:
     """(edges, counts, whether the outermost bars hold all that lies beyond): round bars, an edge at zero.
 
     Width by Freedman and Diaconis (1981), at most `MOST_BINS` bars.
@@ -80,27 +80,27 @@ def bins(gains: Floats) -> tuple[Floats, NDArray[np.int64], bool]:
     edges = step * np.arange(first, max(last, first + 1) + 1)
     at = np.clip(np.searchsorted(edges, gains, side="right") - 1, 0, len(edges) - 2)
     beyond = bool((gains < edges[0]).any() or (gains > edges[-1]).any())
-    return edges, np.bincount(at, minlength=len(edges) - 1), beyond
+    return edges.tolist(), np.bincount(at, minlength=len(edges) - 1).tolist(), beyond
 
 
 def distribution(positions: Sequence[Position]) -> str:
     """How many positions had which return."""
     edges, counts, beyond = bins(np.array([one.gain for one in positions]))
-    top = float(counts.max()) * 1.06
+    top = max(counts) * 1.06
     ticks = [at for at in round_ticks(0.0, top, 5) if at == int(at)]
-    decimals = max(0, decimals_for(edges[:2].tolist()) - 2)
+    decimals = max(0, decimals_for(edges[:2]) - 2)
     plot = Plot(
-        Scale(float(edges[0]), float(edges[-1])),
+        Scale(edges[0], edges[-1]),
         Scale(0.0, top),
         "Number of positions by return",
-        _percent_ticks(float(edges[0]), float(edges[-1]), 8),
+        _percent_ticks(edges[0], edges[-1], 8),
         [Tick(at, number(at, 0)) for at in ticks],
         zero=0.0,
         kind="histogram",
     )
     last = len(counts) - 1
-    for k, count in enumerate(counts.tolist()):
-        left, right = float(edges[k]), float(edges[k + 1])
+    for k, count in enumerate(counts):
+        left, right = edges[k], edges[k + 1]
         range_text = f"{percent(left, decimals)} to {percent(right, decimals)}"
         if beyond and k in {0, last}:
             range_text += " and beyond"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MOST_PRICE_CHARTS = 12
+MOST_TICKS = 12
 LOG_FROM_RATIO = 2.5
 FAR_APART = 3.0
 """Buy and hold that moves this many times as far as the run gets a view of its own."""
@@ -58,7 +59,7 @@ def _over_time(findings: Findings, low: float, high: float, label: str, **option
         Scale(start, end),
         Scale(low, high, is_log),
         label,
-        time_ticks(start, end),
+        time_ticks(start, end, MOST_TICKS),
         value_ticks(low, high, is_log=is_log, as_percent=options.get("as_percent", False)),
         kind="time",
         attributes={"from": str(start // 1_000_000), "to": str(end // 1_000_000)},

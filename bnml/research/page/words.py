@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
 from math import isfinite
+from typing import Any
 
 from bnml.core.clock import NS_PER_S, format_utc
 from bnml.research.page.axes import day_text
@@ -35,35 +37,33 @@ def hours(value: float) -> str:
     return f"{value:.1f}\u00a0h" if value < 48 else f"{value / 24:.1f}\u00a0d"
 
 
+def moment(ts_ns: int) -> str:
+    """`2023-07-01 12:00`, UTC."""
+    return format_utc(ts_ns // NS_PER_S * NS_PER_S)[:16].replace("T", " ")
+
+
+_AS_WORDS: dict[str, Callable[[Any], str]] = {
+    "time": moment,
+    "day": day_text,
+    "count": lambda value: f"{value:,}",
+    "money": number,
+    "ratio": number,
+    "gain": lambda value: number(value, signed=True),
+    "share": lambda value: percent(value, 1),
+    "change": lambda value: percent(value, signed=True),
+    "hours": hours,
+    "bps": lambda value: number(value, 1),
+    "number": lambda value: f"{value:,.8g}",
+}
+
+
 def cell_text(column: Column, value: Value) -> str:
     """One value of a table, escaped."""
     if value is None:
         return NOTHING
-    if isinstance(value, str):
-        return escape(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    match column.kind:
-        case "time":
-            return format_utc(int(value) // NS_PER_S * NS_PER_S)[:16].replace("T", " ")
-        case "day":
-            return day_text(int(value))
-        case "count":
-            return f"{int(value):,}"
-        case "money" | "ratio":
-            return number(value)
-        case "gain":
-            return number(value, signed=True)
-        case "share":
-            return percent(value, 1)
-        case "change":
-            return percent(value, signed=True)
-        case "hours":
-            return hours(value)
-        case "bps":
-            return number(value, 1)
-        case _:
-            return f"{value:,.8g}"
+    return escape(value) if isinstance(value, str) else _AS_WORDS[column.kind](value)
 
 
 def tone(column: Column, value: Value) -> str:
