@@ -1,12 +1,12 @@
 """Turns parsed options into settings, a piece of market data, and a state folder that can be used."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from bnml.config import Settings, load
 from bnml.core.clock import parse_utc_ns
 from bnml.core.errors import Misconfigured, UsageError
+from bnml.state_folder import own_folder
 
 SETTING_OF_OPTION = {
     "venue": "venue.kind",
@@ -52,15 +52,4 @@ def market_fields(replay: Path | None, from_: str | None, to: str | None) -> dic
 
 def own_state_dir(settings: Settings) -> None:
     """Make the state folder and send the compiled kernels there, before the first kernel is imported."""
-    folder = settings.app.state_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise Misconfigured(
-            f"the state folder {folder} cannot be made ({error}); choose one with --state-dir"
-        ) from error
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise Misconfigured(
-            f"the state folder {folder} cannot be written; change its owner or choose --state-dir"
-        )
-    os.environ.setdefault("BNML_NUMBA_CACHE", str(folder.resolve() / "numba"))
+    own_folder(settings.app.state_dir)

@@ -58,6 +58,26 @@ class BacktestOptions(MarketOptions, frozen=True, kw_only=True):
     tables: Path | None = None
 
 
+class SignalsOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`bnml backtest --signals`; the bars are a file or a folder, `rules` None = the template's defaults.
+
+    `from_ns` and `to_ns` are UTC, half open, None where the data begin or end. `loose` leaves out signals
+    that stand at no bar's close; `symbols` empty = all that have signals. The ledger of trials is in `state_dir`.
+    """
+
+    signals: Path
+    bars: Path
+    rules: Path | None = None
+    fast_bars: Path | None = None
+    symbols: tuple[str, ...] = ()
+    from_ns: int | None = None
+    to_ns: int | None = None
+    trades: Path | None = None
+    loose: bool = False
+    state_dir: Path = Path("state")
+    json: bool = False
+
+
 class ParityOptions(MarketOptions, frozen=True, kw_only=True):
     """`bnml parity`; the session is read from the journal in the state folder.
 

@@ -206,3 +206,20 @@ def directional(state: Array, s: int, n: int) -> tuple[float, float, float]:
     minus = 100.0 * ratio(minus_average, range_average, 0.0)
     strength = 100.0 * ratio(abs(plus - minus), plus + minus, 0.0)
     return smooth(state, s + DX_AVERAGE, n, strength, 1.0 / 14.0), plus, minus
+
+
+ATR_BARS = 15
+
+
+@njit
+def atr_ratio_step(state: Array, number: int, h: float, l: float, c: float) -> float:
+    """ATR 14 over the close after one more bar, as the feature row has it; NaN for the first 14 bars."""
+    n, _ = push(state, 0, number, h, l, c, 0.0)
+    return average_range(state, 0, n) / c if n >= ATR_BARS else np.nan
+
+
+@njit
+def atr_ratio_batch(state: Array, h: Array, l: Array, c: Array, out: Array) -> None:
+    """`atr_ratio_step` for bar after bar; `state` is BLOCK zeros."""
+    for i in range(len(h)):
+        out[i] = atr_ratio_step(state, i, h[i], l[i], c[i])

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import msgspec
 
 from bnml.config import Settings
-from bnml.core.clock import NS_PER_S, LiveClock, format_utc
+from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured, Rejected
-from bnml.core.instrument import plain
 from bnml.core.outcomes import EquityPoint, Trade
-from bnml.kernels.records import ExitReason
 from bnml.options import BacktestOptions, MarketOptions, ParityOptions
 from bnml.research.conclusion import Conclusion
 from bnml.research.findings import Findings, find
@@ -28,6 +24,7 @@ from bnml.research.report import path_decides, summary_text, verdict_text
 from bnml.research.runs import initial_quote_e8, run_replay, run_sweep
 from bnml.research.sessions import RecordedSession, read_session
 from bnml.research.tables import write_tables
+from bnml.research.trade_file import write_trades
 from bnml.trading.compile import compile_layout
 
 DONE, FAILED = 0, 1
@@ -46,7 +43,7 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
     run = _replay_run if options.engine == "replay" else _sweep_run
     conclusion = run(settings, market, models)
     if options.trades is not None:
-        write_trades(options.trades, conclusion.trades, market)
+        write_trades(options.trades, conclusion.trades, market.instruments)
     returns = daily_returns(equity_rows(conclusion.equity), conclusion.initial_e8, conclusion.final_e8)
     trials, warning = count_run(
         settings.app.state_dir / LEDGER_FILE, data_range(market), "backtest", returns, settings.content_hash()
@@ -128,48 +125,6 @@ def compare_sweep(settings: Settings, market: Market, models: Models) -> Compari
         Rows(f"replay of {symbol}", replayed.decisions, replayed.trades),
         Rows(f"sweep of {symbol}", swept.decisions, swept.trades),
         market.frame_ns,
-    )
-
-
-def write_trades(path: Path, trades: Sequence[Trade], market: Market) -> None:
-    """One line per fill, amounts as decimals of their asset."""
-    try:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(
-                (
-                    "time",
-                    "symbol",
-                    "side",
-                    "tranche",
-                    "quantity",
-                    "price",
-                    "commission",
-                    "asset",
-                    "reason",
-                    "pnl",
-                )
-            )
-            writer.writerows(_trade_line(trade, market) for trade in trades)
-    except OSError as error:
-        raise Misconfigured(
-            f"{path} cannot be written ({error}); choose another file with --trades"
-        ) from error
-
-
-def _trade_line(trade: Trade, market: Market) -> tuple[str, ...]:
-    instrument = market.instruments[trade.symbol]
-    return (
-        format_utc(trade.ts_ns),
-        trade.symbol,
-        trade.side.value,
-        str(trade.tranche),
-        instrument.quantity_text(trade.quantity_lots),
-        instrument.price_text(trade.price_ticks),
-        plain(trade.commission_e8),
-        trade.commission_asset,
-        ExitReason(trade.reason).name.lower(),
-        plain(trade.pnl_e8),
     )
 
 

@@ -38,7 +38,7 @@ def summary_text(summary: Summary, engine: str) -> str:
         _position_lines(summary),
         _chance_lines(summary),
     )
-    return "\n\n".join("\n".join(_wrapped(name, value) for name, value in lines) for lines in groups)
+    return "\n\n".join("\n".join(labelled(name, value) for name, value in lines) for lines in groups)
 
 
 def _run_lines(summary: Summary, engine: str) -> Lines:
@@ -123,8 +123,8 @@ def verdict_text(verdict: Verdict) -> str:
     for one in verdict.comparisons:
         mark = "equal" if not one.differences else f"{one.differences:,} DIFFER"
         lines.append(f"{one.left} against {one.right}: {one.compared:,} rows, {mark}")
-        lines.append(_wrapped("  fills", f"{one.trades:,}: {_counts(one.exits)}"))
-        lines.append(_wrapped("  decisions", _counts(one.refusals)))
+        lines.append(labelled("  fills", f"{one.trades:,}: {_counts(one.exits)}"))
+        lines.append(labelled("  decisions", _counts(one.refusals)))
     if verdict.first:
         lines.append("first differing rows")
     lines += [f"  {row.kind} {row.symbol} {row.time}: {row.what}" for row in verdict.first]
@@ -133,7 +133,8 @@ def verdict_text(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(name: str, value: str) -> str:
+def labelled(name: str, value: str) -> str:
+    """A label and its value, wrapped below itself."""
     head = f"{name:<{LABEL}}"
     return textwrap.fill(value, WIDTH, initial_indent=head, subsequent_indent=" " * LABEL) if value else head
 

@@ -182,9 +182,8 @@ def compile_limits(rules: Rules, *, has_sizes: bool = False) -> Record:
     return made
 
 
-def size_ppm(rules: Rules, sizes: NDArray[np.float64]) -> NDArray[np.int64]:
+def size_ppm(rules: Rules, sizes: NDArray[np.float64], *, has_sizes: bool) -> NDArray[np.int64]:
     """Most of the equity that each entry may take: its own share, else `share_pct`; 0 = as the limits say."""
-    has_sizes = not np.isnan(sizes).all()
     default = _percent(rules.share_pct) if rules.fixed_quote > 0 or has_sizes else 0
     return np.where(np.isnan(sizes), default, np.rint(np.nan_to_num(sizes) * PPM)).astype(np.int64)
 

@@ -39,6 +39,12 @@ class Signals(NamedTuple):
     def symbols(self) -> tuple[str, ...]:
         return tuple(sorted(set(self.symbol.tolist())))
 
+    def only(self, keep: NDArray[np.bool_]) -> Signals:
+        """Some of the rows."""
+        return Signals(
+            self.symbol[keep], self.ts_close_ms[keep], self.score[keep], self.is_exit[keep], self.size[keep]
+        )
+
 
 class Placed(NamedTuple):
     """The signals of one symbol, ascending: index of the bar they are known at the close of, and what they say."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -11,10 +10,12 @@ from numpy.typing import NDArray
 
 from bnml.core.clock import NS_PER_HOUR, frame_ns
 from bnml.core.ids import IdSource
-from bnml.core.instrument import E8, Instrument
-from bnml.kernels import fills
+from bnml.core.instrument import E8
 from bnml.kernels.features import FeatureLayout
-from bnml.kernels.records import COSTS, INSTRUMENT, LIMITS, RULES, FillTier, record
+from bnml.kernels.records import COSTS, LIMITS, RULES, FillTier, record
+from bnml.trading.instruments import (
+    instrument_record as instrument_record,  # noqa: PLC0414 - one of the records made here
+)
 from bnml.trading.risk.settings import MOOD_PROFILES, RiskSettings, parse_override
 from bnml.trading.settings import (
     CapitalSettings,
@@ -200,18 +201,6 @@ def compile_costs(costs: CostSettings) -> Record:
         volume_share_ppm=_from_percent(costs.volume_share_pct),
         touch_ppm=_from_percent(costs.touch_chance_pct),
     )
-
-
-@lru_cache(maxsize=4096)
-def instrument_record(instrument: Instrument) -> Record:
-    """A symbol's filters as kernels read them; treat as read-only."""
-    made = record(INSTRUMENT)
-    for name in INSTRUMENT.names or ():
-        made[name] = (
-            fills.symbol_key(instrument.symbol) if name == "symbol_key" else getattr(instrument, name)
-        )
-    made.flags.writeable = False
-    return made
 
 
 def _filled(dtype: np.dtype[np.void], **values: float) -> Record:

@@ -149,11 +149,16 @@ def find_gaps(ts_open_ns: NDArray[np.int64], frame_ns: int) -> tuple[Gap, ...]:
 
 def describe_gaps(history: History) -> str:
     """One sentence for the operator; empty when nothing is missing."""
-    if not history.gaps:
+    return describe_missing(history.symbol, history.gaps)
+
+
+def describe_missing(symbol: str, gaps: tuple[Gap, ...]) -> str:
+    """The same of a symbol's gaps."""
+    if not gaps:
         return ""
-    largest = max(history.gaps, key=lambda gap: gap.bars)
+    largest = max(gaps, key=lambda gap: gap.bars)
     return (
-        f"{history.symbol}: {sum(gap.bars for gap in history.gaps)} bars are missing in {len(history.gaps)} gaps, "
+        f"{symbol}: {sum(gap.bars for gap in gaps)} bars are missing in {len(gaps)} gaps, "
         f"the largest {largest.bars} bars from {format_utc(largest.ts_open_ns)}; they are not filled"
     )
 
