@@ -284,6 +284,18 @@ def _order(name: str, argument: str, config: Path | None, state_dir: str | None,
     return send(settings, OrderOptions(name=name, argument=argument, json=json))
 
 
+@app.command()
+def bench(
+    names: Annotated[list[str] | None, typer.Argument(help="Which ones; none = all.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, under a minute in all.")] = False,
+    json: Json = False,
+) -> int:
+    """Measure what bnml costs, each figure beside a yardstick in the same process."""
+    from bnml.bench.command import bench as target
+
+    return target(names or (), quick=quick, json=json)
+
+
 @app.command("compile")
 def compile_(config: ConfigFile = None, state_dir: StateDir = None) -> int:
     """Compile the kernels ahead, so that the next start does not; installation does this once."""

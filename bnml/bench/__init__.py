@@ -1,0 +1,1 @@
+"""What bnml costs, each figure measured beside a yardstick in the same process."""

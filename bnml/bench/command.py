@@ -1,0 +1,51 @@
+"""`bnml bench`: runs the cases asked for and prints a line for each figure as it is known."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+import msgspec
+from rich.console import Console
+
+from bnml.bench import features, models
+from bnml.bench.case import Case, Effort, Figure, machine
+from bnml.core.errors import Misconfigured
+
+CASES: dict[str, Case] = {
+    "features": features.new_bar,
+    "training-set": features.training_set,
+    "models": models.one_row,
+}
+
+
+def bench(names: Sequence[str], *, quick: bool, json: bool) -> int:
+    """Measure; 0 whether or not goals are met: a figure is not a verdict. Raises Misconfigured for unknown names."""
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        raise Misconfigured(f"there is no benchmark {unknown[0]}; write one of {', '.join(CASES)}")
+    show = _as_json if json else _as_text()
+    for name in names or CASES:
+        for figure in CASES[name](Effort(quick=quick)):
+            show(figure)
+    return 0
+
+
+def _as_json(figure: Figure) -> None:
+    sys.stdout.write(msgspec.json.encode(figure).decode() + "\n")
+    sys.stdout.flush()
+
+
+def _as_text() -> Callable[[Figure], None]:
+    console = Console(highlight=False)
+    console.print(machine())
+
+    def show(figure: Figure) -> None:
+        met = {True: "[green]met[/]", False: "[red]not met[/]", None: "[yellow]not compared[/]"}[figure.met]
+        beside = "" if figure.yardstick is None else f"  yardstick {figure.yardstick:g} ({figure.against})"
+        ratio = "" if figure.ratio is None else f"  ratio {figure.ratio:g}"
+        console.print(
+            f"{figure.name}: {figure.bnml:g} {figure.unit}{beside}{ratio}  goal {figure.goal}: {met}"
+        )
+
+    return show
