@@ -22,7 +22,7 @@ from bnml.research.grid_report import (
     sealed_words,
     verdict,
 )
-from bnml.research.grid_search import Evaluator, Found, Search, daily_sharpes
+from bnml.research.grid_search import JUDGED_BY, Evaluator, Found, Search, daily_sharpes
 from bnml.research.grid_store import RESULT, SEALED, GridStore, Manifest, part_size, write_whole
 from bnml.research.ledger import DataRange, TrialLedger, Trials
 
@@ -220,7 +220,7 @@ def _judged(
 ) -> GridResult:
     manifest, data = store.manifest, world.data
     way, why = world.plan(manifest.axes)
-    over = compared(store, int(store.read(0)[0]["days"][0]))
+    over = compared(store, int(store.rows_of(np.array([0]), ["days"])["days"][0]))
     listed = candidates(store, evaluator, found, trials)
     opened = _opened(store)
     when = None if opened is None else f"combination {opened.combination} at {opened.opened_at}"
@@ -310,7 +310,7 @@ def _sealed_result(
     ledger.append(data, OPENING, 1, own.sharpe_mean, own.sharpe_m2, f"{manifest.identity}/{number}")
     trials = ledger.overlapping(data)
     deflated = metrics.deflated_sharpe(moments, len(returns), trials.count, trials.sharpe_variance)
-    searched = store.rows_of(np.array([number]))
+    searched = store.rows_of(np.array([number]), JUDGED_BY)
     gain = float(net_returns(row, manifest)[0])
     yearly = float(np.sqrt(metrics.DAYS_PER_YEAR))
     return Opening(

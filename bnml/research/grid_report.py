@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bnml.core.clock import format_utc
 from bnml.kernels import metrics
 from bnml.research.grid_axes import point, shape
-from bnml.research.grid_search import Evaluator, Found, daily_sharpes
+from bnml.research.grid_search import JUDGED_BY, Evaluator, Found, daily_sharpes
 from bnml.research.grid_store import GridStore, Manifest
 from bnml.research.ledger import Trials
 from bnml.research.overfit import (
@@ -110,7 +110,7 @@ def _neighbourhoods(store: GridStore, best: list[NDArray[np.void]]) -> list[Neig
     sizes = shape(store.manifest.axes)
     around = [neighbours_of(int(row["combination"][0]), sizes) for row in best]
     wanted = np.unique(np.array([one for group in around for one in group], dtype=np.int64))
-    rows = store.rows_of(wanted)
+    rows = store.rows_of(wanted, JUDGED_BY)
     sharpes, gains = daily_sharpes(rows), net_returns(rows, store.manifest)
     told = []
     for row, group in zip(best, around, strict=True):

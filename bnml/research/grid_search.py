@@ -58,6 +58,10 @@ class Found(NamedTuple):
     warning: str
 
 
+JUDGED_BY = ["daily_mean", "daily_m2", "days", "final_equity_e8"]
+"""Fields of a row that a neighbour is judged by."""
+
+
 def daily_sharpes(rows: NDArray[np.void]) -> NDArray[np.float64]:
     """Daily Sharpe ratio of each row, from the mean and the sum of squared deviations; 0 without variation."""
     variance = rows["daily_m2"] / np.maximum(rows["days"] - 1, 1)
@@ -155,8 +159,7 @@ class Search:
             for part in range(manifest.parts):
                 start, stop = manifest.span(part)
                 if self._store.has(part):
-                    rows, _ = self._store.read(part)
-                    self._remember(rows)
+                    self._remember(self._store.read(part))
                     continue
                 chunks = []
                 for chunk in self._evaluated(pool, threads or os.cpu_count() or 1, start, stop):

@@ -92,6 +92,8 @@ class GridStore:
         self._dtype = dtype
         self._sampled = manifest.sampled()
         self._names = _column_names(manifest.axes, dtype)
+        # One thread and a fixed order: equal tables are equal bytes.
+        self._connection = duckdb.connect(":memory:", config={"threads": 1})
 
     @classmethod
     def open(cls, folder: Path, manifest: Manifest, dtype: np.dtype[np.void], *, resume: bool) -> GridStore:
@@ -112,8 +114,8 @@ class GridStore:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second process out of the folder."""
-        with (self.folder / LOCK).open("w") as lock:
+        """Keep a second process out of the folder; afterwards the store is closed."""
+        with (self.folder / LOCK).open("w") as lock, self._connection:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -140,25 +142,19 @@ class GridStore:
         axes = columns(self.manifest.axes, start, stop)
         table |= {self._names[name]: values for name, values in axes.items()}
         table |= {name: rows[name].copy() for name in self._fields()}
-        _write_parquet(self._blocks(part), blocks)
-        _write_parquet(self._rows(part), table)  # last: its presence says that the part is complete
+        self._write_parquet(self._blocks(part), blocks)
+        self._write_parquet(self._rows(part), table)  # last: its presence says that the part is complete
 
-    def read(self, part: int) -> tuple[NDArray[np.void], Table]:
-        """Rows of a part as they were evaluated, and the table of its block sums."""
-        table = _read_parquet(self._rows(part))
-        start, stop = self.manifest.span(part)
-        rows = np.zeros(stop - start, dtype=self._dtype)
-        rows["combination"] = table["combination"]
-        for name in self._fields():
-            rows[name] = table[name]
-        return rows, _read_parquet(self._blocks(part))
+    def read(self, part: int) -> NDArray[np.void]:
+        """Rows of a part as they were evaluated."""
+        return self._read_rows(part, list(self._dtype.names or ()))
 
-    def rows_of(self, combinations: NDArray[np.int64]) -> NDArray[np.void]:
-        """Finished rows by their numbers, ascending."""
+    def rows_of(self, combinations: NDArray[np.int64], fields: list[str]) -> NDArray[np.void]:
+        """These fields of finished rows by their numbers, ascending; the other fields are 0."""
         wanted = np.unique(combinations)
         found = np.zeros(len(wanted), dtype=self._dtype)
         for part in np.unique(wanted // self.manifest.part):
-            rows, _ = self.read(int(part))
+            rows = self._read_rows(int(part), ["combination", *fields])
             mine = wanted // self.manifest.part == part
             found[mine] = rows[wanted[mine] - int(part) * self.manifest.part]
         return found
@@ -168,12 +164,43 @@ class GridStore:
         both = np.empty((len(self._sampled), 2 * BLOCKS))
         at = 0
         for part in range(self.manifest.parts):
-            table = _read_parquet(self._blocks(part))
+            table = self._read_parquet(self._blocks(part), ["combination", *BLOCK_COLUMNS])
             stop = at + len(table["combination"])
             for k, name in enumerate(BLOCK_COLUMNS):
                 both[at:stop, k] = table[name]
             at = stop
         return both[:, :BLOCKS].copy(), both[:, BLOCKS:].copy()
+
+    def _read_rows(self, part: int, fields: list[str]) -> NDArray[np.void]:
+        table = self._read_parquet(self._rows(part), fields)
+        start, stop = self.manifest.span(part)
+        rows = np.zeros(stop - start, dtype=self._dtype)
+        for name in fields:
+            rows[name] = table[name]
+        return rows
+
+    def _write_parquet(self, path: Path, table: Table) -> None:
+        draft = path.with_suffix(".draft")
+        try:
+            self._connection.register("part", table)
+            target = str(draft).replace("'", "''")
+            self._connection.execute(f"COPY part TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(path)
+        except (OSError, duckdb.IOException) as error:
+            raise Misconfigured(f"{path} cannot be written ({error}); make room, then --resume") from error
+
+    def _read_parquet(self, path: Path, names: list[str]) -> Table:
+        columns = ", ".join(f'"{name}"' for name in names)
+        try:
+            found = self._connection.execute(
+                f"SELECT {columns} FROM read_parquet(?)",  # noqa: S608 - names of this module and of the row
+                [str(path)],
+            ).fetchnumpy()
+        except duckdb.Error as error:
+            raise Misconfigured(f"{path} cannot be read ({error}); remove it and --resume") from error
+        return {name: np.asarray(values) for name, values in found.items()}
 
     def _fields(self) -> list[str]:
         return [name for name in self._dtype.names or () if name != "combination"]
@@ -231,27 +258,3 @@ def write_whole(path: Path, content: bytes) -> None:
 def _column_names(axes: Mapping[str, object], dtype: np.dtype[np.void]) -> dict[str, str]:
     taken = set(dtype.names or ())
     return {name: f"axis_{name}" if name in taken else name for name in axes}
-
-
-def _write_parquet(path: Path, table: Table) -> None:
-    """One thread and a fixed order: equal tables are equal bytes."""
-    draft = path.with_suffix(".draft")
-    try:
-        with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-            connection.register("part", table)
-            target = str(draft).replace("'", "''")
-            connection.execute(f"COPY part TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except (OSError, duckdb.IOException) as error:
-        raise Misconfigured(f"{path} cannot be written ({error}); make room, then --resume") from error
-
-
-def _read_parquet(path: Path) -> Table:
-    try:
-        with duckdb.connect(":memory:", config={"threads": 1}) as connection:
-            found = connection.execute("SELECT * FROM read_parquet(?)", [str(path)]).fetchnumpy()
-    except duckdb.Error as error:
-        raise Misconfigured(f"{path} cannot be read ({error}); remove it and --resume") from error
-    return {name: np.asarray(values) for name, values in found.items()}

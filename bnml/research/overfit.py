@@ -6,6 +6,8 @@ Finance 20 (2017), 39-69.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations, product
 
 import msgspec
@@ -16,6 +18,7 @@ from bnml.kernels.overfit import judge_splits
 
 BLOCKS = 16
 """Parts of the days; half of them choose, half judge: 12,870 splits."""
+THREADS = os.cpu_count() or 1
 
 Array = NDArray[np.float64]
 
@@ -63,7 +66,14 @@ def overfitting(sums: Array, squares: Array, days: NDArray[np.int64]) -> Overfit
         raise ValueError(f"CSCV needs two days in any half of the blocks; got {days.tolist()}")
     halves = np.array([half for half in combinations(range(BLOCKS), BLOCKS // 2) if half[0] == 0])
     outcomes = np.empty((2 * len(halves), 3))
-    judge_splits(sums, squares, days, halves, np.empty((2, len(sums))), outcomes)
+    cuts = np.linspace(0, len(halves), THREADS + 1).astype(int)
+
+    def judge(start: int, stop: int) -> None:
+        scratch, out = np.empty((2, len(sums))), outcomes[2 * start : 2 * stop]
+        judge_splits(sums, squares, days, halves[start:stop], scratch, out)
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(judge, cuts[:-1], cuts[1:]))
     relative, chosen, judged = outcomes.T
     return Overfitting(
         pbo=float(np.mean(relative <= 0.5)),  # the logit of 1/2 is 0
