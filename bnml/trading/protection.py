@@ -24,6 +24,8 @@ MAX_REFUSALS = 3
 
 FILTER_FAILURE = -1013
 WOULD_TRIGGER = -2010
+NEVER_ARRIVED = frozenset({0, -2013})
+"""Codes of a request that was lost on its way: the venue has judged nothing, so it is no refusal."""
 _UNSURE = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING})
 
 
@@ -59,12 +61,14 @@ class Protection:
         """The venue refused what should protect or sell this tranche."""
         if order.role is Role.TARGET:
             return  # the stop of the same list tells the same story
-        tranche.refusals += 1
+        tranche.refusals += report.code not in NEVER_ARRIVED
         out.alert(
             "warning",
             "protection_refused",
             f"{order.symbol} tranche {tranche.index}: {report.text or report.code}",
         )
+        if report.code in NEVER_ARRIVED:
+            return
         if order.role is Role.EXIT:
             if report.code == FILTER_FAILURE or tranche.refusals >= MAX_REFUSALS:
                 self._abandon(tranche, order.symbol, out)

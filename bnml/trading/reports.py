@@ -84,7 +84,8 @@ class ReportDesk:
         for order in self._book.open():
             waits = order.state in _UNSURE or order.cancel_sent
             if waits and (at_once or order.is_doubted):
-                order.cancel_sent = False
+                if order.cancel_sent:  # no second cancel before the answer: the first may have done its work
+                    order.cancel_sent, order.state = False, OrderState.UNKNOWN
                 waits = False
                 out.commands.append(QueryOrder(order.symbol, order.client_order_id))
             order.is_doubted = waits

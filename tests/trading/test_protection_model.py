@@ -231,6 +231,37 @@ TestProtection.settings = settings(
 )
 
 
+def test_sales_that_never_arrived_are_no_refusals_of_the_venue():
+    """Found by the model: after a refused stop and two lost sales the rest was called unsellable."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.resting_sell_fills(pick=0, shares=[1])
+    model.all_goes_quiet()
+    model.venue_refuses_the_next_stop()
+    model.price_moves(ticks=3_060_000)
+    model.operator_flattens()
+    model.kill_and_restart(loses_commands=False, loses_reports=False)
+    model.deliver_in_order()
+    for _ in range(4):
+        model.kill_and_restart(loses_commands=True, loses_reports=False)
+        model.deliver_in_order()
+    model.all_goes_quiet()
+    assert not model.engine.portfolio.positions
+
+
+def test_a_doubted_cancel_is_asked_for_before_it_is_sent_again():
+    """Found by the model: with its reports lost, the same cancel left twice behind one question."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.resting_sell_fills(pick=4, shares=[2, 1])
+    model.operator_flattens()
+    model.kill_and_restart(loses_commands=False, loses_reports=True)
+    model.deliver_in_order()
+    model.all_goes_quiet()
+    assert not model.engine.portfolio.positions
+
+
 def test_a_stop_that_has_sold_a_part_is_not_replaced_by_one_for_the_whole():
     """Found by the model: its surplus would have locked what the next tranche's protection needs."""
     model = ProtectionModel()
