@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bnml.core.commands import Alert, QueryOrder
+from bnml.core.commands import Alert, CancelOrder, QueryOrder
 from bnml.core.events import Balances, InstrumentUpdate, OperatorCommand, Slice, Timer
 from bnml.core.orders import OrderState
 from bnml.core.outcomes import Trade
@@ -229,6 +229,29 @@ TestProtection.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
+
+
+def test_a_target_that_sold_a_part_and_lost_its_stop_is_cancelled_with_the_report_that_says_so():
+    """No timer: what the target still holds has no stop from that moment on."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    target, stop, *_ = model.venue.open_sells()
+    model.resting_sell_fills(pick=0, shares=[2])
+    assert not model.venue.orders[stop].is_open
+    model.deliver_in_order()
+    assert [command.client_order_id for command in model.commands] == [target]
+    assert isinstance(model.commands[0], CancelOrder)
+    model.execute_next()
+    model.deliver_in_order()
+    while model.commands or model.venue.reports:
+        model.execute_next()
+        model.deliver_in_order()
+    (tranche,) = (one for one in model.engine.portfolio.positions[SYMBOL].tranches if one.index == 1)
+    stops = [
+        one for key, one in model.venue.open_sells().items() if key in tranche.legs and one.role == "stop"
+    ]
+    assert [one.quantity for one in stops] == [4_995 - 4_995 // 2]
 
 
 def test_sales_that_never_arrived_are_no_refusals_of_the_venue():
