@@ -41,13 +41,11 @@ def buy_and_hold(market: Market, ts_ns: NDArray[np.int64], initial: float, costs
     return worth
 
 
-def exposure_matched(
-    market: Market, ts_ns: NDArray[np.int64], initial: float, mean_exposure: float
-) -> Floats:
-    """Always the run's mean exposure in equal parts of all symbols, without costs; the rest in the quote asset."""
+def exposure_matched(market: Market, ts_ns: NDArray[np.int64], initial: float, exposures: Floats) -> Floats:
+    """Each symbol always at the run's mean exposure to it, without costs; the rest in the quote asset."""
     if not len(ts_ns):
         return np.zeros(0)
     opens = np.array([[market.bars[name]["open"][market.first_row(name)] for name in market.symbols]])
     table = np.concatenate((opens, closes_at(market, ts_ns)))
-    steps = (table[1:] / table[:-1] - 1.0).mean(axis=1)
-    return initial * np.cumprod(1.0 + mean_exposure * steps)
+    steps = (table[1:] / table[:-1] - 1.0) @ exposures
+    return np.asarray(initial * np.cumprod(1.0 + steps))

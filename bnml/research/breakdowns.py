@@ -121,13 +121,13 @@ def costs_table(costs: Sequence[FillCost], market: Market) -> Table:
     """What each symbol paid, and all of them, with the sum in bps of what was traded."""
     columns = (
         Column("symbol", "Symbol"),
-        Column("traded", "Traded", "money"),
+        Column("total", "Total", "money"),
+        Column("bps", "bps of traded", "bps"),
         Column("taker", "Commission, taker", "money"),
         Column("maker", "Commission, maker", "money"),
         Column("spread", "Spread", "money"),
         Column("slippage", "Slippage", "money"),
-        Column("total", "Total", "money"),
-        Column("bps", "bps of traded", "bps"),
+        Column("traded", "Traded", "money"),
     )
     rows = [_costs_row(name, [one for one in costs if one.symbol == name]) for name in market.symbols]
     return Table("costs", "Costs", columns, (*rows, _costs_row("all", costs)))
@@ -138,13 +138,13 @@ def _costs_row(name: str, costs: Sequence[FillCost]) -> tuple[Value, ...]:
     total = sum(one.total_e8 for one in costs)
     return (
         name,
-        traded / E8,
+        total / E8,
+        10_000 * total / traded if traded else None,
         sum(one.taker_e8 for one in costs) / E8,
         sum(one.maker_e8 for one in costs) / E8,
         sum(one.spread_e8 for one in costs) / E8,
         sum(one.slippage_e8 for one in costs) / E8,
-        total / E8,
-        10_000 * total / traded if traded else None,
+        traded / E8,
     )
 
 

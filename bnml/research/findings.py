@@ -1,16 +1,15 @@
-"""Everything a report says of a run, computed once: curves, positions, tables, assumptions, warnings."""
+"""Everything a report says of a run, computed once: edge, curves, positions, tables, assumptions, warnings."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from bnml.config import Settings
 from bnml.core.instrument import E8
-from bnml.research.assumptions import assumptions, models_table
+from bnml.core.outcomes import Trade
 from bnml.research.benchmarks import buy_and_hold, exposure_matched
 from bnml.research.breakdowns import (
     by_reason,
@@ -23,24 +22,46 @@ from bnml.research.breakdowns import (
 )
 from bnml.research.conclusion import Conclusion
 from bnml.research.costs import fill_costs
+from bnml.research.edge import EdgeFloor, Traded, edge_floor, mean_exposure
 from bnml.research.market import Market
-from bnml.research.metrics import Summary
-from bnml.research.models import Models
+from bnml.research.metrics import Summary, equity_rows
 from bnml.research.positions import InitialRisk, Position, positions_of
+from bnml.research.reruns import Reruns, quantiles, sampled
+from bnml.research.sensitivity import Sensitivity, sensitivity
 from bnml.research.tables import Table
-from bnml.trading.compile import compile_costs
 
+CHANCE_RUNS, CHANCE_SEED = 50, 42
 Floats = NDArray[np.float64]
 
 
 class Curves(msgspec.Struct, frozen=True):
-    """Worth of the account at each scan, in quote units, and what the same money would have done otherwise."""
+    """Worth of the account at each scan and at the end of the last bar, in quote units, and of the same money elsewhere."""
 
     ts_ns: NDArray[np.int64]
     equity: Floats
     invested: Floats  # share of equity in positions
     hold: Floats  # bought at the start in equal parts
-    matched: Floats  # always invested as the run was on average
+    matched: Floats  # each symbol always at the run's mean exposure to it
+
+
+class Chance(msgspec.Struct, frozen=True):
+    """Runs with random entries and the same exits: at each scan the 5 %, 50 % and 95 % quantiles of their worth."""
+
+    runs: int
+    low: Floats
+    middle: Floats
+    high: Floats
+    below: float  # share of these runs that ended below this one
+    seed: int
+
+
+class Basis(msgspec.Struct, frozen=True):
+    """What a run rests on, for the reader: costs (records.COSTS), assumptions, and where there are any, models."""
+
+    engine: str
+    costs: NDArray[np.void]
+    assumptions: tuple[tuple[str, str], ...]
+    models: Table | None = None
 
 
 class Findings(msgspec.Struct, frozen=True):
@@ -48,71 +69,122 @@ class Findings(msgspec.Struct, frozen=True):
 
     summary: Summary
     summary_json: bytes
-    engine: str
+    basis: Basis
     market: Market
+    edge: EdgeFloor
     curves: Curves
     positions: list[Position]
     tables: dict[str, Table]
-    assumptions: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    chance: Chance | None = None
+    sensitivity: Sensitivity | None = None
 
 
 def find(
-    settings: Settings,
     market: Market,
-    models: Models,
     conclusion: Conclusion,
     summary: Summary,
-    engine: str,
+    basis: Basis,
     notes: Sequence[str],
     initial_risk: InitialRisk | None = None,
 ) -> Findings:
-    """Compute all of it; `notes` are warnings that were known before."""
+    """Compute all that needs no further run; `notes` are warnings that were known before."""
     positions = positions_of(conclusion.trades, market, initial_risk=initial_risk)
-    costs = fill_costs(conclusion.trades, market, compile_costs(settings.costs))
-    curves = _curves(settings, market, conclusion, summary)
-    initial = conclusion.initial_e8 / E8
+    costs = fill_costs(conclusion.trades, market, basis.costs)
+    rows = equity_rows(conclusion.equity)
+    initial, final = conclusion.initial_e8 / E8, conclusion.final_e8 / E8
+    traded = {
+        name: Traded(market.instruments[name], market.bars[name], market.frame_ns) for name in market.symbols
+    }
+    curves = _curves(market, conclusion, rows, traded, basis.costs)
     tables = (
         positions_table(positions, market),
-        monthly_table(*_with_end(curves, market, conclusion), initial),
-        daily_table(curves.ts_ns, curves.equity, initial, conclusion.final_e8 / E8),
+        monthly_table(curves.ts_ns, curves.equity, initial),
+        daily_table(curves.ts_ns[:-1], curves.equity[:-1], initial, final),
         by_symbol(positions, market),
         by_reason(positions),
         costs_table(costs, market),
         gaps_table(market),
-        models_table(models, market),
+        basis.models,
     )
     return Findings(
         summary=summary,
         summary_json=msgspec.json.encode(summary),
-        engine=engine,
+        basis=basis,
         market=market,
+        edge=edge_floor(
+            conclusion.trades,
+            rows,
+            traded,
+            initial_e8=conclusion.initial_e8,
+            final_e8=conclusion.final_e8,
+            trials=summary.trials,
+        ),
         curves=curves,
         positions=positions,
-        tables={table.name: table for table in tables},
-        assumptions=assumptions(settings, market, engine),
+        tables={table.name: table for table in tables if table is not None},
         warnings=(*_own_warnings(market, positions), *filter(None, notes)),
     )
 
 
-def _curves(settings: Settings, market: Market, conclusion: Conclusion, summary: Summary) -> Curves:
-    ts_ns = np.array([point.ts_ns for point in conclusion.equity], dtype=np.int64)
-    equity = np.array([point.equity_e8 for point in conclusion.equity], dtype=np.float64) / E8
-    free = np.array([point.free_quote_e8 for point in conclusion.equity], dtype=np.float64) / E8
+def with_reruns(
+    findings: Findings, reruns: Reruns, conclusion: Conclusion, runs: int = CHANCE_RUNS
+) -> Findings:
+    """The same with what only further runs can say, chance and sensitivity; nothing was traded: nothing to say."""
+    if not findings.positions:
+        return findings
+    sensitive = sensitivity(reruns, findings.curves.ts_ns, conclusion.initial_e8)
+    return msgspec.structs.replace(
+        findings,
+        chance=_chance(findings, reruns, conclusion, runs),
+        sensitivity=sensitive,
+        tables=findings.tables | {sensitive.table.name: sensitive.table},
+    )
+
+
+def _chance(findings: Findings, reruns: Reruns, conclusion: Conclusion, runs: int) -> Chance:
+    entries: dict[str, int] = {}
+    for one in findings.positions:
+        entries[one.symbol] = entries.get(one.symbol, 0) + 1
+    drawn = sampled(reruns, entries, findings.curves.ts_ns, runs, CHANCE_SEED)
+    low, middle, high = quantiles([one.pnl_e8 for one in drawn], (0.05, 0.5, 0.95))
+    initial_e8 = conclusion.initial_e8
+    gained = conclusion.final_e8 - initial_e8
+    return Chance(
+        runs=runs,
+        low=(low + initial_e8) / E8,
+        middle=(middle + initial_e8) / E8,
+        high=(high + initial_e8) / E8,
+        below=sum(one.final_pnl_e8 < gained for one in drawn) / runs,
+        seed=CHANCE_SEED,
+    )
+
+
+def _curves(
+    market: Market,
+    conclusion: Conclusion,
+    rows: NDArray[np.void],
+    traded: Mapping[str, Traded],
+    costs: NDArray[np.void],
+) -> Curves:
     initial = conclusion.initial_e8 / E8
+    free_e8 = rows["free_quote_e8"][-1] if len(rows) else conclusion.initial_e8
+    ts_ns = np.append(rows["ts_ns"], market.end_ns).astype(np.int64)
+    equity = np.append(rows["equity_e8"], conclusion.final_e8) / E8
+    free = np.append(rows["free_quote_e8"], free_e8) / E8
+    by_name: dict[str, list[Trade]] = {name: [] for name in market.symbols}
+    for trade in conclusion.trades:
+        by_name[trade.symbol].append(trade)
+    exposures = [
+        mean_exposure(by_name[name], traded[name], rows) if len(rows) else 0.0 for name in market.symbols
+    ]
     return Curves(
         ts_ns,
         equity,
         np.divide(equity - free, equity, out=np.zeros_like(equity), where=equity > 0),
-        buy_and_hold(market, ts_ns, initial, compile_costs(settings.costs)),
-        exposure_matched(market, ts_ns, initial, summary.exposure),
+        buy_and_hold(market, ts_ns, initial, costs),
+        exposure_matched(market, ts_ns, initial, np.array(exposures)),
     )
-
-
-def _with_end(curves: Curves, market: Market, conclusion: Conclusion) -> tuple[NDArray[np.int64], Floats]:
-    """The marks and, after the last scan, the end of the last bar."""
-    end_ns = max(int(bars["ts_open_ns"][-1]) for bars in market.bars.values()) + market.frame_ns
-    return np.append(curves.ts_ns, end_ns), np.append(curves.equity, conclusion.final_e8 / E8)
 
 
 def _own_warnings(market: Market, positions: Sequence[Position]) -> list[str]:

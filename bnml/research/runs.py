@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bnml.config import Settings
 from bnml.core.clock import NS_PER_MS
@@ -12,6 +13,7 @@ from bnml.core.events import ModelPublished
 from bnml.core.ids import IdSource
 from bnml.core.instrument import E8
 from bnml.kernels.features import bar_floats, features_batch, new_state
+from bnml.learn.predictors import BundlePredictor
 from bnml.research.market import Market
 from bnml.research.models import Models, probabilities
 from bnml.research.replay import Replay, ReplayResult
@@ -56,17 +58,35 @@ def run_replay(
 def run_sweep(settings: Settings, market: Market, models: Models, symbol: str) -> SweepResult:
     """The kernel loop over one symbol with capital of its own."""
     config = compile_engine(settings, OFFLINE_IDS)
+    rows = feature_rows(config, market, symbol)
+    data = sweep_input(config, market, symbol, rows, models.predictor(symbol))
+    return sweep([data], sweep_config(config, symbol, initial_quote_e8(settings)))
+
+
+def feature_rows(config: EngineConfig, market: Market, symbol: str) -> NDArray[np.float64]:
+    """The feature row of each bar, history included."""
     instrument, bars = market.instruments[symbol], market.bars[symbol]
     rows = np.full((len(bars), config.layout.count), np.nan)
     floats = bar_floats(bars, instrument.tick_e8, instrument.lot_e8)
     features_batch(
         new_state(config.layout), config.layout.frames_ns, bars["ts_open_ns"].copy(), *floats, rows
     )
-    predictor = models.predictor(symbol)
-    data = SweepInput(
+    return rows
+
+
+def sweep_input(
+    config: EngineConfig,
+    market: Market,
+    symbol: str,
+    rows: NDArray[np.float64],
+    predictor: BundlePredictor | None,
+) -> SweepInput:
+    """One symbol as the sweep takes it; without a predictor it has no model."""
+    instrument = market.instruments[symbol]
+    return SweepInput(
         instrument=instrument,
         instrument_record=instrument_record(instrument),
-        bars=bars,
+        bars=market.bars[symbol],
         frame_ns=market.frame_ns,
         first=market.first_row(symbol),
         columns={name: rows[:, config.layout.column(name)] for name in SWEEP_COLUMNS},
@@ -74,7 +94,6 @@ def run_sweep(settings: Settings, market: Market, models: Models, symbol: str) -
         policy=None if predictor is None else predictor.policy,
         bundle_id="" if predictor is None else predictor.bundle_id,
     )
-    return sweep([data], sweep_config(config, symbol, initial_quote_e8(settings)))
 
 
 def sweep_config(config: EngineConfig, symbol: str, quote_e8: int) -> SweepConfig:

@@ -3,11 +3,13 @@
 from bnml.core.orders import Side
 from bnml.core.outcomes import EquityPoint, Trade
 from bnml.kernels.records import ExitReason
+from bnml.research.assumptions import assumptions, models_table
 from bnml.research.conclusion import Conclusion
-from bnml.research.findings import find
+from bnml.research.findings import Basis, find
 from bnml.research.market import Market
 from bnml.research.metrics import summarize
 from bnml.research.models import Models
+from bnml.trading.compile import compile_costs
 from tests.trading.kit import HOUR_NS, START_NS, instrument, random_bars, settings
 
 E8 = 10**8
@@ -76,4 +78,7 @@ def findings(made=None, trades=(), notes=(), **sections):
         elapsed_s=0.5,
         market=made.source,
     )
-    return find(settings(**sections), made, Models(None, {}), ended, summary, "sweep", notes)
+    chosen = settings(**sections)
+    models = models_table(Models(None, {}), made)
+    basis = Basis("sweep", compile_costs(chosen.costs), assumptions(chosen, made, "sweep"), models)
+    return find(made, ended, summary, basis, notes, lambda _symbol, _ts: 1_000)

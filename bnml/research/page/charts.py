@@ -41,8 +41,6 @@ class Plot(msgspec.Struct):
 
     def area(self, name: str, x: Floats, low: Floats, high: Floats) -> None:
         """The room between two curves."""
-        if not len(x):
-            return
         shares = self.x.shares(x)
         upper, lower = self._places(*thinned(shares, high)), self._places(*thinned(shares, low))
         outline = np.concatenate((upper[0], lower[0][::-1])), np.concatenate((upper[1], lower[1][::-1]))
@@ -101,7 +99,7 @@ class Plot(msgspec.Struct):
             yield f'<span class="y" style="top:{100 * (1 - self.y.share(tick.at)):.2f}%">{escape(tick.label)}</span>'
         for tick in self.x_ticks:
             share = self.x.share(tick.at)
-            edge = " first" if share < 0.03 else " last" if share > 0.97 else ""
+            edge = " last" if share > 0.97 else ""
             name = ("x" if tick.major else "x minor") + edge
             yield f'<span class="{name}" style="left:{100 * share:.2f}%">{escape(tick.label)}</span>'
 

@@ -11,13 +11,14 @@ import msgspec
 from bnml.core.instrument import E8
 from bnml.research.page import spreads, timelines
 from bnml.research.page.axes import day_text
-from bnml.research.page.tabular import cost_bar, figures_table, months, rows_table, table_html
-from bnml.research.page.words import hours, number, percent
+from bnml.research.page.tabular import cost_bar, figures_table, months, risk_list, rows_table, table_html
+from bnml.research.page.words import count_of, hours, number, percent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from bnml.research.findings import Findings
+    from bnml.research.sensitivity import Sensitivity
     from bnml.research.tables import Table
 
 TOLD = 3000
@@ -36,7 +37,7 @@ def page(findings: Findings) -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         '<meta name="color-scheme" content="light dark">'
         f"<title>{escape(title)}</title><style>{style}</style></head><body><main>"
-        f"{_head(findings)}{_headline(findings)}{_warnings(findings)}{''.join(_sections(findings))}"
+        f"{_head(findings)}{_hero(findings)}{_headline(findings)}{_warnings(findings)}{''.join(_sections(findings))}"
         f"</main>{_data('summary', findings.summary_json.decode())}{_data('days', _days(findings))}"
         f"{_data('positions', _positions(findings))}<script>{script}</script></body></html>\n"
     )
@@ -50,8 +51,27 @@ def _head(findings: Findings) -> str:
     return (
         f"<header><p class='over'>Backtest {label}</p><h1>{escape(names)}</h1>"
         f"<p class='sub'>{day_text(start)} to {day_text(end)} UTC &middot; {summary.bars:,} bars &middot; "
-        f"{escape(findings.engine)} &middot; {escape(market.source)}</p></header>"
+        f"{escape(findings.basis.engine)} &middot; {escape(market.source)}</p></header>"
     )
+
+
+def _hero(findings: Findings) -> str:
+    """The first number: what is left when market, chance and search are taken off."""
+    edge = findings.edge
+    tone = "win" if edge.is_shown and not findings.warnings else ""
+    figure, _, unit = edge.text.partition(" % ")
+    words = f"{figure}&nbsp;% <small>{unit}</small>" if unit else figure
+    found = "" if edge.is_shown else f" The bound is {_yearly(edge.percent)}."
+    return (
+        f"<section class='hero'><span class='name'>Edge floor</span><b class='{tone}'>{words}</b>"
+        f"<p>Lower 5 % bound of net return ({_yearly(edge.net)}) minus the market at the same exposure "
+        f"({_yearly(edge.benchmark)}), in % of equity a year: {count_of(edge.days, 'day')} resampled in blocks, less "
+        f"{number(edge.deflation, 1)}&nbsp;% for {count_of(edge.trials, 'trial')} on these data.{found}</p></section>"
+    )
+
+
+def _yearly(share: float) -> str:
+    return f"{number(share, 1, signed=True)}&nbsp;%"
 
 
 def _headline(findings: Findings) -> str:
@@ -62,7 +82,7 @@ def _headline(findings: Findings) -> str:
         ("Max drawdown", percent(s.max_drawdown), "", "of the highest mark"),
         ("Sharpe, yearly", number(s.sharpe), "", "daily marked equity"),
         ("Profit factor", factor, "", f"{number(s.expectancy, signed=True)} {escape(s.quote)} a position"),
-        ("Win rate", percent(s.win_rate, 1), "", f"of {s.trades:,} closed positions"),
+        ("Win rate", percent(s.win_rate, 1), "", f"of {count_of(s.trades, 'closed position')}"),
         ("Exposure", percent(s.exposure, 1), "", f"turnover {number(s.turnover, 1)} times"),
     )
     return (
@@ -121,18 +141,16 @@ def views(name: str, choices: Sequence[tuple[str, str]], label: str) -> str:
 
 
 def _sections(findings: Findings) -> Iterable[str]:
-    tables = findings.tables
-    equity = timelines.equity_views(findings)
-    if equity:
-        yield _section(
-            "Equity",
-            timelines.equity_legend(findings)
-            + views("equity", equity, "View")
-            + "<h3>Drawdown</h3>"
-            + timelines.drawdown(findings),
-            f"{escape(findings.summary.quote)}, marked at each scan. Benchmarks hold the same symbols over the same time.",
-            name="wide equity",
-        )
+    tables, quote = findings.tables, escape(findings.summary.quote)
+    drawdown = f"<h3>Drawdown</h3>{timelines.drawdown(findings)}" if findings.positions else ""
+    yield _section(
+        "Equity",
+        timelines.equity_legend(findings)
+        + views("equity", timelines.equity_views(findings), "View")
+        + drawdown,
+        f"{quote}, marked at each scan. Benchmarks hold the same symbols over the same time.",
+        name="wide equity",
+    )
     yield _section(
         "Price, entries and exits",
         timelines.price_legend() + views("price", timelines.price_views(findings), "Symbol"),
@@ -141,24 +159,41 @@ def _sections(findings: Findings) -> Iterable[str]:
     yield _section("Monthly returns", months(tables["monthly"]), name="wide")
     if findings.positions:
         yield from _position_sections(findings)
-    if len(findings.curves.ts_ns):
-        yield _section(
-            "Exposure",
-            timelines.exposure(findings),
-            f"Share of equity in positions; {percent(findings.summary.exposure, 1)} on average.",
-            name="wide low",
-        )
     yield _section("By symbol", table_html(tables["symbols"]), name="wide")
     if findings.positions:
         yield _section("By exit reason", table_html(tables["reasons"]), name="wide")
     yield _section(
         "What trading cost",
         cost_bar(tables["costs"], findings.summary.quote) + table_html(tables["costs"], last_is_sum=True),
-        f"{escape(findings.summary.quote)}. Commission as charged; spread and slippage are in the prices, estimated "
-        "with the model that priced the fills.",
+        f"{quote}. Commission as charged; spread and slippage are in the prices, estimated with the model that "
+        "priced the fills.",
         name="wide",
     )
+    if findings.sensitivity is not None:
+        yield _section(
+            "Sensitivity",
+            table_html(findings.sensitivity.table),
+            _break_even(findings.sensitivity),
+            name="wide",
+        )
+    yield _section("Risk and chance", risk_list(findings.summary, findings.chance), name="wide")
     yield from _closing_sections(findings)
+
+
+def _break_even(found: Sensitivity) -> str:
+    """How far costs may rise before nothing is left."""
+    words = (
+        "The same decisions traded again by the sweep, each symbol with capital of its own; a limit on the spread "
+        "grows with it."
+    )
+    if found.cost_bps is None:
+        return words
+    if found.break_even_bps is None:
+        return f"{words} Break-even: none, there is no profit even without commission."
+    return (
+        f"{words} Break-even at {number(found.break_even_bps, 1)} bps a side, all costs together; "
+        f"the run paid {number(found.cost_bps, 1)}."
+    )
 
 
 def _position_sections(findings: Findings) -> Iterable[str]:
@@ -174,21 +209,32 @@ def _position_sections(findings: Findings) -> Iterable[str]:
         "Across: how far the price went in favour of a position (MFE). On the line nothing was given back.",
     )
     mean = sum(one.gain for one in positions) / len(positions)
+    risked = [one.r for one in positions if one.r is not None]
+    in_risk = f"mean {number(sum(risked) / len(risked), signed=True)} R, " if risked else ""
     middle = sorted(one.gain for one in positions)[len(positions) // 2]
     held = sum(one.held_ns for one in positions) / len(positions) / 3.6e12
     yield _section(
         "Distribution of returns",
         spreads.distribution(positions),
-        f"Of {len(positions):,} positions after costs: mean {percent(mean, signed=True)}, "
-        f"median {percent(middle, signed=True)}, held {hours(held)} on average.",
+        f"Of {count_of(len(positions), 'position')} after costs: mean {percent(mean, signed=True)}, "
+        f"median {percent(middle, signed=True)}, {in_risk}held {hours(held)} on average.",
         name="wide",
+    )
+    yield _section(
+        "Exposure",
+        timelines.exposure(findings),
+        f"Share of equity in positions; {percent(findings.summary.exposure, 1)} on average.",
+        name="wide low",
     )
 
 
 def _closing_sections(findings: Findings) -> Iterable[str]:
     tables = findings.tables
-    facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in findings.assumptions)
-    yield _section("Assumptions", f"<dl>{facts}</dl>{table_html(tables['models'])}", name="wide")
+    facts = "".join(
+        f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in findings.basis.assumptions
+    )
+    models = table_html(tables["models"]) if "models" in tables else ""
+    yield _section("Assumptions", f"<dl>{facts}</dl>{models}", name="wide")
     missing = sum(int(row[3] or 0) for row in tables["gaps"].rows)
     if missing:
         note = f"{missing:,} bars are missing in the traded range; they are not filled."

@@ -35,7 +35,7 @@ def scatter(positions: Sequence[Position], field: str) -> str:
         Scale(x_low, x_high),
         Scale(y_low, y_high),
         f"Return of each position against the {what}",
-        _percent_ticks(x_low, x_high, 6),
+        _percent_ticks(x_low, x_high, 5),
         _percent_ticks(y_low, y_high, 6),
         zero=0.0,
         kind="scatter",

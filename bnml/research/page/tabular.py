@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bnml.research.page.axes import MONTHS
-from bnml.research.page.words import NOTHING, cell_text, number, percent, tone
+from bnml.research.page.words import NOTHING, cell_text, count_of, number, percent, tone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from bnml.research.findings import Chance
+    from bnml.research.metrics import Summary
     from bnml.research.tables import Column, Table, Value
 
 TEXTUAL = frozenset({"text"})
@@ -60,8 +62,6 @@ def _cell(column: Column, value: Value, *, first: bool) -> str:
 def months(table: Table) -> str:
     """Years as rows, months as columns, the whole year last; shaded by size."""
     changes = {str(month): float(change or 0) for month, _, change in table.rows}
-    if not changes:
-        return "<p class='note'>No scan took place.</p>"
     largest = max(map(abs, changes.values())) or 1.0
     head = "".join(f"<th scope='col'>{name}</th>" for name in MONTHS)
     lines = []
@@ -113,6 +113,57 @@ def cost_bar(table: Table, quote: str) -> str:
         for name, value in values
     )
     return f"<div class='parts' aria-hidden='true'>{bar}</div><ul class='legend'>{keys}</ul>"
+
+
+def risk_list(summary: Summary, chance: Chance | None) -> str:
+    """What could have come of the same days, and how likely luck explains the run."""
+    items = [
+        ("Sharpe above 0", f"{percent(summary.probabilistic_sharpe, 1)} likely"),
+        (
+            "The same after all trials",
+            f"{percent(summary.deflated_sharpe, 1)} likely, {count_of(summary.trials, 'trial')}",
+        ),
+        (
+            "Worse 5 % of resampled days",
+            (
+                f"return {percent(summary.block_pnl_p05, signed=True)}, drawdown {percent(summary.block_drawdown_p95)} "
+                f"(days one by one: {percent(summary.bootstrap_pnl_p05, signed=True)}, "
+                f"{percent(summary.bootstrap_drawdown_p95)})"
+            ),
+        ),
+        ("Mean of the worst 5 % of days", percent(summary.cvar_95, signed=True)),
+        (
+            "Under water",
+            (
+                f"{percent(summary.time_under_water, 0)} of the time, {number(summary.longest_under_water_days, 1)} "
+                "days at the longest"
+            ),
+        ),
+        ("Risk of ruin", percent(summary.risk_of_ruin, 1)),
+        ("Sortino, Calmar", f"{_or_none(summary.sortino)}, {_or_none(summary.calmar)}"),
+        (
+            "Average win and loss",
+            (
+                f"{number(summary.average_win, signed=True)} and {number(summary.average_loss, signed=True)} "
+                f"{escape(summary.quote)}, payoff {_or_none(summary.payoff)}"
+            ),
+        ),
+    ]
+    if chance is not None:
+        items.append(
+            (
+                "Random entries",
+                (
+                    f"this run ended above {percent(chance.below, 0)} of {chance.runs} runs with as many entries drawn at "
+                    f"random and the same exits (seed {chance.seed})"
+                ),
+            )
+        )
+    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{text}</dd>" for name, text in items) + "</dl>"
+
+
+def _or_none(value: float | None) -> str:
+    return "without loss" if value is None else number(value)
 
 
 def figures_table(summary_json: bytes) -> str:

@@ -38,9 +38,7 @@ FAR_APART = 3.0
 
 def span_ns(findings: Findings) -> tuple[int, int]:
     """First and last moment of every chart over time."""
-    market = findings.market
-    last = max(int(bars["ts_open_ns"][-1]) for bars in market.bars.values()) + market.frame_ns
-    return market.first_ns, last
+    return findings.market.first_ns, findings.market.end_ns
 
 
 def value_ticks(low: float, high: float, *, is_log: bool = False, as_percent: bool = False) -> list[Tick]:
@@ -68,31 +66,31 @@ def _over_time(findings: Findings, low: float, high: float, label: str, **option
 
 def equity_views(findings: Findings) -> list[tuple[str, str]]:
     """(name, plot) of each way to look at the equity; the first one is shown at once."""
-    curves = findings.curves
-    if not len(curves.ts_ns):
-        return []
-    own = [curves.equity, curves.matched]
-    everything = [*own, curves.hold]
+    curves, chance = findings.curves, findings.chance
+    band = [] if chance is None else [chance.low, chance.high]
+    own = np.concatenate([curves.equity, curves.matched, *band])
+    everything = np.concatenate([own, curves.hold])
     views = []
-    if np.ptp(np.concatenate(everything)) > FAR_APART * np.ptp(np.concatenate(own)):
-        views.append(("Run", _equity_plot(findings, own, is_log=False)))
-    views.append(("With buy and hold", _equity_plot(findings, everything, is_log=False)))
-    together = np.concatenate(everything)
-    if together.min() > 0 and together.max() / together.min() > LOG_FROM_RATIO:
+    if np.ptp(everything) > FAR_APART * np.ptp(own):
+        views.append(("Run", _equity_plot(findings, own, with_hold=False)))
+    views.append(("With buy and hold", _equity_plot(findings, everything)))
+    if everything.min() > 0 and everything.max() / everything.min() > LOG_FROM_RATIO:
         views.append(("Logarithmic", _equity_plot(findings, everything, is_log=True)))
     return views
 
 
-def _equity_plot(findings: Findings, shown: Sequence[Floats], *, is_log: bool) -> str:
-    curves = findings.curves
+def _equity_plot(findings: Findings, values: Floats, *, with_hold: bool = True, is_log: bool = False) -> str:
+    curves, chance = findings.curves, findings.chance
     initial = findings.summary.initial_equity
-    together = np.concatenate([*shown, [initial]])
-    low, high = together.min(), together.max()
-    low, high = (low / 1.05, high * 1.05) if is_log else padded(float(low), float(high))
+    low, high = min(initial, float(values.min())), max(initial, float(values.max()))
+    low, high = (low / 1.05, high * 1.05) if is_log else padded(low, high)
     plot = _over_time(findings, low, high, "Equity over time", is_log=is_log)
     plot.zero = initial
     x = curves.ts_ns.astype(np.float64)
-    if len(shown) > 2:
+    if chance is not None:
+        plot.area("band", x, chance.low, chance.high)
+        plot.line("middle", x, chance.middle)
+    if with_hold:
         plot.line("hold", x, curves.hold)
     plot.line("matched", x, curves.matched)
     plot.line("net", x, curves.equity)
@@ -101,20 +99,21 @@ def _equity_plot(findings: Findings, shown: Sequence[Floats], *, is_log: bool) -
 
 def equity_legend(findings: Findings) -> str:
     """Each curve with what it came to."""
-    curves, initial = findings.curves, findings.summary.initial_equity
-    if not len(curves.ts_ns):
-        return ""
+    curves, initial, chance = findings.curves, findings.summary.initial_equity, findings.chance
 
     def came_to(curve: Floats) -> str:
         return percent(float(curve[-1]) / initial - 1, signed=True)
 
-    return legend(
-        [
-            ("net", f"This run {percent(findings.summary.net_return, signed=True)}"),
-            ("matched", f"Equal parts at the run's mean exposure {came_to(curves.matched)}"),
-            ("hold", f"Buy and hold in equal parts {came_to(curves.hold)}"),
-        ]
-    )
+    entries = [
+        ("net", f"This run {percent(findings.summary.net_return, signed=True)}"),
+        ("matched", f"Each symbol at the run's mean exposure to it {came_to(curves.matched)}"),
+        ("hold", f"Buy and hold in equal parts {came_to(curves.hold)}"),
+    ]
+    if chance is not None:
+        entries.append(
+            ("band", f"Random entries, same exits {came_to(chance.low)} to {came_to(chance.high)}")
+        )
+    return legend(entries)
 
 
 def drawdown(findings: Findings) -> str:

@@ -30,6 +30,11 @@ def percent(share: float, decimals: int = 2, *, signed: bool = False) -> str:
     return number(100.0 * share, decimals, signed=signed) + "\u00a0%"
 
 
+def count_of(count: int, noun: str) -> str:
+    """`1 day`, `2 days`."""
+    return f"{count:,}\u00a0{noun}{'s' * (count != 1)}"
+
+
 def hours(value: float) -> str:
     """`45 min`, `7.5 h` or `3.2 d`."""
     if value < 1:
