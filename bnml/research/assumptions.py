@@ -44,7 +44,7 @@ def assumptions(settings: Settings, market: Market, engine: str) -> tuple[tuple[
     frames = ", ".join((settings.features.base_frame, *settings.features.frames_above_base))
     return (
         ("Market", f"{market.source}, bars of {frame_text(market.frame_ns)}"),
-        ("Period", f"{format_utc(market.first_ns)} to {market.span[1]}, UTC"),
+        ("Period", f"{_minute(market.first_ns)} to {_minute(market.end_ns)} UTC"),
         ("Engine", f"{engine}, {capital}"),
         ("Frames of the features", frames),
         ("Fills", tier),
@@ -85,3 +85,7 @@ def assumptions(settings: Settings, market: Market, engine: str) -> tuple[tuple[
         ),
         ("Names", f"settings {settings.content_hash()}, kernels {KERNEL_HASH}, bnml {__version__}"),
     )
+
+
+def _minute(ts_ns: int) -> str:
+    return format_utc(ts_ns)[:16].replace("T", " ")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bnml.research.sensitivity import Sensitivity
     from bnml.research.tables import Table
 
-TOLD = 3000
+TOLD = 2000
 """Positions that the script can tell of when pointed at; more would make the page heavy."""
 EXTREMES = 10
 

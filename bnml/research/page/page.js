@@ -35,7 +35,7 @@
     const hair = add(plot, "i", "hair");
     hair.style.left = place + "px";
     shown.push(hair);
-    tell(plot, place, 40, moment(best[0]), [["This run", grouped(best[1], 2)], ["Drawdown", percent(best[2])], ["Mean exposure", grouped(best[4], 2)], ["Buy and hold", grouped(best[3], 2)], ["Invested", percent(best[5], 1)]]);
+    tell(plot, place, 40, moment(best[0]), [["This run", grouped(best[1], 2)], ["Drawdown", percent(best[2])], ["At mean exposure", grouped(best[4], 2)], ["Buy and hold", grouped(best[3], 2)], ["Invested", percent(best[5], 1)]]);
   };
   const nearest = (plot, x, y, room, places) => {
     let best = null, least = 24 * 24;
