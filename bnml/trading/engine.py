@@ -64,7 +64,7 @@ class Engine:
         self._features = FeatureStore(config.layout)
         self._reference = ReferenceDesk(config, self.state, self._features, predictors)
         self._breakers = Breakers(self.state.breakers, config.limits, config.time_zone)
-        protection = Protection(self.book)
+        self._protection = protection = Protection(self.book)
         self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
         self._operator = OperatorDesk(self.state, self.portfolio, self._breakers)
         self._scan = ScanStages(
@@ -76,7 +76,7 @@ class Engine:
             self._breakers,
             Decider(config, predictors),
         )
-        self._outcomes: list[Outcome] = []
+        self._out = Outbox(config.ids, 0)
         self.handlers = self._table()
 
     def _table(self) -> dict[type, Callable[[Any, Outbox], None]]:
@@ -88,7 +88,7 @@ class Engine:
             CancelFailed: self._reports.cancel_failed,
             Balances: self._on_balances,
             CapitalFlow: self._on_flow,
-            InstrumentUpdate: self._reference.instrument,
+            InstrumentUpdate: self._on_instrument,
             UniverseUpdate: self._reference.universe,
             ModelPublished: self._reference.model,
             Slice: self._on_slice,
@@ -109,16 +109,16 @@ class Engine:
 
     def process(self, event: Event, sequence: int) -> list[Command]:
         """Apply one event; `sequence` is its journal number, from which the ids of new orders are made."""
-        out = Outbox(self.config.ids, sequence)
-        self.state.now_ns = max(self.state.now_ns, _time_of(event))
-        self.handlers[type(event)](event, out)
-        self._outcomes.extend(out.outcomes)
-        return out.commands
+        kind, out, state = type(event), self._out, self.state
+        ts_ns = event.ts_close_ns if isinstance(event, Bar) else event.ts_ns
+        state.now_ns = max(state.now_ns, ts_ns)
+        out.renew(sequence)
+        self.handlers[kind](event, out)
+        return out.take_commands()
 
     def drain(self) -> list[Outcome]:
         """What was concluded since the last call: decisions, trades, equity points, in order."""
-        drained, self._outcomes = self._outcomes, []
-        return drained
+        return self._out.take_outcomes()
 
     def at_stake(self, symbol: str) -> bool:
         """Whether prints of this symbol matter: a position is open, or an entry is under way."""
@@ -129,6 +129,7 @@ class Engine:
         return self.state.symbols[symbol].row
 
     def _on_operator(self, event: OperatorCommand, out: Outbox) -> None:
+        self._protection.stir()
         for symbol in self._operator.obey(event, out):
             self._reports.advance(symbol, event.ts_ns, out, patient=False)
 
@@ -151,10 +152,15 @@ class Engine:
         if event.asset == self.config.quote:
             self._breakers.flow(event.amount_e8)
 
+    def _on_instrument(self, event: InstrumentUpdate, out: Outbox) -> None:
+        self._protection.stir(event.instrument.symbol)
+        self._reference.instrument(event, out)
+
     def _on_slice(self, event: Slice, out: Outbox) -> None:
         position = self.portfolio.positions.get(event.symbol)
         if position is not None:
-            exits.trail(position, event.last, self.state.symbols[event.symbol].instrument.lot_e8)
+            if exits.trail(position, event.last, self.state.symbols[event.symbol].instrument.lot_e8):
+                self._protection.stir(event.symbol)
             self._reports.advance(event.symbol, event.ts_ns, out, patient=False)
 
     def _on_bar(self, event: Bar, out: Outbox) -> None:
@@ -170,7 +176,3 @@ class Engine:
         self._reports.query_unsure(out, at_once=False)
         for symbol in sorted(self.portfolio.positions):
             self._reports.advance(symbol, event.ts_ns, out, patient=False)
-
-
-def _time_of(event: Event) -> int:
-    return event.ts_close_ns if isinstance(event, Bar) else event.ts_ns

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import NDArray
 
 from bnml.core.events import Bar
 from bnml.core.instrument import Instrument
-from bnml.kernels.features import FeatureLayout, features_step, new_state
+from bnml.kernels.features import FeatureLayout, new_state
+from bnml.kernels.history import remember_step
 from bnml.trading.state import SymbolState
 
 
@@ -44,25 +42,24 @@ class FeatureStore:
         last, instrument = state.bar, state.instrument
         if last is not None and bar.ts_open_ns <= last.ts_open_ns:
             return False
-        features_step(
+        remember_step(
             state.features,
             self._frames_ns,
             bar.ts_open_ns,
-            instrument.price_float(bar.open),
-            instrument.price_float(bar.high),
-            instrument.price_float(bar.low),
-            instrument.price_float(bar.close),
-            instrument.quantity_float(bar.volume_lots),
+            bar.ts_close_ns,
+            bar.open,
+            bar.high,
+            bar.low,
+            bar.close,
+            bar.volume_lots,
+            instrument.tick_e8,
+            instrument.lot_e8,
             state.row,
+            state.close_ts_ns,
+            state.closes,
+            state.atr_ratios,
+            self._atr_column,
         )
         state.bar = bar
         state.bars += 1
-        _append(state.close_ts_ns, bar.ts_close_ns)
-        _append(state.closes, bar.close)
-        _append(state.atr_ratios, state.row[self._atr_column])
         return True
-
-
-def _append(ring: NDArray[Any], value: float) -> None:
-    ring[:-1] = ring[1:]
-    ring[-1] = value

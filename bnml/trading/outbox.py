@@ -1,4 +1,4 @@
-"""What one event brings forth: commands with recomputable ids, and conclusions for the journal."""
+"""What events bring forth: commands with recomputable ids, and conclusions for the journal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from bnml.core.outcomes import Outcome
 
 
 class Outbox:
-    """Collects commands and outcomes of one event; ids follow from the event's journal number."""
+    """Collects commands and outcomes until they are taken; ids follow from the event's journal number."""
 
     __slots__ = ("_ids", "_ordinal", "_sequence", "commands", "outcomes")
 
@@ -18,6 +18,25 @@ class Outbox:
         self._ordinal = -1
         self.commands: list[Command] = []
         self.outcomes: list[Outcome] = []
+
+    def renew(self, sequence: int) -> None:
+        """Start the next event."""
+        self._sequence = sequence
+        self._ordinal = -1
+
+    def take_commands(self) -> list[Command]:
+        """The commands so far; they are the caller's from now on."""
+        if not self.commands:
+            return []
+        taken, self.commands = self.commands, []
+        return taken
+
+    def take_outcomes(self) -> list[Outcome]:
+        """The same of outcomes."""
+        if not self.outcomes:
+            return []
+        taken, self.outcomes = self.outcomes, []
+        return taken
 
     def begin(self) -> None:
         """Start the next request: `client_order_id` names its legs from here on."""

@@ -34,28 +34,48 @@ class Protection:
 
     def __init__(self, book: OrderBook) -> None:
         self._book = book
+        self._calm: set[str] = (
+            set()
+        )  # guarded in all that is held; nothing to do until something happens to them
+
+    def is_calm(self, symbol: str) -> bool:
+        """Whether the last look found the position guarded and nothing has happened to it since."""
+        return symbol in self._calm
+
+    def stir(self, symbol: str = "") -> None:
+        """Something happened to a position (empty: to any): look again."""
+        if symbol:
+            self._calm.discard(symbol)
+        else:
+            self._calm.clear()
 
     def tend(self, position: Position, instrument: Instrument, out: Outbox, *, patient: bool) -> None:
         """Ask for whatever brings each tranche one step nearer to being guarded or sold."""
+        if position.symbol in self._calm:
+            return
+        guarded = unsure = 0
         for tranche in position.tranches:
             self._settle_legs(tranche)
-            if self._is_movable(tranche, instrument):
-                if position.exit_reason or tranche.exit_reason:
-                    self._withdraw(tranche, instrument, out)
-                else:
-                    self._guard(tranche, instrument, out, patient=patient)
+            if not self._is_movable(tranche, instrument):
+                unsure += not self._is_over(tranche, instrument)
+            elif position.exit_reason or tranche.exit_reason:
+                unsure += 1
+                self._withdraw(tranche, instrument, out)
+            elif self._is_guarded(tranche, instrument):
+                guarded += 1
+                tranche.refusals = 0
+            else:
+                unsure += 1
+                self._guard(tranche, instrument, out, patient=patient)
+        if guarded and not unsure:
+            self._calm.add(position.symbol)
+            return
         for reason, tranches, index in self._sales(position, instrument):
             self._sell(tranches, instrument, reason, index, out)
 
     def is_done(self, position: Position, instrument: Instrument) -> bool:
         """Nothing is held and nothing can come any more."""
-        return all(
-            not tranche.legs
-            and tranche.lots(instrument.lot_e8) == 0
-            and self._is_settled(tranche.working_id)
-            and self._is_settled(tranche.sale_id)
-            for tranche in position.tranches
-        )
+        return all(self._is_over(tranche, instrument) for tranche in position.tranches)
 
     def refused(self, tranche: Tranche, order: Order, report: OrderReport, out: Outbox) -> None:
         """The venue refused what should protect or sell this tranche."""
@@ -106,6 +126,26 @@ class Protection:
         legs = [self._book.orders[leg] for leg in tranche.legs]
         return not any(leg.is_final or leg.cancel_sent or leg.state in _UNSURE for leg in legs)
 
+    def _is_over(self, tranche: Tranche, instrument: Instrument) -> bool:
+        return (
+            not tranche.legs
+            and tranche.lots(instrument.lot_e8) == 0
+            and self._is_settled(tranche.working_id)
+            and self._is_settled(tranche.sale_id)
+        )
+
+    def _is_guarded(self, tranche: Tranche, instrument: Instrument) -> bool:
+        """Whether the right legs rest: a stop at its level, a target if there is one, each for all that is held."""
+        lots = tranche.lots(instrument.lot_e8)
+        legs = [self._book.orders[leg] for leg in tranche.legs]
+        stop = next((leg for leg in legs if leg.role is Role.STOP), None)
+        return (
+            stop is not None
+            and stop.ticks == tranche.stop_ticks
+            and len(legs) == (2 if tranche.target_ticks else 1)
+            and all(leg.open_lots == lots for leg in legs)
+        )
+
     def _guard(self, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool) -> None:
         lots = tranche.lots(instrument.lot_e8)
         legs = [self._book.orders[leg] for leg in tranche.legs]
@@ -114,14 +154,6 @@ class Protection:
             return
         stops = [leg for leg in legs if leg.role is Role.STOP]
         whole = len(legs) == (2 if tranche.target_ticks else 1)
-        right = (
-            bool(stops)
-            and stops[0].ticks == tranche.stop_ticks
-            and all(leg.open_lots == lots for leg in legs)
-        )
-        if whole and right:
-            tranche.refusals = 0
-            return
         executing = any(leg.state is OrderState.PARTLY_FILLED for leg in stops)
         bare_target = not stops and legs[0].state is OrderState.PARTLY_FILLED
         if executing or (patient and not whole and not bare_target):

@@ -52,6 +52,7 @@ class ReportDesk:
         if self._is_early(order, report):
             self._state.parked.append(report)
             return
+        self._protection.stir(order.symbol)
         was_final = order.is_final
         is_fill = self._book.apply(report)
         if is_fill:
@@ -71,6 +72,7 @@ class ReportDesk:
         order = self._book.get(event.client_order_id)
         orders = [order] if order is not None else list(self._book.of_list(event.client_order_id))
         for one in orders:
+            self._protection.stir(one.symbol)
             if one.cancel_sent:
                 self._protection.cancel_failed(one, out)
         self.advance(event.symbol, event.ts_ns, out, patient=True)
@@ -81,6 +83,7 @@ class ReportDesk:
         A request that has just left is not in doubt: unless `at_once` (the connection was lost), only orders
         that already waited for an answer at the last call are asked for.
         """
+        self._protection.stir()
         for order in self._book.open():
             waits = order.state in _UNSURE or order.cancel_sent
             if waits and (at_once or order.is_doubted):
@@ -93,7 +96,7 @@ class ReportDesk:
     def advance(self, symbol: str, ts_ns: int, out: Outbox, *, patient: bool) -> None:
         """Let protection take its next step, and close the position when nothing is left of it."""
         position = self._portfolio.positions.get(symbol)
-        if position is None:
+        if position is None or self._protection.is_calm(symbol):
             return
         instrument = self._state.symbols[symbol].instrument
         self._protection.tend(position, instrument, out, patient=patient)

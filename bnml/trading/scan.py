@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from bnml.core.commands import RequestTrain
 from bnml.core.events import Book, Scan
 from bnml.core.orders import RefusedOrder, Side
@@ -39,16 +41,14 @@ class ScanContext:
         "facts",
         "opinions",
         "out",
-        "symbols",
     )
 
     def __init__(self, event: Scan, out: Outbox) -> None:
         self.event = event
         self.out = out
         self.books: dict[str, Book] = {book.symbol: book for book in event.books}
-        self.symbols: list[str] = []  # delivered the bar of this closing time, by name
         self.closes: dict[str, int] = {}
-        self.opinions: dict[str, Opinion] = {}
+        self.opinions: dict[str, Opinion] = {}  # of all that delivered the bar of this closing time, by name
         self.decisions: dict[str, Decision] = {}
         self.facts = limits.new_facts()
         self.equity_e8 = 0
@@ -81,6 +81,9 @@ class ScanStages:
         self._limits: dict[str, Record] = {}
         self._early: dict[str, Opinion] = {}
         self._is_expected = False
+        self._universe: tuple[str, ...] = ()
+        self._members: frozenset[str] = frozenset()  # of that universe
+        self._names: tuple[str, ...] = ()  # of its members, ascending
 
     def run(self, event: Scan, out: Outbox) -> None:
         """Decide every symbol that delivered the bar of this scan; a closing time already scanned is ignored."""
@@ -94,9 +97,10 @@ class ScanStages:
 
     def prepare(self, symbol: str) -> None:
         """Think about a bar as it arrives, so that a scan of many symbols finds the work done; changes no result."""
-        state = self._state.symbols[symbol]
-        if self._is_expected and symbol in self._state.universe:
-            self._early[symbol] = self._decider.opine(symbol, state, self._state.models.get(symbol, ""))
+        if self._is_expected and symbol in self._universe_members():
+            state = self._state
+            bundle_id = state.models.get(symbol, "")
+            self._early[symbol] = self._decider.opine(symbol, state.symbols[symbol], bundle_id)
 
     def expect(self) -> None:
         """From here on bars are followed by scans; the bars of the history before are not worth a thought."""
@@ -122,17 +126,17 @@ class ScanStages:
     def opine(self, context: ScanContext) -> None:
         """Predict and score every symbol of this closing time."""
         ts_close_ns, missing = context.event.ts_close_ns, []
-        for name in sorted({*self._state.universe, *self._portfolio.positions}):
-            state = self._state.symbols.get(name)
+        symbols, models, early = self._state.symbols, self._state.models, self._early
+        for name in self._names_to_decide():
+            state = symbols.get(name)
             if state is None or state.bar is None or state.bar.ts_close_ns != ts_close_ns:
                 continue
-            context.symbols.append(name)
             context.closes[name] = state.bar.close
-            bundle_id = self._state.models.get(name, "")
-            early = self._early.pop(name, None)
-            if early is None or early.ts_close_ns != ts_close_ns or early.bundle_id != bundle_id:
-                early = self._decider.opine(name, state, bundle_id)
-            context.opinions[name] = early
+            bundle_id = models.get(name, "")
+            opinion = early.pop(name, None)
+            if opinion is None or opinion.ts_close_ns != ts_close_ns or opinion.bundle_id != bundle_id:
+                opinion = self._decider.opine(name, state, bundle_id)
+            context.opinions[name] = opinion
             if not bundle_id and name not in self._state.asked_to_train:
                 missing.append(name)
         if missing:
@@ -149,8 +153,8 @@ class ScanStages:
         for name in sorted(self._portfolio.positions):
             position, state = self._portfolio.positions[name], self._state.symbols[name]
             opinion = context.opinions.get(name)
-            if opinion is not None and state.bar is not None:
-                position.exit_reason = position.exit_reason or exits.scan_exit(
+            if opinion is not None and state.bar is not None and not position.exit_reason:
+                position.exit_reason = exits.scan_exit(
                     position,
                     state.bar.close,
                     context.event.ts_close_ns,
@@ -158,12 +162,14 @@ class ScanStages:
                     state.instrument,
                     is_sell=opinion.action == Action.SELL,
                 )
+                if position.exit_reason:
+                    self._protection.stir(name)
             self._protection.tend(position, state.instrument, context.out, patient=False)
 
     def enter(self, context: ScanContext) -> None:
         """Ask the limits for every BUY in order of rank; each approval reserves its money before the next."""
-        in_universe = [one for name, one in context.opinions.items() if name in self._state.universe]
-        candidates = ranked(in_universe)
+        members = self._universe_members()
+        candidates = ranked(one for one in context.opinions.values() if one.symbol in members)
         if candidates:
             self._write_shared_facts(context)
         for rank, opinion in candidates:
@@ -177,13 +183,28 @@ class ScanStages:
 
     def conclude(self, context: ScanContext) -> None:
         """Record one decision per symbol, by name."""
-        for name in context.symbols:
-            opinion = context.opinions[name]
-            made = context.decisions.get(name)
+        decisions, outcomes = context.decisions, context.out.outcomes
+        for name, opinion in context.opinions.items():
+            made = decisions.get(name)
             if made is None:
                 made = _decision(opinion, opinion.reason, opinion.measured, opinion.limit)
-            context.out.outcomes.append(made)
+            outcomes.append(made)
         self._book.forget()
+
+    def _universe_members(self) -> frozenset[str]:
+        universe = self._state.universe
+        if universe is not self._universe:
+            self._universe, self._members, self._names = (
+                universe,
+                frozenset(universe),
+                tuple(sorted(set(universe))),
+            )
+        return self._members
+
+    def _names_to_decide(self) -> Sequence[str]:
+        """The universe and whatever is held beside it, by name."""
+        members, positions = self._universe_members(), self._portfolio.positions
+        return self._names if positions.keys() <= members else sorted({*members, *positions})
 
     def _write_shared_facts(self, context: ScanContext) -> None:
         limits.write_account(
@@ -194,10 +215,8 @@ class ScanStages:
             is_active=self._state.activity.allows_entries,
         )
         self._breakers.write_facts(context.facts)
-        universe = self._state.universe
-        benchmark = (
-            self._config.benchmark if self._config.benchmark in universe else min(universe, default="")
-        )
+        members = self._universe_members()
+        benchmark = self._config.benchmark if self._config.benchmark in members else min(members, default="")
         self._breakers.write_regime(context.facts, self._state.symbols.get(benchmark))
 
     def _ask(self, context: ScanContext, opinion: Opinion, rank: int) -> SizedEntry | RefusedOrder:
@@ -227,6 +246,7 @@ class ScanStages:
     def _open(self, context: ScanContext, symbol: str, sized: SizedEntry) -> None:
         """Send an approved entry and hold its place from now on."""
         instrument = self._state.symbols[symbol].instrument
+        self._protection.stir(symbol)
         plan = EntryPlan(
             symbol,
             sized.cap_ticks,
@@ -269,17 +289,17 @@ class ScanStages:
 
 def _decision(opinion: Opinion, reason: int, measured: float, limit: float, lots: int = 0) -> Decision:
     return Decision(
-        symbol=opinion.symbol,
-        ts_close_ns=opinion.ts_close_ns,
-        action=opinion.action,
-        reason=reason,
-        measured=float(measured),
-        limit=float(limit),
-        quantity_lots=lots,
-        score=opinion.score,
-        confidence=opinion.confidence,
-        p_sell=opinion.p_sell,
-        p_hold=opinion.p_hold,
-        p_buy=opinion.p_buy,
-        bundle_id=opinion.bundle_id,
+        opinion.symbol,
+        opinion.ts_close_ns,
+        opinion.action,
+        reason,
+        measured,
+        limit,
+        lots,
+        opinion.score,
+        opinion.confidence,
+        opinion.p_sell,
+        opinion.p_hold,
+        opinion.p_buy,
+        opinion.bundle_id,
     )

@@ -10,7 +10,7 @@ import pytest
 
 from bnml.core.clock import parse_utc_ns
 from bnml.core.outcomes import Decision
-from bnml.kernels import exits, policy, sizing
+from bnml.kernels import exits, opinions, sizing
 from bnml.kernels.fills import SLOT_OPEN
 from bnml.kernels.records import ExitReason, Reason, Taking
 from bnml.research.parity import Rows, compare, judge, print_slot
@@ -377,6 +377,20 @@ def off_by_one(function):
     return broken
 
 
+def other_opinion(**factors):
+    """The same opinion, but for fields that are multiplied."""
+
+    def make(function):
+        def broken(*arguments):
+            function(*arguments)
+            for name, factor in factors.items():
+                arguments[-1][name] *= factor
+
+        return broken
+
+    return make
+
+
 ENGINE_BREAKS = {
     "initial stop one tick lower": (exits, "initial_stop", off_by_one),
     "target one tick lower": (exits, "target_level", off_by_one),
@@ -387,9 +401,9 @@ ENGINE_BREAKS = {
     "no exits of a scan": (exits, "scan_exit", lambda _: lambda *_: int(ExitReason.NONE)),
     "one lot less": (sizing, "size_lots", lambda f: lambda *a: tuple(lots - 1 for lots in f(*a))),
     "no tranches": (sizing, "split_lots", lambda _: lambda lots, *_: (lots, 0, 0)),
-    "confidence in halves": (policy, "confidence", lambda f: lambda *a: f(*a) / 2),
-    "no momentum": (policy, "momentum_score", lambda _: lambda *_: 50.0),
-    "no technical score": (policy, "technical_score", lambda _: lambda *_: 50.0),
+    "confidence in halves": (opinions, "opinion_row", other_opinion(confidence=0.5)),
+    "score from other weights": (opinions, "opinion_row", other_opinion(score=0.9)),
+    "no edge anywhere": (opinions, "opinion_row", other_opinion(expected_edge_ppm=-1.0)),
 }
 
 

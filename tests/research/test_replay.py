@@ -8,6 +8,7 @@ import pytest
 from bnml.kernels.records import Reason
 from bnml.research.replay import Replay
 from bnml.trading.engine import Engine
+from bnml.trading.protection import Protection
 from bnml.venues.sim.feed import BarFeed
 from bnml.venues.sim.inprocess import ACCOUNT, SimVenue
 from bnml.venues.sim.pricing import Pricing
@@ -119,3 +120,16 @@ def test_prints_that_meet_nobody_change_nothing(shared, monkeypatch):
             assert getattr(left.state, field) == getattr(right.state, field), (name, field)
     printed = [one.exchange.market["ETHUSDT"].state.next_trade_id for one in (sparse_venue, whole_venue)]
     assert printed[0] < printed[1]
+
+
+def test_looking_at_calm_positions_again_changes_nothing(shared, monkeypatch):
+    calm, _, _ = shared
+    monkeypatch.setattr(Protection, "is_calm", lambda *_: False)
+    monkeypatch.setattr(Protection, "_calm", property(lambda _: set(), lambda *_: None), raising=False)
+    watchful, _, _ = run()
+    assert (watchful.trades, watchful.decisions, watchful.equity) == (
+        calm.trades,
+        calm.decisions,
+        calm.equity,
+    )
+    assert watchful.events == calm.events

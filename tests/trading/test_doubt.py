@@ -9,6 +9,7 @@ from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, Side
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
+from bnml.trading.protection import Protection
 from bnml.trading.reports import ReportDesk
 
 
@@ -17,7 +18,7 @@ def desk():
     book = OrderBook()
     book.register(Order("s", "BTCUSDT", Side.SELL, Role.STOP, 1, 5, 100))
     book.orders["s"].state = OrderState.OPEN
-    return ReportDesk(None, None, book, None, None, None), book.orders["s"]
+    return ReportDesk(None, None, book, None, Protection(book), None), book.orders["s"]
 
 
 def asked(desk: ReportDesk, *, at_once: bool) -> list[str]:

@@ -78,6 +78,7 @@ class Desk:
         self.trades: list[TradeRecord] = []
         self.trades_of: dict[int, list[TradeRecord]] = {}
         self.live: dict[str, dict[int, SimOrder]] = {name: {} for name in instruments}
+        self.bands: dict[str, tuple[int, int]] = {}  # last prices between which no live order can act
         self.open_ids: dict[tuple[str, str], int] = {}
         self.last_ids: dict[tuple[str, str], int] = {}
         self.open_lists: dict[tuple[str, str], int] = {}
@@ -105,6 +106,7 @@ class Desk:
         self.last_ids[order.account, order.client_order_id] = order.order_id
         if order.is_open:
             self.live[order.symbol][order.order_id] = order
+            self.bands.pop(order.symbol, None)
             self.open_ids[order.account, order.client_order_id] = order.order_id
         self.changes.orders.add(order.order_id)
 

@@ -69,9 +69,11 @@ class KlineStore:
 
     def extend(self, rows: NDArray[np.void]) -> None:
         """Publish bars that follow the last one, many at once."""
-        whole = np.concatenate([self.bars, rows])
-        self._count = len(whole)
-        self._bars = np.concatenate([whole, np.zeros(max(1024, len(whole)), dtype=BAR)])
+        count = self._count + len(rows)
+        if count > len(self._bars):
+            self._bars = np.concatenate([self.bars, np.zeros(2 * count - self._count, dtype=BAR)])
+        self._bars[self._count : count] = rows
+        self._count = count
 
     def window(self, start_ns: int, end_ns: int) -> NDArray[np.void]:
         """Bars that open in [start, end)."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.orders import SimOrder
 
 _NEVER_RESTS = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT})
+_NO_LEVEL = 2**63
 _AT_ONCE = frozenset({TimeInForce.IOC, TimeInForce.FOK})
 
 
@@ -65,6 +66,7 @@ class Matcher:
     def trigger(self, order: SimOrder) -> None:
         """A stop or take-profit comes alive: its list sibling expires, then it takes or rests."""
         order.triggered = True
+        self._desk.bands.pop(order.symbol, None)
         self.lists.leg_works(order)
         if order.type not in _NEVER_RESTS:
             order.is_working, order.working_ns = True, self._desk.now_ns
@@ -83,13 +85,24 @@ class Matcher:
         market = self._desk.market[printed.symbol]
         state = market.state
         before = state.last_ticks
-        if self._desk.live[printed.symbol]:
+        if self._desk.live[printed.symbol] and self._may_reach(printed):
             jump = printed.jump or before == 0
             state.last_ticks = printed.price_ticks if jump else before
             self._move(printed, state, falling=printed.price_ticks < before, jump=jump)
             self._desk.settle()
+            self._desk.bands.pop(printed.symbol, None)
         state.last_ticks = before
         market.record(printed)
+
+    def _may_reach(self, printed: Print) -> bool:
+        """Whether the print leaves the band between the nearest levels, sleeping orders' included."""
+        band = self._desk.bands.get(printed.symbol)
+        if band is None:
+            orders = self._desk.live[printed.symbol].values()
+            above = [order.level_ticks for order in orders if order.acts_from_below]
+            below = [order.level_ticks for order in orders if not order.acts_from_below]
+            band = self._desk.bands[printed.symbol] = max(below, default=-1), min(above, default=_NO_LEVEL)
+        return not band[0] < printed.price_ticks < band[1]
 
     def _move(self, printed: Print, state: SymbolState, *, falling: bool, jump: bool) -> None:
         start, end = state.last_ticks, printed.price_ticks
