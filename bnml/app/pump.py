@@ -72,6 +72,9 @@ class Pump:
         self.now_ns = 0
         self.scans = 0
         self.last_scan_ns = 0
+        self._common_ns = (
+            0  # with several sockets: what all have reached, the only time that makes a scan overdue
+        )
         self.in_history = False  # bars of a start: photographed once, when all are in
 
     def remember_bars(self, closes_ns: dict[str, int]) -> None:
@@ -90,14 +93,18 @@ class Pump:
                 _report(
                     self.cross_check.on_trade(item.symbol, item.ts_ns, item.ticks, item.lots, item.trade_id)
                 )
-                self._feed_all(self._gate.on_print(item.symbol, item.ticks, item.lots, item.ts_ns))
+                clock_ns = self._common_ns or item.ts_ns
+                self._feed_all(
+                    self._gate.on_print(item.symbol, item.ticks, item.lots, item.ts_ns, clock_ns=clock_ns)
+                )
             case Book():
-                self._feed_all(self._gate.on_book(item, self.now_ns))
+                self._feed_all(self._gate.on_book(item, self._common_ns or self.now_ns))
             case Bar():
                 await self._bar(item)
             case Beat():
                 self._advance(item.ts_ns)
-                self._feed_all(self._gate.on_clock(self.now_ns))
+                self._common_ns = item.ts_ns if item.is_common else 0
+                self._feed_all(self._gate.on_clock(self._common_ns or self.now_ns))
             case Balances() | Shutdown() | StreamEnded():
                 # Balances of the user stream name only some assets; the ledger follows the fills, and
                 # reconciliation reads the whole account.
@@ -154,7 +161,7 @@ class Pump:
                 "bars_missing", symbol=bar.symbol, bars=still_missing, until=format_utc(bar.ts_open_ns)
             )
         self._advance(bar.ts_close_ns)
-        self._feed_all(self._gate.on_bar(bar, self.now_ns))
+        self._feed_all(self._gate.on_bar(bar, self._common_ns or self.now_ns))
 
     def _advance(self, ts_ns: int) -> None:
         self.now_ns = max(self.now_ns, ts_ns)

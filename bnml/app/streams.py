@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.venues.binance.codec import MarketCodec
+from bnml.venues.binance.codec import CLOCK, Beat, MarketCodec
 from bnml.venues.binance.market import MarketStream, shards
 
 if TYPE_CHECKING:
@@ -16,13 +16,39 @@ if TYPE_CHECKING:
     from bnml.venues.binance.codec import MarketItem
 
 
+class CommonClock:
+    """What every socket that stands has reached: a scan must not find a bar missing that another socket still brings."""
+
+    def __init__(self) -> None:
+        self._reached_ns: dict[int, int] = {}
+        self._told_ns = 0
+
+    def beat(self, socket: int, ts_ns: int) -> int | None:
+        """The common time, when this beat of one socket moves it."""
+        self._reached_ns[socket] = max(ts_ns, self._reached_ns.get(socket, 0))
+        common_ns = min(self._reached_ns.values())
+        if common_ns <= self._told_ns:
+            return None
+        self._told_ns = common_ns
+        return common_ns
+
+    def stands(self, socket: int) -> None:
+        """Time waits for the first beat of a socket that is up."""
+        self._reached_ns[socket] = 0
+
+    def lost(self, socket: int) -> None:
+        """Nobody waits for a socket that is down; its bars are read by REST when it is back."""
+        self._reached_ns.pop(socket, None)
+
+
 class MarketStreams:
-    """All sockets share one codec; a symbol's streams go where there is room, else to a socket of their own."""
+    """All sockets share one codec and have the clock's stream each; a symbol's streams go where there is room, else to a socket of their own."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._codec = MarketCodec(parts.instruments, parts.settings.features.base_frame)
         self._sockets: list[MarketStream[MarketItem]] = []
+        self._clock = CommonClock()
         self._group: asyncio.TaskGroup | None = None
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -54,13 +80,26 @@ class MarketStreams:
 
     def _connect(self, group: asyncio.TaskGroup, names: Sequence[str]) -> None:
         parts = self._parts
+        number = len(self._sockets)
+
+        async def hand_over(place: int, item: MarketItem | None) -> None:
+            """In a stepped session the numbers order the items of all sockets; else their beats become one."""
+            if place == 0 and isinstance(item, Beat) and len(self._sockets) > 1:
+                common_ns = self._clock.beat(number, item.ts_ns)
+                item = None if common_ns is None else Beat(common_ns, is_common=True)
+            await parts.inbox.put(place, item)
+
+        async def link(up: bool, detail: str) -> None:
+            (self._clock.stands if up else self._clock.lost)(number)
+            await parts.links.market(up, detail)
+
         socket: MarketStream[MarketItem] = MarketStream(
             parts.deployment.stream_url,
             self._codec,
-            names,
+            names if CLOCK in names else [*names, CLOCK],
             parts.clock,
-            on_item=parts.inbox.put,
-            on_link=parts.links.market,
+            on_item=hand_over,
+            on_link=link,
             stale_s=parts.settings.venue.stale_s,
         )
         self._sockets.append(socket)

@@ -85,7 +85,7 @@ class BarGate:
                 continue
             if bar.ts_close_ns != closing_ns:
                 closing_ns = bar.ts_close_ns
-                delivered = self._wait_for(closing_ns, ts_ns)
+                delivered = self._wait_for(closing_ns, max(ts_ns, closing_ns))
             delivered.add(bar.symbol)
             if len(delivered) >= len(symbols) and delivered >= symbols:
                 events.extend(self._fire(closing_ns, ts_ns))
@@ -103,9 +103,14 @@ class BarGate:
             self._books[book.symbol] = book
         return events
 
-    def on_print(self, symbol: str, ticks: int, lots: int, ts_ns: int) -> list[GateEvent]:
-        """Take a trade of the market; it becomes (part of) a slice where something is at stake."""
-        events: list[GateEvent] = [*self._overdue(ts_ns)]
+    def on_print(
+        self, symbol: str, ticks: int, lots: int, ts_ns: int, *, clock_ns: int | None = None
+    ) -> list[GateEvent]:
+        """Take a trade of the market; it becomes (part of) a slice where something is at stake.
+
+        `clock_ns` is what makes scans overdue, where that is not the time of the trade.
+        """
+        events: list[GateEvent] = [*self._overdue(ts_ns if clock_ns is None else clock_ns)]
         if not self._at_stake(symbol):
             self._ranges.pop(symbol, None)
             return events

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -44,6 +44,9 @@ class Beat(msgspec.Struct, frozen=True, gc=False):
     """The exchange's clock went on; nothing else is said."""
 
     ts_ns: int
+    is_common: bool = (
+        False  # what each of several sockets has reached: none of them has anything older to tell
+    )
 
 
 class Shutdown(msgspec.Struct, frozen=True, gc=False):
@@ -59,6 +62,9 @@ class Answered(msgspec.Struct, frozen=True, gc=False):
 
 
 MarketItem = Print | Book | Bar | Beat | Shutdown
+
+CLOCK: Final = "!miniTicker@arr"
+"""The stream whose events are beats, on any socket that asks for it."""
 
 _frame = msgspec.json.Decoder(StreamFrame)
 _trade = msgspec.json.Decoder(TradeData)
@@ -83,7 +89,7 @@ class MarketCodec:
         """Names of all streams the daemon needs, the clock last."""
         return [
             *(name for symbol in self._instruments for name in self.streams_of(symbol)),
-            "!miniTicker@arr",
+            CLOCK,
         ]
 
     def streams_of(self, symbol: str) -> tuple[str, ...]:
