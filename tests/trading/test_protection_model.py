@@ -203,11 +203,15 @@ class ProtectionModel(RuleBasedStateMachine):
         assert not position.exit_reason
         lot_e8 = self.instrument.lot_e8
         assert lots_protected(position, self.engine.book) == position.lots(lot_e8)
+        first = {}  # a refusal told after the order was found absent comes too late: it was asked for again
+        for one in self.delivered:
+            if getattr(one, "state", None) is OrderState.REJECTED:
+                first.setdefault(one.client_order_id, one)
         for tranche in position.tranches:
             refused = [
                 one
-                for one in self.delivered
-                if getattr(one, "code", 0) == WOULD_TRIGGER
+                for one in first.values()
+                if one.code == WOULD_TRIGGER
                 and self.engine.book.get(one.client_order_id).tranche == tranche.index
             ]
             assert not (refused and tranche.lots(lot_e8)), "what cannot be protected is sold"
@@ -313,6 +317,21 @@ def test_an_old_answer_that_makes_a_cancel_leave_again_does_no_harm():
     model.deliver(pick=1, repeat=False)
     model.deliver_in_order()
     model.all_goes_quiet()
+
+
+def test_a_refusal_told_after_the_order_was_found_absent_comes_too_late():
+    """Found by the model: the stop was placed once more by then, and rests."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.price_moves(ticks=3_060_000)
+    model.venue_refuses_the_next_stop()
+    model.kill_and_restart(loses_commands=False, loses_reports=False)
+    model.deliver(pick=0, repeat=False)
+    model.kill_and_restart(loses_commands=False, loses_reports=False)
+    model.deliver(pick=38, repeat=False)
+    model.all_goes_quiet()
+    assert lots_protected(model.engine.portfolio.positions[SYMBOL], model.engine.book) == 9_990
 
 
 def test_a_stop_that_has_sold_a_part_is_not_replaced_by_one_for_the_whole():
