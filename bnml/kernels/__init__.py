@@ -55,3 +55,15 @@ def njit(function: Callable[P, R]) -> Callable[P, R]:
 
         compiled.get_call_template = unspecialised
     return compiled
+
+
+def lean(function: Callable[P, R]) -> Callable[P, R]:
+    """As `njit`, for steps of a few nanoseconds and their batches, which allocate nothing.
+
+    They are written into their callers, and references to arrays are not counted: a call and two atomic
+    counts cost more than such a step. Only for functions that return no array.
+    """
+    compiled: Callable[P, R] = numba.njit(
+        cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False
+    )(function)
+    return compiled
