@@ -1,5 +1,7 @@
 """Runs made by hand, small enough to know every figure of their report."""
 
+import numpy as np
+
 from bnml.core.orders import Side
 from bnml.core.outcomes import EquityPoint, Trade
 from bnml.kernels.records import ExitReason
@@ -55,13 +57,14 @@ def round_trip(made, symbol, entry, exit_, lots=1_000, reason=ExitReason.STOP, m
 
 def conclusion(made, trades, initial_e8=10_000 * E8):
     """Equity at each close: all that was realised by then (what is held is valued at its cost)."""
-    ends = sorted({int(ts) + HOUR_NS for bars in made.bars.values() for ts in bars["ts_open_ns"][FIRST:-1]})
-    points = []
-    for ts in ends:
-        held = {t.symbol for t in trades if t.side is Side.BUY and t.ts_ns < ts}
-        realised = sum(t.pnl_e8 for t in trades if t.ts_ns < ts)
-        points.append(EquityPoint(ts, initial_e8 + realised, initial_e8 + realised, len(held)))
-    return Conclusion(trades, points, initial_e8, initial_e8 + sum(t.pnl_e8 for t in trades))
+    opens = np.unique(np.concatenate([bars["ts_open_ns"][FIRST:-1] for bars in made.bars.values()]))
+    done = np.searchsorted([trade.ts_ns for trade in trades], opens + HOUR_NS)
+    realised = np.concatenate(([0], np.cumsum([trade.pnl_e8 for trade in trades], dtype=np.int64)))
+    points = [
+        EquityPoint(int(ts) + HOUR_NS, initial_e8 + gained, initial_e8 + gained, 0)
+        for ts, gained in zip(opens, realised[done].tolist(), strict=True)
+    ]
+    return Conclusion(trades, points, initial_e8, initial_e8 + int(realised[-1]))
 
 
 def findings(made=None, trades=(), notes=(), **sections):

@@ -82,6 +82,14 @@ def test_it_is_one_file_that_loads_nothing(many):
     assert len(text) < 300_000
 
 
+def test_fifty_thousand_bars_and_two_thousand_positions_stay_light():
+    made = market(("BTCUSDT",), count=50_000, gaps=20)
+    trades = [fill for k in range(0, 49_900, 25) for fill in round_trip(made, "BTCUSDT", k, k + 9, lots=10)]
+    text = page(findings(made, trades))
+    parsed(text)
+    assert len(text) < 400_000
+
+
 def test_it_has_every_figure_of_the_summary_with_all_its_digits(many):
     text = page(many)
     figures = json.loads(msgspec.json.encode(many.summary))

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 2000, 1000
 """Units of a plot's coordinates; the page stretches them to whatever room there is."""
-COLUMNS = 1000
+COLUMNS = 700
+"""Columns that a long curve is thinned to: a little less than a wide screen has pixels for it."""
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _CLOCK_STEPS_NS = tuple(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 
+DOT_GRAIN = 4
+
+
 class Plot(msgspec.Struct):
     """A frame with axes into which curves, dots and bars are drawn; `attributes` are read by the script."""
 
@@ -47,12 +50,15 @@ class Plot(msgspec.Struct):
         self.shapes.append(f'<path class="area {name}" d="{_path(*outline)}Z"/>')
 
     def dots(self, name: str, x: Floats, y: Floats) -> None:
-        """Round dots of one size, drawn as strokes without length so that stretching leaves them round."""
-        places = sorted(set(zip(*(one.tolist() for one in self._places(self.x.shares(x), y)), strict=True)))
+        """Round dots of one size, drawn as strokes without length so that stretching leaves them round.
+
+        Dots less than `DOT_GRAIN` apart are one dot: they would cover each other.
+        """
+        across, down = self._places(self.x.shares(x), y)
+        places = sorted(set(zip(*((one // DOT_GRAIN).tolist() for one in (across, down)), strict=True)))
         if places:
-            self.shapes.append(
-                f'<path class="dots {name}" d="{"".join(f"M{px} {py}h0" for px, py in places)}"/>'
-            )
+            d = "".join(f"M{DOT_GRAIN * px} {DOT_GRAIN * py}h0" for px, py in places)
+            self.shapes.append(f'<path class="dots {name}" d="{d}"/>')
 
     def segments(self, name: str, x: Floats, y: Floats) -> None:
         """Straight lines between pairs: both arrays have shape (count, 2)."""

@@ -7,7 +7,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
+from bnml.core.clock import NS_PER_DAY, NS_PER_S
 from bnml.core.instrument import E8
 from bnml.research.page import spreads, timelines
 from bnml.research.page.axes import day_text
@@ -21,8 +23,8 @@ if TYPE_CHECKING:
     from bnml.research.sensitivity import Sensitivity
     from bnml.research.tables import Table
 
-TOLD = 2000
-"""Positions that the script can tell of when pointed at; more would make the page heavy."""
+TOLD, TOLD_DAYS = 1000, 1000
+"""Positions and days that the script can tell of when pointed at; more would make the page heavy."""
 EXTREMES = 10
 
 
@@ -264,23 +266,21 @@ def _data(name: str, encoded: str) -> str:
 
 
 def _days(findings: Findings) -> str:
-    """Each day: its end in seconds, equity, drawdown, hold, matched, share invested."""
+    """Time in seconds, equity, drawdown, hold, matched, share invested: at the last mark of each day, or of each few."""
     curves = findings.curves
-    rows = []
-    k = 0
-    for day, equity, _, fall in findings.tables["daily"].rows:
-        while k + 1 < len(curves.ts_ns) and curves.ts_ns[k + 1] < int(day or 0) + 86_400_000_000_000:
-            k += 1
-        rows.append(
-            (
-                int(curves.ts_ns[k]) // 1_000_000_000,
-                round(float(equity or 0), 2),
-                round(float(fall or 0), 5),
-                round(float(curves.hold[k]), 2),
-                round(float(curves.matched[k]), 2),
-                round(float(curves.invested[k]), 4),
-            )
-        )
+    days = curves.ts_ns // NS_PER_DAY
+    last = np.flatnonzero(np.diff(days, append=np.iinfo(np.int64).max))
+    last = last[:: -(-len(last) // TOLD_DAYS)]
+    peaks = np.maximum.accumulate(np.maximum(curves.equity, findings.summary.initial_equity))
+    columns = (
+        curves.ts_ns[last] // NS_PER_S,
+        np.round(curves.equity[last], 2),
+        np.round(curves.equity[last] / peaks[last] - 1.0, 5),
+        np.round(curves.hold[last], 2),
+        np.round(curves.matched[last], 2),
+        np.round(curves.invested[last], 4),
+    )
+    rows = list(zip(*(column.tolist() for column in columns), strict=True))
     return msgspec.json.encode(rows).decode()
 
 
@@ -295,8 +295,8 @@ def _positions(findings: Findings) -> str:
         rows.append(
             (
                 one.symbol,
-                one.opened_ns // 1_000_000_000,
-                one.closed_ns // 1_000_000_000,
+                one.opened_ns // NS_PER_S,
+                one.closed_ns // NS_PER_S,
                 float(f"{one.entry_ticks * tick:.8g}"),
                 float(f"{one.exit_ticks * tick:.8g}"),
                 round(one.gain, 6),

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 MOST_BINS = 40
+FEW = 150
+"""Up to so many dots do not cover each other."""
 TAIL = 0.005
 """Share of positions on either side that may be put into the outermost bars."""
 
@@ -38,7 +40,7 @@ def scatter(positions: Sequence[Position], field: str) -> str:
         _percent_ticks(x_low, x_high, 5),
         _percent_ticks(y_low, y_high, 6),
         zero=0.0,
-        kind="scatter",
+        kind="scatter" if len(positions) > FEW else "scatter few",
         attributes={
             "field": field,
             "from": repr(x_low),

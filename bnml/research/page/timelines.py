@@ -169,7 +169,8 @@ def _price_plot(findings: Findings, symbol: str, positions: Sequence[Position]) 
     for name, chosen in (("loss", ~won), ("win", won)):
         plot.segments(f"held {name}", times[chosen], prices[chosen])
     plot.dots("entry", times[:, 0], prices[:, 0])
-    for name, chosen in (("loss", ~won), ("win", won)):
+    sold = np.array([not one.is_open for one in positions], dtype=bool)
+    for name, chosen in (("loss", sold & ~won), ("win", sold & won)):
         plot.dots(name, times[chosen, 1], prices[chosen, 1])
     return plot.html()
 
