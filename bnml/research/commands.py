@@ -12,20 +12,15 @@ from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured, Rejected
 from bnml.core.outcomes import EquityPoint, Trade
 from bnml.options import BacktestOptions, MarketOptions, ParityOptions
-from bnml.research.assumptions import assumptions, models_table
 from bnml.research.conclusion import Conclusion
-from bnml.research.findings import Basis, Findings, find, with_reruns
 from bnml.research.ledger import LEDGER_FILE, DataRange, count_run
 from bnml.research.market import Market, load_market
-from bnml.research.metrics import Summary, daily_returns, equity_rows, summarize
+from bnml.research.metrics import daily_returns, equity_rows, summarize
 from bnml.research.models import Models, held_back, load_models, looking_ahead
-from bnml.research.page.compose import page
 from bnml.research.parity import Comparison, Rows, compare, judge
 from bnml.research.report import path_decides, summary_text, verdict_text
-from bnml.research.reruns import Reruns
 from bnml.research.runs import initial_quote_e8, run_replay, run_sweep
 from bnml.research.sessions import RecordedSession, read_session
-from bnml.research.tables import write_tables
 from bnml.research.trade_file import write_trades
 from bnml.trading.compile import compile_layout
 
@@ -65,30 +60,11 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
         sharpe_variance=trials.sharpe_variance,
     )
     if options.report is not None or options.tables is not None:
-        publish(options, _findings(settings, market, models, conclusion, summary, options.engine, notes))
+        from bnml.research.publishing import publish  # noqa: PLC0415 - nothing of it is needed otherwise
+
+        publish(settings, options, market, models, conclusion, summary, notes)
     _say(msgspec.json.encode(summary).decode() if options.json else summary_text(summary, options.engine))
     return DONE
-
-
-def _findings(
-    settings: Settings,
-    market: Market,
-    models: Models,
-    conclusion: Conclusion,
-    summary: Summary,
-    engine: str,
-    notes: Sequence[str],
-) -> Findings:
-    """What the page says, with the runs again that it takes."""
-    reruns = Reruns(settings, market, models)
-    basis = Basis(
-        engine,
-        reruns.config.costs,
-        assumptions(settings, market, engine),
-        models_table(models, market),
-    )
-    found = find(market, conclusion, summary, basis, notes, reruns.initial_risk)
-    return with_reruns(found, reruns, conclusion)
 
 
 def data_range(market: Market) -> DataRange:
@@ -149,19 +125,6 @@ def compare_sweep(settings: Settings, market: Market, models: Models) -> Compari
         Rows(f"sweep of {symbol}", swept.decisions, swept.trades),
         market.frame_ns,
     )
-
-
-def publish(options: BacktestOptions, findings: Findings) -> None:
-    """Write the page and the tables that were asked for."""
-    if options.tables is not None:
-        write_tables(options.tables, findings.tables.values(), findings.summary_json)
-    if options.report is not None:
-        try:
-            options.report.write_text(page(findings), encoding="utf-8")
-        except OSError as error:
-            raise Misconfigured(
-                f"{options.report} cannot be written ({error}); choose another file with --report"
-            ) from error
 
 
 def _replay_run(settings: Settings, market: Market, models: Models) -> Conclusion:
