@@ -14,6 +14,7 @@ from bnml.core.ids import IdSource
 from bnml.core.instrument import E8
 from bnml.kernels.features import bar_floats, features_batch, new_state
 from bnml.learn.predictors import BundlePredictor
+from bnml.research.ahead import AheadDecider, AheadFeatures, Given, Tracks
 from bnml.research.market import Market
 from bnml.research.models import Models, probabilities
 from bnml.research.replay import Replay, ReplayResult
@@ -36,16 +37,26 @@ def run_replay(
     market: Market,
     models: Models,
     models_at: Mapping[int, Sequence[ModelPublished]] | None = None,
+    given: Given | None = None,
 ) -> ReplayResult:
-    """The engine over all symbols of the market; `models_at` publishes bundles before the scan of a closing time."""
+    """The engine over all symbols of the market; `models_at` publishes bundles before the scan of a closing time.
+
+    Features and opinions come in blocks from the batch kernels (or are `given`), equal in every bit to the steps.
+    """
     config = compile_engine(settings, OFFLINE_IDS)
+    tracks = Tracks(market.instruments, market.bars, config.layout, given)
     venue = SimVenue(
         market.feed(Pricing(config.costs)),
         Pricing(config.costs),
         {config.quote: initial_quote_e8(settings)},
     )
     replay = Replay(
-        Engine(config, models.store),
+        Engine(
+            config,
+            models.store,
+            features=AheadFeatures(config.layout, tracks),
+            decider=AheadDecider(config, models.store, tracks),
+        ),
         venue,
         settings.universe.symbols or market.symbols,
         settings.scanner.grace_ms * NS_PER_MS,

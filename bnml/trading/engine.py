@@ -55,13 +55,19 @@ class Engine:
     """Decides and protects; `process` is its only door in, commands and `drain` its only doors out."""
 
     def __init__(
-        self, config: EngineConfig, predictors: PredictorSource, state: EngineState | None = None
+        self,
+        config: EngineConfig,
+        predictors: PredictorSource,
+        state: EngineState | None = None,
+        *,
+        features: FeatureStore | None = None,
+        decider: Decider | None = None,
     ) -> None:
         self.config = config
         self.state = EngineState(Ledger(config.quote), new_breakers()) if state is None else state
         self.book = OrderBook(self.state.orders)
         self.portfolio = Portfolio(self.state.ledger)
-        self._features = FeatureStore(config.layout)
+        self._features = FeatureStore(config.layout) if features is None else features
         self._reference = ReferenceDesk(config, self.state, self._features, predictors)
         self._breakers = Breakers(self.state.breakers, config.limits, config.time_zone)
         self._protection = protection = Protection(self.book)
@@ -74,7 +80,7 @@ class Engine:
             self.portfolio,
             protection,
             self._breakers,
-            Decider(config, predictors),
+            Decider(config, predictors) if decider is None else decider,
         )
         self._out = Outbox(config.ids, 0)
         self.handlers = self._table()
