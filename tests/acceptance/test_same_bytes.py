@@ -139,7 +139,7 @@ def test_both_backtests_decide_on_the_bytes_of_the_batch(settings, market, model
         return watched[0]
 
     def keep_sweep(data, config):
-        swept.append(data)
+        swept.extend(data)
         return real_sweep(data, config)
 
     monkeypatch.setattr(runs, "Replay", keep_replay)
