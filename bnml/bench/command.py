@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.console import Console
 
-from bnml.bench import features, models
+from bnml.bench import features, models, start
 from bnml.bench.case import Case, Effort, Figure, machine
 from bnml.core.errors import Misconfigured
 
 CASES: dict[str, Case] = {
+    "start": start.first_backtest,
+    "compile": start.everything,
     "features": features.new_bar,
     "training-set": features.training_set,
     "models": models.one_row,

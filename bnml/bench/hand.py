@@ -15,7 +15,7 @@ SLIPPAGE = 0.0005
 STOP, TARGET, TRAIL, HOLD = 0.006, 0.02, 0.012, 240
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def hand_backtest(  # noqa: PLR0917 - compiled functions are called by position
     o: NDArray[np.float64],
     h: NDArray[np.float64],
@@ -65,7 +65,7 @@ def hand_backtest(  # noqa: PLR0917 - compiled functions are called by position
     return count
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def hand_metrics(
     equity: NDArray[np.float64], trades: NDArray[np.float64], count: int, out: NDArray[np.float64]
 ) -> None:
@@ -90,7 +90,7 @@ def hand_metrics(
     out[4], out[5], out[6], out[7] = gain / loss, wins / count, (gain - loss) / count, held / bars
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def hand_final(
     o: NDArray[np.float64],
     h: NDArray[np.float64],
