@@ -73,6 +73,17 @@ class Rehearsal:
             time.sleep(0.1)
         raise AssertionError(f"no {scans} scans within {timeout_s} s")
 
+    def wait_fill(self, timeout_s: float = 240) -> None:
+        """Until the journal holds a fill: on a slow machine few scans happen between two kills."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            with JournalReader(self.state / "journal.db") as journal:
+                if next(iter(journal.trades()), None) is not None:
+                    return
+            assert self.daemon.poll() is None, f"the daemon ended by itself with {self.daemon.returncode}"
+            time.sleep(0.2)
+        raise AssertionError(f"no fill within {timeout_s} s")
+
     def health(self):
         if not (self.state / "journal.db").is_file():
             return None
@@ -153,6 +164,7 @@ def rehearse(state: Path, kills: int, seed: int, longest_s: float) -> dict[str, 
             rehearsal.kill()
         rehearsal.start()
         rehearsal.wait_trading(5)
+        rehearsal.wait_fill()
         rehearsal.freeze_market()
         assert rehearsal.stop() == 0
     finally:
