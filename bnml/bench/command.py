@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.console import Console
 
-from bnml.bench import features, models, start
+from bnml.bench import features, models, start, statistics
 from bnml.bench.case import Case, Effort, Figure, machine
 from bnml.core.errors import Misconfigured
 
@@ -16,6 +16,7 @@ CASES: dict[str, Case] = {
     "start": start.first_backtest,
     "compile": start.everything,
     "features": features.new_bar,
+    "statistics": statistics.rolling,
     "training-set": features.training_set,
     "models": models.one_row,
 }
