@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.console import Console
 
-from bnml.bench import features, models, start, statistics
+from bnml.bench import features, indicators, models, start, statistics
 from bnml.bench.case import Case, Effort, Figure, machine
 from bnml.core.errors import Misconfigured
 
@@ -16,6 +16,8 @@ CASES: dict[str, Case] = {
     "start": start.first_backtest,
     "compile": start.everything,
     "features": features.new_bar,
+    "indicators": indicators.over_history,
+    "new-bar": indicators.new_bar,
     "statistics": statistics.rolling,
     "training-set": features.training_set,
     "models": models.one_row,
