@@ -67,3 +67,9 @@ def lean(function: Callable[P, R]) -> Callable[P, R]:
         cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False
     )(function)
     return compiled
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Put a function's body where it is called: for those that return records, which a call cannot return."""
+    compiled: Callable[P, R] = numba.njit(inline="always")(function)
+    return compiled

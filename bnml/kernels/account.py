@@ -1,4 +1,4 @@
-"""The books of a run over one symbol: cash, tranches, and the rows it leaves behind; all in integers.
+"""The books of a run: cash, one place per symbol for its position and orders, the rows left behind; all in integers.
 
 A position has up to three tranches (0-based here, 1-based in rows) that share stop, trailing and
 deciding scan. Every array is the caller's; a row is written in place and counted.
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bnml.kernels import njit
-from bnml.kernels.breakers import note_closed
+from bnml.kernels.exits import trail_trigger
 from bnml.kernels.fills import commission_base_e8, commission_quote_e8, notional_e8, pending_lots
 from bnml.kernels.records import ExitReason
 
@@ -35,90 +35,156 @@ TRADE_ROW = np.dtype(
     ]
 )
 
-DECISION_ROW = np.dtype(
+ANSWER = np.dtype(
     [
-        ("bar", np.int64),  # index of the decided bar
-        ("action", np.int64),
-        ("reason", np.int64),
+        ("reason", np.int64),  # Reason; UNASKED where no scan came to it
         ("measured", np.float64),
         ("limit", np.float64),
         ("quantity_lots", np.int64),
-        ("score", np.float64),
-        ("confidence", np.float64),
     ]
 )
+"""What became of an opinion; one for each, in the same order."""
+
+UNASKED = -1
+"""Reason of an answer before any scan came to its opinion."""
 
 EQUITY_ROW = np.dtype(
     [("ts_ns", np.int64), ("equity_e8", np.int64), ("free_quote_e8", np.int64), ("positions", np.int64)]
 )
 
-STATE = np.dtype(
+CHANGE = np.dtype([("scan", np.int64), ("free_quote_e8", np.int64), ("positions", np.int64)])
+"""Free quote and number of positions from a scan on, until the next change."""
+
+BOOK = np.dtype(
     [
         ("cash_e8", np.int64),
-        ("is_open", np.int64),
+        ("reserved_e8", np.int64),  # at the caps of entries under way
+        ("positions", np.int64),  # held, or an entry under way
+        ("trades", np.int64),  # rows written
+        ("scans", np.int64),
+        ("changes", np.int64),
+        ("scanned_ns", np.int64),  # closing time of the last scan
+        ("waiting", np.int64),  # entries under way, in the queue
+        ("walked", np.int64),  # bars whose prints were looked at one by one
+        ("fallbacks", np.int64),  # of these, bars that lacked a stretch of the fast frame
+        ("day_at", np.int64),  # place in the calendar of the day roll
+    ]
+)
+"""What all symbols share."""
+
+SLOT = np.dtype(
+    [
+        ("is_open", np.int64),  # 1: lots are held or an entry is under way
         ("sold", np.int64),  # 1: a part of the position was sold already
-        ("stop", np.int64),
+        ("stop", np.int64),  # 0: none
         ("stop_kind", np.int64),  # ExitReason if the stop is hit at its level
+        ("ceiling", np.int64),  # lowest print above which a target may fill or the stop trails
         ("activation", np.int64),
         ("atr", np.int64),
         ("decided_ns", np.int64),  # closing time of the deciding scan
         ("result_e8", np.int64),  # realised by the position so far
-        ("trades", np.int64),  # rows written
-        ("scans", np.int64),
+        ("closed_ns", np.int64),  # 0, or when it was closed and nobody has counted that yet
         ("lots", np.int64, (TRANCHES,)),  # held, by tranche
         ("cost_e8", np.int64, (TRANCHES,)),  # of the last buy, by tranche
         ("target", np.int64, (TRANCHES,)),  # resting limit, by tranche; 0 = none
+        ("entering", np.int64),  # 1: an entry is under way
+        ("leaving", np.int64),  # ExitReason of a market exit under way
+        ("due_bar", np.int64),  # bar at whose open the order meets the market
+        ("due_ns", np.int64),  # time from which it does
+        ("parts", np.int64, (TRANCHES,)),  # lots of the entry, by tranche
+        ("cap", np.int64),
+        ("reference", np.int64),
+        ("reserved_e8", np.int64),
     ]
 )
-"""What a run changes: money, the position and its tranches, counts of rows."""
+"""One symbol's position and the order under way."""
+
+
+LANE = np.dtype(
+    [
+        ("next_ns", np.int64),  # open time of its next bar; NEVER after the last
+        ("opened_ns", np.int64),  # open time of its last bar
+        ("published_ns", np.int64),  # closing time of the bar published at this boundary; 0: none
+        ("bar", np.int64),  # its last bar that has opened
+        ("opinion_bar", np.int64),  # bar of its next opinion; NEVER after the last
+        ("opinion", np.int64),
+        ("opinions_end", np.int64),
+        ("sell", np.int64),  # its next opinion that says SELL; moved only where bars are passed in stretches
+        ("start", np.int64),  # its first bar, its first traded one, and the end of its bars
+        ("first", np.int64),
+        ("end", np.int64),
+        ("fast", np.int64),  # its next bar of the fast frame
+        ("fast_end", np.int64),
+    ]
+)
+"""Where one symbol is in time; numbers are places in the arrays of all symbols joined."""
 
 
 class Kit(NamedTuple):
-    """All records of one run, plain numbers beside them: what each step gets, without an array to count."""
+    """One symbol's part of the books, and what its fills follow."""
 
-    state: np.void  # STATE
-    breakers: np.void
-    facts: np.void  # scratch
+    slot: np.void
+    book: np.void
     instrument: np.void
     costs: np.void
     rules: np.void
-    limits: np.void
-    policy: np.void
-    weight_ml: float
-    weight_technical: float
-    weight_momentum: float
-    frame_ns: int
-    model: int
-
-
-def new_state(cash_e8: int) -> NDArray[np.void]:
-    """Nothing but cash, as a one-element record."""
-    state = np.zeros(1, dtype=STATE)
-    state["cash_e8"] = cash_e8
-    return state
+    symbol: int
+    trades: NDArray[np.void]
 
 
 @njit
-def open_lots(kit: Kit) -> int:
+def open_lots(slot: np.void) -> int:
     """Lots held in all tranches."""
-    lots = kit.state["lots"]
+    lots = slot["lots"]
     return lots[0] + lots[1] + lots[2]
 
 
 @njit
-def open_cost_e8(kit: Kit) -> int:
+def open_cost_e8(slot: np.void) -> int:
     """What the lots still held were bought for."""
     total = 0
     for k in range(TRANCHES):
-        if kit.state["lots"][k] > 0:
-            total += kit.state["cost_e8"][k]
+        if slot["lots"][k] > 0:
+            total += slot["cost_e8"][k]
     return total
+
+
+@njit
+def note_change(book: np.void, changes: NDArray[np.void], scan: int) -> None:
+    """Before the equity point of a scan: remember free quote and positions if they are others than before."""
+    free, positions, count = book["cash_e8"] - book["reserved_e8"], book["positions"], book["changes"]
+    if count > 0:
+        last = changes[count - 1]
+        if last["free_quote_e8"] == free and last["positions"] == positions:
+            return
+    change = changes[count]
+    change["scan"] = scan
+    change["free_quote_e8"] = free
+    change["positions"] = positions
+    book["changes"] = count + 1
+
+
+@njit
+def lowest_target(slot: np.void, never: int) -> int:
+    """The lowest target of a tranche still held; `never` without one."""
+    lowest = never
+    for k in range(TRANCHES):
+        target = slot["target"][k]
+        if slot["lots"][k] > 0 and target > 0:
+            lowest = min(lowest, target)
+    return lowest
+
+
+@njit
+def set_ceiling(slot: np.void, rules: np.void) -> None:
+    """After any change of stop or tranches: the lowest print from which something may happen above."""
+    trigger = trail_trigger(slot["stop"], slot["activation"], slot["atr"], rules)
+    slot["ceiling"] = lowest_target(slot, trigger)
 
 
 @njit
 def _write(
     kit: Kit,
-    rows: NDArray[np.void],
     ts_ns: int,
     is_buy: int,
     tranche: int,
@@ -128,8 +194,7 @@ def _write(
     reason: int,
     pnl_e8: int,
 ) -> None:
-    state = kit.state
-    row = rows[state["trades"]]
+    row = kit.trades[kit.book["trades"]]
     row["ts_ns"] = ts_ns
     row["is_buy"] = is_buy
     row["tranche"] = tranche
@@ -138,103 +203,61 @@ def _write(
     row["commission_e8"] = commission_e8
     row["reason"] = reason
     row["pnl_e8"] = pnl_e8
-    row["symbol"] = 0
-    state["trades"] += 1
+    row["symbol"] = kit.symbol
+    kit.book["trades"] += 1
 
 
 @njit
-def buy_tranche(
-    kit: Kit,
-    rows: NDArray[np.void],
-    k: int,
-    quantity_lots: int,
-    price_ticks: int,
-    ppm: int,
-    ts_ns: int,
-) -> None:
+def buy_tranche(kit: Kit, k: int, quantity_lots: int, price_ticks: int, ppm: int, ts_ns: int) -> None:
     """Pay for tranche `k`; commission is taken in base, whole lots stay, the rest is dust at its cost."""
-    state = kit.state
-    cost = notional_e8(price_ticks, quantity_lots, kit.instrument)
     lot_e8 = kit.instrument["lot_e8"]
+    cost = notional_e8(price_ticks, quantity_lots, kit.instrument)
+    kit.book["cash_e8"] -= cost
+    kit.slot["cost_e8"][k] = cost
+    kit.slot["lots"][k] = pending_lots(quantity_lots, ppm, lot_e8)
     commission = commission_base_e8(quantity_lots, ppm, lot_e8)
-    state["cash_e8"] -= cost
-    kit.state["cost_e8"][k] = cost
-    kit.state["lots"][k] = pending_lots(quantity_lots, ppm, lot_e8)
-    _write(kit, rows, ts_ns, 1, k + 1, quantity_lots, price_ticks, commission, _NONE, 0)
+    _write(kit, ts_ns, 1, k + 1, quantity_lots, price_ticks, commission, _NONE, 0)
 
 
 @njit
 def _credit(
-    kit: Kit,
-    rows: NDArray[np.void],
-    tranche: int,
-    quantity_lots: int,
-    cost_e8: int,
-    price_ticks: int,
-    ppm: int,
-    reason: int,
-    ts_ns: int,
+    kit: Kit, tranche: int, lots: int, cost_e8: int, price_ticks: int, ppm: int, reason: int, ts_ns: int
 ) -> None:
-    state = kit.state
-    proceeds = notional_e8(price_ticks, quantity_lots, kit.instrument)
+    slot = kit.slot
+    proceeds = notional_e8(price_ticks, lots, kit.instrument)
     commission = commission_quote_e8(proceeds, ppm)
     pnl = proceeds - commission - cost_e8
-    state["cash_e8"] += proceeds - commission
-    state["result_e8"] += pnl
-    state["sold"] = 1
-    _write(kit, rows, ts_ns, 0, tranche, quantity_lots, price_ticks, commission, reason, pnl)
+    kit.book["cash_e8"] += proceeds - commission
+    slot["result_e8"] += pnl
+    slot["sold"] = 1
+    _write(kit, ts_ns, 0, tranche, lots, price_ticks, commission, reason, pnl)
 
 
 @njit
-def sell_tranche(
-    kit: Kit,
-    rows: NDArray[np.void],
-    k: int,
-    price_ticks: int,
-    ppm: int,
-    reason: int,
-    ts_ns: int,
-) -> None:
+def sell_tranche(kit: Kit, k: int, price_ticks: int, ppm: int, reason: int, ts_ns: int) -> None:
     """Sell all of tranche `k`; the caller settles the position afterwards."""
-    lots, cost = kit.state["lots"][k], kit.state["cost_e8"][k]
-    kit.state["lots"][k] = 0
-    _credit(kit, rows, k + 1, lots, cost, price_ticks, ppm, reason, ts_ns)
+    lots, cost = kit.slot["lots"][k], kit.slot["cost_e8"][k]
+    kit.slot["lots"][k] = 0
+    _credit(kit, k + 1, lots, cost, price_ticks, ppm, reason, ts_ns)
 
 
 @njit
-def sell_all(
-    kit: Kit,
-    rows: NDArray[np.void],
-    price_ticks: int,
-    ppm: int,
-    reason: int,
-    ts_ns: int,
-) -> None:
+def sell_all(kit: Kit, price_ticks: int, ppm: int, reason: int, ts_ns: int) -> None:
     """Sell every open tranche in one order; the caller settles the position afterwards."""
-    lots, cost = open_lots(kit), open_cost_e8(kit)
+    lots, cost = open_lots(kit.slot), open_cost_e8(kit.slot)
     for k in range(TRANCHES):
-        kit.state["lots"][k] = 0
-    _credit(kit, rows, 0, lots, cost, price_ticks, ppm, reason, ts_ns)
+        kit.slot["lots"][k] = 0
+    _credit(kit, 0, lots, cost, price_ticks, ppm, reason, ts_ns)
 
 
 @njit
 def settle(kit: Kit, ts_ns: int) -> None:
-    """After sales: a position without lots is closed, and its result counts for the loss streak."""
-    state = kit.state
-    if state["is_open"] == 1 and open_lots(kit) == 0:
-        state["is_open"] = 0
-        note_closed(kit.breakers, state["result_e8"], ts_ns, kit.limits)
-
-
-@njit
-def begin_position(kit: Kit, stop: int, stop_kind: int, activation: int, atr: int, decided_ns: int) -> None:
-    """Set what all tranches of a new position share."""
-    state = kit.state
-    state["is_open"] = 1
-    state["sold"] = 0
-    state["result_e8"] = 0
-    state["stop"] = stop
-    state["stop_kind"] = stop_kind
-    state["activation"] = activation
-    state["atr"] = atr
-    state["decided_ns"] = decided_ns
+    """After fills: a position without lots is closed; else its ceiling is set anew."""
+    slot = kit.slot
+    if open_lots(slot) > 0:
+        set_ceiling(slot, kit.rules)
+        return
+    slot["is_open"] = 0
+    slot["leaving"] = _NONE
+    slot["closed_ns"] = ts_ns
+    kit.book["positions"] -= 1

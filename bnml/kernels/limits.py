@@ -319,3 +319,24 @@ def first_refusal(facts: np.void, limits: np.void) -> tuple[int, float, float]:
     if reason == _NONE:
         reason, measured, limit = _of_size(facts, limits)
     return reason, measured, limit
+
+
+@njit
+def first_refusal_of_rules(facts: np.void, limits: np.void) -> tuple[int, float, float]:
+    """The same without the rules of risk: one position a symbol, how many at once, exposure, size and money."""
+    refused, measured, limit = already_held(facts, limits)
+    if refused:
+        return _ALREADY_HELD, measured, limit
+    refused, measured, limit = max_positions(facts, limits)
+    if refused:
+        return _MAX_POSITIONS, measured, limit
+    refused, measured, limit = exposure(facts, limits)
+    if refused:
+        return _EXPOSURE, measured, limit
+    refused, measured, limit = minimum_size(facts, limits)
+    if refused:
+        return _MINIMUM_SIZE, measured, limit
+    refused, measured, limit = capital(facts, limits)
+    if refused:
+        return _CAPITAL, measured, limit
+    return _NONE, 0.0, 0.0

@@ -40,12 +40,11 @@ def assumptions(settings: Settings, market: Market, engine: str) -> tuple[tuple[
         "F1": f"F1: a touched limit fills with {costs.touch_chance_pct:g} % chance, slippage grows beyond "
         f"{costs.volume_share_pct:g} % of a bar's volume",
     }[costs.tier]
-    capital = "one capital for all symbols" if engine == "replay" else "each symbol with capital of its own"
     frames = ", ".join((settings.features.base_frame, *settings.features.frames_above_base))
     return (
         ("Market", f"{market.source}, bars of {frame_text(market.frame_ns)}"),
         ("Period", f"{_minute(market.first_ns)} to {_minute(market.end_ns)} UTC"),
-        ("Engine", f"{engine}, {capital}"),
+        ("Engine", f"{engine}, one capital for all symbols"),
         ("Frames of the features", frames),
         ("Fills", tier),
         (

@@ -10,7 +10,6 @@ import msgspec
 from bnml.config import Settings
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured, Rejected
-from bnml.core.outcomes import EquityPoint, Trade
 from bnml.options import BacktestOptions, MarketOptions, ParityOptions
 from bnml.research.conclusion import Conclusion
 from bnml.research.ledger import LEDGER_FILE, DataRange, count_run
@@ -73,7 +72,7 @@ def data_range(market: Market) -> DataRange:
 
 
 def parity(settings: Settings, options: ParityOptions) -> int:
-    """Session against replay with shared capital, replay against sweep symbol by symbol; 1 if they differ."""
+    """Session against replay, replay against sweep, each with all symbols on one capital; 1 if they differ."""
     journal = settings.app.state_dir / JOURNAL_FILE
     comparisons: list[Comparison] = []
     market_options: MarketOptions = options
@@ -93,7 +92,7 @@ def parity(settings: Settings, options: ParityOptions) -> int:
     models = load_models(settings, compile_layout(settings.features), market.symbols, used)
     if journal.is_file():
         comparisons.append(compare_session(session, settings, market, models))
-    comparisons.extend(compare_sweep(settings, market.only(symbol), models) for symbol in market.symbols)
+    comparisons.append(compare_sweep(settings, market, models))
     verdict = judge(comparisons)
     _say(msgspec.json.encode(verdict).decode() if options.json else verdict_text(verdict))
     return DONE if verdict.is_proven(allow_few=options.allow_few) else FAILED
@@ -113,16 +112,11 @@ def compare_session(
 
 
 def compare_sweep(settings: Settings, market: Market, models: Models) -> Comparison:
-    """Replay against sweep on a market of one symbol."""
-    (symbol,) = market.symbols
-    alone = settings.model_copy(
-        update={"universe": settings.universe.model_copy(update={"symbols": (symbol,)})}
-    )
-    replayed = run_replay(alone, market, models)
-    swept = run_sweep(alone, market, models, symbol)
+    """Replay against sweep, all symbols on one capital."""
+    replayed, swept = run_replay(settings, market, models), run_sweep(settings, market, models)
     return compare(
-        Rows(f"replay of {symbol}", replayed.decisions, replayed.trades),
-        Rows(f"sweep of {symbol}", swept.decisions, swept.trades),
+        Rows("replay", replayed.decisions, replayed.trades),
+        Rows("sweep", swept.decisions, swept.trades),
         market.frame_ns,
     )
 
@@ -133,39 +127,8 @@ def _replay_run(settings: Settings, market: Market, models: Models) -> Conclusio
 
 
 def _sweep_run(settings: Settings, market: Market, models: Models) -> Conclusion:
-    """Each symbol with capital of its own; the parts add up, a symbol without a point keeps its last one."""
-    trades: list[Trade] = []
-    points: list[tuple[int, str, EquityPoint]] = []
-    initial_e8, final_e8 = 0, 0
-    for symbol in market.symbols:
-        result = run_sweep(settings, market, models, symbol)
-        trades += result.trades
-        points += [(point.ts_ns, symbol, point) for point in result.equity]
-        initial_e8 += initial_quote_e8(settings)
-        final_e8 += result.final_equity_e8
-    trades.sort(key=lambda trade: (trade.ts_ns, trade.symbol))
-    total = _added_up(points, market.symbols, initial_quote_e8(settings))
-    return Conclusion(trades, total, initial_e8, final_e8)
-
-
-def _added_up(
-    points: list[tuple[int, str, EquityPoint]], symbols: Sequence[str], start_e8: int
-) -> list[EquityPoint]:
-    last = {symbol: EquityPoint(0, start_e8, start_e8, 0) for symbol in symbols}
-    total: list[EquityPoint] = []
-    for ts_ns, symbol, point in sorted(points, key=lambda one: one[:2]):
-        last[symbol] = point
-        if total and total[-1].ts_ns == ts_ns:
-            total.pop()
-        total.append(
-            EquityPoint(
-                ts_ns,
-                sum(one.equity_e8 for one in last.values()),
-                sum(one.free_quote_e8 for one in last.values()),
-                sum(one.positions for one in last.values()),
-            )
-        )
-    return total
+    result = run_sweep(settings, market, models)
+    return Conclusion(result.trades, result.equity, initial_quote_e8(settings), result.final_equity_e8)
 
 
 def _same_tier(settings: Settings, session: RecordedSession) -> None:

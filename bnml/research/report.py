@@ -42,10 +42,9 @@ def summary_text(summary: Summary, engine: str) -> str:
 
 
 def _run_lines(summary: Summary, engine: str) -> Lines:
-    capital = "each symbol its own capital" if engine == "sweep" else "one capital for all symbols"
     return (
         ("market", summary.market),
-        ("engine", f"{engine}, {capital}"),
+        ("engine", f"{engine}, one capital for all symbols"),
         ("symbols", ", ".join(summary.symbols)),
         ("from, to", f"{summary.from_} .. {summary.to}"),
         ("bars", f"{summary.bars:,}"),

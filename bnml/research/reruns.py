@@ -37,16 +37,16 @@ class Rerun(msgspec.Struct, frozen=True):
 
     pnl_e8: NDArray[np.int64]
     final_pnl_e8: int
-    results: tuple[SweepResult, ...]
+    result: SweepResult
 
     @property
     def trades(self) -> list[Trade]:
-        """Fills of all symbols, one symbol after the other."""
-        return [trade for result in self.results for trade in result.trades]
+        """Fills, by time and symbol."""
+        return self.result.trades
 
 
 class Reruns:
-    """Runs over one market by sweep, each symbol with capital of its own; features are computed once."""
+    """Runs over one market by sweep, on one capital; features are computed once."""
 
     def __init__(self, settings: Settings, market: Market, models: Models) -> None:
         self.config = compile_engine(settings, OFFLINE_IDS)
@@ -113,20 +113,12 @@ class Reruns:
         ts_ns: NDArray[np.int64],
         limited: Callable[[NDArray[np.void]], NDArray[np.void]],
     ) -> Rerun:
-        pnl_e8, final_e8 = np.zeros(len(ts_ns), dtype=np.int64), 0
-        results = []
-        for name, data in inputs.items():
-            chosen = sweep_config(self.config, name, self._quote_e8)
-            result = sweep([data], replace(chosen, costs=costs, limits=limited(chosen.limits)))
-            times = np.append(result.equity_rows["ts_ns"], self.market.end_ns)
-            marks = np.concatenate(
-                ([self._quote_e8], result.equity_rows["equity_e8"], [result.final_equity_e8])
-            )
-            at = np.searchsorted(times, ts_ns, side="right")
-            pnl_e8 += marks[at] - self._quote_e8
-            final_e8 += result.final_equity_e8 - self._quote_e8
-            results.append(result)
-        return Rerun(pnl_e8, final_e8, tuple(results))
+        chosen = sweep_config(self.config, tuple(inputs), self._quote_e8)
+        result = sweep(tuple(inputs.values()), replace(chosen, costs=costs, limits=limited(chosen.limits)))
+        times = np.append(result.equity_ts_ns, self.market.end_ns)
+        marks = np.concatenate(([self._quote_e8], result.equity_e8, [result.final_equity_e8]))
+        at = np.searchsorted(times, ts_ns, side="right")
+        return Rerun(marks[at] - self._quote_e8, result.final_equity_e8 - self._quote_e8, result)
 
 
 def _heeding() -> NDArray[np.void]:
@@ -139,13 +131,13 @@ def _heeding() -> NDArray[np.void]:
 
 def _widened(limits: NDArray[np.void], factor: float) -> NDArray[np.void]:
     wide = limits.copy()
-    wide["max_spread_ppm"] = round(int(limits["max_spread_ppm"][0]) * factor)
+    wide["max_spread_ppm"] = np.rint(limits["max_spread_ppm"] * factor)
     return wide
 
 
 def _freed(limits: NDArray[np.void]) -> NDArray[np.void]:
     """Limits without opinions, breakers and filters; sizes and shares of capital stay."""
-    freed = record(LIMITS)
+    freed = np.zeros(len(limits), dtype=LIMITS)
     for name in ("top_n", "max_spread_ppm", "max_correlation", "max_daily_loss_ppm", "max_drawdown_ppm"):
         freed[name] = _UNBOUND
     for name in ("max_losses_in_row", "max_volatility_ratio", "drift_ks", "drift_volatility_ratio"):

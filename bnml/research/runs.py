@@ -1,4 +1,4 @@
-"""One run from settings, bars and models: by replay with shared capital, or by sweep with one symbol's own."""
+"""One run from settings, bars and models: by replay or by sweep, on one capital."""
 
 from __future__ import annotations
 
@@ -66,12 +66,14 @@ def run_replay(
     return replay.run()
 
 
-def run_sweep(settings: Settings, market: Market, models: Models, symbol: str) -> SweepResult:
-    """The kernel loop over one symbol with capital of its own."""
+def run_sweep(settings: Settings, market: Market, models: Models) -> SweepResult:
+    """The backtest loop over all symbols of the market, on one capital as in the replay."""
     config = compile_engine(settings, OFFLINE_IDS)
-    rows = feature_rows(config, market, symbol)
-    data = sweep_input(config, market, symbol, rows, models.predictor(symbol))
-    return sweep([data], sweep_config(config, symbol, initial_quote_e8(settings)))
+    inputs = [
+        sweep_input(config, market, name, feature_rows(config, market, name), models.predictor(name))
+        for name in market.symbols
+    ]
+    return sweep(inputs, sweep_config(config, market.symbols, initial_quote_e8(settings)))
 
 
 def feature_rows(config: EngineConfig, market: Market, symbol: str) -> NDArray[np.float64]:
@@ -100,21 +102,22 @@ def sweep_input(
         bars=market.bars[symbol],
         frame_ns=market.frame_ns,
         first=market.first_row(symbol),
-        columns={name: rows[:, config.layout.column(name)] for name in SWEEP_COLUMNS},
+        columns={name: rows[:, config.layout.column(name)].copy() for name in SWEEP_COLUMNS},
         probabilities=None if predictor is None else probabilities(predictor, rows),
         policy=None if predictor is None else predictor.policy,
         bundle_id="" if predictor is None else predictor.bundle_id,
     )
 
 
-def sweep_config(config: EngineConfig, symbol: str, quote_e8: int) -> SweepConfig:
-    """The engine's records as the sweep takes them."""
+def sweep_config(config: EngineConfig, symbols: Sequence[str], quote_e8: int) -> SweepConfig:
+    """The engine's records as the sweep of these symbols takes them."""
     return SweepConfig(
         rules=config.rules,
-        limits=config.limits_of(symbol),
+        limits=np.concatenate([config.limits_of(symbol) for symbol in symbols]),
         costs=config.costs,
         weights=config.weights,
         initial_quote_e8=quote_e8,
         has_rule_strategy=config.has_rule_strategy,
         time_zone=config.time_zone,
+        benchmark=config.benchmark,
     )

@@ -138,14 +138,14 @@ def test_both_backtests_decide_on_the_bytes_of_the_batch(settings, market, model
         watched.append(WatchedReplay(*arguments, **named))
         return watched[0]
 
-    def keep_sweep(data, config):
-        swept.extend(data)
-        return real_sweep(data, config)
+    def keep_sweep(inputs, config):
+        swept.extend(inputs)
+        return real_sweep(inputs, config)
 
     monkeypatch.setattr(runs, "Replay", keep_replay)
     monkeypatch.setattr(runs, "sweep", keep_sweep)
     replayed = runs.run_replay(settings, market, models)
-    by_kernel = runs.run_sweep(settings, market, models, SYMBOL)
+    by_kernel = runs.run_sweep(settings, market, models)
 
     opens = market.bars[SYMBOL]["ts_open_ns"].tolist()
     expected = {ts: row.tobytes() for ts, row in zip(opens, batch, strict=True)}

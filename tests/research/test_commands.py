@@ -65,8 +65,9 @@ def test_both_engines_print_one_json_object_with_the_promised_keys(folder, tmp_p
         assert promised | {"costs", "elapsed_s"} <= set(summary)
         assert summary["bars"] == 1000
         assert summary["trades"] > 10
-    assert found["replay"]["initial_equity"] == 10_000
-    assert found["sweep"]["initial_equity"] == 20_000  # one account each
+    timing = {"elapsed_s": 0, "trials": 0, "deflated_sharpe": 0}
+    assert found["sweep"] | timing == found["replay"] | timing
+    assert found["sweep"]["initial_equity"] == 10_000
 
 
 def test_one_symbol_gives_the_same_summary_from_both_engines(folder, tmp_path, capsys):
@@ -214,19 +215,14 @@ def replayed(folder, tmp_path_factory):
     return run_replay(made, market, load_models(made, compile_layout(made.features), SYMBOLS))
 
 
-def test_a_session_is_compared_with_its_replay_and_each_symbol_with_its_sweep(
-    folder, replayed, tmp_path, capsys
-):
+def test_a_session_is_compared_with_its_replay_and_that_with_a_sweep(folder, replayed, tmp_path, capsys):
     made = chosen(tmp_path)
     record(tmp_path / "journal.db", made, folder, replayed)
     assert parity(made, ParityOptions(json=True, allow_few=True)) == 0
     verdict = json.loads(capsys.readouterr().out)
     assert verdict["differences"] == 0
-    assert [one["left"] for one in verdict["comparisons"]] == [
-        "session",
-        "replay of BTCUSDT",
-        "replay of ETHUSDT",
-    ]
+    pairs = [(one["left"], one["right"]) for one in verdict["comparisons"]]
+    assert pairs == [("session", "replay"), ("replay", "sweep")]
     assert verdict["compared"] > 2 * 998
 
 

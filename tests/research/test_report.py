@@ -61,7 +61,7 @@ def test_a_summary_has_units_and_does_not_wrap():
     lines = summary_text(SUMMARY, "sweep").splitlines()
     assert max(map(len, lines)) <= 80
     assert "market            simulated: generated with seed 42, a planted edge" in lines
-    assert "engine            sweep, each symbol its own capital" in lines
+    assert "engine            sweep, one capital for all symbols" in lines
     assert "equity            10,000.00 -> 10,123.46 USDT" in lines
     assert "net return        +1.23 %, +7.75 % a year" in lines
     assert "Calmar            no drawdown" in lines

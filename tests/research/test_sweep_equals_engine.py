@@ -87,9 +87,7 @@ def runs(case, bars, seed):
         {instrument.symbol: instrument}, {instrument.symbol: rows}, market.HOUR_NS, first_ns
     )
     models = OneModel(instrument.symbol, compile_layout(settings.features).version)
-    return run_sweep(settings, bars_by_symbol, models, instrument.symbol), run_replay(
-        settings, bars_by_symbol, models
-    )
+    return run_sweep(settings, bars_by_symbol, models), run_replay(settings, bars_by_symbol, models)
 
 
 def assert_equal(swept, replayed, least_trades):

@@ -193,7 +193,7 @@ class Bench:
         )
 
     def sweep_config(self) -> SweepConfig:
-        return sweep_config(config(self.settings), self.instrument.symbol, 10_000 * 10**8)
+        return sweep_config(config(self.settings), [self.instrument.symbol], 10_000 * 10**8)
 
 
 EAGER = {

@@ -184,10 +184,7 @@ def _sections(findings: Findings) -> Iterable[str]:
 
 def _break_even(found: Sensitivity) -> str:
     """How far costs may rise before nothing is left."""
-    words = (
-        "The same decisions traded again by the sweep, each symbol with capital of its own; a limit on the spread "
-        "grows with it."
-    )
+    words = "The same decisions traded again by the sweep; a limit on the spread grows with it."
     if found.cost_bps is None:
         return words
     if found.break_even_bps is None:

@@ -1,0 +1,173 @@
+"""What is thought of each bar of one symbol, by the functions that the live engine calls; nothing is traded here.
+
+Three forms: `opine` keeps only what asks for something (a BUY, or a SELL where it closes a long), `explain`
+says of every bar why it does or does not, `speak` what it adds to the mood of the market.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bnml.kernels import njit
+from bnml.kernels.fills import book_of_bar, spread_ppm
+from bnml.kernels.policy import (
+    confidence,
+    decide,
+    directional_score,
+    global_score,
+    hold_measure,
+    momentum_score,
+    rule_decision,
+    technical_score,
+)
+from bnml.kernels.records import Action, Reason
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MODEL_NONE, MODEL_BUNDLE, MODEL_RULE = 0, 1, 2
+_SELL = int(Action.SELL)
+_HOLD = int(Action.HOLD)
+_BUY = int(Action.BUY)
+_NONE = int(Reason.NONE)
+_POLICY = int(Reason.POLICY)
+_NO_MODEL = int(Reason.NO_MODEL)
+_FEATURES_INCOMPLETE = int(Reason.FEATURES_INCOMPLETE)
+
+VIEW = np.dtype(
+    [
+        ("action", np.int64),
+        ("reason", np.int64),  # NONE for a BUY, else why there is none
+        ("measured", np.float64),
+        ("limit", np.float64),
+        ("score", np.float64),
+        ("confidence", np.float64),
+        ("expected_edge_ppm", np.float64),
+    ]
+)
+"""The opinion on one bar, whatever it is."""
+
+
+class Mind(NamedTuple):
+    """What opinions on one symbol are made of; arrays have one element per bar, NaN where nothing is known.
+
+    `probabilities` (P(SELL), P(HOLD), P(BUY)) are read with a bundle only.
+    """
+
+    model: int  # MODEL_*
+    policy: np.void
+    weight_ml: float
+    weight_technical: float
+    weight_momentum: float
+    probabilities: NDArray[np.float64]
+    rsi_14: NDArray[np.float64]
+    macd_histogram: NDArray[np.float64]
+    bollinger_b: NDArray[np.float64]
+    roc_4: NDArray[np.float64]
+    roc_16: NDArray[np.float64]
+    volume_ratio_20: NDArray[np.float64]
+    atr_ratio_14: NDArray[np.float64]
+
+
+@njit
+def _decision(mind: Mind, t: int) -> tuple[int, float, int]:
+    """(action, expected edge, Reason NONE or why nothing can be said) of bar `t`."""
+    if mind.model == MODEL_NONE:
+        return _HOLD, 0.0, _NO_MODEL
+    total = mind.rsi_14[t] + mind.macd_histogram[t] + mind.bollinger_b[t] + mind.roc_4[t]
+    total += mind.roc_16[t] + mind.volume_ratio_20[t] + mind.atr_ratio_14[t]
+    if mind.model == MODEL_BUNDLE:
+        p = mind.probabilities[t]
+        total += p[0] + p[1] + p[2]
+    if np.isnan(total):
+        return _HOLD, 0.0, _FEATURES_INCOMPLETE
+    if mind.model == MODEL_RULE:
+        action, _ = rule_decision(mind.rsi_14[t], mind.macd_histogram[t])
+        return action, np.nan, _NONE
+    action, edge = decide(mind.policy, mind.probabilities[t])
+    return action, edge, _NONE
+
+
+@njit
+def _scores(mind: Mind, t: int) -> tuple[float, float, float]:
+    """(global score, confidence, momentum score) of a bar of which something can be said."""
+    if mind.model == MODEL_RULE:
+        _, confident = rule_decision(mind.rsi_14[t], mind.macd_histogram[t])
+    else:
+        confident = confidence(mind.policy, directional_score(mind.probabilities[t]))
+    technical = technical_score(mind.rsi_14[t], mind.macd_histogram[t], mind.bollinger_b[t])
+    momentum = momentum_score(mind.roc_4[t], mind.roc_16[t], mind.volume_ratio_20[t])
+    score = global_score(
+        confident, technical, momentum, mind.weight_ml, mind.weight_technical, mind.weight_momentum
+    )
+    return score, confident, momentum
+
+
+@njit
+def opine(mind: Mind, start: int, end: int, with_sells: bool, out: NDArray[np.void]) -> tuple[int, int]:
+    """Write the OPINIONs on bars `start` to `end` into `out`; returns (rows written, bar to go on from).
+
+    It stops early, to go on later, when `out` is full.
+    """
+    count = 0
+    for t in range(start, end):
+        action, edge, reason = _decision(mind, t)
+        if reason != _NONE or not (action == _BUY or (with_sells and action == _SELL)):
+            continue
+        if count == len(out):
+            return count, t
+        row = out[count]
+        row["bar"] = t
+        row["action"] = action
+        row["expected_edge_ppm"] = edge
+        row["atr_ratio"] = mind.atr_ratio_14[t]
+        row["size_ppm"] = 0
+        row["score"], row["confidence"], _ = _scores(mind, t)
+        count += 1
+    return count, end
+
+
+@njit
+def explain(mind: Mind, start: int, end: int, out: NDArray[np.void]) -> None:
+    """Write the VIEW of bars `start` to `end` into `out`."""
+    for t in range(start, end):
+        row = out[t - start]
+        action, edge, reason = _decision(mind, t)
+        row["action"], row["reason"], row["expected_edge_ppm"] = action, reason, edge
+        row["measured"], row["limit"], row["score"], row["confidence"] = 0.0, 0.0, 0.0, 0.0
+        if reason != _NONE:
+            continue
+        row["score"], row["confidence"], _ = _scores(mind, t)
+        if action != _BUY:
+            row["reason"] = _POLICY
+            if mind.model == MODEL_BUNDLE:
+                row["measured"], row["limit"] = hold_measure(mind.policy, mind.probabilities[t])
+
+
+@njit
+def speak(
+    mind: Mind,
+    bars: NDArray[np.void],
+    instrument: np.void,
+    costs: np.void,
+    start: int,
+    end: int,
+    out: NDArray[np.void],
+) -> None:
+    """Write the `mood.VOICE` of bars `start` to `end` into the same places of `out`; `end` has a bar after it."""
+    for t in range(start, end):
+        row = out[t]
+        action, _, reason = _decision(mind, t)
+        row["spoke"] = 1 if reason == _NONE else 0
+        if reason != _NONE:
+            continue
+        bid, ask, _, _, depth = book_of_bar(bars[t + 1]["open"], bars[t], instrument, costs)
+        close, before = bars[t]["close"], bars[t - 1]["close"] if t > 0 else 0
+        row["action"] = action
+        row["score"], row["confidence"], row["momentum"] = _scores(mind, t)
+        row["spread_ppm"] = spread_ppm(bid, ask)
+        row["depth_e8"] = depth
+        row["atr_ratio"] = mind.atr_ratio_14[t]
+        row["direction"] = (1 if close > before else 0) - (1 if close < before else 0)

@@ -1,0 +1,192 @@
+"""Joins the arrays of all symbols and the books of a run into what the backtest loop takes."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from bnml.core.clock import NS_PER_DAY, day_number
+from bnml.kernels.account import ANSWER, BOOK, CHANGE, LANE, SLOT, TRADE_ROW, UNASKED
+from bnml.kernels.candidates import Risk
+from bnml.kernels.exits import NEVER
+from bnml.kernels.mood import MIN_VOICES, VOICE
+from bnml.kernels.opining import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, Mind, opine, speak
+from bnml.kernels.records import BAR, BREAKERS, FACTS, OPINION, POLICY, record
+from bnml.kernels.regime import DRIFT_BASELINE, DRIFT_RECENT, VOLATILITY_BARS
+from bnml.kernels.world import ROWS_PER_SYMBOL, World
+from bnml.research.sweep_input import SWEEP_COLUMNS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from bnml.research.sweep_input import SweepConfig, SweepInput
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+OPINIONS_AT_FIRST = 1024
+CALENDAR_STEP_NS = NS_PER_DAY // 96
+"""Zones change their offset at multiples of a quarter of an hour."""
+_NO_PROBABILITIES = np.zeros((0, 3))
+
+
+def make_world(
+    inputs: Sequence[SweepInput], limits: NDArray[np.void], config: SweepConfig
+) -> tuple[World, list[slice]]:
+    """A world before its first bar, and where each symbol's opinions stand in it."""
+    made = [opinions_of(data, config) for data in inputs]
+    opinions = _joined(made, OPINION)
+    ends = list(accumulate(map(len, made)))
+    parts = [slice(end - len(one), end) for one, end in zip(made, ends, strict=True)]
+    is_one = len(inputs) == 1
+    scans = max(len(data.bars) - data.first - 1 for data in inputs)
+    answers = np.zeros(len(opinions), dtype=ANSWER)
+    answers["reason"] = UNASKED
+    bars = _joined([data.bars for data in inputs], BAR)
+    book = record(BOOK)
+    book["cash_e8"] = config.initial_quote_e8
+    world = World(
+        bars=bars,
+        fast=_joined([data.fast for data in inputs if data.fast is not None], BAR),
+        opinions=opinions,
+        lanes=_lanes(inputs, opinions, parts),
+        slots=np.zeros(len(inputs), dtype=SLOT),
+        instruments=np.concatenate([data.instrument_record for data in inputs]),
+        limits=limits.copy(),
+        book=book[0],
+        facts=record(FACTS)[0],
+        costs=config.costs.copy()[0],
+        rules=config.rules.copy()[0],
+        order=np.zeros(len(inputs), dtype=np.int64),
+        queue=np.zeros(2 * len(inputs), dtype=np.int64),
+        answers=answers,
+        trades=np.empty(64 * ROWS_PER_SYMBOL * len(inputs), dtype=TRADE_ROW),
+        equity_e8=np.empty(scans if config.keep_equity else 0, dtype=np.int64),
+        scan_ns=np.empty(0 if is_one else scans, dtype=np.int64),
+        changes=np.empty(1024 + 2 * len(inputs), dtype=CHANGE),
+        late=np.zeros(0 if is_one else len(bars), dtype=np.uint8),
+        frame_ns=inputs[0].frame_ns,
+        fast_frame_ns=inputs[0].fast_frame_ns,
+        latency_bars=config.latency_bars,
+        latency_ns=config.latency_ns,
+    )
+    return world, parts
+
+
+def with_more_room(world: World) -> World:
+    """The same world with outputs of twice the length."""
+    is_one = len(world.lanes) == 1
+    return world._replace(
+        trades=_twice(world.trades),
+        changes=_twice(world.changes),
+        equity_e8=world.equity_e8 if is_one else _twice(world.equity_e8),
+        scan_ns=world.scan_ns if is_one else _twice(world.scan_ns),
+    )
+
+
+def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig) -> Risk:
+    """Memory of the account, market of the benchmark and calendar of the day roll, before the first scan."""
+    names = [data.instrument.symbol for data in inputs]
+    benchmark = names.index(config.benchmark) if config.benchmark in names else 0
+    data = inputs[benchmark]
+    first_ns = min(int(one.bars["ts_open_ns"][one.first]) for one in inputs)
+    last_ns = max(int(one.bars["ts_open_ns"][-1]) for one in inputs) + world.frame_ns
+    days_from_ns, days = _calendar(first_ns, last_ns, config.time_zone)
+    atr_ratios = data.columns.get("atr_ratio_14", np.zeros(0))
+    voices = _voices(inputs, world, config)
+    return Risk(
+        breakers=record(BREAKERS)[0],
+        opens_ns=world.bars["ts_open_ns"],
+        closes=world.bars["close"],
+        voices=voices,
+        choir=np.empty(len(inputs), dtype=VOICE),
+        benchmark=benchmark,
+        atr_ratios=np.ascontiguousarray(atr_ratios),
+        day_from_ns=days_from_ns,
+        day_numbers=days,
+        volatility_scratch=np.empty(VOLATILITY_BARS),
+        recent_scratch=np.empty(DRIFT_RECENT),
+        baseline_scratch=np.empty(DRIFT_BASELINE),
+    )
+
+
+def _voices(inputs: Sequence[SweepInput], world: World, config: SweepConfig) -> NDArray[np.void]:
+    """What each bar adds to the mood of the market; empty where nobody listens or too few can speak."""
+    listens = float(world.limits["mood_smoothing"][0]) > 0.0
+    if not listens or len(inputs) < MIN_VOICES or any(data.opinions is not None for data in inputs):
+        return np.empty(0, dtype=VOICE)
+    voices = np.empty(len(world.bars), dtype=VOICE)
+    for number, (data, lane) in enumerate(zip(inputs, world.lanes, strict=True)):
+        part = slice(int(lane["start"]), int(lane["end"]))
+        mind, instrument = mind_of(data, config), world.instruments[number]
+        speak(mind, world.bars[part], instrument, world.costs, data.first, len(data.bars) - 1, voices[part])
+    return voices
+
+
+def mind_of(data: SweepInput, config: SweepConfig) -> Mind:
+    """What opinions on one symbol are made of."""
+    has_bundle = data.probabilities is not None
+    without = MODEL_RULE if config.has_rule_strategy else MODEL_NONE
+    return Mind(
+        MODEL_BUNDLE if has_bundle else without,
+        (record(POLICY) if data.policy is None else data.policy.copy())[0],
+        *config.weights,
+        np.ascontiguousarray(_NO_PROBABILITIES if data.probabilities is None else data.probabilities),
+        *(np.ascontiguousarray(data.columns[name]) for name in SWEEP_COLUMNS),
+    )
+
+
+def opinions_of(data: SweepInput, config: SweepConfig) -> NDArray[np.void]:
+    """OPINIONs on one symbol's bars: as given, or those of model and policy."""
+    if data.opinions is not None:
+        return np.ascontiguousarray(data.opinions)
+    mind, with_sells = mind_of(data, config), bool(config.rules["exit_on_sell"][0])
+    out, count, at, end = np.empty(OPINIONS_AT_FIRST, dtype=OPINION), 0, data.first, len(data.bars) - 1
+    while True:
+        written, at = opine(mind, at, end, with_sells, out[count:])
+        count += written
+        if at == end:
+            return out[:count]
+        out = _twice(out)
+
+
+def _lanes(
+    inputs: Sequence[SweepInput], opinions: NDArray[np.void], parts: Sequence[slice]
+) -> NDArray[np.void]:
+    lanes = np.zeros(len(inputs), dtype=LANE)
+    ends = list(accumulate(len(data.bars) for data in inputs))
+    fast_ends = list(accumulate(0 if data.fast is None else len(data.fast) for data in inputs))
+    for lane, data, part, end, fast_end in zip(lanes, inputs, parts, ends, fast_ends, strict=True):
+        start = end - len(data.bars)
+        lane["start"], lane["first"], lane["end"] = start, start + data.first, end
+        lane["bar"] = lane["first"] - 1
+        lane["next_ns"] = data.bars["ts_open_ns"][data.first]
+        lane["opinion"] = lane["sell"] = part.start
+        lane["opinions_end"] = part.stop
+        has_opinions = part.start < part.stop
+        lane["opinion_bar"] = start + opinions["bar"][part.start] if has_opinions else NEVER
+        lane["fast"], lane["fast_end"] = fast_end - (0 if data.fast is None else len(data.fast)), fast_end
+    return lanes
+
+
+def _calendar(first_ns: int, last_ns: int, zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """From when on each calendar day holds in the zone, and its number."""
+    step_ns = NS_PER_DAY if zone == "UTC" else CALENDAR_STEP_NS
+    starts = np.arange(first_ns // step_ns * step_ns, last_ns + step_ns, step_ns)
+    days = np.array([day_number(int(ts_ns), zone) for ts_ns in starts], dtype=np.int64)
+    changed = np.flatnonzero(np.diff(days, prepend=days[0] - 1))
+    return starts[changed], days[changed]
+
+
+def _joined(arrays: Sequence[NDArray[np.void]], dtype: np.dtype[np.void]) -> NDArray[np.void]:
+    """One contiguous, writable array: kernels are compiled for no other; a copy only where it is needed."""
+    if len(arrays) == 1:
+        return np.require(arrays[0], dtype, ["C", "W", "A"])
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)
+
+
+def _twice(rows: NDArray[Scalar]) -> NDArray[Scalar]:
+    return np.concatenate([rows, np.empty_like(rows)])
