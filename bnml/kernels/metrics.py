@@ -226,7 +226,7 @@ def cvar(returns: NDArray[np.float64]) -> float:
     return float(np.sort(returns)[:worst].mean()) if worst > 0 else 0.0
 
 
-def turnover(traded_e8: int, mean_equity_e8: float) -> float:
+def turnover(traded_e8: float, mean_equity_e8: float) -> float:
     """Notional of all fills, buys and sells, over the mean equity of the run."""
     return traded_e8 / mean_equity_e8 if mean_equity_e8 > 0.0 else 0.0
 

@@ -12,6 +12,7 @@ from bnml.core.clock import NS_PER_DAY
 from bnml.kernels import metrics as kernel
 from bnml.kernels.account import EQUITY_ROW
 from bnml.kernels.bootstrap import block_days, bootstrap
+from bnml.kernels.results import HOLDING, book_rows
 from bnml.research.positions import closed_positions, commission_quote_e8
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def measure(
     *,
     initial_e8: int,
     final_e8: int,
-    traded_e8: int,
+    traded_e8: float,
     trials: int = 1,
     sharpe_variance: float = 0.0,
 ) -> Figures:
@@ -146,6 +147,32 @@ def measure(
         probabilistic_sharpe=kernel.probabilistic_sharpe(moments, len(daily)),
         deflated_sharpe=kernel.deflated_sharpe(moments, len(daily), trials, sharpe_variance),
         trials=trials,
+    )
+
+
+def measure_rows(
+    trades: NDArray[np.void],
+    rows: NDArray[np.void],
+    instruments: NDArray[np.void],
+    *,
+    initial_e8: int,
+    final_e8: int,
+    trials: int = 1,
+    sharpe_variance: float = 0.0,
+) -> Figures:
+    """`measure` of a sweep's own TRADE_ROW and EQUITY_ROW records; `instruments` one INSTRUMENT per symbol number."""
+    results_e8 = np.empty(len(trades), dtype=np.int64)
+    count, traded_e8, _ = book_rows(
+        trades, instruments, np.zeros(len(instruments), dtype=HOLDING), results_e8
+    )
+    return measure(
+        results_e8[:count],
+        rows,
+        initial_e8=initial_e8,
+        final_e8=final_e8,
+        traded_e8=traded_e8,
+        trials=trials,
+        sharpe_variance=sharpe_variance,
     )
 
 

@@ -1,11 +1,17 @@
 import msgspec
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bnml.core.orders import Side
 from bnml.core.outcomes import EquityPoint, Trade
+from bnml.kernels.account import TRADE_ROW
 from bnml.kernels.records import ExitReason
-from bnml.research.metrics import Summary, summarize
+from bnml.kernels.results import HOLDING, book_rows
+from bnml.research.metrics import Summary, equity_rows, measure_rows, summarize
 from bnml.research.positions import closed_positions, commission_quote_e8
+from bnml.trading.instruments import instrument_record
 from tests.twins import random_market as market
 
 ADA = market.ADA  # a tick is 0.0001, a lot 0.1
@@ -117,3 +123,66 @@ def test_the_summary_is_one_json_object_with_the_promised_keys():
     lucky = summary([buy(1, 1, 500), sell(2, 1, 499, 30)], points(1_000, 1_000))
     assert lucky.profit_factor is None
     assert isinstance(lucky, Summary)
+
+
+NAMES = sorted(BOOK)
+RECORDS = np.concatenate([instrument_record(BOOK[name]) for name in NAMES])
+
+
+def as_rows(trades):
+    return np.array(
+        [
+            (
+                one.ts_ns,
+                one.side is Side.BUY,
+                one.tranche,
+                one.quantity_lots,
+                one.price_ticks,
+                one.commission_e8,
+                one.reason,
+                one.pnl_e8,
+                NAMES.index(one.symbol),
+            )
+            for one in trades
+        ],
+        dtype=TRADE_ROW,
+    )
+
+
+fills = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # hours since the fill before
+        st.sampled_from(NAMES),
+        st.booleans(),
+        st.integers(1, 400),
+        st.integers(-(10**9), 10**9),
+    ),
+    max_size=60,
+)
+
+
+@given(fills)
+def test_the_rows_of_a_sweep_say_what_the_fills_say(drawn):
+    trades, hour = [], 0
+    for later, symbol, is_buy, lots, pnl in drawn:
+        hour += later
+        ticks = 4_000 if symbol == "ADAUSDT" else 3_000_000
+        trades.append(
+            buy(hour, 1, lots, ticks, symbol) if is_buy else sell(hour, 1, lots, pnl, ticks, symbol)
+        )
+    results_e8 = np.empty(len(trades), dtype=np.int64)
+    holdings = np.zeros(len(NAMES), dtype=HOLDING)
+    count, traded, commission = book_rows(as_rows(trades), RECORDS, holdings, results_e8)
+    assert sorted(results_e8[:count]) == sorted(one.pnl_e8 for one in closed_positions(trades, BOOK))
+    assert traded == sum(BOOK[one.symbol].notional_e8(one.price_ticks, one.quantity_lots) for one in trades)
+    assert commission == sum(commission_quote_e8(one, BOOK[one.symbol]) for one in trades)
+
+
+def test_both_ways_give_the_same_figures():
+    trades = [buy(1, 1, 500), sell(2, 1, 499, 30 * E8), buy(3, 1, 500), sell(4, 1, 499, -10 * E8)]
+    equity = points(1_000, 1_200, 900, 1_100)
+    made = summary(trades, equity)
+    figures = measure_rows(
+        as_rows(trades), equity_rows(equity), RECORDS, initial_e8=1_000 * E8, final_e8=1_100 * E8
+    )
+    assert all(getattr(made, name) == getattr(figures, name) for name in figures.__struct_fields__)
