@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import lean, njit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def mix(value: np.uint64) -> np.uint64:
     return value ^ (value >> np.uint64(31))
 
 
-@njit
+@lean
 def next_day(chosen: np.uint64, choices: np.uint64, at: np.uint64, count: np.uint64) -> np.uint64:
     """The day after `at`, or one drawn anew: `chosen` (32 bits) is spread over `choices`, of which `count` are days."""
     drawn = (chosen * choices) >> np.uint64(32)
@@ -43,7 +43,7 @@ def next_day(chosen: np.uint64, choices: np.uint64, at: np.uint64, count: np.uin
     return drawn if drawn < count else following
 
 
-@njit
+@lean
 def resample(
     steps: NDArray[np.float64],
     block: int,

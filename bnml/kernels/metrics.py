@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import lean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class DailyMoments(NamedTuple):
     kurtosis: float  # 3 for the normal distribution
 
 
-@njit
+@lean
 def walk_equity(
     rows: NDArray[np.void], initial_e8: int, final_e8: int, daily: NDArray[np.float64]
 ) -> tuple[int, float, int, int, int, int, float, float]:
@@ -104,7 +104,7 @@ def walk_equity(
     return days + 1, share, fall, longest_ns, under_ns, end_ns - first_ns, exposed / count, total / count
 
 
-@njit
+@lean
 def daily_moments(returns: NDArray[np.float64]) -> tuple[float, float, float, float, float]:
     """Fields of `DailyMoments`; without variation skew is 0 and kurtosis 3, below two days so is the deviation."""
     count = len(returns)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import lean
 from bnml.kernels.fills import E8, notional_e8
 
 if TYPE_CHECKING:
@@ -24,13 +24,13 @@ HOLDING = np.dtype(
 """The position of one symbol as its fills come; scratch of the caller, zeros at the start."""
 
 
-@njit
+@lean
 def is_sold(held: np.void, lot_e8: int) -> bool:
     """All but what commission in base left of whole lots, less than one lot for each buy."""
     return held["sold"] != 0 and held["base_e8"] < lot_e8 * held["buys"]
 
 
-@njit
+@lean
 def book_rows(
     rows: NDArray[np.void],
     instruments: NDArray[np.void],
