@@ -55,7 +55,7 @@ def backtest(settings: Settings, options: BacktestOptions) -> int:
         elapsed_s=(clock.monotonic_ns() - started_ns) / NS_PER_S,
         market=market.source,
         trials=trials.count,
-        sharpe_variance=trials.sharpe_variance,
+        sharpe_variance=trials.luck_variance(len(returns)),
     )
     if options.report is not None or options.tables is not None:
         from bnml.research.publishing import publish  # noqa: PLC0415 - nothing of it is needed otherwise

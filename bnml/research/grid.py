@@ -67,7 +67,7 @@ class World(Protocol):
         ...
 
     def plan(self, axes: Axes) -> tuple[str, str]:
-        """The way that the combinations are evaluated, `tables` or `loop`, and why."""
+        """The way that combinations on all of the data are evaluated, and why; it sizes the parts."""
         ...
 
     def evaluator(self, axes: Axes, from_ns: int, to_ns: int) -> Evaluator:
@@ -169,7 +169,7 @@ def search_grid(
     evaluator = world.evaluator(asked.axes, world.data.from_ns, manifest.sealed_ns)
     store = GridStore.open(asked.folder, manifest, evaluator.dtype, resume=asked.resume)
     searched = msgspec.structs.replace(world.data, to_ns=manifest.sealed_ns)
-    _announce(world, asked, manifest, say)
+    _announce(world, evaluator, manifest, say)
     with store.locked():
         search = Search(evaluator, store, searched, ledger, clock, keep=KEPT, min_trades=asked.min_trades)
         found = search.run(asked.threads)
@@ -201,8 +201,8 @@ def open_sealed(
     return result
 
 
-def _announce(world: World, asked: GridRequest, manifest: Manifest, say: Say) -> None:
-    way, why = world.plan(asked.axes)
+def _announce(world: World, evaluator: Evaluator, manifest: Manifest, say: Say) -> None:
+    way, why = evaluator.plan
     say(
         f"{manifest.combinations:,} combinations by {way} ({why}), searched on "
         f"{format_utc(world.data.from_ns)} .. {format_utc(manifest.sealed_ns)}"
@@ -219,8 +219,9 @@ def _judged(
     world: World, store: GridStore, evaluator: Evaluator, found: Found, trials: Trials, notes: list[str]
 ) -> GridResult:
     manifest, data = store.manifest, world.data
-    way, why = world.plan(manifest.axes)
-    over = compared(store, int(store.rows_of(np.array([0]), ["days"])["days"][0]))
+    way, why = evaluator.plan
+    days = int(store.rows_of(np.array([0]), ["days"])["days"][0])
+    over = compared(store, days)
     listed = candidates(store, evaluator, found, trials)
     opened = _opened(store)
     when = None if opened is None else f"combination {opened.combination} at {opened.opened_at}"
@@ -235,7 +236,7 @@ def _judged(
         overfitting=over,
         deflated_sharpe=max((one.deflated_sharpe for one in listed), default=0.0),
         trials=trials.count,
-        luck_sharpe=luck_sharpe(trials),
+        luck_sharpe=luck_sharpe(trials, days),
         searched_from=format_utc(data.from_ns),
         searched_to=format_utc(manifest.sealed_ns),
         sealed=sealed_words(manifest, data.from_ns, data.to_ns, when),
@@ -309,7 +310,9 @@ def _sealed_result(
     own = Trials.of(daily_sharpes(row))
     ledger.append(data, OPENING, 1, own.sharpe_mean, own.sharpe_m2, f"{manifest.identity}/{number}")
     trials = ledger.overlapping(data)
-    deflated = metrics.deflated_sharpe(moments, len(returns), trials.count, trials.sharpe_variance)
+    deflated = metrics.deflated_sharpe(
+        moments, len(returns), trials.count, trials.luck_variance(len(returns))
+    )
     searched = store.rows_of(np.array([number]), JUDGED_BY)
     gain = float(net_returns(row, manifest)[0])
     yearly = float(np.sqrt(metrics.DAYS_PER_YEAR))

@@ -91,16 +91,16 @@ def compared(store: GridStore, days: int) -> Overfitting | None:
 
 
 def candidates(store: GridStore, evaluator: Evaluator, found: Found, trials: Trials) -> tuple[Candidate, ...]:
-    """The best rows, those on plateaus first, none within one step of another that is listed."""
+    """The best rows, those on plateaus first; those beside one that is listed only where others do not fill the list."""
     around = _neighbourhoods(store, found.best)
     order = sorted(range(len(around)), key=lambda k: (not around[k].is_plateau, k))
-    listed: list[int] = []
+    peaks: list[int] = []
+    beside: list[int] = []
     sizes = shape(store.manifest.axes)
     for k in order:
-        if len(listed) == LISTED:
-            break
-        if not any(_adjacent(found.best[k], found.best[other], sizes) for other in listed):
-            listed.append(k)
+        near = any(_adjacent(found.best[k], found.best[other], sizes) for other in peaks)
+        (beside if near else peaks).append(k)
+    listed = (peaks + beside)[:LISTED]
     told = [_candidate(store, evaluator, found.best[k], around[k], trials) for k in listed]
     return tuple(sorted(told, key=lambda one: (not one.survives, not one.neighbourhood.is_plateau,
                                                -one.deflated_sharpe, -one.sharpe)))  # fmt: skip
@@ -131,7 +131,9 @@ def _candidate(
     number = int(row["combination"][0])
     returns = evaluator.daily_returns(number)
     moments = metrics.DailyMoments(*metrics.daily_moments(returns))
-    deflated = metrics.deflated_sharpe(moments, len(returns), trials.count, trials.sharpe_variance)
+    deflated = metrics.deflated_sharpe(
+        moments, len(returns), trials.count, trials.luck_variance(len(returns))
+    )
     factor = metrics.profit_factor(int(row["gross_profit_e8"][0]), int(row["gross_loss_e8"][0]))
     gain = float(net_returns(row, store.manifest)[0])
     return Candidate(
@@ -148,9 +150,10 @@ def _candidate(
     )
 
 
-def luck_sharpe(trials: Trials) -> float:
+def luck_sharpe(trials: Trials, days: int) -> float:
     """Yearly Sharpe ratio that the best of so many trials without worth is expected to show."""
-    return sqrt(trials.sharpe_variance) * metrics.expected_maximum(trials.count) * sqrt(metrics.DAYS_PER_YEAR)
+    best = metrics.expected_maximum(trials.count) * sqrt(metrics.DAYS_PER_YEAR)
+    return sqrt(trials.luck_variance(days)) * best
 
 
 def verdict(listed: tuple[Candidate, ...], over: Overfitting | None, trials: Trials) -> str:

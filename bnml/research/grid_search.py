@@ -39,6 +39,11 @@ class Evaluator(Protocol):
         """That of the rows."""
         ...
 
+    @property
+    def plan(self) -> tuple[str, str]:
+        """The way that combinations are evaluated, `tables` or `loop`, and why."""
+        ...
+
     def evaluate(self, start: int, stop: int) -> Chunk:
         """The combinations from `start` to before `stop`."""
         ...

@@ -24,7 +24,7 @@ def result_text(result: GridResult) -> str:
         ("trials", f"{result.trials:,} evaluations of these data, with this grid"),
         ("luck alone", f"Sharpe {result.luck_sharpe:.2f} a year is expected of the best of so many"),
         ("deflated Sharpe", f"{result.deflated_sharpe:.3f} for the best candidate; 0.95 is needed"),
-        ("evaluated now", f"{result.evaluated:,} in {result.elapsed_s:.1f} s ({result.combinations_per_s:,.0f} a second)"),
+        ("evaluated now", f"{result.evaluated:,} in {result.elapsed_s:.1f} s ({result.combinations_per_s:,.1f} a second)"),
         ("rows", f"{result.folder}/rows-*.parquet"),
     ]  # fmt: skip
     text = [_wrapped(name, value) for name, value in lines]

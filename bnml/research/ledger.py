@@ -72,6 +72,14 @@ class Trials(msgspec.Struct, frozen=True):
         """Sample variance; 0 for fewer than two trials."""
         return self.sharpe_m2 / (self.count - 1) if self.count > 1 else 0.0
 
+    def luck_variance(self, days: int) -> float:
+        """Variance of the ratios that luck alone gives: that of the trials, at most that of a worthless one.
+
+        The ratio of `days` returns of mean 0 has variance 1 / (days - 1). What trials spread beyond it is
+        no luck: combinations that lose their costs for certain would raise the bar without end.
+        """
+        return min(self.sharpe_variance, 1.0 / (days - 1)) if days > 1 else 0.0
+
     def merged(self, other: Trials) -> Trials:
         """Both together, in whatever order; Chan, Golub and LeVeque 1979."""
         count = self.count + other.count

@@ -36,6 +36,7 @@ class StandIn:
     """One part of the days of a stand-in world."""
 
     dtype = ROW
+    plan = ("loop", "it is a stand-in")
 
     def __init__(self, world, axes, from_ns, to_ns):
         self.world, self.axes, self.span = world, axes, (from_ns, to_ns)
@@ -90,7 +91,7 @@ class StandInWorld:
             raise Misconfigured("values below 0 are out of range")
 
     def plan(self, _axes):
-        return "loop", "it is a stand-in"
+        return StandIn.plan
 
     def evaluator(self, axes, from_ns, to_ns):
         self.made.append(StandIn(self, axes, from_ns, to_ns))

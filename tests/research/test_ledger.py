@@ -112,6 +112,17 @@ def test_a_ledger_of_another_version_is_left_alone(tmp_path):
         ledger.append(DATA, "backtest", 1, 0.1, 0.0, "a")
 
 
+def test_what_loses_for_certain_does_not_raise_the_bar():
+    random = np.random.default_rng(8)
+    worthless = Trials.of(random.normal(0.0, 0.05, 10_000))
+    with_losers = worthless.merged(Trials.of(np.full(10_000, -3.0)))
+    assert with_losers.sharpe_variance > 2.0
+    assert with_losers.luck_variance(401) == pytest.approx(1 / 400)
+    alike = Trials.of(random.normal(0.0, 0.01, 10_000))
+    assert alike.luck_variance(401) == alike.sharpe_variance < 1 / 400
+    assert worthless.luck_variance(1) == 0.0
+
+
 def test_the_daily_sharpe_is_not_annualised():
     returns = [0.01, -0.02, 0.005, 0.0, 0.03]
     expected = statistics.mean(returns) / statistics.stdev(returns)
