@@ -19,7 +19,7 @@ KALMAN = np.dtype(
         ("rows", np.int64),  # taken in so far
         ("alpha", np.float64),
         ("beta", np.float64),
-        ("p_aa", np.float64),  # covariance of alpha and beta
+        ("p_aa", np.float64),  # covariance of alpha and beta as the next row meets it
         ("p_ab", np.float64),
         ("p_bb", np.float64),
         ("noise", np.float64),  # variance of y around the line
@@ -44,7 +44,7 @@ def kalman_rules(
 
 
 def new_kalman(noise: float, prior: float = 1.0) -> State:
-    """State before the first row: alpha 0, beta 1, each with variance `prior`; `noise` is the variance of y."""
+    """State before the first row: alpha 0, beta 1, each with variance `prior` as the first row meets it; `noise` is the variance of y."""
     return np.array([(NOWHERE, 0, 0.0, 1.0, prior, 0.0, prior, noise)], dtype=KALMAN)
 
 
@@ -55,25 +55,27 @@ def kalman_step(
     """Take in a row: beta and alpha after it, and z, its innovation in deviations of what was expected before it."""
     if x + y != x + y:
         return np.nan, np.nan, np.nan
-    widen = 1.0 if state["next"] == number or state["next"] == NOWHERE else rules["gap_factor"]
+    if state["next"] != number and state["next"] != NOWHERE:
+        state["p_aa"] *= rules["gap_factor"]
+        state["p_ab"] *= rules["gap_factor"]
+        state["p_bb"] *= rules["gap_factor"]
     state["next"] = number + 1
-    p_aa = state["p_aa"] * widen + rules["drift_alpha"]
-    p_ab = state["p_ab"] * widen
-    p_bb = state["p_bb"] * widen + rules["drift_beta"]
-    noise = state["noise"]
+    p_aa, p_ab, p_bb, noise = state["p_aa"], state["p_ab"], state["p_bb"], state["noise"]
     innovation = y - state["alpha"] - state["beta"] * x
     to_alpha, to_beta = p_aa + p_ab * x, p_ab + p_bb * x
     known = to_alpha + to_beta * x
-    variance = known + noise
+    variance = (to_alpha + noise) + to_beta * x
     k_alpha, k_beta = to_alpha / variance, to_beta / variance
     alpha, beta = state["alpha"] + k_alpha * innovation, state["beta"] + k_beta * innovation
-    # M (I - K H)' + K R K' with H = (1, x) and M = P - K H P.
-    m_aa, m_ab = p_aa - k_alpha * to_alpha, p_ab - k_alpha * to_beta
-    m_ba, m_bb = p_ab - k_beta * to_alpha, p_bb - k_beta * to_beta
-    kept = 1.0 - k_beta * x
-    state["p_aa"] = m_aa - k_alpha * (m_aa + m_ab * x) + k_alpha * k_alpha * noise
-    state["p_ab"] = m_ab * kept - k_beta * m_aa + k_alpha * k_beta * noise
-    state["p_bb"] = m_bb * kept - k_beta * m_ba + k_beta * k_beta * noise
+    # (I - K H) P (I - K H)' + K R K' with H = (1, x): M = P - K H P, then M + K R K' - (M H') K'; what the
+    # next row waits for comes last. The drift of that row is added at once.
+    left_alpha, left_beta = to_alpha - k_alpha * known, to_beta - k_beta * known
+    m_aa = p_aa - k_alpha * to_alpha + (k_alpha * k_alpha * noise + rules["drift_alpha"])
+    m_ab = p_ab - k_alpha * to_beta + k_alpha * k_beta * noise
+    m_bb = p_bb - k_beta * to_beta + (k_beta * k_beta * noise + rules["drift_beta"])
+    state["p_aa"] = m_aa - left_alpha * k_alpha
+    state["p_ab"] = m_ab - left_alpha * k_beta
+    state["p_bb"] = m_bb - left_beta * k_beta
     state["alpha"], state["beta"] = alpha, beta
     if rules["adapt"] > 0.0:
         own = innovation * innovation - known

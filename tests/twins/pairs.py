@@ -101,7 +101,7 @@ def kalman(x, y, noise, drifts, *, prior=1.0, adapt=0.0, gap=10.0, warmup=100):
             out.append((NAN, NAN, NAN))
             hole = rows > 0
             continue
-        covariance = covariance * (gap if hole else 1) + np.diag(drifts)
+        covariance = covariance * (gap if hole else 1)
         hole = False
         h = np.array([1.0, a])
         known = h @ covariance @ h
@@ -109,7 +109,7 @@ def kalman(x, y, noise, drifts, *, prior=1.0, adapt=0.0, gap=10.0, warmup=100):
         gain = covariance @ h / (known + noise)
         state = state + gain * innovation
         rest = np.eye(2) - np.outer(gain, h)
-        covariance = rest @ covariance @ rest.T + np.outer(gain, gain) * noise
+        covariance = rest @ covariance @ rest.T + np.outer(gain, gain) * noise + np.diag(drifts)
         z = innovation / math.sqrt(known + noise)
         noise += adapt * (max(innovation**2 - known, 0.0) - noise)
         rows += 1
