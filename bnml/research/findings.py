@@ -134,8 +134,16 @@ def with_reruns(
     if not findings.positions:
         return findings
     sensitive = sensitivity(reruns, findings.curves.ts_ns, conclusion.initial_e8)
+    gained = (conclusion.final_e8 - conclusion.initial_e8) / conclusion.initial_e8
+    apart = ""
+    if sensitive.as_configured != gained:
+        apart = (
+            f"The sweep that random entries and sensitivity come from ends at {sensitive.as_configured:+.2%}, "
+            f"this run at {gained:+.2%}: compare them with each other only."
+        )
     return msgspec.structs.replace(
         findings,
+        warnings=(*findings.warnings, *filter(None, [apart])),
         chance=_chance(findings, reruns, conclusion, runs),
         sensitivity=sensitive,
         tables=findings.tables | {sensitive.table.name: sensitive.table},

@@ -14,7 +14,7 @@ from bnml.research.market import Market
 from bnml.research.metrics import Summary
 from bnml.research.models import Models
 from bnml.research.page.compose import page
-from bnml.research.reruns import Reruns
+from bnml.research.reruns import model_reruns
 from bnml.research.tables import write_tables
 
 
@@ -28,7 +28,7 @@ def publish(
     notes: Sequence[str],
 ) -> None:
     """Write the page and the tables that `options` ask for; takes some runs again for what they say."""
-    reruns = Reruns(settings, market, models)
+    reruns = model_reruns(settings, market, models)
     basis = Basis(
         options.engine,
         reruns.config.costs,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +16,9 @@ from bnml.research.reruns import Rerun, Reruns
 from bnml.research.tables import Column, Table, Value
 
 RATES = ("maker_ppm", "taker_ppm", "slippage_ppm", "spread_floor_ppm", "spread_range_ppm", "spread_cap_ppm")
-HALVINGS = 12
-_MOST_PPM = 50_000  # 5 % a side: nobody pays that
+FIRST_PPM = 3_200
+MOST_PPM = 51_200  # 5 % a side: nobody pays that
+PRECISION_PPM = 20
 
 
 class Sensitivity(msgspec.Struct, frozen=True):
@@ -24,13 +27,15 @@ class Sensitivity(msgspec.Struct, frozen=True):
     table: Table
     break_even_bps: float | None  # all costs of one side on average; None: no trade, or nothing to lose
     cost_bps: float | None  # what a side costs in the run as it was
+    as_configured: float  # net return with nothing changed
 
 
 def sensitivity(reruns: Reruns, ts_ns: NDArray[np.int64], initial_e8: int) -> Sensitivity:
     """Both tiers with once and twice the costs, and without any; costs are those of the configuration."""
     own = reruns.config.costs
     tier = FillTier(int(own["tier"][0]))
-    rows = []
+    rows: list[tuple[Value, ...]] = []
+    own_row: tuple[Value, ...] = ()
     for other in FillTier:
         for factor in (0.0, 1.0, 2.0):
             if factor == 0.0 and other is not tier:
@@ -47,9 +52,16 @@ def sensitivity(reruns: Reruns, ts_ns: NDArray[np.int64], initial_e8: int) -> Se
                     initial_e8,
                 )
             )
-    paid = fill_costs(reruns.again(own, ts_ns).trades, reruns.market, own)
+            if mark:
+                own_row = rows[-1]
     table = Table("sensitivity", "Sensitivity", COLUMNS, tuple(rows))
-    return Sensitivity(table, _break_even_bps(reruns, ts_ns), _bps(paid))
+    _, net_return, *_, paid = own_row
+    return Sensitivity(
+        table,
+        _break_even_bps(reruns, ts_ns),
+        None if paid is None else float(paid),
+        float(net_return or 0.0),
+    )
 
 
 COLUMNS = (
@@ -105,22 +117,42 @@ def _break_even_bps(reruns: Reruns, ts_ns: NDArray[np.int64]) -> float | None:
 
     Only the commission is moved: spread and slippage also decide whether an entry fits below its limit.
     """
-    own = reruns.config.costs
 
-    def at(ppm: int) -> tuple[int, NDArray[np.void], Rerun]:
-        costs = own.copy()
+    def again(ppm: int) -> tuple[Rerun, NDArray[np.void]]:
+        costs = reruns.config.costs.copy()
         costs["maker_ppm"] = costs["taker_ppm"] = ppm
-        again = reruns.again(costs, ts_ns)
-        return again.final_pnl_e8, costs, again
+        return reruns.again(costs, ts_ns), costs
 
-    low, high = 0, _MOST_PPM
-    if at(low)[0] <= 0 or at(high)[0] > 0:
+    ppm = _last_profit(lambda ppm: again(ppm)[0].final_pnl_e8)
+    if ppm is None:
         return None
-    for _ in range(HALVINGS):
-        middle = (low + high) // 2
-        if at(middle)[0] > 0:
-            low = middle
+    found, costs = again(ppm)
+    return _bps(fill_costs(found.trades, reruns.market, costs))
+
+
+def _last_profit(pnl_e8: Callable[[int], int]) -> int | None:
+    """Commission (ppm) with a profit, and none at `PRECISION_PPM` more, by regula falsi (Illinois)."""
+    low, high = 0, FIRST_PPM
+    gain = float(pnl_e8(low))
+    if gain <= 0:
+        return None
+    loss = float(pnl_e8(high))
+    while loss > 0:
+        if high >= MOST_PPM:
+            return None
+        low, gain, high = high, loss, 2 * high
+        loss = float(pnl_e8(high))
+    side = 0
+    while high - low > PRECISION_PPM:
+        between = low + round((high - low) * gain / (gain - loss))
+        middle = min(max(between, low + PRECISION_PPM // 2), high - PRECISION_PPM // 2)
+        value = pnl_e8(middle)
+        if value > 0:
+            low, gain = middle, float(value)
+            loss = loss / 2 if side > 0 else loss
+            side = 1
         else:
-            high = middle
-    _, costs, again = at(low)
-    return _bps(fill_costs(again.trades, reruns.market, costs))
+            high, loss = middle, float(value)
+            gain = gain / 2 if side < 0 else gain
+            side = -1
+    return low

@@ -104,7 +104,11 @@ def test_the_page_and_its_tables_are_written_beside_the_summary(folder, tmp_path
     )
     assert backtest(chosen(tmp_path), options) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    text = (tmp_path / "page.html").read_text()
+    assert text.startswith("<!doctype html>")
+    assert "Random entries, same exits" in text
+    assert "(as configured)" in text
+    assert "compare them with each other only" not in text  # the run again is the run
     assert json.loads((tmp_path / "tables" / "summary.json").read_text()) == summary
     rows = list(csv.DictReader((tmp_path / "tables" / "positions.csv").read_text().splitlines()))
     same = json.loads((tmp_path / "tables" / "positions.json").read_text())

@@ -6,9 +6,9 @@ import pytest
 from bnml.kernels.records import FillTier
 from bnml.research.market import Market
 from bnml.research.models import Models
-from bnml.research.reruns import Reruns, quantiles, sampled
+from bnml.research.reruns import model_reruns, quantiles, sampled
 from bnml.research.runs import run_sweep
-from bnml.research.sensitivity import scaled, sensitivity
+from bnml.research.sensitivity import PRECISION_PPM, _last_profit, scaled, sensitivity
 from tests.trading.kit import EAGER, HOUR_NS, START_NS, instrument, lively_bars, settings
 
 E8 = 10**8
@@ -23,7 +23,7 @@ def reruns():
         HOUR_NS,
         START_NS + 500 * HOUR_NS,
     )
-    return Reruns(settings(**EAGER, decision={"without_model": "rule"}), made, Models(None, {}))
+    return model_reruns(settings(**EAGER, decision={"without_model": "rule"}), made, Models(None, {}))
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_at_break_even_nothing_is_left(seed, drift, is_found):
     for name in ("open", "high", "low", "close"):
         bars[name] = np.rint(bars[name] * trend)
     made = Market({"BTCUSDT": instrument("BTCUSDT")}, {"BTCUSDT": bars}, HOUR_NS, START_NS + 500 * HOUR_NS)
-    again = Reruns(settings(**EAGER, decision={"without_model": "rule"}), made, Models(None, {}))
+    again = model_reruns(settings(**EAGER, decision={"without_model": "rule"}), made, Models(None, {}))
     ends = np.array([made.end_ns])
     found = sensitivity(again, ends, 10_000 * E8).break_even_bps
     assert (found is not None) == is_found
@@ -97,3 +97,20 @@ def test_at_break_even_nothing_is_left(seed, drift, is_found):
         rest = found - sensitivity(again, ends, 10_000 * E8).cost_bps
         costs["maker_ppm"] = costs["taker_ppm"] = round(100 * (10 + rest))
         assert abs(again.again(costs, ends).final_pnl_e8) < 0.1 * abs(whole)
+
+
+@pytest.mark.parametrize("edge", [40, 900, 3_300, 20_000])
+@pytest.mark.parametrize("curve", [1.0, 0.5, 3.0])
+def test_the_last_profit_is_found_on_any_falling_curve(edge, curve):
+    asked = []
+
+    def pnl(ppm):
+        asked.append(ppm)
+        return round(1e12 * (1 - (ppm / edge) ** curve))
+
+    found = _last_profit(pnl)
+    assert pnl(found) > 0
+    assert pnl(found + PRECISION_PPM) <= 0
+    assert len(asked) < 24
+    assert _last_profit(lambda _ppm: -5) is None
+    assert _last_profit(lambda _ppm: 5) is None
