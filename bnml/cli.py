@@ -15,15 +15,21 @@ from typing import Annotated
 import typer
 
 from bnml.cli_options import (
+    BarFiles,
     BaseFrame,
     ConfigFile,
     DataFrom,
+    FastBarFiles,
     From,
     Json,
+    Loose,
     ModelsDir,
     Port,
     Replay,
+    RulesFile,
+    RulesTemplate,
     Seed,
+    SignalsFile,
     Speed,
     StateDir,
     Stepped,
@@ -196,9 +202,35 @@ def backtest(
     config: ConfigFile = None,
     state_dir: StateDir = None,
     models_dir: ModelsDir = None,
+    signals: SignalsFile = None,
+    rules: RulesFile = None,
+    bars: BarFiles = None,
+    fast_bars: FastBarFiles = None,
+    loose: Loose = False,
+    rules_template: RulesTemplate = False,
     json: Json = False,
 ) -> int:
-    """Take the daemon's decisions on recorded bars, costs included."""
+    """Take the daemon's decisions on recorded bars, costs included; or trade given signals (--signals)."""
+    if rules_template:
+        from bnml.research.rules_file import rules_template as template
+
+        typer.echo(template(), nl=False)
+        return 0
+    if signals is not None:
+        from bnml.signals_invocation import run_signals
+
+        refused = {"config": config, "models-dir": models_dir, "base-frame": base_frame, "seed": seed}
+        files = {"rules": rules, "bars": bars or replay, "fast_bars": fast_bars, "trades": trades}
+        return run_signals(
+            refused,
+            {**files, "signals": signals, "loose": loose, "json": json},
+            symbols,
+            from_,
+            to,
+            state_dir,
+        )
+    if rules or bars or fast_bars or loose:
+        raise UsageError("--rules, --bars, --fast-bars and --loose go with --signals FILE; name the signals")
     if engine not in {"replay", "sweep"}:
         raise UsageError(f"option --engine: there is no engine {engine}; write replay or sweep")
     from bnml import invocation

@@ -28,6 +28,20 @@ Venue = Annotated[str | None, typer.Option(help="sim, paper, testnet or live; de
 Speed = Annotated[float | None, typer.Option(help="Market seconds per second of the embedded exchange.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the generated market.")]
 Port = Annotated[int | None, typer.Option(help="TCP port of the embedded exchange; 0 = any free one.")]
+SignalsFile = Annotated[
+    Path | None, typer.Option("--signals", help="Trade these signals (CSV or parquet), not the daemon's.")
+]
+RulesFile = Annotated[Path | None, typer.Option("--rules", help="With --signals: how to trade them (YAML).")]
+BarFiles = Annotated[
+    Path | None, typer.Option("--bars", help="With --signals: a file or a folder of bars, CSV or parquet.")
+]
+FastBarFiles = Annotated[
+    Path | None, typer.Option("--fast-bars", help="With --signals: finer bars, to look for exits in.")
+]
+Loose = Annotated[bool, typer.Option("--loose", help="With --signals: skip those at no bar's close.")]
+RulesTemplate = Annotated[
+    bool, typer.Option("--rules-template", help="Print a rules file with every key explained.")
+]
 Stepped = Annotated[
     bool, typer.Option("--stepped", help="The market waits for the daemon; runs repeat exactly.")
 ]
