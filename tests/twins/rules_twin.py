@@ -1,5 +1,6 @@
 """Given signals on one symbol in plain Python: whole numbers without limits, straight from the words of the rules file."""
 
+import bisect
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -84,6 +85,20 @@ def target_above(reference, stop, percent, risks, r):
     return max(level, 1 + (reference if r["from_fill"] else cap_above(reference, r)))
 
 
+@dataclass
+class Order:
+    """What a decision sent: an entry of so many lots at most at this price, or a market exit for a reason."""
+
+    bar: int  # index of the bar whose open it meets at the earliest
+    ts_ns: int  # and the time from which it does
+    reason: int = 0
+    lots: int = 0
+    cap: int = 0
+    reference: int = 0
+    atr: int = 0
+    decided_ns: int = 0
+
+
 class RulesTwin:
     """`r` are the values of a rules file by key; signals are (action, size or None) by index of the bar."""
 
@@ -91,24 +106,37 @@ class RulesTwin:
         self.r, self.frame_ns = r, frame_ns
         self.m = Market(costs_of(r), instrument)
         self.cash = round(Decimal(str(r["initial_quote"])) * 10**8)
-        self.held, self.trades = None, []
+        self.held, self.order, self.trades = None, None, []
 
-    def run(self, bars, signals, atr_ticks):
+    def run(self, bars, signals, atr_ticks, fast=None, fast_frame_ns=0):
         """Trade the bars; equity at the end, an open position at the last close."""
+        late_ns = self.r["latency_ms"] * 1_000_000
         for k, bar in enumerate(bars):
-            opened = bar["ts_open_ns"]
+            opened, book = bar["ts_open_ns"], bars[k - 1]
             if self.held:
                 self.meet(bar["open"], opened, bars[k - 2], jump=True)
             if k:
-                self.decide(bars[k - 1], bar, signals.get(k - 1), atr_ticks[k - 1])
-            for price, after_ns in (
-                (bar["low"], self.frame_ns // 4),
-                (bar["high"], self.frame_ns // 2),
-                (bar["close"], self.frame_ns - 1_000_000),
-            ):
-                if self.held:
-                    self.meet(price, opened + after_ns, bars[k - 1], jump=False)
+                self.decide(k, book, signals.get(k - 1), atr_ticks[k - 1], opened + late_ns)
+            if self.order and self.order.bar <= k and (late_ns == 0 or self.order.ts_ns <= opened):
+                self.execute(bar["open"], opened, book)
+            inside = stretch(bar, self.frame_ns, fast or [])
+            for number, part in enumerate(inside or [bar]):
+                ts_ns = part["ts_open_ns"]
+                if number and self.held:
+                    self.meet(part["open"], ts_ns, book, jump=True)
+                if number and late_ns and self.order and self.order.ts_ns <= ts_ns:
+                    self.execute(part["open"], ts_ns, book)
+                self.walk(part, fast_frame_ns if inside else self.frame_ns, book)
         return self.cash + (self.m.notional(bars[-1]["close"], self.held.lots) if self.held else 0)
+
+    def walk(self, bar, frame_ns, book):
+        for name, after_ns in (
+            ("low", frame_ns // 4),
+            ("high", frame_ns // 2),
+            ("close", frame_ns - 1_000_000),
+        ):
+            if self.held:
+                self.meet(bar[name], bar["ts_open_ns"] + after_ns, book, jump=False)
 
     # -- prints --------------------------------------------------------------------------------------------
 
@@ -117,13 +145,13 @@ class RulesTwin:
         if price <= held.stop:
             for piece in list(held.pieces):
                 self.stop_out(piece, price if jump else held.stop, ts_ns, book)
-            self.held = None
+            self.held = self.order = None
             return
         for piece in list(held.pieces):
             if piece.target and self.fills(piece.target, price, ts_ns):
                 self.sell([piece], piece.number, piece.target, self.m.costs["maker_ppm"], piece.number, ts_ns)
         if not held.pieces:
-            self.held = None
+            self.held = self.order = None
         elif price >= held.follows_from:
             self.follow(price)
 
@@ -164,20 +192,30 @@ class RulesTwin:
 
     # -- decisions -----------------------------------------------------------------------------------------
 
-    def decide(self, bar, after, signal, atr):
-        """The close of `bar` is known; what follows from it meets the open of `after`."""
+    def decide(self, k, bar, signal, atr, due_ns):
+        """The close of `bar`, the one before bar `k`, is known; an order is under way until it is met."""
         now, action = bar["ts_open_ns"] + self.frame_ns, signal and signal[0]
+        if self.order:
+            return
+        due = {"bar": k + self.r["latency_bars"], "ts_ns": due_ns, "decided_ns": now}
         if self.held:
             reason = self.reason_to_leave(bar, now, action)
-            if reason:
-                price = self.m.market_price(after["open"], self.held.lots, bar, buy=False)
-                fee = self.m.costs["taker_ppm"]
-                self.sell(list(self.held.pieces), 0, price, fee, reason, after["ts_open_ns"])
-                self.held = None
-        elif action == "buy":
-            lots = self.size(bar["close"], atr, signal[1])
+            self.order = Order(reason=reason, **due) if reason else None
+        elif action == "buy" and not (atr is None and (self.r["stop_atr"] or self.r["trail_atr"])):
+            atr, close = atr or 0, bar["close"]
+            lots = self.size(close, atr, signal[1])
             if lots:
-                self.enter(bar, after, lots, atr, now)
+                self.order = Order(lots=lots, cap=cap_above(close, self.r), reference=close, atr=atr, **due)
+
+    def execute(self, price_now, ts_ns, book):
+        order, self.order = self.order, None
+        if order.lots:
+            self.enter(order, price_now, ts_ns, book)
+            return
+        price = self.m.market_price(price_now, self.held.lots, book, buy=False)
+        fee = self.m.costs["taker_ppm"]
+        self.sell(list(self.held.pieces), 0, price, fee, order.reason, ts_ns)
+        self.held = None
 
     def reason_to_leave(self, bar, now, action):
         r, held = self.r, self.held
@@ -214,32 +252,51 @@ class RulesTwin:
         kept, _ = self.m.after_commission(lots)
         return kept >= 1 and self.m.notional(at, kept) >= self.m.instrument["min_notional_e8"]
 
-    def enter(self, bar, after, lots, atr, now):
+    def enter(self, order, price_now, ts_ns, book):
         r, m = self.r, self.m
-        cap, price_now, ts_ns = cap_above(bar["close"], r), after["open"], after["ts_open_ns"]
-        price = m.moved(price_now, m.half_spread(bar) + m.costs["slippage_ppm"], buy=True)
-        self.held = Held(now, atr, price if r["from_fill"] else bar["close"], r)
-        held = self.held
-        shares = [floor_ppm(lots, ppm(r[key], "pct")) for key in ("target_share_pct", "target2_share_pct")]
-        parts = [*shares, lots - sum(shares)]
-        if any(part and not self.is_sellable(part, held.stop or bar["close"]) for part in parts):
-            parts = [lots, 0, 0]
-        volume_cap = floor_ppm(bar["volume_lots"], m.costs["volume_share_ppm"])
+        price = m.moved(price_now, m.half_spread(book) + m.costs["slippage_ppm"], buy=True)
+        least, _ = stop_below(order.reference, order.atr, r)
+        self.held = held = Held(order.decided_ns, order.atr, price if r["from_fill"] else order.reference, r)
+        shares = [
+            floor_ppm(order.lots, ppm(r[key], "pct")) for key in ("target_share_pct", "target2_share_pct")
+        ]
+        parts = [*shares, order.lots - sum(shares)]
+        if any(part and not self.is_sellable(part, least or order.reference) for part in parts):
+            parts = [order.lots, 0, 0]
+        volume_cap = floor_ppm(book["volume_lots"], m.costs["volume_share_ppm"])
         for number, (part, target) in enumerate(zip(parts, held.targets, strict=True), 1):
             bought = min(part, volume_cap) if m.costs["tier"] == 1 and r["entry"] == "ioc" else part
             too_much = m.costs["tier"] == 1 and bought > volume_cap
-            if not bought or price > cap or too_much:
-                continue
             kept, fee = m.after_commission(bought)
+            if kept == 0 or price > order.cap or too_much:
+                continue
             cost = m.notional(price, bought)
             self.cash -= cost
             self.trades.append((ts_ns, 1, number, bought, price, fee, 0, 0))
             piece = Piece(number, kept, cost, target)
             held.pieces.append(piece)
             if price_now <= held.stop:
-                self.stop_out(piece, price_now, ts_ns, bar)
+                self.stop_out(piece, price_now, ts_ns, book)
         if not held.pieces:
             self.held = None
+
+
+def stretch(bar, frame_ns, fast):
+    """The fast bars inside, if together they have the open, high, low and close of the bar; else none."""
+    opened = bar["ts_open_ns"]
+    first, end = (
+        bisect.bisect_left(fast, ts_ns, key=lambda one: one["ts_open_ns"]) for ts_ns in (opened, opened + frame_ns)
+    )
+    inside = fast[first:end]
+    if not inside:
+        return []
+    whole = {
+        "open": inside[0]["open"],
+        "high": max(one["high"] for one in inside),
+        "low": min(one["low"] for one in inside),
+        "close": inside[-1]["close"],
+    }
+    return inside if all(bar[name] == price for name, price in whole.items()) else []
 
 
 def atr_ticks(bars, tick_e8):
