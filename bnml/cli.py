@@ -19,6 +19,7 @@ from bnml.cli_options import (
     BaseFrame,
     ConfigFile,
     DataFrom,
+    Engine,
     FastBarFiles,
     From,
     Json,
@@ -26,6 +27,7 @@ from bnml.cli_options import (
     ModelsDir,
     Port,
     Replay,
+    ReportFile,
     RulesFile,
     RulesTemplate,
     Seed,
@@ -34,7 +36,9 @@ from bnml.cli_options import (
     StateDir,
     Stepped,
     Symbols,
+    TablesFolder,
     To,
+    TradesFile,
     Venue,
 )
 from bnml.core.errors import BnmlError, Misconfigured, UsageError
@@ -191,14 +195,10 @@ def backtest(
     to: To = None,
     base_frame: BaseFrame = None,
     seed: Seed = None,
-    engine: Annotated[
-        str, typer.Option(help="replay: the engine, event by event; sweep: the kernel loop.")
-    ] = "replay",
-    trades: Annotated[Path | None, typer.Option(help="Write the trades to this CSV file.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write a page to look at to this HTML file.")] = None,
-    tables: Annotated[
-        Path | None, typer.Option(help="Write the tables of the page to this folder, as CSV and JSON.")
-    ] = None,
+    engine: Engine = "replay",
+    trades: TradesFile = None,
+    report: ReportFile = None,
+    tables: TablesFolder = None,
     config: ConfigFile = None,
     state_dir: StateDir = None,
     models_dir: ModelsDir = None,
@@ -212,23 +212,17 @@ def backtest(
 ) -> int:
     """Take the daemon's decisions on recorded bars, costs included; or trade given signals (--signals)."""
     if rules_template:
-        from bnml.research.rules_file import rules_template as template
+        from bnml.signals_invocation import print_template
 
-        typer.echo(template(), nl=False)
-        return 0
+        return print_template()
     if signals is not None:
         from bnml.signals_invocation import run_signals
 
-        refused = {"config": config, "models-dir": models_dir, "base-frame": base_frame, "seed": seed}
-        files = {"rules": rules, "bars": bars or replay, "fast_bars": fast_bars, "trades": trades}
-        return run_signals(
-            refused,
-            {**files, "signals": signals, "loose": loose, "json": json},
-            symbols,
-            from_,
-            to,
-            state_dir,
-        )
+        refused = {"config": config, "models-dir": models_dir, "report": report, "tables": tables}
+        refused_too = {"base-frame": base_frame, "seed": seed}
+        files = {"signals": signals, "rules": rules, "bars": bars or replay, "fast_bars": fast_bars}
+        rest = {**files, "trades": trades, "loose": loose, "json": json}
+        return run_signals({**refused, **refused_too}, rest, symbols, from_, to, state_dir)
     if rules or bars or fast_bars or loose:
         raise UsageError("--rules, --bars, --fast-bars and --loose go with --signals FILE; name the signals")
     if engine not in {"replay", "sweep"}:

@@ -28,6 +28,15 @@ Venue = Annotated[str | None, typer.Option(help="sim, paper, testnet or live; de
 Speed = Annotated[float | None, typer.Option(help="Market seconds per second of the embedded exchange.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the generated market.")]
 Port = Annotated[int | None, typer.Option(help="TCP port of the embedded exchange; 0 = any free one.")]
+Engine = Annotated[str, typer.Option(help="replay: the engine, event by event; sweep: the kernel loop.")]
+TradesFile = Annotated[Path | None, typer.Option("--trades", help="Write the trades to this CSV file.")]
+ReportFile = Annotated[
+    Path | None, typer.Option("--report", help="Write a page to look at to this HTML file.")
+]
+TablesFolder = Annotated[
+    Path | None,
+    typer.Option("--tables", help="Write the tables of the page to this folder, as CSV and JSON."),
+]
 SignalsFile = Annotated[
     Path | None, typer.Option("--signals", help="Trade these signals (CSV or parquet), not the daemon's.")
 ]

@@ -1,6 +1,7 @@
 """Turns the options of `backtest --signals` into one call; reads no settings, so that it starts at once."""
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,14 @@ from bnml.core.clock import parse_utc_ns
 from bnml.core.errors import UsageError
 from bnml.options import SignalsOptions
 from bnml.state_folder import own_folder
+
+
+def print_template() -> int:
+    """Print a rules file with every key explained."""
+    from bnml.research.rules_file import rules_template  # noqa: PLC0415 - not needed by a run without rules
+
+    sys.stdout.write(rules_template())
+    return 0
 
 
 def run_signals(
@@ -22,7 +31,7 @@ def run_signals(
     """Run it; `refused` are options that mean nothing here, `fields` those that are passed on as they are."""
     given = [name for name, value in refused.items() if value is not None]
     if given:
-        raise UsageError(f"option --{given[0]} has no meaning with --signals; the rules file says everything")
+        raise UsageError(f"option --{given[0]} has no meaning with --signals; leave it out")
     if fields["bars"] is None:
         raise UsageError("--signals needs bars to trade on; name a file or a folder with --bars")
     folder = Path(state_dir or os.environ.get("BNML_APP__STATE_DIR", "state"))
