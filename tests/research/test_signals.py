@@ -1,8 +1,11 @@
 """`backtest --signals` as a user meets it: the documented example, the twin on random rules, exit codes, words."""
 
+import contextlib
 import csv
+import io
 import json
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -65,7 +68,11 @@ def test_json_is_one_object_with_what_was_assumed(example, capsys):
     assert found["signals"]["buys"] == 3
     assert found["signals"]["exits"] == 1
     assert found["initial_equity"] == 10_000
-    assert abs(found["final_equity"] - (5_126.27943803 + 49.989 * 101.10)) < 1e-6
+    cash = Decimal(10_000)
+    for row in csv.DictReader((example / "promised.csv").read_text().splitlines()):
+        amount = Decimal(row["quantity"]) * Decimal(row["price"])
+        cash += -amount if row["side"] == "BUY" else amount - Decimal(row["commission"])
+    assert found["final_equity"] == float(cash + Decimal("49.989") * Decimal("101.10"))
     assert set(found["assumptions"]) == {"signals", "rules", "prices", "fills", "costs", "latency"}
     assert len(found["open_at_end"]) == 1
 
@@ -214,10 +221,13 @@ def run_command(folder, symbol, rules, **more):
         rules=folder / "rules.yaml",
         trades=path,
         json=True,
+        state_dir=folder,
         **more,
     )
-    assert backtest_signals(options) == 0
-    return [tuple(row) for row in csv.reader(path.read_text().splitlines())][1:]
+    with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(io.StringIO()):
+        assert backtest_signals(options) == 0
+    lines = [tuple(row) for row in csv.reader(path.read_text().splitlines())]
+    return lines[1:], json.loads(said.getvalue())
 
 
 def twin_lines(twin, instrument):
@@ -244,7 +254,7 @@ def run_twin(rules, loaded, signals):
 
 @settings(max_examples=60)
 @given(rules=random_rules(), seed=st.integers(0, 10**6), sized=st.booleans(), coarse=st.booleans())
-def test_random_rules_on_random_bars_trade_as_the_twin(tmp_path_factory, capsys, rules, seed, sized, coarse):
+def test_random_rules_on_random_bars_trade_as_the_twin(tmp_path_factory, rules, seed, sized, coarse):
     generator = np.random.default_rng(seed)
     instrument = random_market.BTC if coarse else random_market.ADA
     close = 3_000_000 if coarse else 4_000
@@ -256,12 +266,85 @@ def test_random_rules_on_random_bars_trade_as_the_twin(tmp_path_factory, capsys,
     loaded = load_bars(path, [instrument.symbol], market)[instrument.symbol]
     signals = random_signals(generator, bars, loaded.frame_ns, sized=sized)
     write_signals(folder / "signals.csv", instrument.symbol, signals, bars, loaded.frame_ns)
-    capsys.readouterr()
-    swept = run_command(folder, instrument.symbol, rules)
-    found = json.loads(capsys.readouterr().out)
+    swept, found = run_command(folder, instrument.symbol, rules)
     twin, final = run_twin(rules, loaded, signals)
     assert swept == twin_lines(twin, loaded.instrument)
     assert found["final_equity"] == final / 1e8
+
+
+def added_up(fast, frame_ns):
+    """Bars of the slower frame, each of the fast ones inside it."""
+    starts = fast["ts_open_ns"] // frame_ns * frame_ns
+    opens, first = np.unique(starts, return_index=True)
+    slow = np.zeros(len(opens), fast.dtype)
+    slow["ts_open_ns"], slow["open"] = opens, fast["open"][first]
+    slow["close"] = fast["close"][np.append(first[1:], len(fast)) - 1]
+    for name, reduce in (("high", np.maximum), ("low", np.minimum), ("volume_lots", np.add)):
+        slow[name] = reduce.reduceat(fast[name], first)
+    return slow
+
+
+@settings(max_examples=40)
+@given(rules=random_rules(), seed=st.integers(0, 10**6), latency_ms=one_of(0, 0, 1, 900_000, 4_000_000))
+def test_random_rules_look_for_exits_in_fast_bars_as_the_twin(tmp_path_factory, rules, seed, latency_ms):
+    generator = np.random.default_rng(seed)
+    quarter_ns = random_market.HOUR_NS // 4
+    fast = random_market.random_bars(
+        generator, 800, 4_000, frame_ns=quarter_ns, volatility=0.003, volume_lots=10**6
+    )
+    slow = added_up(fast, random_market.HOUR_NS)
+    fast = fast[generator.random(len(fast)) > 0.02]  # then some slow bars are not the sum of theirs
+    folder = tmp_path_factory.mktemp("fast")
+    rules = {**rules, "latency_ms": latency_ms, "latency_bars": 0}
+    for name, bars in (("ADAUSDT.csv", slow), ("fast.csv", fast)):
+        write_bars(folder / name, bars, random_market.ADA)
+    market = Market(min_notional=rules["min_notional"])
+    loaded = load_bars(folder / "ADAUSDT.csv", ["ADAUSDT"], market, folder / "fast.csv")["ADAUSDT"]
+    signals = random_signals(generator, slow, loaded.frame_ns, sized=False)
+    write_signals(folder / "signals.csv", "ADAUSDT", signals, slow, loaded.frame_ns)
+    swept, found = run_command(folder, "ADAUSDT", rules, fast_bars=folder / "fast.csv")
+    twin, final = run_twin(rules, loaded, signals)
+    assert swept == twin_lines(twin, loaded.instrument)
+    assert found["final_equity"] == final / 1e8
+
+
+def real_signals(slow, frame_ns):
+    """Every 37th bar buys, every 111th sells: they know nothing, so that only bars and rules decide."""
+    return {k: ("exit" if k % 111 == 0 else "buy", None) for k in range(37, len(slow) - 1, 37)}
+
+
+@pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
+def test_real_bars_tell_another_story_inside_and_the_twin_tells_the_same(data_dir, tmp_path, symbol):
+    slow_path = data_dir / "binance_spot" / "5m" / f"{symbol}_2024.parquet"
+    fast_path = data_dir / "binance_spot" / "1m" / f"{symbol}_2024-08.parquet"
+    whole = load_bars(slow_path, [symbol], Market())[symbol]
+    fast = load_bars(fast_path, [symbol], Market())[symbol]
+    from_ns = int(fast.bars["ts_open_ns"][0])
+    slow = whole.bars[whole.bars["ts_open_ns"] >= from_ns]
+    assert len(slow) > 4_000
+    write_bars(tmp_path / f"{symbol}.csv", slow, whole.instrument)
+    signals = real_signals(slow, whole.frame_ns)
+    write_signals(tmp_path / "signals.csv", symbol, signals, slow, whole.frame_ns)
+    rules = {
+        "stop_pct": 0.5,
+        "target_pct": 0.6,
+        "target_share_pct": 60,
+        "trail_pct": 0.4,
+        "trail_start_pct": 0.3,
+    }
+    rules |= {"max_hold_bars": 48, "share_pct": 50, "tier": "F1"}
+    alone, _ = run_command(tmp_path, symbol, rules)
+    both, found = run_command(tmp_path, symbol, rules, fast_bars=fast_path)
+    assert "1m bars" in found["assumptions"]["prices"]
+    loaded = load_bars(tmp_path / f"{symbol}.csv", [symbol], Market(), fast_path)[symbol]
+    twin, final = run_twin(rules, loaded, signals)
+    assert both == twin_lines(twin, loaded.instrument)
+    assert found["final_equity"] == final / 1e8
+    assert len(both) > 200
+    sold_alone, sold_both = (
+        {row[:3] + row[5:6] + row[8:9] for row in rows if row[2] == "SELL"} for rows in (alone, both)
+    )
+    assert len(sold_both - sold_alone) > 10  # exits at other times, prices or for other reasons
 
 
 def test_the_header_is_that_of_the_trade_file(example):
