@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -13,7 +14,9 @@ from bnml.core.orders import Side
 from bnml.core.outcomes import Trade
 from bnml.kernels.excursions import HELD, excursion_batch
 from bnml.kernels.records import ExitReason
-from bnml.research.market import Market
+
+if TYPE_CHECKING:
+    from bnml.research.market import Market
 
 InitialRisk = Callable[[str, int], int]
 """Symbol and time of an entry -> ticks between the reference price and the initial stop, 0 if there is none."""

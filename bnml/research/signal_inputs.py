@@ -125,21 +125,39 @@ def _check(rules: Rules, bars: dict[str, Bars], options: SignalsOptions) -> None
 
 
 def _fast_notes(bars: dict[str, Bars]) -> list[str]:
-    """Slow bars inside of which there is no fast one: nothing is seen there but gaps."""
+    """Bars that the fast ones inside do not add up to: there exits are looked for in the bar itself."""
     notes = []
     for name, one in bars.items():
         if one.fast is None:
             continue
-        opens, fast = one.bars["ts_open_ns"], one.fast["ts_open_ns"]
-        inside = np.searchsorted(fast, opens + one.frame_ns) - np.searchsorted(fast, opens)
-        empty = inside == 0
-        if empty.any():
-            first = format_utc(int(opens[np.argmax(empty)]))
+        differs = ~adds_up(one.bars, one.fast, one.frame_ns)
+        if differs.any():
+            first = format_utc(int(one.bars["ts_open_ns"][np.argmax(differs)]))
             notes.append(
-                f"{name}: {int(empty.sum())} of {len(opens)} bars have no fast bar inside, the first at {first}; "
-                "there exits are looked for in the bar itself"
+                f"{name}: {int(differs.sum())} of {len(differs)} bars have no fast bars inside that add up to them, "
+                f"the first at {first}; there exits are looked for in the bar itself"
             )
     return notes
+
+
+def adds_up(bars: NDArray[np.void], fast: NDArray[np.void], frame_ns: int) -> NDArray[np.bool_]:
+    """Whether the fast bars inside each bar have its open, high, low and close between them."""
+    begin, end = (
+        np.searchsorted(fast["ts_open_ns"], ts_ns)
+        for ts_ns in (bars["ts_open_ns"], bars["ts_open_ns"] + frame_ns)
+    )
+    equal = begin < end
+    begin, end = begin[equal], end[equal]
+    if not len(begin):
+        return equal
+    edges = np.column_stack((begin, end)).ravel()
+    padded = np.append(fast, fast[-1:])  # an end may lie behind the last
+    high = np.maximum.reduceat(padded["high"], edges)[::2]
+    low = np.minimum.reduceat(padded["low"], edges)[::2]
+    own = bars[equal]
+    same = (fast["open"][begin] == own["open"]) & (fast["close"][end - 1] == own["close"])
+    equal[equal] = same & (high == own["high"]) & (low == own["low"])
+    return equal
 
 
 def _input(

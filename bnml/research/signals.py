@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import msgspec
+import numpy as np
 
 from bnml.core.clock import NS_PER_S, LiveClock, format_utc
 from bnml.kernels.records import Action, Reason
@@ -23,10 +24,13 @@ from bnml.venues.bar_tables import frame_text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from bnml.core.instrument import Instrument
     from bnml.core.outcomes import Trade
     from bnml.options import SignalsOptions
 
 DONE = 0
+MOST_UNITS = 8
+"""Symbols whose tick and lot are told."""
 
 
 def backtest_signals(options: SignalsOptions) -> int:
@@ -115,22 +119,34 @@ def assumptions(rules: Rules, prepared: Prepared, options: SignalsOptions) -> di
         "costs": f"maker {rules.maker_bps:g} bps, taker {rules.taker_bps:g} bps, slippage {rules.slippage_bps:g} bps, "
         + half_spread,
         "latency": f"next open + {wait}",
+        "units": "; ".join(_units(one.instrument) for one in prepared.inputs[:MOST_UNITS]),
     }
 
 
 def refusals(result: SweepResult) -> dict[str, int]:
-    """Buys that did not lead to an entry, by the rule that refused them."""
+    """Buys that did not lead to an entry: by the rule that refused them, or because nothing was filled."""
     counts: dict[str, int] = {}
+    approved = 0
     for decision in result.decisions:
         if decision.action == Action.BUY and decision.reason != Reason.NONE:
-            words = Reason(decision.reason).name.lower()
+            words = Reason(decision.reason).name.lower().replace("_", " ")
             counts[words] = counts.get(words, 0) + 1
+        approved += decision.quantity_lots > 0
+    bought = result.trade_rows[result.trade_rows["is_buy"] == 1]
+    missed = approved - len(np.unique(bought[["symbol", "ts_ns"]]))
+    if missed:
+        counts["not filled"] = missed  # above the price cap, too little volume, or still under way at the end
     return counts
 
 
 def _hash(rules: Rules, signals: Path) -> str:
     """Equal for equal rules and signals, whatever their files are called."""
     return hashlib.sha256(msgspec.json.encode(rules) + signals.read_bytes()).hexdigest()[:16]
+
+
+def _units(instrument: Instrument) -> str:
+    tick, lot = instrument.price_text(1), instrument.quantity_text(1)
+    return f"{instrument.symbol} tick {tick}, lot {lot}"
 
 
 def _span_ns(prepared: Prepared) -> tuple[int, int]:

@@ -73,7 +73,7 @@ def test_json_is_one_object_with_what_was_assumed(example, capsys):
         amount = Decimal(row["quantity"]) * Decimal(row["price"])
         cash += -amount if row["side"] == "BUY" else amount - Decimal(row["commission"])
     assert found["final_equity"] == float(cash + Decimal("49.989") * Decimal("101.10"))
-    assert set(found["assumptions"]) == {"signals", "rules", "prices", "fills", "costs", "latency"}
+    assert set(found["assumptions"]) == {"signals", "rules", "prices", "fills", "costs", "latency", "units"}
     assert len(found["open_at_end"]) == 1
 
 
