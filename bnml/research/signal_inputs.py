@@ -27,6 +27,8 @@ from bnml.trading.instruments import instrument_record
 from bnml.venues.bar_tables import describe_missing
 
 NS_PER_MS = 1_000_000
+PATH_DECIDES = 0.5
+"""A trailing distance below this share of a bar's range lies inside most bars."""
 
 
 class Prepared(NamedTuple):
@@ -51,7 +53,7 @@ def prepare(options: SignalsOptions, rules: Rules) -> Prepared:
     _check(rules, bars, options)
     placed, stray = place(signals, bars, options.signals, loose=options.loose)
     notes = [describe_missing(name, one.gaps) for name, one in bars.items()]
-    notes += [stray, *_fast_notes(bars)]
+    notes += [stray, path_decides(rules, bars), *_fast_notes(bars)]
     has_sizes = not np.isnan(signals.size).all()
     inputs = []
     for name, one in bars.items():
@@ -122,6 +124,22 @@ def _check(rules: Rules, bars: dict[str, Bars], options: SignalsOptions) -> None
             f"{options.bars}: the symbols are priced in {', '.join(sorted(quotes))}; one capital is of one asset: "
             "choose symbols of one with --symbols"
         )
+
+
+def path_decides(rules: Rules, bars: dict[str, Bars]) -> str:
+    """A sentence when the assumed path of prices inside a bar decides most trailing exits, else nothing."""
+    if any(one.fast is not None for one in bars.values()) or not (rules.trail_pct or rules.trail_atr):
+        return ""
+    ranges = [
+        float(np.mean((one.bars["high"] - one.bars["low"]) / one.bars["close"])) for one in bars.values()
+    ]
+    half_pct = 100 * PATH_DECIDES * max(ranges)
+    if rules.trail_atr >= PATH_DECIDES or rules.trail_pct >= half_pct:
+        return ""
+    return (
+        f"the stop follows closer than half a bar ({half_pct:.2g} %): bars are walked open, low, high, close, so it "
+        "sells near the high; no real market does that, do not believe the profit without --fast-bars"
+    )
 
 
 def _fast_notes(bars: dict[str, Bars]) -> list[str]:

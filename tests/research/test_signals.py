@@ -109,6 +109,27 @@ def test_wrong_input_ends_with_code_2_and_a_sentence(example, more, words, capsy
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("rules", "is_said"), [("trail_pct: 0.2", True), ("trail_pct: 3", False), ("", False)]
+)
+def test_a_stop_that_follows_inside_a_bar_is_warned_of(example, tmp_path, rules, is_said, capsys):
+    for name in ("signals.csv", "bars.csv"):
+        (tmp_path / name).write_text((example / name).read_text())
+    (tmp_path / "rules.yaml").write_text(rules)
+    assert call(arguments(tmp_path)) == 0
+    assert ("do not believe the profit" in capsys.readouterr().err) is is_said
+
+
+def test_what_was_not_filled_is_counted(example, tmp_path, capsys):
+    for name in ("signals.csv", "bars.csv"):
+        (tmp_path / name).write_text((example / name).read_text())
+    (tmp_path / "rules.yaml").write_text("price_cap_bps: 1\nentry: fok\n")
+    assert call(arguments(tmp_path, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["signals"]["not_entered"] == {"not filled": 2}
+    assert found["fills"] == 2
+
+
 def test_options_without_signals_are_refused(example, capsys):
     assert call(["backtest", "--rules", str(example / "rules.yaml")]) == 2
     assert "go with --signals" in capsys.readouterr().err
