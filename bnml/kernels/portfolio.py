@@ -84,8 +84,6 @@ def _meet_opens(world: World, risk: Risk | None, ts_ns: int) -> None:
     book, queue, left = world.book, world.queue, 0
     for i in range(book["waiting"]):
         symbol = queue[i]
-        if world.slots[symbol]["entering"] == 0:
-            continue  # it met a bar of the fast frame
         if _is_due(world, symbol, ts_ns):
             _meet_open(world, risk, symbol, ts_ns)
         else:
@@ -119,6 +117,17 @@ def _walk(world: World, symbol: int) -> None:
 
 
 @njit
+def _forget_met(world: World) -> None:
+    """Entries that met a bar of the fast frame wait no longer."""
+    book, queue, left = world.book, world.queue, 0
+    for i in range(book["waiting"]):
+        if world.slots[queue[i]]["entering"] == 1:
+            queue[left] = queue[i]
+            left += 1
+    book["waiting"] = left
+
+
+@njit
 def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
     """One boundary, with everything up to the next."""
     open_bars(world, ts_ns)
@@ -135,6 +144,8 @@ def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
     for symbol in range(len(world.slots)):
         if world.slots[symbol]["is_open"] == 1 and world.lanes[symbol]["opened_ns"] == ts_ns:
             _walk(world, symbol)
+    if world.latency_ns > 0:
+        _forget_met(world)
     if risk is not None:
         _count_closed(world, risk)
 

@@ -61,7 +61,7 @@ def make_world(
         costs=config.costs.copy()[0],
         rules=config.rules.copy()[0],
         order=np.zeros(len(inputs), dtype=np.int64),
-        queue=np.zeros(2 * len(inputs), dtype=np.int64),
+        queue=np.zeros(len(inputs), dtype=np.int64),
         answers=answers,
         trades=np.empty(64 * ROWS_PER_SYMBOL * len(inputs), dtype=TRADE_ROW),
         equity_e8=np.empty(scans if config.keep_equity else 0, dtype=np.int64),

@@ -21,7 +21,9 @@ from bnml.options import SignalsOptions
 from bnml.research.bar_files import Market, load_bars
 from bnml.research.rules import Rules
 from bnml.research.rules_file import changed, parse_rules, rules_template
+from bnml.research.signal_inputs import prepare
 from bnml.research.signals import backtest_signals
+from bnml.research.sweep import sweep
 from bnml.research.trade_file import HEADER, trade_line
 from tests.twins import random_market
 from tests.twins.rules_twin import RulesTwin, atr_ticks
@@ -327,6 +329,23 @@ def test_random_rules_look_for_exits_in_fast_bars_as_the_twin(tmp_path_factory, 
     twin, final = run_twin(rules, loaded, signals)
     assert swept == twin_lines(twin, loaded.instrument)
     assert found["final_equity"] == final / 1e8
+
+
+def test_an_entry_that_met_a_fast_bar_waits_no_longer(tmp_path):
+    generator = np.random.default_rng(0)
+    fast = random_market.random_bars(generator, 800, 4_000, frame_ns=random_market.HOUR_NS // 4)
+    slow = added_up(fast, random_market.HOUR_NS)
+    for name, bars in (("ADAUSDT.csv", slow), ("fast.csv", fast)):
+        write_bars(tmp_path / name, bars, random_market.ADA)
+    signals = random_signals(generator, slow, random_market.HOUR_NS, sized=False)
+    write_signals(tmp_path / "signals.csv", "ADAUSDT", signals, slow, random_market.HOUR_NS)
+    options = SignalsOptions(
+        signals=tmp_path / "signals.csv", bars=tmp_path / "ADAUSDT.csv", fast_bars=tmp_path / "fast.csv"
+    )
+    prepared = prepare(options, changed(Rules(), latency_ms=1, stop_pct=0.2))
+    result = sweep(prepared.inputs, prepared.config)
+    assert len(result.trade_rows) > 20
+    assert result._world.book["waiting"] == 0
 
 
 def real_signals(slow, frame_ns):
