@@ -200,7 +200,7 @@ def _finite(value: float) -> float | None:
 
 def summarize(
     trades: Sequence[Trade],
-    equity: Sequence[EquityPoint],
+    equity: Sequence[EquityPoint] | NDArray[np.void],
     instruments: Mapping[str, Instrument],
     *,
     initial_e8: int,
@@ -212,11 +212,11 @@ def summarize(
     trials: int = 1,
     sharpe_variance: float = 0.0,
 ) -> Summary:
-    """All figures of a run, as `measure`; `span` is its first and last time as text."""
+    """All figures of a run, as `measure`; `equity` as points or as EQUITY_ROW records, `span` as text."""
     results = np.array([r.pnl_e8 for r in closed_positions(trades, instruments)], dtype=np.int64)
     figures = measure(
         results,
-        equity_rows(equity),
+        equity if isinstance(equity, np.ndarray) else equity_rows(equity),
         initial_e8=initial_e8,
         final_e8=final_e8,
         traded_e8=sum(instruments[t.symbol].notional_e8(t.price_ticks, t.quantity_lots) for t in trades),

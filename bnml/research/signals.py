@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bnml.core.instrument import Instrument
-    from bnml.core.outcomes import Trade
     from bnml.options import SignalsOptions
+    from bnml.research.metrics import Summary
 
 DONE = 0
 MOST_UNITS = 8
@@ -56,7 +56,7 @@ def backtest_signals(options: SignalsOptions) -> int:
         sys.stderr.write(f"note: {warning}\n")
     summary = summarize(
         result.trades,
-        result.equity,
+        result.equity_rows,
         instruments,
         initial_e8=prepared.config.initial_quote_e8,
         final_e8=result.final_equity_e8,
@@ -67,32 +67,46 @@ def backtest_signals(options: SignalsOptions) -> int:
         trials=trials.count,
         sharpe_variance=trials.sharpe_variance,
     )
-    assumed = assumptions(rules, prepared, options)
-    refused = refusals(result)
-    still_open = [_open_words(trade, prepared) for trade in result.open_at_end]
-    if options.json:
-        extra = {
-            "signals": {
-                "file": str(options.signals),
-                "buys": prepared.buys,
-                "exits": prepared.exits,
-                "not_entered": refused,
-            },
-            "assumptions": assumed,
-            "open_at_end": still_open,
-            "notes": list(prepared.notes),
-        }
-        text = msgspec.json.encode(msgspec.to_builtins(summary) | extra).decode()
-    else:
-        counted = ", ".join(f"{count:,} {words}" for words, count in refused.items()) or "none"
-        lines = (
-            *assumed.items(),
-            ("not entered", counted),
-            ("open at the end", "; ".join(still_open) or "nothing"),
-        )
-        text = "\n".join((summary_text(summary, "given signals"), *(labelled(*line) for line in lines)))
-    sys.stdout.write(text + "\n")
+    tell = _json if options.json else _text
+    sys.stdout.write(tell(summary, assumptions(rules, prepared, options), prepared, result, options) + "\n")
     return DONE
+
+
+def _json(
+    summary: Summary,
+    assumed: dict[str, str],
+    prepared: Prepared,
+    result: SweepResult,
+    options: SignalsOptions,
+) -> str:
+    extra = {
+        "signals": {
+            "file": str(options.signals),
+            "buys": prepared.buys,
+            "exits": prepared.exits,
+            "not_entered": refusals(result),
+        },
+        "assumptions": assumed,
+        "open_at_end": _still_open(prepared, result),
+        "notes": list(prepared.notes),
+    }
+    return msgspec.json.encode(msgspec.to_builtins(summary) | extra).decode()
+
+
+def _text(
+    summary: Summary,
+    assumed: dict[str, str],
+    prepared: Prepared,
+    result: SweepResult,
+    options: SignalsOptions,
+) -> str:
+    counted = ", ".join(f"{count:,} {words}" for words, count in refusals(result).items()) or "none"
+    lines = (
+        *assumed.items(),
+        ("not entered", f"{counted} of {prepared.buys:,} buys in {options.signals.name}"),
+        ("open at the end", "; ".join(_still_open(prepared, result)) or "nothing"),
+    )
+    return "\n".join((summary_text(summary, "given signals"), "", *(labelled(*line) for line in lines)))
 
 
 def assumptions(rules: Rules, prepared: Prepared, options: SignalsOptions) -> dict[str, str]:
@@ -155,10 +169,12 @@ def _span_ns(prepared: Prepared) -> tuple[int, int]:
     return first, last
 
 
-def _open_words(trade: Trade, prepared: Prepared) -> str:
-    instrument = prepared.instruments[trade.symbol]
-    gain = trade.pnl_e8 / 1e8
-    return (
-        f"{trade.symbol} {instrument.quantity_text(trade.quantity_lots)} marked at the last close "
-        f"{instrument.price_text(trade.price_ticks)} ({gain:+.2f} {instrument.quote}), not sold"
-    )
+def _still_open(prepared: Prepared, result: SweepResult) -> list[str]:
+    said = []
+    for trade in result.open_at_end:
+        instrument = prepared.instruments[trade.symbol]
+        said.append(
+            f"{trade.symbol} {instrument.quantity_text(trade.quantity_lots)} marked at the last close "
+            f"{instrument.price_text(trade.price_ticks)} ({trade.pnl_e8 / 1e8:+.2f} {instrument.quote}), not sold"
+        )
+    return said
