@@ -16,12 +16,15 @@ if TYPE_CHECKING:
 
 
 @njit
-def shift_in(ring: NDArray[Any], value: float) -> None:
-    """Forget the oldest value, append a new one at the end."""
-    last = len(ring) - 1
+def append(memory: NDArray[Any], count: int, value: float) -> None:
+    """Add a value after the first `count`; when all places are taken, the oldest is forgotten."""
+    last = len(memory) - 1
+    if count <= last:
+        memory[count] = value
+        return
     for i in range(last):
-        ring[i] = ring[i + 1]
-    ring[last] = value
+        memory[i] = memory[i + 1]
+    memory[last] = value
 
 
 @njit
@@ -38,12 +41,13 @@ def remember_step(
     tick_e8: int,
     lot_e8: int,
     row: Floats,
+    count: int,
     close_ts_ns: Integers,
     closes: Integers,
     atr_ratios: Floats,
     atr_column: int,
 ) -> None:
-    """Take in a bar of ticks and lots; allocates nothing.
+    """Take in a bar of ticks and lots, after `count` others; allocates nothing.
 
     Prices and volume reach the features as the doubles nearest to their decimals, as `features.bar_floats` makes them.
     """
@@ -58,6 +62,6 @@ def remember_step(
         lots * lot_e8 / 1e8,
         row,
     )
-    shift_in(close_ts_ns, ts_close_ns)
-    shift_in(closes, close)
-    shift_in(atr_ratios, row[atr_column])
+    append(close_ts_ns, count, ts_close_ns)
+    append(closes, count, close)
+    append(atr_ratios, count, row[atr_column])

@@ -18,7 +18,7 @@ from bnml.research.models import probabilities
 from bnml.trading.compile import EngineConfig
 from bnml.trading.deciding import Decider, Opinion
 from bnml.trading.features import FeatureStore
-from bnml.trading.state import ATR_HISTORY, HISTORY, SymbolState
+from bnml.trading.state import SymbolState
 
 BLOCK = 512
 """Bars of one symbol that are thought about at once."""
@@ -41,6 +41,7 @@ class Track:
         self.first = self.count = 0  # of the block
         self.opens: list[int] = []
         self.rows = np.full((BLOCK, layout.count), np.nan)
+        self.each_row: list[FloatArray] = []
         self.close_ts_ns = bars["ts_open_ns"] + layout.base_frame_ns
         self.closes = np.ascontiguousarray(bars["close"])
         self.atr_ratios = np.full(len(bars), np.nan)
@@ -64,10 +65,11 @@ class Track:
             floats = bar_floats(bars, self._instrument.tick_e8, self._instrument.lot_e8)
             opens = np.ascontiguousarray(bars["ts_open_ns"])
             features_batch(self._state, self._layout.frames_ns, opens, *floats, self.rows)
+        self.each_row = list(self.rows)
         self.atr_ratios[first : first + len(bars)] = self.rows[: len(bars), self._atr_column]
 
 
-class Tracks:
+class Tracks(dict[str, Track]):
     """The tracks of a market by symbol."""
 
     def __init__(
@@ -77,15 +79,8 @@ class Tracks:
         layout: FeatureLayout,
         given: Given | None = None,
     ) -> None:
+        super().__init__((name, Track(name, instruments[name], rows, layout)) for name, rows in bars.items())
         self.given = Given() if given is None else given
-        self._tracks = {name: Track(name, instruments[name], rows, layout) for name, rows in bars.items()}
-
-    def at(self, symbol: str, index: int) -> Track:
-        """The symbol's track, in the block that holds bar `index`."""
-        track = self._tracks[symbol]
-        if index >= track.first + track.count:
-            track.load(index, self.given.rows.get(symbol))
-        return track
 
 
 class AheadFeatures(FeatureStore):
@@ -93,39 +88,46 @@ class AheadFeatures(FeatureStore):
 
     def __init__(self, layout: FeatureLayout, tracks: Tracks) -> None:
         super().__init__(layout)
-        self._at = tracks.at
+        self._tracks = tracks
+
+    def open(self, instrument: Instrument) -> SymbolState:
+        """A symbol before its first bar; its memories are the whole track."""
+        state, track = super().open(instrument), self._tracks[instrument.symbol]
+        state.close_ts_ns, state.closes, state.atr_ratios = track.close_ts_ns, track.closes, track.atr_ratios
+        return state
 
     def push(self, state: SymbolState, bar: Bar) -> bool:
         """Advance by one bar; ValueError for one that is not the next of the track."""
-        index = state.bars
-        if state.bar is not None and bar.ts_open_ns <= state.bar.ts_open_ns:
+        last, index, ts_open_ns = state.bar, state.bars, bar.ts_open_ns
+        if last is not None and ts_open_ns <= last.ts_open_ns:
             return False
-        track = self._at(bar.symbol, index)
-        place, end = index - track.first, index + 1
-        if track.opens[place] != bar.ts_open_ns:
+        track = self._tracks[bar.symbol]
+        place = index - track.first
+        if place >= track.count:
+            track.load(index, self._tracks.given.rows.get(bar.symbol))
+            place = 0
+        if track.opens[place] != ts_open_ns:
             raise ValueError(f"{bar.symbol}: bar {index} of the run is not bar {index} of the market")
-        start = end - HISTORY if end > HISTORY else 0
-        state.row = track.rows[place]
-        state.close_ts_ns = track.close_ts_ns[start:end]
-        state.closes = track.closes[start:end]
-        state.atr_ratios = track.atr_ratios[max(end - ATR_HISTORY, 0) : end]
+        state.row = track.each_row[place]
         state.bar = bar
-        state.bars = end
+        state.bars = index + 1
         return True
 
 
 class AheadDecider(Decider):
     """Thinks about the rest of a block with the bundle that is asked for first."""
 
+    prepares = False
+
     def __init__(self, config: EngineConfig, store: ModelStore, tracks: Tracks) -> None:
         super().__init__(config, store)
         self._store = store
-        self._at = tracks.at
+        self._tracks = tracks
         self._given = tracks.given
 
     def opine(self, symbol: str, state: SymbolState, bundle_id: str) -> Opinion:
         """The opinion on the symbol's last bar."""
-        track = self._at(symbol, state.bars - 1)
+        track = self._tracks[symbol]
         place = state.bars - 1 - track.first
         if track.bundle_id != bundle_id:
             self._think(track, place, bundle_id)

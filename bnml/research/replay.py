@@ -99,14 +99,15 @@ class Replay:
 
     def feed(self, event: Event) -> None:
         """One event through the engine; its commands are carried out, their consequences wait for their turn."""
-        self.result.events += 1
-        commands = self._engine.process(event, self.result.events)
+        result = self.result
+        result.events += 1
+        commands = self._engine.process(event, result.events)
         for outcome in self._engine.drain():
             self._keep(outcome)
         for command in commands:
             self._execute(command)
-        if isinstance(event, Bar) and self._now_ns:
-            self.result.bars += 1
+        if self._now_ns and isinstance(event, Bar):
+            result.bars += 1
 
     def restart(self, engine: Engine) -> None:
         """Go on with another engine in the same place, as after a restart of the daemon."""
@@ -128,10 +129,10 @@ class Replay:
             self.feed(event)
 
     def _keep(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Trade):
-            self.result.trades.append(outcome)
-        elif isinstance(outcome, Decision):
+        if isinstance(outcome, Decision):
             self.result.decisions.append(outcome)
+        elif isinstance(outcome, Trade):
+            self.result.trades.append(outcome)
         else:
             self.result.equity.append(outcome)
 

@@ -41,6 +41,8 @@ class Opinion(msgspec.Struct, frozen=True, gc=False):
 class Decider:
     """Turns a feature row into an opinion; holds nothing that a snapshot would need."""
 
+    prepares = True  # whether an opinion is work that is better done before the scan
+
     def __init__(self, config: EngineConfig, predictors: PredictorSource) -> None:
         self._predictors = predictors
         self._weights = np.array(config.weights)

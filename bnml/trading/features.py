@@ -55,6 +55,7 @@ class FeatureStore:
             instrument.tick_e8,
             instrument.lot_e8,
             state.row,
+            state.bars,
             state.close_ts_ns,
             state.closes,
             state.atr_ratios,

@@ -97,7 +97,7 @@ class ScanStages:
 
     def prepare(self, symbol: str) -> None:
         """Think about a bar as it arrives, so that a scan of many symbols finds the work done; changes no result."""
-        if self._is_expected and symbol in self._universe_members():
+        if self._is_expected and self._decider.prepares and symbol in self._universe_members():
             state = self._state
             bundle_id = state.models.get(symbol, "")
             self._early[symbol] = self._decider.opine(symbol, state.symbols[symbol], bundle_id)

@@ -28,7 +28,10 @@ class Activity(msgspec.Struct):
 
 
 class SymbolState(msgspec.Struct):
-    """One symbol: its filters, its running features, its last bar and recent closes (right-aligned)."""
+    """One symbol: its filters, its running features, its last bar and recent closes.
+
+    Memories fill from their start; what is kept of them ends at `bars`, or at their length once they are full.
+    """
 
     instrument: Instrument
     features: np.ndarray  # float64[state_size], owned by kernels.features
@@ -38,6 +41,11 @@ class SymbolState(msgspec.Struct):
     close_ts_ns: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(HISTORY, np.int64))
     closes: np.ndarray = msgspec.field(default_factory=lambda: np.zeros(HISTORY, np.int64))
     atr_ratios: np.ndarray = msgspec.field(default_factory=lambda: np.full(ATR_HISTORY, np.nan))
+
+    @property
+    def seen(self) -> int:
+        """How many closes are kept: the place after the last one."""
+        return min(self.bars, len(self.closes))
 
 
 class EngineState(msgspec.Struct):

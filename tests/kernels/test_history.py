@@ -19,7 +19,7 @@ def test_each_bar_leaves_the_row_of_the_batch_and_the_last_values_in_their_order
         ts_open_ns, *numbers = bar.item()
         remember_step(
             state, LAYOUT.frames_ns, ts_open_ns, ts_open_ns + HOUR_NS, *numbers, one.tick_e8, one.lot_e8,
-            row, times, closes, ratios, ATR,
+            row, index, times, closes, ratios, ATR,
         )  # fmt: skip
         assert row.tobytes() == rows[index].tobytes()
         seen = min(index + 1, 50)

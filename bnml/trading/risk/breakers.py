@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from bnml.core.clock import day_number
 from bnml.kernels import breakers, mood, regime
 from bnml.kernels.records import BREAKERS, record
-from bnml.trading.state import SymbolState
+from bnml.trading.state import HISTORY, SymbolState
 
 
 def new_breakers() -> NDArray[np.void]:
@@ -59,26 +59,18 @@ class Breakers:
         """Volatility and drift of the benchmark's bars; neutral values without one."""
         volatility, ks, ks_p, ratio = 1.0, 0.0, 1.0, 1.0
         if benchmark is not None and benchmark.bars:
-            count = min(benchmark.bars, len(benchmark.closes))
-            closes = benchmark.closes[-count:]
-            atr_count = min(benchmark.bars, len(benchmark.atr_ratios))
-            atr_ratios = benchmark.atr_ratios[-atr_count:]
-            volatility = regime.volatility_ratio(atr_ratios, atr_count, self._scratch)
-            ks, ks_p, ratio = regime.drift(closes, count, self._recent, self._baseline)
+            kept = min(benchmark.bars, len(benchmark.atr_ratios))
+            volatility = regime.volatility_ratio(benchmark.atr_ratios, kept, self._scratch)
+            ks, ks_p, ratio = regime.drift(benchmark.closes, benchmark.seen, self._recent, self._baseline)
         facts["volatility_ratio"] = volatility
         facts["ks"], facts["ks_p"], facts["drift_volatility_ratio"] = ks, ks_p, ratio
 
 
 def correlation(one: SymbolState, other: SymbolState) -> float:
     """Of the last 300 returns that both symbols have at the same time."""
-    count1, count2 = min(one.bars, len(one.closes)), min(other.bars, len(other.closes))
-    return float(
-        regime.aligned_correlation(
-            one.close_ts_ns[-count1:],
-            one.closes[-count1:],
-            count1,
-            other.close_ts_ns[-count2:],
-            other.closes[-count2:],
-            count2,
-        )
-    )
+    return float(regime.aligned_correlation(*_last_closes(one), *_last_closes(other)))
+
+
+def _last_closes(state: SymbolState) -> tuple[NDArray[np.int64], NDArray[np.int64], int]:
+    start, end = max(0, state.seen - HISTORY), state.seen
+    return state.close_ts_ns[start:end], state.closes[start:end], end - start

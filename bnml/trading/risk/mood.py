@@ -34,7 +34,8 @@ def _voice(
 ) -> tuple[int, int, float, float, float, int, int, float, int]:
     if book is None or opinion.reason in _MUTE:
         return _SILENT
-    before, close = state.closes[-2:].tolist()
+    closes, last = state.closes, state.seen - 1
+    before, close = closes.item(last - 1), closes.item(last)
     return (
         1,
         opinion.action,
@@ -43,6 +44,6 @@ def _voice(
         opinion.momentum,
         fills.spread_ppm(book.bid, book.ask),
         book.depth_e8,
-        state.row[atr_column].item(),
+        state.row.item(atr_column),
         (close > before) - (close < before),
     )

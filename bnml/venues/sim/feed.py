@@ -12,25 +12,26 @@ Bars that open before the start are history: published, never printed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+import msgspec
 import numpy as np
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Misconfigured
+from bnml.core.events import Bar
 from bnml.kernels import fills
 from bnml.venues.sim.klines import bar_events
 from bnml.venues.sim.messages import Print, Step
-from bnml.venues.sim.pricing import book_levels
+from bnml.venues.sim.pricing import Quote, book_levels
 
 if TYPE_CHECKING:
     from collections.abc import Container, Mapping
 
     from numpy.typing import NDArray
 
-    from bnml.core.events import Bar
     from bnml.core.instrument import Instrument
-    from bnml.venues.sim.pricing import Pricing, Quote
+    from bnml.venues.sim.pricing import Pricing
 
 STEPS_PER_BOUNDARY = 5
 BEAT_NS = 3 * NS_PER_S
@@ -46,7 +47,7 @@ _BLOCK_ROWS = 8192
 """Bars that become objects in one go; a feed enters its blocks in ascending order, so one is kept."""
 
 
-class Opening(NamedTuple):
+class Opening(msgspec.Struct, frozen=True, gc=False):
     """A bar that opens at a boundary, and the one before it that is published then (`quote`: with its book)."""
 
     symbol: str

@@ -115,11 +115,7 @@ class SimVenue:
         return Advance(
             step,
             tuple(self._drain()),
-            [
-                Book(one.symbol, one.quote.bid, one.quote.ask, one.quote.depth_e8)
-                for one in openings
-                if one.quote
-            ],
+            [Book(one.symbol, one.quote[0], one.quote[1], one.quote[4]) for one in openings if one.quote],
             [one.before for one in openings if one.quote],
         )
 

@@ -21,14 +21,9 @@ if TYPE_CHECKING:
     from bnml.venues.sim.orders import SimOrder
 
 
-class Quote(NamedTuple):
-    """A book with one level a side; see `fills.book_of_bar`."""
-
-    bid: int
-    ask: int
-    bid_lots: int
-    ask_lots: int
-    depth_e8: int
+Quote = list[int]
+"""Bid, ask, bid lots, ask lots, depth (1e-8 of the quote asset): a book with one level a side, see `fills.book_of_bar`."""
+QUOTE_FIELDS = 5
 
 
 class Take(NamedTuple):
@@ -66,17 +61,18 @@ class Pricing:
         bid, ask, bid_lots, ask_lots, depth_e8 = fills.book_of_bar(
             last_ticks, self._bar(basis), self._instrument(instrument), self.costs
         )
-        quote = Quote(int(bid), int(ask), int(bid_lots), int(ask_lots), int(depth_e8))
+        quote = [int(bid), int(ask), int(bid_lots), int(ask_lots), int(depth_e8)]
         return book_levels(instrument.symbol, ts_ns, quote)
 
     def books(
         self, instrument: Instrument, prints: NDArray[np.int64], bases: NDArray[np.void]
     ) -> list[Quote]:
         """The books around many prints, each with the bar that prices it."""
-        out = np.empty((len(prints), len(Quote._fields)), dtype=np.int64)
+        out = np.empty((len(prints), QUOTE_FIELDS), dtype=np.int64)
         ticks = np.ascontiguousarray(prints)
         fills.books_of_bars(ticks, bases, self._instrument(instrument), self.costs, out)
-        return list(map(Quote._make, out.tolist()))
+        quotes: list[Quote] = out.tolist()
+        return quotes
 
     def touch(self, side: Side, state: SymbolState, instrument: Instrument, ts_ns: int) -> int:
         """Best opposite price in ticks: what an order of `side` would match first."""
@@ -131,8 +127,8 @@ class Pricing:
 
 def book_levels(symbol: str, ts_ns: int, quote: Quote) -> BookLevels:
     """A quote as a book."""
-    bids, asks = (quote.bid, quote.bid_lots), (quote.ask, quote.ask_lots)
-    return BookLevels(symbol, ts_ns, (bids,), (asks,), quote.depth_e8)
+    bid, ask, bid_lots, ask_lots, depth_e8 = quote
+    return BookLevels(symbol, ts_ns, ((bid, bid_lots),), ((ask, ask_lots),), depth_e8)
 
 
 def instrument_record(instrument: Instrument) -> np.void:
