@@ -92,3 +92,8 @@ def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Put a function's body where it is called: for those that return records, which a call cannot return."""
     compiled: Callable[P, R] = numba.njit(inline="always")(function)
     return compiled
+
+
+def plain(kernel: Any) -> Any:
+    """The Python function that a kernel was made of: for a few integers it is cheaper than the way into compiled code."""
+    return getattr(kernel, "py_func", kernel)

@@ -117,7 +117,8 @@ class Engine:
         """Apply one event; `sequence` is its journal number, from which the ids of new orders are made."""
         kind, out, state = type(event), self._out, self.state
         ts_ns = event.ts_close_ns if isinstance(event, Bar) else event.ts_ns
-        state.now_ns = max(state.now_ns, ts_ns)
+        if ts_ns > state.now_ns:  # noqa: PLR1730 - once for each event
+            state.now_ns = ts_ns
         out.renew(sequence)
         self.handlers[kind](event, out)
         return out.take_commands()

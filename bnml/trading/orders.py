@@ -50,7 +50,7 @@ class Order(msgspec.Struct):
     @property
     def is_settled(self) -> bool:
         """Nothing more can come of it: final, and every lot that the venue filled has been counted."""
-        return self.is_final and self.applied_lots >= self.cumulative_lots
+        return self.state in FINAL_STATES and self.applied_lots >= self.cumulative_lots
 
     @property
     def open_lots(self) -> int:

@@ -114,7 +114,7 @@ class Protection:
         tranche.legs = [leg for leg in tranche.legs if not self._is_settled(leg)]
 
     def _is_settled(self, client_order_id: str) -> bool:
-        order = self._book.get(client_order_id)
+        order = self._book.orders.get(client_order_id)
         return order is None or order.is_settled
 
     def _is_movable(self, tranche: Tranche, instrument: Instrument) -> bool:
