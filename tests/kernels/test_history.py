@@ -22,9 +22,7 @@ def test_each_bar_leaves_the_row_of_the_batch_and_the_last_values_in_their_order
             row, index, times, closes, ratios, ATR,
         )  # fmt: skip
         assert row.tobytes() == rows[index].tobytes()
-        seen = min(index + 1, 50)
-        assert closes[-seen:].tolist() == bars["close"][index + 1 - seen : index + 1].tolist()
-        assert times[-1] == ts_open_ns + HOUR_NS
-        assert np.array_equal(
-            ratios[-min(seen, 20) :], rows[index + 1 - min(seen, 20) : index + 1, ATR], True
-        )
+        kept, few = min(index + 1, 50), min(index + 1, 20)
+        assert closes[:kept].tolist() == bars["close"][index + 1 - kept : index + 1].tolist()
+        assert times[kept - 1] == ts_open_ns + HOUR_NS
+        assert np.array_equal(ratios[:few], rows[index + 1 - few : index + 1, ATR], equal_nan=True)
