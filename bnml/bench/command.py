@@ -8,11 +8,14 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.console import Console
 
-from bnml.bench import features, indicators, models, start, statistics
+from bnml.bench import backtests, features, indicators, models, start, statistics
 from bnml.bench.case import Case, Effort, Figure, machine
 from bnml.core.errors import Misconfigured
 
 CASES: dict[str, Case] = {
+    "backtest": backtests.one_symbol,
+    "memory": backtests.memory,
+    "portfolio": backtests.portfolio,
     "start": start.first_backtest,
     "compile": start.everything,
     "features": features.new_bar,
