@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.bench.case import Effort, Figure, at_most, cpu_s
+from bnml.bench.case import Effort, Figure, Work, at_most, cpu_s
 from bnml.kernels import hurst, kalman, stationarity, statistics
 from bnml.kernels.windows import new_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
 ROWS = 331_000
 WINDOW = 200
+RULES = kalman.kalman_rules(1e-7, 1e-7)
 
 
 def rolling(effort: Effort) -> list[Figure]:
@@ -28,52 +27,8 @@ def rolling(effort: Effort) -> list[Figure]:
     random = np.random.default_rng(5)
     x = 9.0 + np.cumsum(0.003 * random.standard_normal(rows))
     y = 0.3 + 1.2 * x + np.convolve(0.004 * random.standard_normal(rows), 0.9 ** np.arange(60))[:rows]
-    gap = y - 1.2 * x
-    out, wide = np.empty(rows), np.empty((rows, 3))
-    works: list[tuple[str, float, Callable[[], object], Callable[[], object]]] = [
-        (
-            "Hurst exponent by variance ratio",
-            60,
-            lambda: hurst.variance_ratio_batch(*hurst.new_variance_ratio(WINDOW), WINDOW, 0, x, out),
-            partial(_hurst, x),
-        ),
-        (
-            "half-life",
-            12,
-            lambda: stationarity.half_life_batch(*stationarity.new_series(WINDOW), WINDOW, 0, gap, out),
-            partial(_half_life, gap),
-        ),
-        (
-            "slope by least squares",
-            4,
-            lambda: statistics.beta_batch(*new_pairs(WINDOW), WINDOW, 0, x, y, out),
-            partial(_slope, x, y),
-        ),
-        (
-            "unit root with one lag",
-            30,
-            lambda: stationarity.lagged_unit_root_batch(
-                *stationarity.new_series(WINDOW), WINDOW, 0, gap, out
-            ),
-            partial(_half_life, gap),
-        ),
-        (
-            "hedge by Kalman filter",
-            15,
-            lambda: kalman.kalman_batch(
-                kalman.new_kalman(1e-4), kalman.kalman_rules(1e-7, 1e-7), 0, x, y, wide
-            ),
-            partial(_slope, x, y),
-        ),
-        (
-            "z-score",
-            6,
-            lambda: statistics.z_score_batch(*new_pairs(WINDOW), WINDOW, 0, gap, out),
-            partial(_z_score, gap),
-        ),
-    ]
     figures = []
-    for name, limit, product, yardstick in works:
+    for name, limit, product, yardstick in _works(x, y, y - 1.2 * x):
         product_s, yardstick_s = cpu_s(effort, product, yardstick)
         figures.append(
             at_most(
@@ -86,6 +41,36 @@ def rolling(effort: Effort) -> list[Figure]:
             )
         )
     return figures
+
+
+def _works(x: Floats, y: Floats, gap: Floats) -> list[tuple[str, float, Work, Work]]:
+    """Name, goal in ns a row, ours, numpy's."""
+    w, out, wide = WINDOW, np.empty(len(x)), np.empty((len(x), 3))
+    ratio, life, lagged = (
+        hurst.variance_ratio_batch,
+        stationarity.half_life_batch,
+        stationarity.lagged_unit_root_batch,
+    )
+    ours: dict[str, tuple[float, Work]] = {
+        "Hurst exponent by variance ratio": (60, lambda: ratio(*hurst.new_variance_ratio(w), w, 0, x, out)),
+        "half-life": (12, lambda: life(*stationarity.new_series(w), w, 0, gap, out)),
+        "slope by least squares": (4, lambda: statistics.beta_batch(*new_pairs(w), w, 0, x, y, out)),
+        "unit root with one lag": (30, lambda: lagged(*stationarity.new_series(w), w, 0, gap, out)),
+        "hedge by Kalman filter": (
+            20,
+            lambda: kalman.kalman_batch(kalman.new_kalman(1e-4), RULES, 0, x, y, wide),
+        ),
+        "z-score": (8, lambda: statistics.z_score_batch(*new_pairs(w), w, 0, gap, out)),
+    }
+    theirs: tuple[Work, ...] = (
+        partial(_hurst, x),
+        partial(_half_life, gap),
+        partial(_slope, x, y),
+        partial(_half_life, gap),
+        partial(_slope, x, y),
+        partial(_z_score, gap),
+    )
+    return [(name, *one, other) for (name, one), other in zip(ours.items(), theirs, strict=True)]
 
 
 def _sums(values: Floats) -> Floats:
