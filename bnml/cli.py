@@ -218,11 +218,10 @@ def backtest(
     if signals is not None:
         from bnml.signals_invocation import run_signals
 
-        refused = {"config": config, "models-dir": models_dir, "report": report, "tables": tables}
-        refused_too = {"base-frame": base_frame, "seed": seed}
+        refused = {"config": config, "models-dir": models_dir, "base-frame": base_frame, "seed": seed}
         files = {"signals": signals, "rules": rules, "bars": bars or replay, "fast_bars": fast_bars}
-        rest = {**files, "trades": trades, "loose": loose, "json": json}
-        return run_signals({**refused, **refused_too}, rest, symbols, from_, to, state_dir)
+        rest = {**files, "trades": trades, "report": report, "tables": tables, "loose": loose, "json": json}
+        return run_signals(refused, rest, symbols, from_, to, state_dir)
     if rules or bars or fast_bars or loose:
         raise UsageError("--rules, --bars, --fast-bars and --loose go with --signals FILE; name the signals")
     if engine not in {"replay", "sweep"}:

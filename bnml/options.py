@@ -73,6 +73,8 @@ class SignalsOptions(msgspec.Struct, frozen=True, kw_only=True):
     from_ns: int | None = None
     to_ns: int | None = None
     trades: Path | None = None
+    report: Path | None = None
+    tables: Path | None = None
     loose: bool = False
     state_dir: Path = Path("state")
     json: bool = False

@@ -87,9 +87,13 @@ def find(
     basis: Basis,
     notes: Sequence[str],
     initial_risk: InitialRisk | None = None,
+    fast: Mapping[str, NDArray[np.void]] | None = None,
+    fast_frame_ns: int = 0,
 ) -> Findings:
     """Compute all that needs no further run; `notes` are warnings that were known before."""
-    positions = positions_of(conclusion.trades, market, initial_risk=initial_risk)
+    positions = positions_of(
+        conclusion.trades, market, fast=fast, fast_frame_ns=fast_frame_ns, initial_risk=initial_risk
+    )
     costs = fill_costs(conclusion.trades, market, basis.costs)
     rows = equity_rows(conclusion.equity)
     initial, final = conclusion.initial_e8 / E8, conclusion.final_e8 / E8

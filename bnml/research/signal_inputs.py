@@ -76,12 +76,12 @@ def prepare(options: SignalsOptions, rules: Rules) -> Prepared:
     return Prepared(tuple(inputs), config, tuple(filter(None, notes)), buys, len(opinions) - buys)
 
 
-def atr_ratios(one: Bars) -> NDArray[np.float64]:
+def atr_ratios(instrument: Instrument, bars: NDArray[np.void]) -> NDArray[np.float64]:
     """ATR 14 over the close of each bar, as the feature row has it."""
     from bnml.kernels import technical  # noqa: PLC0415 - compiled only where a rule asks for it
 
-    tick = float(one.instrument.tick_e8)
-    high, low, close = (one.bars[name].astype(np.float64) * tick / 1e8 for name in ("high", "low", "close"))
+    tick = float(instrument.tick_e8)
+    high, low, close = (bars[name].astype(np.float64) * tick / 1e8 for name in ("high", "low", "close"))
     ratios = np.empty(len(high), dtype=np.float64)
     technical.atr_ratio_batch(np.zeros(technical.BLOCK, dtype=np.float64), high, low, close, ratios)
     return ratios
@@ -185,7 +185,7 @@ def _input(
     opens = one.bars["ts_open_ns"]
     first = 0 if options.from_ns is None else int(np.searchsorted(opens, options.from_ns))
     end = len(opens) if options.to_ns is None else int(np.searchsorted(opens, options.to_ns))
-    atr = atr_ratios(one) if needs_atr(rules) else np.zeros(len(opens))
+    atr = atr_ratios(one.instrument, one.bars) if needs_atr(rules) else np.zeros(len(opens))
     in_window = (placed.bar >= first) & (placed.bar < end)
     is_last = placed.bar == end - 1
     lacks_atr = ~placed.is_exit & np.isnan(atr[placed.bar])

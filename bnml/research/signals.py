@@ -67,8 +67,13 @@ def backtest_signals(options: SignalsOptions) -> int:
         trials=trials.count,
         sharpe_variance=trials.sharpe_variance,
     )
+    assumed = assumptions(rules, prepared, options)
+    if options.report is not None or options.tables is not None:
+        from bnml.research.publishing import publish_given  # noqa: PLC0415 - nothing of it is needed otherwise
+
+        publish_given(rules, prepared, result, summary, assumed, options)
     tell = _json if options.json else _text
-    sys.stdout.write(tell(summary, assumptions(rules, prepared, options), prepared, result, options) + "\n")
+    sys.stdout.write(tell(summary, assumed, prepared, result, options) + "\n")
     return DONE
 
 

@@ -79,6 +79,17 @@ def test_costs_take_what_they_are(reruns, hours):
     assert as_configured["cost_bps"] == found.cost_bps
 
 
+def test_another_tier_fills_otherwise(reruns, hours):
+    """Nothing of a bar's volume may be taken: F1 enters nothing, F0 does not look at volume."""
+    bought = {}
+    for tier in FillTier:
+        costs = scaled(reruns.config.costs, 1.0, tier)
+        costs["volume_share_ppm"] = 0
+        bought[tier] = len(reruns.again(costs, hours).trades)
+    assert bought[FillTier.F1] == 0
+    assert bought[FillTier.F0] > 0
+
+
 @pytest.mark.parametrize(("seed", "drift", "is_found"), [(23, 0.0005, True), (21, -0.002, False)])
 def test_at_break_even_nothing_is_left(seed, drift, is_found):
     """A market that rises pays who is in it, until commission eats it; one that falls pays nobody."""

@@ -62,6 +62,16 @@ def test_the_documented_example_gives_the_documented_trades(example, capsys):
     assert "F0: a touched limit fills" in said.out
 
 
+def test_given_signals_have_a_page_and_tables_too(example, capsys):
+    page, tables = example / "page.html", example / "tables"
+    assert call(arguments(example, "--report", page, "--tables", tables, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    rows = list(csv.DictReader((tables / "positions.csv").read_text().splitlines()))
+    assert sum(row["is_open"] == "False" for row in rows) == found["trades"]
+    assert "given signals" in page.read_text()
+    assert "compare them with each other only" not in page.read_text()
+
+
 def test_json_is_one_object_with_what_was_assumed(example, capsys):
     assert call(arguments(example, "--json")) == 0
     found = json.loads(capsys.readouterr().out)

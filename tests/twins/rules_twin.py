@@ -285,7 +285,8 @@ def stretch(bar, frame_ns, fast):
     """The fast bars inside, if together they have the open, high, low and close of the bar; else none."""
     opened = bar["ts_open_ns"]
     first, end = (
-        bisect.bisect_left(fast, ts_ns, key=lambda one: one["ts_open_ns"]) for ts_ns in (opened, opened + frame_ns)
+        bisect.bisect_left(fast, ts_ns, key=lambda one: one["ts_open_ns"])
+        for ts_ns in (opened, opened + frame_ns)
     )
     inside = fast[first:end]
     if not inside:
