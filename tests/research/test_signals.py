@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import re
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -140,6 +142,37 @@ def test_what_was_not_filled_is_counted(example, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)
     assert found["signals"]["not_entered"] == {"not filled": 2}
     assert found["fills"] == 2
+
+
+def test_one_capital_goes_to_the_best_score_of_a_moment(example, tmp_path):
+    head, *rows = (example / "bars.csv").read_text().splitlines()
+    names = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
+    table = "\n".join([f"symbol,{head}", *(f"{name},{row}" for row in rows for name in names)])
+    (tmp_path / "bars.csv").write_text(table)
+    close_ms = 1_709_254_800_000
+    scores = zip(names, (1, -3, 2.5), strict=True)
+    (tmp_path / "signals.csv").write_text(
+        "symbol,ts_close_ms,score\n" + "\n".join(f"{name},{close_ms},{score}" for name, score in scores)
+    )
+    (tmp_path / "rules.yaml").write_text("max_positions: 2\nshare_pct: 60\n")
+    trades = tmp_path / "trades.csv"
+    assert call(arguments(tmp_path, "--trades", str(trades))) == 0
+    bought = {
+        row["symbol"]: float(row["quantity"]) for row in csv.DictReader(trades.read_text().splitlines())
+    }
+    assert list(bought) == ["AAAUSDT", "CCCUSDT"]
+    assert bought["CCCUSDT"] * 101 == pytest.approx(6_000, abs=0.2)  # 60 % at the cap
+    assert bought["AAAUSDT"] * 101 == pytest.approx(4_000, abs=0.2)  # what was left
+
+
+def test_a_start_loads_nothing_that_given_signals_do_not_need():
+    unwanted = ("pydantic", "duckdb", "scipy.linalg", "sklearn", "xgboost", "aiohttp", "bnml.config", "rich")
+    code = (
+        "import sys, bnml.signals_invocation, bnml.research.signals\n"
+        f"print([name for name in {unwanted!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
 
 
 def test_options_without_signals_are_refused(example, capsys):
