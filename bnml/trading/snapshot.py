@@ -9,7 +9,7 @@ import numpy as np
 
 from bnml.core.errors import RecoveryNeeded
 from bnml.kernels.records import BREAKERS
-from bnml.trading.state import EngineState
+from bnml.trading.state import EngineState, SymbolState
 
 SCHEMA = 1
 """Grows with every change of what `EngineState` holds or means."""
@@ -49,6 +49,8 @@ def decode(content: bytes) -> tuple[EngineState, str]:
         snapshot = msgspec.msgpack.decode(content, type=_Snapshot)
         if snapshot.schema == SCHEMA:
             state = msgspec.msgpack.decode(snapshot.state, type=EngineState, dec_hook=_decode_array)
+            for symbol in state.symbols.values():
+                _begin_at_start(symbol)
             return state, snapshot.kernel_hash
     except msgspec.MsgspecError as error:
         raise RecoveryNeeded(
@@ -57,6 +59,13 @@ def decode(content: bytes) -> tuple[EngineState, str]:
     raise RecoveryNeeded(
         f"the engine's snapshot has schema {snapshot.schema}, this version reads {SCHEMA}; replay the journal instead"
     )
+
+
+def _begin_at_start(symbol: SymbolState) -> None:
+    """Memories that are not full yet were kept at their end once; now they fill from their start."""
+    if 0 < symbol.bars < len(symbol.closes) and symbol.closes[-1]:
+        for memory in (symbol.close_ts_ns, symbol.closes, symbol.atr_ratios):
+            memory[:] = np.roll(memory, min(symbol.bars, len(memory)) - len(memory))
 
 
 def _encode_array(value: Any) -> Any:

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from bnml.core.errors import RecoveryNeeded
+from bnml.core.events import InstrumentUpdate
+from bnml.kernels import KERNEL_HASH
 from bnml.kernels.records import BREAKERS
 from bnml.trading import snapshot
 from bnml.trading.engine import Engine
-from tests.trading.kit import Predictors, config, lively_bench
+from bnml.venues.sim.klines import bar_event
+from tests.trading.kit import HOUR_NS, Predictors, config, instrument, lively_bench, random_bars
 
 
 def outcome_of(bench, restarts):
@@ -51,6 +54,20 @@ def test_a_snapshot_from_before_the_account_remembered_more_is_filled_up_with_no
     content[2]["breakers"] = ["BREAKERS", older.tobytes()]
     restored, _ = snapshot.decode(msgspec.msgpack.encode(content))
     assert (restored.breakers["day"][0], restored.breakers["mood_score"][0]) == (19_000, 0.0)
+
+
+@pytest.mark.parametrize("bars", [5, 120, 400])
+def test_a_snapshot_whose_memories_were_kept_at_their_end_is_read(bars):
+    engine = Engine(config(), None)
+    engine.process(InstrumentUpdate(instrument(), 0), 1)
+    for number, row in enumerate(random_bars(bars, 3), start=2):
+        engine.process(bar_event("BTCUSDT", row, HOUR_NS), number)
+    state, content = engine.state.symbols["BTCUSDT"], engine.snapshot()
+    for memory in (state.close_ts_ns, state.closes, state.atr_ratios):
+        memory[:] = np.roll(memory, max(0, len(memory) - bars))
+    assert state.closes[-1] > 0
+    restored, _ = snapshot.decode(engine.snapshot())
+    assert snapshot.encode(restored, KERNEL_HASH) == content
 
 
 def test_a_damaged_snapshot_asks_for_recovery():
