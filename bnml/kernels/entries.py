@@ -1,0 +1,65 @@
+"""Which opinions could become positions: each BUY that fills at the next open, and the exit signal that ends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bnml.kernels import njit
+from bnml.kernels.exits import atr_ticks, entry_cap
+from bnml.kernels.fills import taker_fill, volume_cap_lots
+from bnml.kernels.passage import NEVER, sold_at
+from bnml.kernels.records import Action, FillTier, Taking
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from bnml.kernels.passage import Market
+
+_BUY = int(Action.BUY)
+_SELL = int(Action.SELL)
+_IOC = int(Taking.IOC)
+_F1 = int(FillTier.F1)
+
+
+@njit
+def collect_entries(
+    market: Market,
+    actions: NDArray[np.int64],
+    atr_ratios: NDArray[np.float64],
+    first: int,
+    entries: NDArray[np.void],
+    next_entry: NDArray[np.int64],
+) -> int:
+    """Write the entries decided from bar `first` on, ascending; returns their number.
+
+    An opinion is left out if its fill would cost more than its cap, or if there is no volume to take: it
+    can do nothing. `next_entry` gets, for each bar and one more, the first entry decided on it or later.
+    """
+    bars, rules, costs, last = market.bars, market.rules[0], market.costs[0], len(market.bars) - 1
+    count, marked, sell = 0, 0, 0
+    for t in range(first, last):
+        if actions[t] != _BUY:
+            continue
+        bar, entry = bars[t], entries[count]
+        cap = entry_cap(bar["close"], rules)
+        filled, price = taker_fill(_IOC, True, 1, cap, market.opens[t + 1], bar, costs)
+        if filled == 0:
+            continue
+        entry["bar"], entry["close"], entry["reference"] = t, bar["close"], bar["close"]
+        entry["cap"], entry["price"], entry["atr"] = cap, price, atr_ticks(atr_ratios[t], bar["close"])
+        entry["most_lots"] = volume_cap_lots(bar["volume_lots"], costs) if costs["tier"] == _F1 else NEVER
+        entry["ts_ns"] = bars[t + 1]["ts_open_ns"]
+        entry["sell_code"], entry["sell_market"] = NEVER, 0
+        sell = max(sell, t + 1)
+        while rules["exit_on_sell"] == 1 and sell < last and actions[sell] != _SELL:
+            sell += 1
+        if rules["exit_on_sell"] == 1 and sell < last:
+            entry["sell_code"] = (sell + 1) * 4
+            entry["sell_market"] = sold_at(market.opens[sell + 1], bars[sell], costs)
+        while marked <= t:
+            next_entry[marked] = count
+            marked += 1
+        count += 1
+    next_entry[marked:] = count
+    return count
