@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bnml.kernels import njit
 from bnml.kernels.exits import atr_ticks, entry_cap
 from bnml.kernels.fills import taker_fill, volume_cap_lots
-from bnml.kernels.passage import NEVER, sold_at
+from bnml.kernels.passage import NEVER
 from bnml.kernels.records import Action, FillTier, Taking
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ _BUY = int(Action.BUY)
 _SELL = int(Action.SELL)
 _IOC = int(Taking.IOC)
 _F1 = int(FillTier.F1)
+_NO_CAP = 1 << 62
 
 
 @njit
@@ -29,6 +30,7 @@ def collect_entries(
     atr_ratios: NDArray[np.float64],
     first: int,
     entries: NDArray[np.void],
+    origins: NDArray[np.void],
     next_entry: NDArray[np.int64],
 ) -> int:
     """Write the entries decided from bar `first` on, ascending; returns their number.
@@ -41,22 +43,21 @@ def collect_entries(
     for t in range(first, last):
         if actions[t] != _BUY:
             continue
-        bar, entry = bars[t], entries[count]
-        cap = entry_cap(bar["close"], rules)
+        bar, entry, origin = bars[t], entries[count], origins[count]
+        close = bar["close"]
+        cap = entry_cap(close, rules)
         filled, price = taker_fill(_IOC, True, 1, cap, market.opens[t + 1], bar, costs)
         if filled == 0:
             continue
-        entry["bar"], entry["close"], entry["reference"] = t, bar["close"], bar["close"]
-        entry["cap"], entry["price"], entry["atr"] = cap, price, atr_ticks(atr_ratios[t], bar["close"])
-        entry["most_lots"] = volume_cap_lots(bar["volume_lots"], costs) if costs["tier"] == _F1 else NEVER
+        entry["bar"], entry["close"], entry["cap"], entry["price"] = t, close, cap, price
+        entry["most_lots"] = volume_cap_lots(bar["volume_lots"], costs) if costs["tier"] == _F1 else _NO_CAP
         entry["ts_ns"] = bars[t + 1]["ts_open_ns"]
-        entry["sell_code"], entry["sell_market"] = NEVER, 0
-        sell = max(sell, t + 1)
-        while rules["exit_on_sell"] == 1 and sell < last and actions[sell] != _SELL:
-            sell += 1
-        if rules["exit_on_sell"] == 1 and sell < last:
-            entry["sell_code"] = (sell + 1) * 4
-            entry["sell_market"] = sold_at(market.opens[sell + 1], bars[sell], costs)
+        origin["reference"], origin["atr"], origin["sell_scan"] = close, atr_ticks(atr_ratios[t], close), NEVER
+        if rules["exit_on_sell"] == 1:
+            sell = max(sell, t + 1)
+            while sell < last and actions[sell] != _SELL:
+                sell += 1
+            origin["sell_scan"] = sell
         while marked <= t:
             next_entry[marked] = count
             marked += 1

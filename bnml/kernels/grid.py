@@ -19,17 +19,16 @@ from bnml.kernels.fills import (
     mul_ppm,
     notional_e8,
     pending_lots,
-    print_ts_ns,
     taker_fill,
 )
-from bnml.kernels.passage import NEVER
+from bnml.kernels.passage import NEVER, settled_bar
 from bnml.kernels.records import FillTier, Taking
 from bnml.kernels.sizing import active_capital_e8, size_lots, split_lots
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bnml.kernels.passage import Market, Tables
+    from bnml.kernels.passage import Exits, Market, Tables
 
 BLOCKS = 16
 """Equal slices of the days, as cross-validation of a search recombines them."""
@@ -70,6 +69,8 @@ COMBINATION = np.dtype(
 )
 PIECE = np.dtype(
     [
+        ("bought", np.int64),
+        ("cost_e8", np.int64),
         ("lots", np.int64),  # held until it is sold
         ("credit_e8", np.int64),  # what its sale brings
         ("settled", np.int64),  # first bar whose scan finds it sold
@@ -77,13 +78,15 @@ PIECE = np.dtype(
 )
 POSITION = np.dtype(
     [
-        ("bought", np.int64),  # tranches
+        ("bought", np.int64),  # lots
         ("paid_e8", np.int64),
         ("credit_e8", np.int64),
         ("result_e8", np.int64),
         ("commission_e8", np.int64),
-        ("last_code", np.int64),  # of its last sale
-        ("settled", np.int64),  # first bar whose scan may enter again
+        ("code", np.int64),  # of its last sale; NEVER: something is held at the end
+        ("settled", np.int64),  # first bar whose scan finds all sold
+        ("ts_ns", np.int64),  # of its last sale
+        ("next", np.int64),  # first entry that can follow
     ]
 )
 PIECES = 4
@@ -95,7 +98,6 @@ class Account(NamedTuple):
 
     initial_e8: int
     taking: int  # of entries
-    next_entry: NDArray[np.int64]  # by bar: the first entry decided on it or later
     day_bars: NDArray[np.int64]  # bar whose scan marks each UTC day; one more that never comes
 
 
@@ -127,7 +129,8 @@ def judge_days(
     day = 0
     for block in range(BLOCKS):
         in_block, of_squares = 0.0, 0.0
-        while day < days and day * BLOCKS // days == block:
+        end = ((block + 1) * days + BLOCKS - 1) // BLOCKS
+        while day < end:
             mark = marks_e8[day]
             change = mark / before - 1.0 if before > 0 else 0.0
             if mark >= peak:
@@ -148,175 +151,152 @@ def judge_days(
 
 
 @njit
-def _approved_lots(
-    cash_e8: int, entry: np.void, stop: np.void, limits: np.void, instrument: np.void
-) -> int:
+def _approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, instrument: np.void) -> int:
     """Lots of an entry from an account without positions; 0: refused for its size, see `limits`."""
-    wanted, lots = size_lots(
-        cash_e8, cash_e8, 0, entry["close"], stop["level"], entry["cap"], limits, instrument
+    _, lots = size_lots(
+        cash_e8, cash_e8, 0, entry["close"], size["level"], entry["cap"], limits, instrument
     )
-    least = stop["least_lots"]
-    if lots < least and notional_e8(entry["cap"], lots, instrument) < stop["least_e8"]:
+    if lots < size["least_lots"] and notional_e8(entry["cap"], lots, instrument) < size["least_e8"]:
         return 0  # not enough wanted, or not enough to pay it with
     exposure_e8 = mul_ppm(active_capital_e8(cash_e8, limits), limits["max_exposure_ppm"])
-    return 0 if stop["least_e8"] > exposure_e8 else lots
+    return 0 if size["least_e8"] > exposure_e8 else lots
 
 
 @njit
-def _leave(entry: np.void, stop: np.void, trail: np.void, hold: np.void) -> tuple[int, int, bool]:
-    """(number, market, by a scan) of the end of a position whatever its targets; prints come before scans."""
-    code, market = stop["code"], stop["market"]
-    if trail["code"] < code or (trail["code"] == code and trail["market"] > market):
-        code, market = trail["code"], trail["market"]
-    scan_code, scan_market = hold["code"], hold["market"]
-    if entry["sell_code"] < scan_code:
-        scan_code, scan_market = entry["sell_code"], entry["sell_market"]
-    if scan_code < code:
-        return scan_code, scan_market, True
-    return code, market, False
-
-
-@njit
-def _settled(code: int, is_scan: bool, entered: int) -> int:
-    """First bar whose scan finds the sale done."""
-    if code == NEVER:
-        return NEVER
-    if is_scan or code == entered * 4:
-        return code // 4
-    return (code + 3) // 4 - 1
-
-
-@njit
-def _price(lots: int, market_ticks: int, code: int, is_scan: bool, entered: int, market: Market) -> int:
+def _price(
+    lots: int,
+    cell: np.void,
+    code: int,
+    is_scan: bool,
+    entered: int,
+    bars: NDArray[np.void],
+    costs: np.void,
+) -> int:
     """What a sale at market gets."""
-    costs = market.costs[0]
     if costs["tier"] != _F1:
-        return market_ticks
+        return cell["price"]
     before = 2 if code % 4 == SLOT_OPEN and not is_scan and code != entered * 4 else 1
-    return taker_fill(_MARKET, False, lots, 0, market_ticks, market.bars[code // 4 - before], costs)[1]
+    return taker_fill(_MARKET, False, lots, 0, cell["price"], bars[code // 4 - before], costs)[1]
+
+
+@njit
+def _buy(
+    lots: int, entry: np.void, taking: int, costs: np.void, instrument: np.void, piece: np.void, position: np.void
+) -> None:
+    """Buy a piece, or nothing where the order cannot fill."""
+    filled = min(lots, entry["most_lots"])
+    if filled < lots and taking == _FOK:
+        filled = 0
+    cost = notional_e8(entry["price"], filled, instrument)
+    piece["cost_e8"], piece["credit_e8"], piece["settled"] = cost, 0, 0
+    piece["lots"] = pending_lots(filled, costs["taker_ppm"], instrument["lot_e8"])
+    position["bought"] += filled
+    position["paid_e8"] += cost
+    position["commission_e8"] += mul_ppm(cost, costs["taker_ppm"])
+
+
+@njit
+def _sell(
+    piece: np.void, price: int, ppm: int, settled: int, position: np.void, instrument: np.void
+) -> None:
+    """Book a sale; its credit is the piece's from the scan of bar `settled` on."""
+    proceeds = notional_e8(price, piece["lots"], instrument)
+    commission = commission_quote_e8(proceeds, ppm)
+    piece["credit_e8"], piece["settled"] = proceeds - commission, settled
+    position["credit_e8"] += proceeds - commission
+    position["result_e8"] += proceeds - commission - piece["cost_e8"]
+    position["commission_e8"] += commission
+
+
+@njit
+def _leave(position: np.void, code: int, settled: int, cell: np.void) -> None:
+    """A piece is left at a print; the position with its last piece."""
+    if code > position["code"] or (code == position["code"] and settled >= position["settled"]):
+        position["code"], position["settled"] = code, settled
+        if code < NEVER:
+            position["ts_ns"], position["next"] = cell["ts_ns"], cell["next"]
+
+
+@njit
+def _keep(
+    piece: np.void,
+    together: np.void,
+    target_code: int,
+    target: np.void,
+    code: int,
+    is_scan: bool,
+    cell: np.void,
+    entered: int,
+    bars: NDArray[np.void],
+    instrument: np.void,
+    costs: np.void,
+    position: np.void,
+) -> None:
+    """A piece is sold at its target, or where the position ends: at `code`, together with others by a scan."""
+    if target_code < code or (is_scan and target_code == code):
+        then = settled_bar(target_code, False, entered)
+        _sell(piece, target["price"], costs["maker_ppm"], then, position, instrument)
+        _leave(position, target_code, then, target)
+        return
+    settled = settled_bar(code, is_scan, entered)
+    piece["settled"] = settled
+    _leave(position, code, settled, cell)
+    if is_scan:
+        together["lots"] += piece["lots"]
+        together["cost_e8"] += piece["cost_e8"]
+    elif code < NEVER:
+        price = _price(piece["lots"], cell, code, False, entered, bars, costs)
+        _sell(piece, price, costs["taker_ppm"], settled, position, instrument)
+
+
+@njit
+def _begin(position: np.void, entry: np.void, i: int, together: np.void) -> None:
+    """Nothing is bought yet: left at its own print, before the next entry."""
+    position["bought"], position["paid_e8"], position["credit_e8"] = 0, 0, 0
+    position["commission_e8"], position["result_e8"] = 0, 0
+    position["code"], position["settled"] = (entry["bar"] + 1) * 4, entry["bar"] + 1
+    position["ts_ns"], position["next"] = entry["ts_ns"], i + 1
+    together["lots"], together["cost_e8"], together["credit_e8"], together["settled"] = 0, 0, 0, 0
 
 
 @njit
 def _mark_held(
-    day: int, until: int, cash_e8: int, pieces: NDArray[np.void], market: Market, account: Account,
+    day: int,
+    cash_e8: int,
+    settled: int,
+    pieces: NDArray[np.void],
+    bars: NDArray[np.void],
+    day_bars: NDArray[np.int64],
+    instrument: np.void,
     marks_e8: NDArray[np.int64],
 ) -> int:
-    """Mark the days before the scan of bar `until`, at which a position is held; returns the next day."""
-    while account.day_bars[day] < until:
-        bar, lots, equity = account.day_bars[day], 0, cash_e8
+    """Mark the days before the scan of bar `settled`, when a position is held; returns the next day."""
+    while day_bars[day] < settled:
+        bar, lots, equity = day_bars[day], 0, cash_e8
         for piece in pieces:
             if piece["settled"] > bar:
                 lots += piece["lots"]
             else:
                 equity += piece["credit_e8"]
-        marks_e8[day] = equity + notional_e8(market.bars[bar]["close"], lots, market.instrument[0])
+        marks_e8[day] = equity + notional_e8(bars[bar]["close"], lots, instrument)
         day += 1
     return day
 
 
 @njit
-def _sell(
-    lots: int,
-    cost_e8: int,
-    price: int,
-    ppm: int,
-    settled: int,
-    piece: np.void,
-    position: np.void,
-    instrument: np.void,
-) -> None:
-    """Book a sale; its credit is the piece's from the scan of bar `settled` on."""
-    proceeds = notional_e8(price, lots, instrument)
-    commission = commission_quote_e8(proceeds, ppm)
-    credit = proceeds - commission
-    piece["credit_e8"], piece["settled"] = credit, settled
-    position["credit_e8"] += credit
-    position["commission_e8"] += commission
-    position["result_e8"] += credit - cost_e8
-
-
-@njit
-def _hold(
-    lots: int,
-    i: int,
-    chosen: np.void,
-    rules: np.void,
-    market: Market,
-    account: Account,
-    tables: Tables,
-    memory: Memory,
-) -> None:
-    """One position from entry to end, written to `memory`; nothing is bought if no fill is possible."""
-    position, entry, instrument, costs = (
-        memory.position[0],
-        tables.entries[i],
-        market.instrument[0],
-        market.costs[0],
-    )
-    stop, taker_ppm, entered = tables.stops[chosen["stop"], i], costs["taker_ppm"], entry["bar"] + 1
-    code, at, is_scan = _leave(entry, stop, tables.trails[chosen["trail"], i], tables.holds[chosen["hold"], i])
-    settled = _settled(code, is_scan, entered)
-    position["bought"], position["paid_e8"], position["credit_e8"] = 0, 0, 0
-    position["commission_e8"], position["result_e8"] = 0, 0
-    position["last_code"], position["settled"] = entered * 4, entered
-    scan_lots = scan_cost = 0
-    parts = (lots, 0, 0)
-    if rules["share1_ppm"] != PPM:
-        parts = split_lots(lots, stop["level"], taker_ppm, rules, instrument)
-    for k in range(_TRANCHES):
-        piece, part = memory.pieces[k], parts[k]
-        piece["lots"], piece["credit_e8"], piece["settled"] = 0, 0, 0
-        filled = min(part, entry["most_lots"])
-        if filled == 0 or (filled < part and account.taking == _FOK):
-            continue
-        cost = notional_e8(entry["price"], filled, instrument)
-        kept = pending_lots(filled, taker_ppm, instrument["lot_e8"])
-        position["bought"] += 1
-        position["paid_e8"] += cost
-        position["commission_e8"] += mul_ppm(cost, taker_ppm)
-        if kept == 0:
-            continue
-        piece["lots"] = kept
-        target = tables.targets[chosen["target1"] if k == 0 else chosen["target2"], i]
-        target_code = target["code"] if k < 2 else NEVER
-        if target_code < code or (is_scan and target_code == code):
-            then = _settled(target_code, False, entered)
-            _sell(kept, cost, target["level"], costs["maker_ppm"], then, piece, position, instrument)
-            position["last_code"] = max(position["last_code"], target_code)
-            position["settled"] = max(position["settled"], then)
-            continue
-        piece["settled"] = settled
-        position["last_code"], position["settled"] = code, settled
-        if is_scan:
-            scan_lots, scan_cost = scan_lots + kept, scan_cost + cost
-        elif code < NEVER:
-            price = _price(kept, at, code, False, entered, market)
-            _sell(kept, cost, price, taker_ppm, settled, piece, position, instrument)
-    together = memory.pieces[_TRANCHES]
-    together["lots"], together["settled"], together["credit_e8"] = 0, 0, 0
-    if scan_lots > 0:
-        price = _price(scan_lots, at, code, True, entered, market)
-        _sell(scan_lots, scan_cost, price, taker_ppm, settled, together, position, instrument)
-
-
-@njit
-def _count(row: np.void, position: np.void, entry: np.void, market: Market) -> None:
+def _count(row: np.void, position: np.void, held_ns: int) -> None:
     """Add a position to the row."""
-    bars, code = market.bars, position["last_code"]
     row["commission_e8"] += position["commission_e8"]
-    if code == NEVER:
-        row["open_at_end"] = 1
-        held_ns = bars[len(bars) - 1]["ts_open_ns"] + market.frame_ns - entry["ts_ns"]
-    else:
-        result = position["result_e8"]
-        row["trades"] += 1
-        row["wins"] += result > 0
-        row["gross_profit_e8"] += max(result, 0)
-        row["gross_loss_e8"] -= min(result, 0)
-        left_ns = print_ts_ns(bars[code // 4]["ts_open_ns"], market.frame_ns, code % 4)
-        held_ns = left_ns - entry["ts_ns"]
     row["exposure_ns"] += held_ns
     row["max_hold_ns"] = max(row["max_hold_ns"], held_ns)
+    if position["code"] == NEVER:
+        row["open_at_end"] = 1
+        return
+    result = position["result_e8"]
+    row["trades"] += 1
+    row["wins"] += result > 0
+    row["gross_profit_e8"] += max(result, 0)
+    row["gross_loss_e8"] -= min(result, 0)
 
 
 @njit
@@ -331,27 +311,61 @@ def run_combination(
     row: np.void,
 ) -> None:
     """Trade all entries; fills `row` but for its daily figures, and the daily marks in `memory`."""
-    entries, stops, position = tables.entries, tables.stops[chosen["stop"]], memory.position[0]
-    marks, instrument = memory.marks_e8, market.instrument[0]
+    # Everything is taken out of its tuple once: handing tuples of arrays to a call for each trade costs more.
+    sizes, entries, bars = tables.sizes[chosen["stop"]], tables.entries, market.bars
+    stop_codes, stops = tables.stops.codes[chosen["stop"]], tables.stops.cells[chosen["stop"]]
+    trail_codes, trails = tables.trails.codes[chosen["trail"]], tables.trails.cells[chosen["trail"]]
+    scan_codes, scans = tables.scans.codes[chosen["hold"]], tables.scans.cells[chosen["hold"]]
+    target_codes, targets = tables.targets.codes, tables.targets.cells
+    instrument, costs, taking, day_bars = market.instrument[0], market.costs[0], account.taking, account.day_bars
+    position, pieces, marks = memory.position[0], memory.pieces, memory.marks_e8
+    together, whole = pieces[_TRANCHES], rules["share1_ppm"] == PPM
+    for piece in pieces:
+        piece["lots"], piece["credit_e8"], piece["settled"] = 0, 0, 0
     cash, day, i = account.initial_e8, 0, 0
     while i < len(entries):
         entry = entries[i]
-        while account.day_bars[day] <= entry["bar"]:
+        while day_bars[day] <= entry["bar"]:
             marks[day] = cash
             day += 1
-        lots = _approved_lots(cash, entry, stops[i], limits, instrument)
-        if lots > 0:
-            _hold(lots, i, chosen, rules, market, account, tables, memory)
-        if lots == 0 or position["bought"] == 0:
+        lots = _approved_lots(cash, entry, sizes[i], limits, instrument)
+        _begin(position, entry, i, together)
+        code, cell, scan_code = stop_codes[i], stops[i], scan_codes[i]
+        if trail_codes[i] < code or (trail_codes[i] == code and trails[i]["price"] > cell["price"]):
+            code, cell = trail_codes[i], trails[i]
+        if scan_code < code:
+            cell = scans[i]
+        parts = (lots, 0, 0)
+        if not whole:
+            parts = split_lots(lots, sizes[i]["level"], costs["taker_ppm"], rules, instrument)
+        for k in range(_TRANCHES):
+            if parts[k] == 0:
+                pieces[k]["lots"], pieces[k]["credit_e8"] = 0, 0
+                continue
+            _buy(parts[k], entry, taking, costs, instrument, pieces[k], position)
+            if pieces[k]["lots"] > 0:
+                g = chosen["target1"] if k == 0 else chosen["target2"]
+                _keep(
+                    pieces[k], together, target_codes[g, i] if k < 2 else NEVER, targets[g, i],
+                    min(code, scan_code), scan_code < code, cell, entry["bar"] + 1, bars, instrument, costs, position
+                )
+        if together["lots"] > 0:
+            price = _price(together["lots"], cell, scan_code, True, entry["bar"] + 1, bars, costs)
+            _sell(together, price, costs["taker_ppm"], scan_code // 4, position, instrument)
+            together["lots"] = 0
+        if position["bought"] == 0:
             i += 1
             continue
         cash -= position["paid_e8"]
-        _count(row, position, entry, market)
-        day = _mark_held(day, position["settled"], cash, memory.pieces, market, account, marks)
+        if position["code"] == NEVER:
+            position["ts_ns"] = bars[len(bars) - 1]["ts_open_ns"] + market.frame_ns
+        _count(row, position, position["ts_ns"] - entry["ts_ns"])
+        if day_bars[day] < position["settled"]:
+            day = _mark_held(day, cash, position["settled"], pieces, bars, day_bars, instrument, marks)
         cash += position["credit_e8"]
-        if position["last_code"] == NEVER:
+        if position["code"] == NEVER:
             break
-        i = account.next_entry[position["settled"]]
+        i = position["next"]
     while day < len(marks):
         marks[day] = cash
         day += 1

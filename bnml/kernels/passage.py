@@ -21,6 +21,7 @@ from bnml.kernels.exits import initial_stop, target_level, trail_activation, tra
 from bnml.kernels.fills import (
     SLOT_LOW,
     SLOT_OPEN,
+    bar_path,
     limit_fills,
     notional_e8,
     print_ts_ns,
@@ -34,8 +35,8 @@ from bnml.kernels.sizing import minimum_lots
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NEVER = 1 << 62
-"""No such print in the data, or one that comes after every combination has left."""
+NEVER = (1 << 31) - 1
+"""Number of no print: there is none in the data, or it comes after every combination has left."""
 CHUNK = 256
 """Bars that one rule is walked before the next, at first, so that none walks far beyond the end of the others."""
 BLOCK = 64
@@ -47,27 +48,33 @@ ENTRY = np.dtype(
     [
         ("bar", np.int64),  # the deciding one; it fills at the open of the next
         ("close", np.int64),  # of the deciding bar
-        ("reference", np.int64),  # what its levels are measured from
         ("cap", np.int64),
         ("price", np.int64),  # of its fill
         ("most_lots", np.int64),  # F1: the most that one order takes
-        ("atr", np.int64),
         ("ts_ns", np.int64),  # of its fill
-        ("sell_code", np.int64),  # of the first exit signal
-        ("sell_market", np.int64),
     ]
 )
-STOP_CELL = np.dtype(
+ORIGIN = np.dtype(
     [
-        ("code", np.int64),
-        ("market", np.int64),  # tier F0: the price it is sold at; F1: the print it meets
-        ("level", np.int64),  # 0: no stop
-        ("least_lots", np.int64),  # the smallest entry that can be sold at this stop
+        ("reference", np.int64),  # what the levels of an entry are measured from
+        ("atr", np.int64),
+        ("sell_scan", np.int64),  # bar of its first exit signal; NEVER without one
+    ]
+)
+SIZE = np.dtype(
+    [
+        ("level", np.int64),  # of the stop
+        ("least_lots", np.int64),  # the smallest entry that can be sold at it
         ("least_e8", np.int64),  # its notional at the cap
     ]
 )
-TARGET_CELL = np.dtype([("code", np.int64), ("level", np.int64)])  # level 0: no target
-MARKET_CELL = np.dtype([("code", np.int64), ("market", np.int64)])
+EXIT = np.dtype(
+    [
+        ("price", np.int64),  # of a sale at market in tier F1: of the print that it meets
+        ("ts_ns", np.int64),
+        ("next", np.int64),  # first entry that can follow
+    ]
+)
 TARGET_RULE = np.dtype([("ppm", np.int64), ("r_ppm", np.int64), ("stop", np.int64)])
 """A target; `stop` is the variant whose distance it is a multiple of, if `r_ppm` says so."""
 
@@ -98,14 +105,24 @@ class Variants(NamedTuple):
     ends_at_target: int  # 1: a target closes the whole position
 
 
+class Exits(NamedTuple):
+    """Of one rule, by [variant, entry]: numbers of prints, and what happens there."""
+
+    codes: NDArray[np.int32]
+    cells: NDArray[np.void]  # EXIT; set where the code is not NEVER
+
+
 class Tables(NamedTuple):
-    """Entries in time, and cells by [variant, entry]."""
+    """Entries in time, their sizes by [stop, entry], and their exits."""
 
     entries: NDArray[np.void]
-    stops: NDArray[np.void]
-    targets: NDArray[np.void]
-    trails: NDArray[np.void]
-    holds: NDArray[np.void]
+    origins: NDArray[np.void]
+    next_entry: NDArray[np.int64]  # by bar, and one more: the first entry decided on it or later
+    sizes: NDArray[np.void]
+    stops: Exits
+    targets: Exits
+    trails: Exits
+    scans: Exits  # by age or signal, whichever comes first
 
 
 class Scratch(NamedTuple):
@@ -119,12 +136,21 @@ class Scratch(NamedTuple):
     activations: NDArray[np.int64]  # by group
 
 
-def new_tables(entries: NDArray[np.void], variants: Variants) -> Tables:
+def new_tables(
+    entries: NDArray[np.void],
+    origins: NDArray[np.void],
+    next_entry: NDArray[np.int64],
+    variants: Variants,
+) -> Tables:
     """Tables to be filled for these entries."""
+    count = len(entries)
     axes = (variants.stops, variants.targets, variants.trails, variants.holds)
-    dtypes = (STOP_CELL, TARGET_CELL, MARKET_CELL, MARKET_CELL)
-    cells = (np.empty((len(axis), len(entries)), dtype) for axis, dtype in zip(axes, dtypes, strict=True))
-    return Tables(entries, *cells)
+    exits = (
+        Exits(np.full((len(axis), count), NEVER, np.int32), np.zeros((len(axis), count), EXIT))
+        for axis in axes
+    )
+    sizes = np.empty((len(variants.stops), count), SIZE)
+    return Tables(entries, origins, next_entry, sizes, *exits)
 
 
 def new_scratch(variants: Variants) -> Scratch:
@@ -135,10 +161,37 @@ def new_scratch(variants: Variants) -> Scratch:
 
 @njit
 def sold_at(print_ticks: int, pricing: np.void, costs: np.void) -> int:
-    """The `market` of a cell: in F0 no price depends on the quantity, so it is the price."""
+    """Price of a sale at market in an EXIT: in F0 it does not depend on the quantity."""
     if costs["tier"] == _F1:
         return print_ticks
     return taker_fill(_MARKET, False, 1, 0, print_ticks, pricing, costs)[1]
+
+
+@njit
+def settled_bar(code: int, is_scan: bool, entered: int) -> int:
+    """First bar whose scan finds done what was sold at a print: it may enter again, and marks without it.
+
+    The scan of a bar follows the open of the next one. A sale by a scan is done with the next scan, as is
+    one at the entry's own print; `entered` is the bar of the entry's fill.
+    """
+    if code == NEVER:
+        return NEVER
+    if is_scan or code == entered * 4:
+        return code // 4
+    return (code + 3) // 4 - 1
+
+
+@njit
+def _note(
+    i: int, variant: int, code: int, price: int, is_scan: bool, market: Market, tables: Tables, exits: Exits
+) -> None:
+    """Write an exit."""
+    bar, slot = code // 4, code % 4
+    cell = exits.cells[variant, i]
+    exits.codes[variant, i] = code
+    cell["price"] = price
+    cell["ts_ns"] = print_ts_ns(market.bars[bar]["ts_open_ns"], market.frame_ns, slot)
+    cell["next"] = tables.next_entry[settled_bar(code, is_scan, tables.entries[i]["bar"] + 1)]
 
 
 @njit
@@ -152,17 +205,17 @@ def _insert(levels: NDArray[np.int64], at: NDArray[np.int64], count: int, level:
 
 
 @njit
-def _open_stops(
-    entry: np.void, cells: NDArray[np.void], market: Market, variants: Variants, scratch: Scratch
-) -> int:
+def _open_stops(i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch) -> int:
     """Levels of the stops, ascending in the scratch; returns how many there are."""
-    instrument, costs, count = market.instrument[0], market.costs[0], 0
-    for s in range(len(cells)):
-        cell = cells[s]
-        level, _ = initial_stop(entry["reference"], entry["atr"], variants.stops[s])
-        least = minimum_lots(level, costs["taker_ppm"], instrument)
-        cell["code"], cell["market"], cell["level"] = NEVER, 0, level
-        cell["least_lots"], cell["least_e8"] = least, notional_e8(entry["cap"], least, instrument)
+    entry, origin, count = tables.entries[i], tables.origins[i], 0
+    instrument, taker_ppm = market.instrument[0], market.costs[0]["taker_ppm"]
+    for s in range(len(variants.stops)):
+        size = tables.sizes[s, i]
+        level, _ = initial_stop(origin["reference"], origin["atr"], variants.stops[s])
+        least = minimum_lots(level, taker_ppm, instrument)
+        size["level"], size["least_lots"] = level, least
+        size["least_e8"] = notional_e8(entry["cap"], least, instrument)
+        tables.stops.codes[s, i] = NEVER
         if level > 0:
             _insert(scratch.stop_levels, scratch.stop_at, count, level, s)
             count += 1
@@ -171,34 +224,28 @@ def _open_stops(
 
 @njit
 def _open_targets(
-    entry: np.void,
-    cells: NDArray[np.void],
-    rules: np.void,
-    variants: Variants,
-    scratch: Scratch,
+    i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch
 ) -> int:
     """Levels of the targets, ascending in the scratch; returns how many there are."""
     count = 0
-    for g in range(len(cells)):
-        cell, rule = cells[g], variants.targets[g]
-        level = target_level(entry["reference"], rule["ppm"], rules) if rule["ppm"] > 0 else 0
-        cell["code"], cell["level"] = NEVER, level
-        if level > 0:
+    for g in range(len(variants.targets)):
+        rule = variants.targets[g]
+        level = target_level(tables.origins[i]["reference"], rule["ppm"], market.rules[0])
+        tables.targets.codes[g, i] = NEVER
+        if rule["ppm"] > 0:
             _insert(scratch.target_levels, scratch.target_at, count, level, g)
             count += 1
     return count
 
 
 @njit
-def _open_trails(
-    entry: np.void, cells: NDArray[np.void], variants: Variants, scratch: Scratch
-) -> None:
-    for v in range(len(cells)):
-        cells[v]["code"], cells[v]["market"] = NEVER, 0
+def _open_trails(i: int, variants: Variants, tables: Tables, scratch: Scratch) -> None:
+    for v in range(len(variants.trails)):
+        tables.trails.codes[v, i] = NEVER
     for g in range(len(scratch.trail_at)):
         scratch.trail_at[g] = variants.groups[g]
         rules = variants.trails[variants.groups[g]]
-        scratch.activations[g] = trail_activation(entry["reference"], rules)
+        scratch.activations[g] = trail_activation(tables.origins[i]["reference"], rules)
 
 
 @njit
@@ -218,72 +265,65 @@ def _first_bar_at(bars: NDArray[np.void], ts_ns: int, low: int, frame_ns: int) -
 
 
 @njit
-def _close_by_scan(entry: np.void, cells: NDArray[np.void], market: Market, holds: NDArray[np.int64]) -> int:
-    """Exits by age; returns the number of the last print that a combination can see."""
-    bars, t, last = market.bars, entry["bar"], 0
-    for h in range(len(cells)):
-        cell = cells[h]
-        cell["code"], cell["market"] = NEVER, 0
-        scan = _first_bar_at(bars, bars[t]["ts_open_ns"] + holds[h], t + 1, market.frame_ns)
+def _close_by_scan(i: int, market: Market, variants: Variants, tables: Tables) -> int:
+    """Exits by age and signal; returns the number of the last print that a combination can see."""
+    bars, t, last_code = market.bars, tables.entries[i]["bar"], 0
+    for h in range(len(variants.holds)):
+        tables.scans.codes[h, i] = NEVER
+        due = _first_bar_at(bars, bars[t]["ts_open_ns"] + variants.holds[h], t + 1, market.frame_ns)
+        scan = min(due, tables.origins[i]["sell_scan"])
         if scan < len(bars) - 1:
-            cell["code"] = (scan + 1) * 4
-            cell["market"] = sold_at(market.opens[scan + 1], bars[scan], market.costs[0])
-        last = max(last, cell["code"])
-    return min(last, entry["sell_code"])
+            price = sold_at(market.opens[scan + 1], bars[scan], market.costs[0])
+            _note(i, h, (scan + 1) * 4, price, True, market, tables, tables.scans)
+        last_code = max(last_code, tables.scans.codes[h, i])
+    return last_code
 
 
 @njit
 def _walk_stops(
-    k: int, end: int, entered: int, count: int, cells: NDArray[np.void], market: Market, scratch: Scratch
+    i: int, k: int, end: int, count: int, market: Market, tables: Tables, scratch: Scratch
 ) -> int:
     """Bars `k` to before `end`; the `count` lowest levels are still to be met. Returns the new count."""
-    lows, opens, levels = market.lows, market.opens, scratch.stop_levels
-    bar = k
+    lows, opens, levels, bar = market.lows, market.opens, scratch.stop_levels, k
     while bar < end and count > 0:
         if bar % BLOCK == 0 and bar + BLOCK <= end and market.block_lows[bar // BLOCK] > levels[count - 1]:
             bar += BLOCK
             continue
-        while count > 0 and lows[bar] <= levels[count - 1]:
+        while count > 0 and stop_triggered(levels[count - 1], lows[bar]):
             count -= 1
-            cell, level = cells[scratch.stop_at[count]], levels[count]
-            if opens[bar] <= level:  # at the entry's own print the stop was passed before it could rest
-                cell["code"] = bar * 4 + SLOT_OPEN
-                pricing = market.bars[bar - 1] if bar == entered else market.bars[bar - 2]
-                cell["market"] = sold_at(opens[bar], pricing, market.costs[0])
+            s, level = scratch.stop_at[count], levels[count]
+            if stop_triggered(level, opens[bar]):
+                # At the entry's own print it was passed before it could rest.
+                is_entry = bar == tables.entries[i]["bar"] + 1
+                pricing = market.bars[bar - 1] if is_entry else market.bars[bar - 2]
+                price = sold_at(stop_print(level, opens[bar], True), pricing, market.costs[0])
+                _note(i, s, bar * 4 + SLOT_OPEN, price, False, market, tables, tables.stops)
             else:
-                cell["code"] = bar * 4 + SLOT_LOW
-                met = stop_print(level, lows[bar], False)
-                cell["market"] = sold_at(met, market.bars[bar - 1], market.costs[0])
+                price = sold_at(stop_print(level, lows[bar], False), market.bars[bar - 1], market.costs[0])
+                _note(i, s, bar * 4 + SLOT_LOW, price, False, market, tables, tables.stops)
         bar += 1
     return count
 
 
 @njit
 def _walk_targets(
-    k: int,
-    end: int,
-    entered: int,
-    first: int,
-    count: int,
-    cells: NDArray[np.void],
-    market: Market,
-    scratch: Scratch,
+    i: int, k: int, end: int, first: int, count: int, market: Market, tables: Tables, scratch: Scratch
 ) -> int:
     """Bars `k` to before `end`, targets from the one at `first` on; returns where the next one is."""
-    highs, levels = market.highs, scratch.target_levels
-    bar = k
+    highs, levels, bar = market.highs, scratch.target_levels, k
     while bar < end and first < count:
         if bar % BLOCK == 0 and bar + BLOCK <= end and market.block_highs[bar // BLOCK] < levels[first]:
             bar += BLOCK
             continue
         if highs[bar] >= levels[first]:
-            met = market.bars[bar]
-            prints = (met["open"], met["low"], met["high"], met["close"])
-            for slot in range(SLOT_LOW if bar == entered else SLOT_OPEN, 4):
-                ts_ns = print_ts_ns(met["ts_open_ns"], market.frame_ns, slot)
-                key, costs = market.instrument[0]["symbol_key"], market.costs[0]
+            prints, opened_ns = bar_path(market.bars[bar]), market.bars[bar]["ts_open_ns"]
+            key, costs = market.instrument[0]["symbol_key"], market.costs[0]
+            is_entry = bar == tables.entries[i]["bar"] + 1
+            for slot in range(SLOT_LOW if is_entry else SLOT_OPEN, 4):
+                ts_ns = print_ts_ns(opened_ns, market.frame_ns, slot)
                 while first < count and limit_fills(False, levels[first], prints[slot], key, ts_ns, costs):
-                    cells[scratch.target_at[first]]["code"] = bar * 4 + slot
+                    g, level = scratch.target_at[first], levels[first]
+                    _note(i, g, bar * 4 + slot, level, False, market, tables, tables.targets)
                     first += 1
         bar += 1
     return first
@@ -302,26 +342,26 @@ def _trail_floor(peak: int, atr: int, variants: Variants, scratch: Scratch) -> i
 
 @njit
 def _meet_trails(
+    i: int,
     code: int,
     print_ticks: int,
     peak: int,
-    entry: np.void,
-    cells: NDArray[np.void],
     market: Market,
     variants: Variants,
+    tables: Tables,
     scratch: Scratch,
 ) -> int:
     """A print against the stops trailed to by those before it; returns how many it meets."""
     met, bar, is_jump = 0, code // 4, code % 4 == SLOT_OPEN
-    pricing = market.bars[bar - 2] if is_jump else market.bars[bar - 1]
+    pricing, atr = market.bars[bar - 2] if is_jump else market.bars[bar - 1], tables.origins[i]["atr"]
     for g in range(len(scratch.trail_at)):
         at = scratch.trail_at[g]
         while at < variants.groups[g + 1] and scratch.activations[g] <= peak:
-            level = trail_stop(0, peak, 0, entry["atr"], variants.trails[at])
+            level = trail_stop(0, peak, 0, atr, variants.trails[at])
             if not stop_triggered(level, print_ticks):
                 break
-            cells[at]["code"] = code
-            cells[at]["market"] = sold_at(stop_print(level, print_ticks, is_jump), pricing, market.costs[0])
+            price = sold_at(stop_print(level, print_ticks, is_jump), pricing, market.costs[0])
+            _note(i, at, code, price, False, market, tables, tables.trails)
             at += 1
             met += 1
         scratch.trail_at[g] = at
@@ -330,19 +370,19 @@ def _meet_trails(
 
 @njit
 def _walk_trails(
+    i: int,
     k: int,
     end: int,
     peak: int,
     left: int,
-    entry: np.void,
-    cells: NDArray[np.void],
     market: Market,
     variants: Variants,
+    tables: Tables,
     scratch: Scratch,
 ) -> tuple[int, int]:
     """Bars `k` to before `end` after prints up to `peak`, `left` trails to be met; both for the next bars."""
-    atr, floor = entry["atr"], _trail_floor(peak, entry["atr"], variants, scratch)
-    bar = k
+    atr, bar = tables.origins[i]["atr"], k
+    floor = _trail_floor(peak, atr, variants, scratch)
     while bar < end and left > 0:
         low, high = market.lows[bar], market.highs[bar]
         if bar % BLOCK == 0 and bar + BLOCK <= end:
@@ -353,16 +393,14 @@ def _walk_trails(
         if high > peak:
             raised = _trail_floor(high, atr, variants, scratch)
             if low > raised:
-                peak, floor = high, raised
-                bar += 1
+                peak, floor, bar = high, raised, bar + 1
                 continue
         elif low > floor:
             bar += 1
             continue
-        met = market.bars[bar]
-        prints = (met["open"], met["low"], met["high"], met["close"])
-        for slot in range(SLOT_LOW if bar == entry["bar"] + 1 else SLOT_OPEN, 4):
-            left -= _meet_trails(bar * 4 + slot, prints[slot], peak, entry, cells, market, variants, scratch)
+        prints, is_entry = bar_path(market.bars[bar]), bar == tables.entries[i]["bar"] + 1
+        for slot in range(SLOT_LOW if is_entry else SLOT_OPEN, 4):
+            left -= _meet_trails(i, bar * 4 + slot, prints[slot], peak, market, variants, tables, scratch)
             peak = max(peak, prints[slot])
         floor = _trail_floor(peak, atr, variants, scratch)
         bar += 1
@@ -371,33 +409,28 @@ def _walk_trails(
 
 @njit
 def fill_entry(i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch) -> None:
-    """Fill the cells of entry `i`."""
-    entry = tables.entries[i]
-    stops, targets, trails = tables.stops[:, i], tables.targets[:, i], tables.trails[:, i]
-    open_stops = _open_stops(entry, stops, market, variants, scratch)
-    target, open_targets = 0, _open_targets(entry, targets, market.rules[0], variants, scratch)
-    _open_trails(entry, trails, variants, scratch)
+    """Find the exits of entry `i`."""
+    stops, targets = len(variants.stops), len(variants.targets)
+    open_stops = _open_stops(i, market, variants, tables, scratch)
+    target, open_targets = 0, _open_targets(i, market, variants, tables, scratch)
+    _open_trails(i, variants, tables, scratch)
     peak, open_trails = 0, variants.groups[-1]
-    last_code = _close_by_scan(entry, tables.holds[:, i], market, variants.holds)
-    ends = (
-        open_stops == len(stops),
-        variants.ends_at_target == 1 and open_targets == len(targets),
-        open_trails == len(trails),
-    )
-    entered = entry["bar"] + 1
-    k, end, width = entered, min(len(market.bars), last_code // 4 + 1), CHUNK
+    stops_end, trails_end = open_stops == stops, open_trails == len(variants.trails)
+    targets_end = variants.ends_at_target == 1 and open_targets == targets
+    k, width = tables.entries[i]["bar"] + 1, CHUNK
+    end = min(len(market.bars), _close_by_scan(i, market, variants, tables) // 4 + 1)
     while k < end:
         until = min(end, k + width)
-        open_stops = _walk_stops(k, until, entered, open_stops, stops, market, scratch)
-        if ends[0] and open_stops == 0:  # the lowest stop ends the position
-            end = until = min(end, stops[scratch.stop_at[0]]["code"] // 4 + 1)
-        target = _walk_targets(k, until, entered, target, open_targets, targets, market, scratch)
-        if ends[1] and target == open_targets:
-            end = until = min(end, targets[scratch.target_at[target - 1]]["code"] // 4 + 1)
+        open_stops = _walk_stops(i, k, until, open_stops, market, tables, scratch)
+        if stops_end and open_stops == 0:  # the lowest stop ends the position
+            end = until = min(end, tables.stops.codes[scratch.stop_at[0], i] // 4 + 1)
+        target = _walk_targets(i, k, until, target, open_targets, market, tables, scratch)
+        if targets_end and target == open_targets:
+            end = until = min(end, tables.targets.codes[scratch.target_at[target - 1], i] // 4 + 1)
         peak, open_trails = _walk_trails(
-            k, until, peak, open_trails, entry, trails, market, variants, scratch
+            i, k, until, peak, open_trails, market, variants, tables, scratch
         )
-        if ends[2] and open_trails == 0:
+        if trails_end and open_trails == 0:
             return
         k, width = until, width * 2
 
@@ -406,6 +439,6 @@ def fill_entry(i: int, market: Market, variants: Variants, tables: Tables, scrat
 def fill_tables(
     first: int, end: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch
 ) -> None:
-    """Fill the cells of the entries `first` to before `end`; threads share tables, not scratch."""
+    """Find the exits of entries `first` to before `end`; threads share all but the scratch."""
     for i in range(first, end):
         fill_entry(i, market, variants, tables, scratch)
