@@ -26,8 +26,7 @@ _NO_CAP = 1 << 62
 @njit
 def collect_entries(
     market: Market,
-    actions: NDArray[np.int64],
-    atr_ratios: NDArray[np.float64],
+    opinions: NDArray[np.void],
     first: int,
     entries: NDArray[np.void],
     origins: NDArray[np.void],
@@ -40,8 +39,9 @@ def collect_entries(
     """
     bars, rules, costs, last = market.bars, market.rules[0], market.costs[0], len(market.bars) - 1
     count, marked, sell = 0, 0, 0
-    for t in range(first, last):
-        if actions[t] != _BUY:
+    for o in range(len(opinions)):
+        opinion, t = opinions[o], opinions[o]["bar"]
+        if opinion["action"] != _BUY or t < first or t >= last:
             continue
         bar, entry, origin = bars[t], entries[count], origins[count]
         close = bar["close"]
@@ -51,13 +51,14 @@ def collect_entries(
             continue
         entry["bar"], entry["close"], entry["cap"], entry["price"] = t, close, cap, price
         entry["most_lots"] = volume_cap_lots(bar["volume_lots"], costs) if costs["tier"] == _F1 else _NO_CAP
-        entry["ts_ns"] = bars[t + 1]["ts_open_ns"]
-        origin["reference"], origin["atr"], origin["sell_scan"] = close, atr_ticks(atr_ratios[t], close), NEVER
+        entry["size_ppm"], entry["ts_ns"] = opinion["size_ppm"], bars[t + 1]["ts_open_ns"]
+        origin["reference"] = price if rules["from_fill"] == 1 else close
+        origin["atr"], origin["sell_scan"] = atr_ticks(opinion["atr_ratio"], close), NEVER
         if rules["exit_on_sell"] == 1:
-            sell = max(sell, t + 1)
-            while sell < last and actions[sell] != _SELL:
+            sell = max(sell, o)
+            while sell < len(opinions) and (opinions[sell]["action"] != _SELL or opinions[sell]["bar"] <= t):
                 sell += 1
-            origin["sell_scan"] = sell
+            origin["sell_scan"] = opinions[sell]["bar"] if sell < len(opinions) else NEVER
         while marked <= t:
             next_entry[marked] = count
             marked += 1

@@ -49,13 +49,15 @@ def symbol_key(name: str) -> int:
 @njit
 def mul_ppm(amount: int, ppm: int) -> int:
     """floor(amount * ppm / 1e6) without the wide product."""
-    return (amount // PPM) * ppm + (amount % PPM) * ppm // PPM
+    whole = amount // PPM
+    return whole * ppm + (amount - whole * PPM) * ppm // PPM
 
 
 @njit
 def ceil_ppm(amount: int, ppm: int) -> int:
     """ceil(amount * ppm / 1e6) without the wide product."""
-    return (amount // PPM) * ppm + ((amount % PPM) * ppm + PPM - 1) // PPM
+    whole = amount // PPM
+    return whole * ppm + ((amount - whole * PPM) * ppm + PPM - 1) // PPM
 
 
 @njit
@@ -66,6 +68,8 @@ def notional_e8(price_ticks: int, quantity_lots: int, instrument: np.void) -> in
     """
     den = instrument["notional_den"]
     unit = price_ticks * instrument["notional_num"]
+    if den == 1:  # most instruments; divisions are dear
+        return unit * quantity_lots
     return unit * (quantity_lots // den) + unit * (quantity_lots % den) // den
 
 
@@ -76,6 +80,8 @@ def lots_for(amount_e8: int, price_ticks: int, instrument: np.void) -> int:
         return 0
     unit = price_ticks * instrument["notional_num"]
     den = instrument["notional_den"]
+    if den == 1:
+        return amount_e8 // unit
     return (amount_e8 // unit) * den + (amount_e8 % unit) * den // unit
 
 

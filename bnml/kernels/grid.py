@@ -16,6 +16,7 @@ from bnml.kernels.fills import (
     PPM,
     SLOT_OPEN,
     commission_quote_e8,
+    lots_for,
     mul_ppm,
     notional_e8,
     pending_lots,
@@ -154,8 +155,10 @@ def judge_days(
 def _approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, instrument: np.void) -> int:
     """Lots of an entry from an account without positions; 0: refused for its size, see `limits`."""
     _, lots = size_lots(
-        cash_e8, cash_e8, 0, entry["close"], size["level"], entry["cap"], limits, instrument
+        cash_e8, cash_e8, 0, entry["close"], size["stop"], entry["cap"], limits, instrument
     )
+    if entry["size_ppm"] > 0:
+        lots = min(lots, lots_for(mul_ppm(max(0, cash_e8), entry["size_ppm"]), entry["cap"], instrument))
     if lots < size["least_lots"] and notional_e8(entry["cap"], lots, instrument) < size["least_e8"]:
         return 0  # not enough wanted, or not enough to pay it with
     exposure_e8 = mul_ppm(active_capital_e8(cash_e8, limits), limits["max_exposure_ppm"])
@@ -187,9 +190,11 @@ def _buy(
     filled = min(lots, entry["most_lots"])
     if filled < lots and taking == _FOK:
         filled = 0
+    kept = pending_lots(filled, costs["taker_ppm"], instrument["lot_e8"])
+    if kept == 0:  # could never be sold
+        filled = 0
     cost = notional_e8(entry["price"], filled, instrument)
-    piece["cost_e8"], piece["credit_e8"], piece["settled"] = cost, 0, 0
-    piece["lots"] = pending_lots(filled, costs["taker_ppm"], instrument["lot_e8"])
+    piece["lots"], piece["cost_e8"], piece["credit_e8"], piece["settled"] = kept, cost, 0, 0
     position["bought"] += filled
     position["paid_e8"] += cost
     position["commission_e8"] += mul_ppm(cost, costs["taker_ppm"])
@@ -337,7 +342,9 @@ def run_combination(
             cell = scans[i]
         parts = (lots, 0, 0)
         if not whole:
-            parts = split_lots(lots, sizes[i]["level"], costs["taker_ppm"], rules, instrument)
+            stop = sizes[i]["stop"]
+            least = stop if stop > 0 else entry["close"]
+            parts = split_lots(lots, least, costs["taker_ppm"], rules, instrument)
         for k in range(_TRANCHES):
             if parts[k] == 0:
                 pieces[k]["lots"], pieces[k]["credit_e8"] = 0, 0

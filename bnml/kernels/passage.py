@@ -51,6 +51,7 @@ ENTRY = np.dtype(
         ("cap", np.int64),
         ("price", np.int64),  # of its fill
         ("most_lots", np.int64),  # F1: the most that one order takes
+        ("size_ppm", np.int64),  # most of the equity that it may take; 0 = as the limits say
         ("ts_ns", np.int64),  # of its fill
     ]
 )
@@ -63,7 +64,7 @@ ORIGIN = np.dtype(
 )
 SIZE = np.dtype(
     [
-        ("level", np.int64),  # of the stop
+        ("stop", np.int64),  # as the deciding close has it; 0 without one
         ("least_lots", np.int64),  # the smallest entry that can be sold at it
         ("least_e8", np.int64),  # its notional at the cap
     ]
@@ -101,7 +102,7 @@ class Variants(NamedTuple):
     targets: NDArray[np.void]  # TARGET_RULE
     trails: NDArray[np.void]  # RULES, in groups; those beyond the last group are off
     groups: NDArray[np.int64]  # first trail of each group, and the end: one start, one kind of distance, ascending
-    holds: NDArray[np.int64]  # ns; the exit signal ends each
+    holds: NDArray[np.int64]  # ns; 0 = to the exit signal
     ends_at_target: int  # 1: a target closes the whole position
 
 
@@ -128,6 +129,7 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory of one builder: levels in the order in which they are crossed, and whose they are."""
 
+    stops: NDArray[np.int64]  # by variant
     stop_levels: NDArray[np.int64]
     stop_at: NDArray[np.int64]
     target_levels: NDArray[np.int64]
@@ -156,7 +158,8 @@ def new_tables(
 def new_scratch(variants: Variants) -> Scratch:
     """Working memory for these variants."""
     stops, targets, groups = len(variants.stops), len(variants.targets), len(variants.groups) - 1
-    return Scratch(*(np.empty(size, np.int64) for size in (stops, stops, targets, targets, groups, groups)))
+    sizes = (stops, stops, stops, targets, targets, groups, groups)
+    return Scratch(*(np.empty(size, np.int64) for size in sizes))
 
 
 @njit
@@ -208,13 +211,15 @@ def _insert(levels: NDArray[np.int64], at: NDArray[np.int64], count: int, level:
 def _open_stops(i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch) -> int:
     """Levels of the stops, ascending in the scratch; returns how many there are."""
     entry, origin, count = tables.entries[i], tables.origins[i], 0
-    instrument, taker_ppm = market.instrument[0], market.costs[0]["taker_ppm"]
+    instrument, taker_ppm, close = market.instrument[0], market.costs[0]["taker_ppm"], entry["close"]
     for s in range(len(variants.stops)):
-        size = tables.sizes[s, i]
-        level, _ = initial_stop(origin["reference"], origin["atr"], variants.stops[s])
-        least = minimum_lots(level, taker_ppm, instrument)
-        size["level"], size["least_lots"] = level, least
+        size, rules = tables.sizes[s, i], variants.stops[s]
+        decided, _ = initial_stop(close, origin["atr"], rules)
+        least = minimum_lots(decided if decided > 0 else close, taker_ppm, instrument)
+        size["stop"], size["least_lots"] = decided, least
         size["least_e8"] = notional_e8(entry["cap"], least, instrument)
+        level, _ = initial_stop(origin["reference"], origin["atr"], rules)
+        scratch.stops[s] = level
         tables.stops.codes[s, i] = NEVER
         if level > 0:
             _insert(scratch.stop_levels, scratch.stop_at, count, level, s)
@@ -229,10 +234,11 @@ def _open_targets(
     """Levels of the targets, ascending in the scratch; returns how many there are."""
     count = 0
     for g in range(len(variants.targets)):
-        rule = variants.targets[g]
-        level = target_level(tables.origins[i]["reference"], rule["ppm"], market.rules[0])
+        rule, reference = variants.targets[g], tables.origins[i]["reference"]
+        stop = scratch.stops[rule["stop"]]
+        level = target_level(reference, stop, rule["ppm"], rule["r_ppm"], market.rules[0])
         tables.targets.codes[g, i] = NEVER
-        if rule["ppm"] > 0:
+        if level > 0:
             _insert(scratch.target_levels, scratch.target_at, count, level, g)
             count += 1
     return count
@@ -270,8 +276,10 @@ def _close_by_scan(i: int, market: Market, variants: Variants, tables: Tables) -
     bars, t, last_code = market.bars, tables.entries[i]["bar"], 0
     for h in range(len(variants.holds)):
         tables.scans.codes[h, i] = NEVER
-        due = _first_bar_at(bars, bars[t]["ts_open_ns"] + variants.holds[h], t + 1, market.frame_ns)
-        scan = min(due, tables.origins[i]["sell_scan"])
+        scan = tables.origins[i]["sell_scan"]
+        if variants.holds[h] > 0:
+            due_ns = bars[t]["ts_open_ns"] + variants.holds[h]
+            scan = min(scan, _first_bar_at(bars, due_ns, t + 1, market.frame_ns))
         if scan < len(bars) - 1:
             price = sold_at(market.opens[scan + 1], bars[scan], market.costs[0])
             _note(i, h, (scan + 1) * 4, price, True, market, tables, tables.scans)

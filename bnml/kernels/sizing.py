@@ -52,6 +52,8 @@ def size_lots(
     if limits["risk_per_trade_ppm"] > 0:
         risk = mul_ppm(max(0, equity_e8), limits["risk_per_trade_ppm"])
         wanted = min(wanted, lots_for(risk, reference_ticks - stop_ticks, instrument))
+    if money <= free_quote_e8:
+        return wanted, wanted
     return wanted, min(wanted, lots_for(free_quote_e8, cap_ticks, instrument))
 
 
