@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnml.kernels import njit
+from bnml.kernels.exit_tables import NEVER
 from bnml.kernels.exits import atr_ticks, entry_cap
 from bnml.kernels.fills import taker_fill, volume_cap_lots
-from bnml.kernels.passage import NEVER
 from bnml.kernels.records import Action, FillTier, Taking
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bnml.kernels.passage import Market
+    from bnml.kernels.exit_tables import Market
 
 _BUY = int(Action.BUY)
 _SELL = int(Action.SELL)

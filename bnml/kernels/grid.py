@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bnml.kernels import njit
+from bnml.kernels.exit_tables import NEVER, settled_bar
 from bnml.kernels.fills import (
     PPM,
     SLOT_OPEN,
@@ -22,40 +23,20 @@ from bnml.kernels.fills import (
     pending_lots,
     taker_fill,
 )
-from bnml.kernels.passage import NEVER, settled_bar
+from bnml.kernels.grid_row import count_position, judge_days
 from bnml.kernels.records import FillTier, Taking
 from bnml.kernels.sizing import active_capital_e8, size_lots, split_lots
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from bnml.kernels.passage import Exits, Market, Tables
+    from bnml.kernels.exit_tables import Market, Tables
 
-BLOCKS = 16
-"""Equal slices of the days, as cross-validation of a search recombines them."""
 _FOK = int(Taking.FOK)
 _TRANCHES = 3
 _MARKET = int(Taking.MARKET)
 _F1 = int(FillTier.F1)
 
-GRID_ROW = np.dtype(
-    [
-        ("combination", np.int64),
-        ("trades", np.int64),  # positions closed
-        ("wins", np.int64),  # of them with a result above 0
-        ("final_equity_e8", np.int64),  # what is open marked at the last close
-        ("gross_profit_e8", np.int64),  # sum of the results above 0
-        ("gross_loss_e8", np.int64),  # sum of the others, not below 0
-        ("commission_e8", np.int64),  # in quote; one taken in base at the price it was bought for
-        ("exposure_ns", np.int64),  # time with a position
-        ("max_hold_ns", np.int64),
-        ("open_at_end", np.int64),  # 1: a position is marked, not sold
-        ("days", np.int64),
-        ("daily_mean", np.float64),  # of daily marked returns
-        ("daily_m2", np.float64),  # their summed squares of deviations from the mean
-        ("daily_max_drawdown_ppm", np.int64),  # of the daily marks
-    ]
-)
 COMBINATION = np.dtype(
     [
         ("combination", np.int64),
@@ -117,46 +98,9 @@ def new_memory(days: int) -> Memory:
 
 
 @njit
-def judge_days(
-    marks_e8: NDArray[np.int64],
-    initial_e8: int,
-    returns: NDArray[np.float64],
-    row: np.void,
-    sums: NDArray[np.float64],
-    squares: NDArray[np.float64],
-) -> None:
-    """Daily figures of a row from the equity at the end of each day; `returns` is scratch of the same length."""
-    days, before, peak, worst, total = len(marks_e8), initial_e8, initial_e8, 0.0, 0.0
-    day = 0
-    for block in range(BLOCKS):
-        in_block, of_squares = 0.0, 0.0
-        end = ((block + 1) * days + BLOCKS - 1) // BLOCKS
-        while day < end:
-            mark = marks_e8[day]
-            change = mark / before - 1.0 if before > 0 else 0.0
-            if mark >= peak:
-                peak = mark
-            else:
-                worst = max(worst, (peak - mark) / peak)
-            returns[day] = change
-            total += change
-            in_block += change
-            of_squares += change * change
-            before, day = mark, day + 1
-        sums[block], squares[block] = in_block, of_squares
-    mean, second = total / days, 0.0
-    for change in returns:
-        second += (change - mean) * (change - mean)
-    row["days"], row["daily_mean"], row["daily_m2"] = days, mean, second
-    row["daily_max_drawdown_ppm"] = int(worst * PPM)
-
-
-@njit
 def _approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, instrument: np.void) -> int:
     """Lots of an entry from an account without positions; 0: refused for its size, see `limits`."""
-    _, lots = size_lots(
-        cash_e8, cash_e8, 0, entry["close"], size["stop"], entry["cap"], limits, instrument
-    )
+    _, lots = size_lots(cash_e8, cash_e8, 0, entry["close"], size["stop"], entry["cap"], limits, instrument)
     if entry["size_ppm"] > 0:
         lots = min(lots, lots_for(mul_ppm(max(0, cash_e8), entry["size_ppm"]), entry["cap"], instrument))
     if lots < size["least_lots"] and notional_e8(entry["cap"], lots, instrument) < size["least_e8"]:
@@ -184,7 +128,13 @@ def _price(
 
 @njit
 def _buy(
-    lots: int, entry: np.void, taking: int, costs: np.void, instrument: np.void, piece: np.void, position: np.void
+    lots: int,
+    entry: np.void,
+    taking: int,
+    costs: np.void,
+    instrument: np.void,
+    piece: np.void,
+    position: np.void,
 ) -> None:
     """Buy a piece, or nothing where the order cannot fill."""
     filled = min(lots, entry["most_lots"])
@@ -201,9 +151,7 @@ def _buy(
 
 
 @njit
-def _sell(
-    piece: np.void, price: int, ppm: int, settled: int, position: np.void, instrument: np.void
-) -> None:
+def _sell(piece: np.void, price: int, ppm: int, settled: int, position: np.void, instrument: np.void) -> None:
     """Book a sale; its credit is the piece's from the scan of bar `settled` on."""
     proceeds = notional_e8(price, piece["lots"], instrument)
     commission = commission_quote_e8(proceeds, ppm)
@@ -289,22 +237,6 @@ def _mark_held(
 
 
 @njit
-def _count(row: np.void, position: np.void, held_ns: int) -> None:
-    """Add a position to the row."""
-    row["commission_e8"] += position["commission_e8"]
-    row["exposure_ns"] += held_ns
-    row["max_hold_ns"] = max(row["max_hold_ns"], held_ns)
-    if position["code"] == NEVER:
-        row["open_at_end"] = 1
-        return
-    result = position["result_e8"]
-    row["trades"] += 1
-    row["wins"] += result > 0
-    row["gross_profit_e8"] += max(result, 0)
-    row["gross_loss_e8"] -= min(result, 0)
-
-
-@njit
 def run_combination(
     chosen: np.void,
     rules: np.void,
@@ -322,7 +254,12 @@ def run_combination(
     trail_codes, trails = tables.trails.codes[chosen["trail"]], tables.trails.cells[chosen["trail"]]
     scan_codes, scans = tables.scans.codes[chosen["hold"]], tables.scans.cells[chosen["hold"]]
     target_codes, targets = tables.targets.codes, tables.targets.cells
-    instrument, costs, taking, day_bars = market.instrument[0], market.costs[0], account.taking, account.day_bars
+    instrument, costs, taking, day_bars = (
+        market.instrument[0],
+        market.costs[0],
+        account.taking,
+        account.day_bars,
+    )
     position, pieces, marks = memory.position[0], memory.pieces, memory.marks_e8
     together, whole = pieces[_TRANCHES], rules["share1_ppm"] == PPM
     for piece in pieces:
@@ -353,8 +290,18 @@ def run_combination(
             if pieces[k]["lots"] > 0:
                 g = chosen["target1"] if k == 0 else chosen["target2"]
                 _keep(
-                    pieces[k], together, target_codes[g, i] if k < 2 else NEVER, targets[g, i],
-                    min(code, scan_code), scan_code < code, cell, entry["bar"] + 1, bars, instrument, costs, position
+                    pieces[k],
+                    together,
+                    target_codes[g, i] if k < 2 else NEVER,
+                    targets[g, i],
+                    min(code, scan_code),
+                    scan_code < code,
+                    cell,
+                    entry["bar"] + 1,
+                    bars,
+                    instrument,
+                    costs,
+                    position,
                 )
         if together["lots"] > 0:
             price = _price(together["lots"], cell, scan_code, True, entry["bar"] + 1, bars, costs)
@@ -366,11 +313,13 @@ def run_combination(
         cash -= position["paid_e8"]
         if position["code"] == NEVER:
             position["ts_ns"] = bars[len(bars) - 1]["ts_open_ns"] + market.frame_ns
-        _count(row, position, position["ts_ns"] - entry["ts_ns"])
+        row["commission_e8"] += position["commission_e8"]
+        is_open = position["code"] == NEVER
+        count_position(row, position["result_e8"], position["ts_ns"] - entry["ts_ns"], is_open)
         if day_bars[day] < position["settled"]:
             day = _mark_held(day, cash, position["settled"], pieces, bars, day_bars, instrument, marks)
         cash += position["credit_e8"]
-        if position["code"] == NEVER:
+        if is_open:
             break
         i = position["next"]
     while day < len(marks):

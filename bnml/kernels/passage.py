@@ -12,11 +12,10 @@ Levels and prices are those of `exits` and `fills`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from bnml.kernels import njit
+from bnml.kernels.exit_tables import BLOCK, NEVER, note, sold_at
 from bnml.kernels.exits import initial_stop, target_level, trail_activation, trail_stop
 from bnml.kernels.fills import (
     SLOT_LOW,
@@ -27,174 +26,17 @@ from bnml.kernels.fills import (
     print_ts_ns,
     stop_print,
     stop_triggered,
-    taker_fill,
 )
-from bnml.kernels.records import FillTier, Taking
 from bnml.kernels.sizing import minimum_lots
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-NEVER = (1 << 31) - 1
-"""Number of no print: there is none in the data, or it comes after every combination has left."""
+    from bnml.kernels.exit_tables import Market, Scratch, Tables, Variants
+
 CHUNK = 256
 """Bars that one rule is walked before the next, at first, so that none walks far beyond the end of the others."""
-BLOCK = 64
-"""Bars whose extremes are known together."""
-_MARKET = int(Taking.MARKET)
-_F1 = int(FillTier.F1)
-
-ENTRY = np.dtype(
-    [
-        ("bar", np.int64),  # the deciding one; it fills at the open of the next
-        ("close", np.int64),  # of the deciding bar
-        ("cap", np.int64),
-        ("price", np.int64),  # of its fill
-        ("most_lots", np.int64),  # F1: the most that one order takes
-        ("size_ppm", np.int64),  # most of the equity that it may take; 0 = as the limits say
-        ("ts_ns", np.int64),  # of its fill
-    ]
-)
-ORIGIN = np.dtype(
-    [
-        ("reference", np.int64),  # what the levels of an entry are measured from
-        ("atr", np.int64),
-        ("sell_scan", np.int64),  # bar of its first exit signal; NEVER without one
-    ]
-)
-SIZE = np.dtype(
-    [
-        ("stop", np.int64),  # as the deciding close has it; 0 without one
-        ("least_lots", np.int64),  # the smallest entry that can be sold at it
-        ("least_e8", np.int64),  # its notional at the cap
-    ]
-)
-EXIT = np.dtype(
-    [
-        ("price", np.int64),  # of a sale at market in tier F1: of the print that it meets
-        ("ts_ns", np.int64),
-        ("next", np.int64),  # first entry that can follow
-    ]
-)
-TARGET_RULE = np.dtype([("ppm", np.int64), ("r_ppm", np.int64), ("stop", np.int64)])
-"""A target; `stop` is the variant whose distance it is a multiple of, if `r_ppm` says so."""
-
-
-class Market(NamedTuple):
-    """What the prints are matched with; records are one-element arrays of `kernels.records`."""
-
-    bars: NDArray[np.void]
-    opens: NDArray[np.int64]
-    highs: NDArray[np.int64]
-    lows: NDArray[np.int64]
-    block_highs: NDArray[np.int64]  # of BLOCK bars each
-    block_lows: NDArray[np.int64]
-    instrument: NDArray[np.void]
-    costs: NDArray[np.void]
-    rules: NDArray[np.void]  # what all levels share
-    frame_ns: int
-
-
-class Variants(NamedTuple):
-    """The levels of each rule. A rule that is off is one of its variants and never reached."""
-
-    stops: NDArray[np.void]  # RULES
-    targets: NDArray[np.void]  # TARGET_RULE
-    trails: NDArray[np.void]  # RULES, in groups; those beyond the last group are off
-    groups: NDArray[np.int64]  # first trail of each group, and the end: one start, one kind of distance, ascending
-    holds: NDArray[np.int64]  # ns; 0 = to the exit signal
-    ends_at_target: int  # 1: a target closes the whole position
-
-
-class Exits(NamedTuple):
-    """Of one rule, by [variant, entry]: numbers of prints, and what happens there."""
-
-    codes: NDArray[np.int32]
-    cells: NDArray[np.void]  # EXIT; set where the code is not NEVER
-
-
-class Tables(NamedTuple):
-    """Entries in time, their sizes by [stop, entry], and their exits."""
-
-    entries: NDArray[np.void]
-    origins: NDArray[np.void]
-    next_entry: NDArray[np.int64]  # by bar, and one more: the first entry decided on it or later
-    sizes: NDArray[np.void]
-    stops: Exits
-    targets: Exits
-    trails: Exits
-    scans: Exits  # by age or signal, whichever comes first
-
-
-class Scratch(NamedTuple):
-    """Working memory of one builder: levels in the order in which they are crossed, and whose they are."""
-
-    stops: NDArray[np.int64]  # by variant
-    stop_levels: NDArray[np.int64]
-    stop_at: NDArray[np.int64]
-    target_levels: NDArray[np.int64]
-    target_at: NDArray[np.int64]
-    trail_at: NDArray[np.int64]  # by group: the next trail
-    activations: NDArray[np.int64]  # by group
-
-
-def new_tables(
-    entries: NDArray[np.void],
-    origins: NDArray[np.void],
-    next_entry: NDArray[np.int64],
-    variants: Variants,
-) -> Tables:
-    """Tables to be filled for these entries."""
-    count = len(entries)
-    axes = (variants.stops, variants.targets, variants.trails, variants.holds)
-    exits = (
-        Exits(np.full((len(axis), count), NEVER, np.int32), np.zeros((len(axis), count), EXIT))
-        for axis in axes
-    )
-    sizes = np.empty((len(variants.stops), count), SIZE)
-    return Tables(entries, origins, next_entry, sizes, *exits)
-
-
-def new_scratch(variants: Variants) -> Scratch:
-    """Working memory for these variants."""
-    stops, targets, groups = len(variants.stops), len(variants.targets), len(variants.groups) - 1
-    sizes = (stops, stops, stops, targets, targets, groups, groups)
-    return Scratch(*(np.empty(size, np.int64) for size in sizes))
-
-
-@njit
-def sold_at(print_ticks: int, pricing: np.void, costs: np.void) -> int:
-    """Price of a sale at market in an EXIT: in F0 it does not depend on the quantity."""
-    if costs["tier"] == _F1:
-        return print_ticks
-    return taker_fill(_MARKET, False, 1, 0, print_ticks, pricing, costs)[1]
-
-
-@njit
-def settled_bar(code: int, is_scan: bool, entered: int) -> int:
-    """First bar whose scan finds done what was sold at a print: it may enter again, and marks without it.
-
-    The scan of a bar follows the open of the next one. A sale by a scan is done with the next scan, as is
-    one at the entry's own print; `entered` is the bar of the entry's fill.
-    """
-    if code == NEVER:
-        return NEVER
-    if is_scan or code == entered * 4:
-        return code // 4
-    return (code + 3) // 4 - 1
-
-
-@njit
-def _note(
-    i: int, variant: int, code: int, price: int, is_scan: bool, market: Market, tables: Tables, exits: Exits
-) -> None:
-    """Write an exit."""
-    bar, slot = code // 4, code % 4
-    cell = exits.cells[variant, i]
-    exits.codes[variant, i] = code
-    cell["price"] = price
-    cell["ts_ns"] = print_ts_ns(market.bars[bar]["ts_open_ns"], market.frame_ns, slot)
-    cell["next"] = tables.next_entry[settled_bar(code, is_scan, tables.entries[i]["bar"] + 1)]
 
 
 @njit
@@ -228,9 +70,7 @@ def _open_stops(i: int, market: Market, variants: Variants, tables: Tables, scra
 
 
 @njit
-def _open_targets(
-    i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch
-) -> int:
+def _open_targets(i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch) -> int:
     """Levels of the targets, ascending in the scratch; returns how many there are."""
     count = 0
     for g in range(len(variants.targets)):
@@ -282,7 +122,7 @@ def _close_by_scan(i: int, market: Market, variants: Variants, tables: Tables) -
             scan = min(scan, _first_bar_at(bars, due_ns, t + 1, market.frame_ns))
         if scan < len(bars) - 1:
             price = sold_at(market.opens[scan + 1], bars[scan], market.costs[0])
-            _note(i, h, (scan + 1) * 4, price, True, market, tables, tables.scans)
+            note(i, h, (scan + 1) * 4, price, True, market, tables, tables.scans)
         last_code = max(last_code, tables.scans.codes[h, i])
     return last_code
 
@@ -305,10 +145,10 @@ def _walk_stops(
                 is_entry = bar == tables.entries[i]["bar"] + 1
                 pricing = market.bars[bar - 1] if is_entry else market.bars[bar - 2]
                 price = sold_at(stop_print(level, opens[bar], True), pricing, market.costs[0])
-                _note(i, s, bar * 4 + SLOT_OPEN, price, False, market, tables, tables.stops)
+                note(i, s, bar * 4 + SLOT_OPEN, price, False, market, tables, tables.stops)
             else:
                 price = sold_at(stop_print(level, lows[bar], False), market.bars[bar - 1], market.costs[0])
-                _note(i, s, bar * 4 + SLOT_LOW, price, False, market, tables, tables.stops)
+                note(i, s, bar * 4 + SLOT_LOW, price, False, market, tables, tables.stops)
         bar += 1
     return count
 
@@ -331,7 +171,7 @@ def _walk_targets(
                 ts_ns = print_ts_ns(opened_ns, market.frame_ns, slot)
                 while first < count and limit_fills(False, levels[first], prints[slot], key, ts_ns, costs):
                     g, level = scratch.target_at[first], levels[first]
-                    _note(i, g, bar * 4 + slot, level, False, market, tables, tables.targets)
+                    note(i, g, bar * 4 + slot, level, False, market, tables, tables.targets)
                     first += 1
         bar += 1
     return first
@@ -369,7 +209,7 @@ def _meet_trails(
             if not stop_triggered(level, print_ticks):
                 break
             price = sold_at(stop_print(level, print_ticks, is_jump), pricing, market.costs[0])
-            _note(i, at, code, price, False, market, tables, tables.trails)
+            note(i, at, code, price, False, market, tables, tables.trails)
             at += 1
             met += 1
         scratch.trail_at[g] = at
@@ -435,9 +275,7 @@ def fill_entry(i: int, market: Market, variants: Variants, tables: Tables, scrat
         target = _walk_targets(i, k, until, target, open_targets, market, tables, scratch)
         if targets_end and target == open_targets:
             end = until = min(end, tables.targets.codes[scratch.target_at[target - 1], i] // 4 + 1)
-        peak, open_trails = _walk_trails(
-            i, k, until, peak, open_trails, market, variants, tables, scratch
-        )
+        peak, open_trails = _walk_trails(i, k, until, peak, open_trails, market, variants, tables, scratch)
         if trails_end and open_trails == 0:
             return
         k, width = until, width * 2

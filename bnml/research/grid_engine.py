@@ -1,0 +1,166 @@
+"""All combinations of a grid: by tables of exits, where one costs its trades, else by the backtest loop."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from threading import Lock
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bnml.core.errors import Misconfigured
+from bnml.kernels.exit_tables import NEVER, Market, Tables
+from bnml.kernels.fills import PPM
+from bnml.kernels.grid import COMBINATION, Account, new_memory, run_combinations
+from bnml.kernels.grid_row import BLOCKS, GRID_ROW
+from bnml.kernels.records import Taking
+from bnml.research.grid_plan import Columns, Plan, make_plan
+from bnml.research.grid_points import Configure, Points, by_fields, with_fields
+from bnml.research.grid_row import daily_marks, daily_returns, day_ends, row_of
+from bnml.research.grid_search import Chunk
+from bnml.research.grid_tables import make_market, make_tables, make_variants
+from bnml.research.sweep import SweepConfig, SweepInput, sweep
+
+WORLDS_KEPT = 4
+"""Tables kept, of different worlds: axes that are no exits, such as costs, have one each."""
+
+
+class _World(NamedTuple):
+    """What combinations with equal fields beside exits and sizes share."""
+
+    market: Market
+    account: Account
+    tables: Tables
+    trail_places: NDArray[np.int64]
+
+
+def run_grid(
+    inputs: Sequence[SweepInput],
+    config: SweepConfig | Configure,
+    axes: Mapping[str, Sequence[float]],
+    start: int,
+    stop: int,
+) -> Chunk:
+    """Rows of the combinations `start` to before `stop`, in row-major order of the axes, and their block sums.
+
+    Axes of a SweepConfig are named by records and fields (`rules.hard_stop_ppm`); a function makes the
+    configuration of the point it is given.
+    """
+    return GridEngine(inputs, config, axes).evaluate(start, stop)
+
+
+def plan(
+    inputs: Sequence[SweepInput], config: SweepConfig | Configure, axes: Mapping[str, Sequence[float]]
+) -> Plan:
+    """The way that the combinations of these axes are evaluated."""
+    return GridEngine(inputs, config, axes).plan
+
+
+def single(inputs: Sequence[SweepInput], config: SweepConfig) -> Chunk:
+    """The row of one configuration by the ordinary backtest: what its row in any grid equals bit for bit."""
+    row, sums, squares = row_of(sweep(inputs, config), inputs, config)
+    return Chunk(row, sums[np.newaxis], squares[np.newaxis])
+
+
+class GridEngine:
+    """Evaluates the combinations of one grid; several threads may ask at once."""
+
+    def __init__(
+        self,
+        inputs: Sequence[SweepInput],
+        config: SweepConfig | Configure,
+        axes: Mapping[str, Sequence[float]],
+    ) -> None:
+        self.points = Points(by_fields(config) if isinstance(config, SweepConfig) else config, axes)
+        self._inputs = tuple(inputs)
+        self._columns = Columns(self.points)
+        self._shares = self._columns.share_rules()
+        self._limits = self._columns.size_limits(self.points.base.limits)
+        self._worlds: OrderedDict[int, _World] = OrderedDict()
+        self._lock = Lock()
+        self.plan = make_plan(self._inputs, self.points, self._columns)
+
+    @property
+    def dtype(self) -> np.dtype[np.void]:
+        return GRID_ROW
+
+    def evaluate(self, start: int, stop: int) -> Chunk:
+        """The combinations from `start` to before `stop`."""
+        if not 0 <= start <= stop <= self.points.count:
+            raise Misconfigured(
+                f"there are no combinations {start} to {stop}; the grid has {self.points.count:,}"
+            )
+        made = Chunk(
+            np.zeros(stop - start, GRID_ROW),
+            np.zeros((stop - start, BLOCKS)),
+            np.zeros((stop - start, BLOCKS)),
+        )
+        if self.plan.way == "tables":
+            self._look_up(start, made)
+        else:
+            self._walk(start, made)
+        return made
+
+    def daily_returns(self, combination: int) -> NDArray[np.float64]:
+        """Daily marked returns of one combination, by the ordinary backtest."""
+        config = self.points.config(combination)
+        return daily_returns(daily_marks(sweep(self._inputs, config)), config.initial_quote_e8)
+
+    def _walk(self, start: int, made: Chunk) -> None:
+        for i in range(len(made.rows)):
+            one = single(self._inputs, self.points.config(start + i))
+            made.rows[i], made.sums[i], made.squares[i] = one.rows[0], one.sums[0], one.squares[0]
+            made.rows["combination"][i] = start + i
+
+    def _look_up(self, start: int, made: Chunk) -> None:
+        columns, points = self._columns, self.points
+        chosen = np.zeros(len(made.rows), COMBINATION)
+        chosen["combination"] = np.arange(start, start + len(made.rows))
+        places = points.places(chosen["combination"])
+        chosen["stop"] = points.of(columns.stop, places)
+        chosen["target1"] = points.of(columns.targets[0], places)
+        chosen["target2"] = points.of(columns.targets[1], places) + len(columns.targets[0].points)
+        chosen["hold"] = points.of(columns.hold, places)
+        chosen["rules"] = points.of(columns.shares, places)
+        chosen["limits"] = points.of(columns.limits, places)
+        trails, worlds = points.of(columns.trail, places), points.of(columns.world, places)
+        for number in np.unique(worlds):
+            world, mine = self._world(int(number)), np.flatnonzero(worlds == number)
+            one = chosen[mine]
+            one["trail"] = world.trail_places[trails[mine]]
+            own = Chunk(made.rows[mine], made.sums[mine], made.squares[mine])
+            memory = new_memory(len(world.account.day_bars) - 1)
+            run_combinations(
+                one, self._shares, self._limits, world.market, world.account, world.tables, memory, *own
+            )
+            made.rows[mine], made.sums[mine], made.squares[mine] = own
+
+    def _world(self, number: int) -> _World:
+        with self._lock:
+            if number not in self._worlds:
+                self._worlds[number] = self._made(number)
+            self._worlds.move_to_end(number)
+            if len(self._worlds) > WORLDS_KEPT:
+                self._worlds.popitem(last=False)
+            return self._worlds[number]
+
+    def _made(self, number: int) -> _World:
+        columns, data = self._columns, self._inputs[0]
+        fields = dict(zip(columns.world.fields, columns.world.points[number], strict=True))
+        config = with_fields(self.points.base, fields)
+        market = make_market(data, config)
+        variants, trail_places = make_variants(
+            columns.stop.points,
+            columns.target_rules(),
+            columns.trail.points,
+            [point[0] for point in columns.hold.points],
+            ends_at_target=bool((self._shares["share1_ppm"] == PPM).all()),
+        )
+        closes_ns = data.bars["ts_open_ns"][data.first : -1] + data.frame_ns
+        days = np.append(data.first + day_ends(closes_ns), NEVER)
+        days[-2] = len(data.bars) - 1  # the last day is marked at the end of the data
+        taking = int(config.rules["entry_taking"][0]) or int(Taking.FOK)
+        account = Account(config.initial_quote_e8, taking, days)
+        return _World(market, account, make_tables(data, market, variants), trail_places)
