@@ -98,6 +98,12 @@ def new_memory(days: int) -> Memory:
 
 
 @njit
+def is_whole(rules: np.void) -> bool:
+    """Whether a position is one piece, closed by its first target."""
+    return rules["share1_ppm"] == PPM and rules["share2_ppm"] == 0
+
+
+@njit
 def _approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, instrument: np.void) -> int:
     """Lots of an entry from an account without positions; 0: refused for its size, see `limits`."""
     _, lots = size_lots(cash_e8, cash_e8, 0, entry["close"], size["stop"], entry["cap"], limits, instrument)
@@ -261,7 +267,7 @@ def run_combination(
         account.day_bars,
     )
     position, pieces, marks = memory.position[0], memory.pieces, memory.marks_e8
-    together, whole = pieces[_TRANCHES], rules["share1_ppm"] == PPM
+    together, whole = pieces[_TRANCHES], is_whole(rules)
     for piece in pieces:
         piece["lots"], piece["credit_e8"], piece["settled"] = 0, 0, 0
     cash, day, i = account.initial_e8, 0, 0

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from bnml.core.errors import Misconfigured
 from bnml.kernels.exit_tables import NEVER, Market, Tables
-from bnml.kernels.fills import PPM
-from bnml.kernels.grid import COMBINATION, Account, new_memory, run_combinations
+from bnml.kernels.grid import COMBINATION, Account, is_whole, new_memory, run_combinations
 from bnml.kernels.grid_row import BLOCKS, GRID_ROW
 from bnml.kernels.records import Taking
 from bnml.research.grid_plan import Columns, Plan, make_plan
@@ -156,7 +155,7 @@ class GridEngine:
             columns.target_rules(),
             columns.trail.points,
             [point[0] for point in columns.hold.points],
-            ends_at_target=bool((self._shares["share1_ppm"] == PPM).all()),
+            ends_at_target=all(is_whole(rules) for rules in self._shares),
         )
         closes_ns = data.bars["ts_open_ns"][data.first : -1] + data.frame_ns
         days = np.append(data.first + day_ends(closes_ns), NEVER)

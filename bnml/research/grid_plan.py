@@ -75,7 +75,7 @@ def make_plan(inputs: Sequence[SweepInput], points: Points, columns: Columns) ->
 
     entries = 0 if data.opinions is None else len(data.opinions)
     has_band = any(of("rules", "time_stop_ns")) and min(of("rules", "time_stop_band_ppm")) < ALWAYS_BAND_PPM
-    is_parted = any(share != PPM for share in of("rules", "share1_ppm"))
+    is_parted = any(shares != (PPM, 0) for shares in columns.shares.points)
     obstacles = (
         (len(inputs) > 1, "the symbols share one capital"),
         (data.opinions is None, "opinions are not given"),
