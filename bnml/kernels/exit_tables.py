@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bnml.kernels import njit
-from bnml.kernels.fills import print_ts_ns, taker_fill
+from bnml.kernels.fills import taker_fill
 from bnml.kernels.records import FillTier, Taking
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ ORIGIN = np.dtype(
         ("reference", np.int64),  # what the levels of an entry are measured from
         ("atr", np.int64),
         ("sell_scan", np.int64),  # bar of its first exit signal; NEVER without one
+        ("end", np.int64),  # no combination holds it on this bar or later, as far as is known
     ]
 )
 SIZE = np.dtype(
@@ -77,9 +78,7 @@ class Variants(NamedTuple):
     stops: NDArray[np.void]  # RULES
     targets: NDArray[np.void]  # TARGET_RULE
     trails: NDArray[np.void]  # RULES, in groups; those beyond the last group are off
-    groups: NDArray[
-        np.int64
-    ]  # first trail of each group, and the end: one start, one kind of distance, ascending
+    groups: NDArray[np.int64]  # first of each group, and the end: one start, one kind of distance, ascending
     holds: NDArray[np.int64]  # ns; 0 = to the exit signal
     ends_at_target: int  # 1: a target closes the whole position
 
@@ -107,12 +106,8 @@ class Tables(NamedTuple):
 class Scratch(NamedTuple):
     """Working memory of one builder: levels in the order in which they are crossed, and whose they are."""
 
-    stops: NDArray[np.int64]  # by variant
-    stop_levels: NDArray[np.int64]
-    stop_at: NDArray[np.int64]
-    target_levels: NDArray[np.int64]
-    target_at: NDArray[np.int64]
-    trail_at: NDArray[np.int64]  # by group: the next trail
+    levels: NDArray[np.int64]
+    at: NDArray[np.int64]
     activations: NDArray[np.int64]  # by group
 
 
@@ -135,9 +130,8 @@ def new_tables(
 
 def new_scratch(variants: Variants) -> Scratch:
     """Working memory for these variants."""
-    stops, targets, groups = len(variants.stops), len(variants.targets), len(variants.groups) - 1
-    sizes = (stops, stops, stops, targets, targets, groups, groups)
-    return Scratch(*(np.empty(size, np.int64) for size in sizes))
+    most = max(len(variants.stops), len(variants.targets), len(variants.groups))
+    return Scratch(*(np.empty(most, np.int64) for _ in range(3)))
 
 
 @njit
@@ -163,13 +157,6 @@ def settled_bar(code: int, is_scan: bool, entered: int) -> int:
 
 
 @njit
-def note(
-    i: int, variant: int, code: int, price: int, is_scan: bool, market: Market, tables: Tables, exits: Exits
-) -> None:
+def note(cell: np.void, price: int, ts_ns: int, next_entry: int) -> None:
     """Write an exit."""
-    bar, slot = code // 4, code % 4
-    cell = exits.cells[variant, i]
-    exits.codes[variant, i] = code
-    cell["price"] = price
-    cell["ts_ns"] = print_ts_ns(market.bars[bar]["ts_open_ns"], market.frame_ns, slot)
-    cell["next"] = tables.next_entry[settled_bar(code, is_scan, tables.entries[i]["bar"] + 1)]
+    cell["price"], cell["ts_ns"], cell["next"] = price, ts_ns, next_entry

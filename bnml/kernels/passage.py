@@ -2,12 +2,12 @@
 
 An exit that depends on nothing but the entry and its own parameters happens at one print, whatever the
 other rules say. So one walk forward from each entry finds the print of every level, and a combination
-of rules is left at the first of its levels (`kernels.grid`). Walks end as soon as no combination can
-still hold the position; what they have not reached by then is NEVER.
+of rules is left at the first of its levels (`kernels.grid`). Rules are walked one after the other, each
+only as far as some combination can still hold the position; what is not reached by then is NEVER.
 
 A print is numbered `bar * 4 + slot` (see `fills`); an exit decided by a scan has the number of the open
 that it meets. Bars are walked open (a jump), low, high, close, so a stop is met by an open or a low.
-Levels and prices are those of `exits` and `fills`.
+Levels and prices are those of `exits` and `fills`. Loops take their arrays out of the tuples once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnml.kernels import njit
-from bnml.kernels.exit_tables import BLOCK, NEVER, note, sold_at
+from bnml.kernels.exit_tables import BLOCK, NEVER, note, settled_bar, sold_at
 from bnml.kernels.exits import initial_stop, target_level, trail_activation, trail_stop
 from bnml.kernels.fills import (
     SLOT_LOW,
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
 
     from bnml.kernels.exit_tables import Market, Scratch, Tables, Variants
 
-CHUNK = 256
-"""Bars that one rule is walked before the next, at first, so that none walks far beyond the end of the others."""
-
 
 @njit
 def _insert(levels: NDArray[np.int64], at: NDArray[np.int64], count: int, level: int, variant: int) -> None:
@@ -47,51 +44,6 @@ def _insert(levels: NDArray[np.int64], at: NDArray[np.int64], count: int, level:
         levels[j], at[j] = levels[j - 1], at[j - 1]
         j -= 1
     levels[j], at[j] = level, variant
-
-
-@njit
-def _open_stops(i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch) -> int:
-    """Levels of the stops, ascending in the scratch; returns how many there are."""
-    entry, origin, count = tables.entries[i], tables.origins[i], 0
-    instrument, taker_ppm, close = market.instrument[0], market.costs[0]["taker_ppm"], entry["close"]
-    for s in range(len(variants.stops)):
-        size, rules = tables.sizes[s, i], variants.stops[s]
-        decided, _ = initial_stop(close, origin["atr"], rules)
-        least = minimum_lots(decided if decided > 0 else close, taker_ppm, instrument)
-        size["stop"], size["least_lots"] = decided, least
-        size["least_e8"] = notional_e8(entry["cap"], least, instrument)
-        level, _ = initial_stop(origin["reference"], origin["atr"], rules)
-        scratch.stops[s] = level
-        tables.stops.codes[s, i] = NEVER
-        if level > 0:
-            _insert(scratch.stop_levels, scratch.stop_at, count, level, s)
-            count += 1
-    return count
-
-
-@njit
-def _open_targets(i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch) -> int:
-    """Levels of the targets, ascending in the scratch; returns how many there are."""
-    count = 0
-    for g in range(len(variants.targets)):
-        rule, reference = variants.targets[g], tables.origins[i]["reference"]
-        stop = scratch.stops[rule["stop"]]
-        level = target_level(reference, stop, rule["ppm"], rule["r_ppm"], market.rules[0])
-        tables.targets.codes[g, i] = NEVER
-        if level > 0:
-            _insert(scratch.target_levels, scratch.target_at, count, level, g)
-            count += 1
-    return count
-
-
-@njit
-def _open_trails(i: int, variants: Variants, tables: Tables, scratch: Scratch) -> None:
-    for v in range(len(variants.trails)):
-        tables.trails.codes[v, i] = NEVER
-    for g in range(len(scratch.trail_at)):
-        scratch.trail_at[g] = variants.groups[g]
-        rules = variants.trails[variants.groups[g]]
-        scratch.activations[g] = trail_activation(tables.origins[i]["reference"], rules)
 
 
 @njit
@@ -111,180 +63,205 @@ def _first_bar_at(bars: NDArray[np.void], ts_ns: int, low: int, frame_ns: int) -
 
 
 @njit
-def _close_by_scan(i: int, market: Market, variants: Variants, tables: Tables) -> int:
-    """Exits by age and signal; returns the number of the last print that a combination can see."""
-    bars, t, last_code = market.bars, tables.entries[i]["bar"], 0
-    for h in range(len(variants.holds)):
-        tables.scans.codes[h, i] = NEVER
-        scan = tables.origins[i]["sell_scan"]
-        if variants.holds[h] > 0:
-            due_ns = bars[t]["ts_open_ns"] + variants.holds[h]
-            scan = min(scan, _first_bar_at(bars, due_ns, t + 1, market.frame_ns))
-        if scan < len(bars) - 1:
-            price = sold_at(market.opens[scan + 1], bars[scan], market.costs[0])
-            note(i, h, (scan + 1) * 4, price, True, market, tables, tables.scans)
-        last_code = max(last_code, tables.scans.codes[h, i])
-    return last_code
+def find_scans(first: int, end: int, market: Market, holds: NDArray[np.int64], tables: Tables) -> None:
+    """Exits by age and signal of the entries `first` to before `end`."""
+    bars, costs, frame_ns, next_entry = market.bars, market.costs[0], market.frame_ns, tables.next_entry
+    entries, origins, codes, cells = tables.entries, tables.origins, tables.scans.codes, tables.scans.cells
+    for i in range(first, end):
+        t, origin, last_code = entries[i]["bar"], origins[i], 0
+        for h in range(len(holds)):
+            scan = origin["sell_scan"]
+            if holds[h] > 0:
+                due_ns = bars[t]["ts_open_ns"] + holds[h]
+                scan = min(scan, _first_bar_at(bars, due_ns, t + 1, frame_ns))
+            code = NEVER
+            if scan < len(bars) - 1:
+                met, code = bars[scan + 1], (scan + 1) * 4
+                price = sold_at(met["open"], bars[scan], costs)
+                note(cells[h, i], price, met["ts_open_ns"], next_entry[settled_bar(code, True, t + 1)])
+            codes[h, i] = code
+            last_code = max(last_code, code)
+        origin["end"] = min(len(bars), last_code // 4 + 1)
 
 
 @njit
-def _walk_stops(
-    i: int, k: int, end: int, count: int, market: Market, tables: Tables, scratch: Scratch
+def _size(
+    size: np.void, entry: np.void, atr: int, rules: np.void, taker_ppm: int, instrument: np.void
+) -> None:
+    stop, _ = initial_stop(entry["close"], atr, rules)
+    least = minimum_lots(stop if stop > 0 else entry["close"], taker_ppm, instrument)
+    size["stop"], size["least_lots"] = stop, least
+    size["least_e8"] = notional_e8(entry["cap"], least, instrument)
+
+
+@njit
+def find_stops(
+    first: int, end: int, market: Market, stops: NDArray[np.void], tables: Tables, scratch: Scratch
+) -> None:
+    """Sizes and stops of the entries `first` to before `end`."""
+    bars, opens, lows, block_lows = market.bars, market.opens, market.lows, market.block_lows
+    costs, instrument, frame_ns = market.costs[0], market.instrument[0], market.frame_ns
+    entries, origins, sizes, next_entry = tables.entries, tables.origins, tables.sizes, tables.next_entry
+    codes, cells, levels, at = tables.stops.codes, tables.stops.cells, scratch.levels, scratch.at
+    for i in range(first, end):
+        entry, origin, count = entries[i], origins[i], 0
+        for s in range(len(stops)):
+            _size(sizes[s, i], entry, origin["atr"], stops[s], costs["taker_ppm"], instrument)
+            codes[s, i] = NEVER
+            level, _ = initial_stop(origin["reference"], origin["atr"], stops[s])
+            if level > 0:
+                _insert(levels, at, count, level, s)
+                count += 1
+        is_every, entered, until = count == len(stops), entry["bar"] + 1, origin["end"]
+        bar = entered
+        while bar < until and count > 0:
+            if bar % BLOCK == 0 and bar + BLOCK <= until and block_lows[bar // BLOCK] > levels[count - 1]:
+                bar += BLOCK
+                continue
+            while count > 0 and stop_triggered(levels[count - 1], lows[bar]):
+                count -= 1
+                s, level, opened_ns = at[count], levels[count], bars[bar]["ts_open_ns"]
+                if stop_triggered(level, opens[bar]):
+                    code = bar * 4 + SLOT_OPEN
+                    # At the entry's own print it was passed before it could rest.
+                    pricing = bars[bar - 1] if bar == entered else bars[bar - 2]
+                    price = sold_at(stop_print(level, opens[bar], True), pricing, costs)
+                else:
+                    code = bar * 4 + SLOT_LOW
+                    price = sold_at(stop_print(level, lows[bar], False), bars[bar - 1], costs)
+                codes[s, i] = code
+                follower = next_entry[settled_bar(code, False, entered)]
+                note(cells[s, i], price, print_ts_ns(opened_ns, frame_ns, code % 4), follower)
+            bar += 1
+        if is_every and count == 0:
+            origin["end"] = bar
+
+
+@njit
+def find_targets(
+    first: int, end: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch
+) -> None:
+    """Targets of the entries `first` to before `end`."""
+    bars, highs, block_highs, frame_ns = market.bars, market.highs, market.block_highs, market.frame_ns
+    costs, key, shared = market.costs[0], market.instrument[0]["symbol_key"], market.rules[0]
+    entries, origins, next_entry = tables.entries, tables.origins, tables.next_entry
+    codes, cells, levels, at = tables.targets.codes, tables.targets.cells, scratch.levels, scratch.at
+    rules, stops = variants.targets, variants.stops
+    for i in range(first, end):
+        origin, count, nearest = origins[i], 0, 0
+        for g in range(len(rules)):
+            codes[g, i] = NEVER
+            stop, _ = initial_stop(origin["reference"], origin["atr"], stops[rules[g]["stop"]])
+            level = target_level(origin["reference"], stop, rules[g]["ppm"], rules[g]["r_ppm"], shared)
+            if level > 0:
+                _insert(levels, at, count, level, g)
+                count += 1
+        is_every, entered, until = count == len(rules), entries[i]["bar"] + 1, origin["end"]
+        bar = entered
+        while bar < until and nearest < count:
+            if bar % BLOCK == 0 and bar + BLOCK <= until and block_highs[bar // BLOCK] < levels[nearest]:
+                bar += BLOCK
+                continue
+            if highs[bar] >= levels[nearest]:
+                path, opened_ns = bar_path(bars[bar]), bars[bar]["ts_open_ns"]
+                for slot in range(SLOT_LOW if bar == entered else SLOT_OPEN, 4):
+                    ts_ns = print_ts_ns(opened_ns, frame_ns, slot)
+                    follower = next_entry[settled_bar(bar * 4 + slot, False, entered)]
+                    while nearest < count and limit_fills(
+                        False, levels[nearest], path[slot], key, ts_ns, costs
+                    ):
+                        codes[at[nearest], i] = bar * 4 + slot
+                        note(cells[at[nearest], i], levels[nearest], ts_ns, follower)
+                        nearest += 1
+            bar += 1
+        if is_every and nearest == count and variants.ends_at_target == 1:
+            origin["end"] = bar
+
+
+@njit
+def _trail_floor(
+    peak: int,
+    atr: int,
+    trails: NDArray[np.void],
+    groups: NDArray[np.int64],
+    at: NDArray[np.int64],
+    activations: NDArray[np.int64],
 ) -> int:
-    """Bars `k` to before `end`; the `count` lowest levels are still to be met. Returns the new count."""
-    lows, opens, levels, bar = market.lows, market.opens, scratch.stop_levels, k
-    while bar < end and count > 0:
-        if bar % BLOCK == 0 and bar + BLOCK <= end and market.block_lows[bar // BLOCK] > levels[count - 1]:
-            bar += BLOCK
-            continue
-        while count > 0 and stop_triggered(levels[count - 1], lows[bar]):
-            count -= 1
-            s, level = scratch.stop_at[count], levels[count]
-            if stop_triggered(level, opens[bar]):
-                # At the entry's own print it was passed before it could rest.
-                is_entry = bar == tables.entries[i]["bar"] + 1
-                pricing = market.bars[bar - 1] if is_entry else market.bars[bar - 2]
-                price = sold_at(stop_print(level, opens[bar], True), pricing, market.costs[0])
-                note(i, s, bar * 4 + SLOT_OPEN, price, False, market, tables, tables.stops)
-            else:
-                price = sold_at(stop_print(level, lows[bar], False), market.bars[bar - 1], market.costs[0])
-                note(i, s, bar * 4 + SLOT_LOW, price, False, market, tables, tables.stops)
-        bar += 1
-    return count
-
-
-@njit
-def _walk_targets(
-    i: int, k: int, end: int, first: int, count: int, market: Market, tables: Tables, scratch: Scratch
-) -> int:
-    """Bars `k` to before `end`, targets from the one at `first` on; returns where the next one is."""
-    highs, levels, bar = market.highs, scratch.target_levels, k
-    while bar < end and first < count:
-        if bar % BLOCK == 0 and bar + BLOCK <= end and market.block_highs[bar // BLOCK] < levels[first]:
-            bar += BLOCK
-            continue
-        if highs[bar] >= levels[first]:
-            prints, opened_ns = bar_path(market.bars[bar]), market.bars[bar]["ts_open_ns"]
-            key, costs = market.instrument[0]["symbol_key"], market.costs[0]
-            is_entry = bar == tables.entries[i]["bar"] + 1
-            for slot in range(SLOT_LOW if is_entry else SLOT_OPEN, 4):
-                ts_ns = print_ts_ns(opened_ns, market.frame_ns, slot)
-                while first < count and limit_fills(False, levels[first], prints[slot], key, ts_ns, costs):
-                    g, level = scratch.target_at[first], levels[first]
-                    note(i, g, bar * 4 + slot, level, False, market, tables, tables.targets)
-                    first += 1
-        bar += 1
-    return first
-
-
-@njit
-def _trail_floor(peak: int, atr: int, variants: Variants, scratch: Scratch) -> int:
     """The highest stop, among those still to be met, after prints whose highest is `peak`; 0 without one."""
     floor = 0
-    for g in range(len(scratch.trail_at)):
-        at = scratch.trail_at[g]
-        if at < variants.groups[g + 1] and scratch.activations[g] <= peak:
-            floor = max(floor, trail_stop(0, peak, 0, atr, variants.trails[at]))
+    for g in range(len(groups) - 1):
+        if at[g] < groups[g + 1] and activations[g] <= peak:
+            floor = max(floor, trail_stop(0, peak, 0, atr, trails[at[g]]))
     return floor
 
 
 @njit
-def _meet_trails(
-    i: int,
-    code: int,
-    print_ticks: int,
-    peak: int,
-    market: Market,
-    variants: Variants,
-    tables: Tables,
-    scratch: Scratch,
-) -> int:
-    """A print against the stops trailed to by those before it; returns how many it meets."""
-    met, bar, is_jump = 0, code // 4, code % 4 == SLOT_OPEN
-    pricing, atr = market.bars[bar - 2] if is_jump else market.bars[bar - 1], tables.origins[i]["atr"]
-    for g in range(len(scratch.trail_at)):
-        at = scratch.trail_at[g]
-        while at < variants.groups[g + 1] and scratch.activations[g] <= peak:
-            level = trail_stop(0, peak, 0, atr, variants.trails[at])
-            if not stop_triggered(level, print_ticks):
-                break
-            price = sold_at(stop_print(level, print_ticks, is_jump), pricing, market.costs[0])
-            note(i, at, code, price, False, market, tables, tables.trails)
-            at += 1
-            met += 1
-        scratch.trail_at[g] = at
-    return met
-
-
-@njit
-def _walk_trails(
-    i: int,
-    k: int,
-    end: int,
-    peak: int,
-    left: int,
-    market: Market,
-    variants: Variants,
-    tables: Tables,
-    scratch: Scratch,
-) -> tuple[int, int]:
-    """Bars `k` to before `end` after prints up to `peak`, `left` trails to be met; both for the next bars."""
-    atr, bar = tables.origins[i]["atr"], k
-    floor = _trail_floor(peak, atr, variants, scratch)
-    while bar < end and left > 0:
-        low, high = market.lows[bar], market.highs[bar]
-        if bar % BLOCK == 0 and bar + BLOCK <= end:
-            block = bar // BLOCK
-            if market.block_highs[block] <= peak and market.block_lows[block] > floor:
-                bar += BLOCK
-                continue
-        if high > peak:
-            raised = _trail_floor(high, atr, variants, scratch)
+def find_trails(
+    first: int, end: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch
+) -> None:
+    """Trailing stops of the entries `first` to before `end`; a print meets those that earlier ones raised."""
+    bars, highs, lows, costs, frame_ns = (
+        market.bars,
+        market.highs,
+        market.lows,
+        market.costs[0],
+        market.frame_ns,
+    )
+    block_highs, block_lows, trails, groups = (
+        market.block_highs,
+        market.block_lows,
+        variants.trails,
+        variants.groups,
+    )
+    entries, origins, next_entry = tables.entries, tables.origins, tables.next_entry
+    codes, cells, at, activations = tables.trails.codes, tables.trails.cells, scratch.at, scratch.activations
+    for i in range(first, end):
+        atr, bar, entered = origins[i]["atr"], entries[i]["bar"] + 1, entries[i]["bar"] + 1
+        peak, floor, left, until = 0, 0, groups[-1], origins[i]["end"]
+        for v in range(len(trails)):
+            codes[v, i] = NEVER
+        for g in range(len(groups) - 1):
+            at[g] = groups[g]
+            activations[g] = trail_activation(origins[i]["reference"], trails[groups[g]])
+        while bar < until and left > 0:
+            if bar % BLOCK == 0 and bar + BLOCK <= until:
+                block = bar // BLOCK
+                if block_highs[block] <= peak and block_lows[block] > floor:
+                    bar += BLOCK
+                    continue
+            low, high = lows[bar], highs[bar]
+            raised = floor
+            if high > peak:
+                raised = _trail_floor(high, atr, trails, groups, at, activations)
             if low > raised:
-                peak, floor, bar = high, raised, bar + 1
+                peak, floor, bar = max(peak, high), raised, bar + 1
                 continue
-        elif low > floor:
+            path, opened_ns = bar_path(bars[bar]), bars[bar]["ts_open_ns"]
+            for slot in range(SLOT_LOW if bar == entered else SLOT_OPEN, 4):
+                code, is_jump = bar * 4 + slot, slot == SLOT_OPEN
+                for g in range(len(groups) - 1):
+                    while at[g] < groups[g + 1] and activations[g] <= peak:
+                        level = trail_stop(0, peak, 0, atr, trails[at[g]])
+                        if not stop_triggered(level, path[slot]):
+                            break
+                        pricing = bars[bar - 2] if is_jump else bars[bar - 1]
+                        price = sold_at(stop_print(level, path[slot], is_jump), pricing, costs)
+                        codes[at[g], i] = code
+                        follower = next_entry[settled_bar(code, False, entered)]
+                        note(cells[at[g], i], price, print_ts_ns(opened_ns, frame_ns, slot), follower)
+                        at[g] += 1
+                        left -= 1
+                peak = max(peak, path[slot])
+            floor = _trail_floor(peak, atr, trails, groups, at, activations)
             bar += 1
-            continue
-        prints, is_entry = bar_path(market.bars[bar]), bar == tables.entries[i]["bar"] + 1
-        for slot in range(SLOT_LOW if is_entry else SLOT_OPEN, 4):
-            left -= _meet_trails(i, bar * 4 + slot, prints[slot], peak, market, variants, tables, scratch)
-            peak = max(peak, prints[slot])
-        floor = _trail_floor(peak, atr, variants, scratch)
-        bar += 1
-    return peak, left
-
-
-@njit
-def fill_entry(i: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch) -> None:
-    """Find the exits of entry `i`."""
-    stops, targets = len(variants.stops), len(variants.targets)
-    open_stops = _open_stops(i, market, variants, tables, scratch)
-    target, open_targets = 0, _open_targets(i, market, variants, tables, scratch)
-    _open_trails(i, variants, tables, scratch)
-    peak, open_trails = 0, variants.groups[-1]
-    stops_end, trails_end = open_stops == stops, open_trails == len(variants.trails)
-    targets_end = variants.ends_at_target == 1 and open_targets == targets
-    k, width = tables.entries[i]["bar"] + 1, CHUNK
-    end = min(len(market.bars), _close_by_scan(i, market, variants, tables) // 4 + 1)
-    while k < end:
-        until = min(end, k + width)
-        open_stops = _walk_stops(i, k, until, open_stops, market, tables, scratch)
-        if stops_end and open_stops == 0:  # the lowest stop ends the position
-            end = until = min(end, tables.stops.codes[scratch.stop_at[0], i] // 4 + 1)
-        target = _walk_targets(i, k, until, target, open_targets, market, tables, scratch)
-        if targets_end and target == open_targets:
-            end = until = min(end, tables.targets.codes[scratch.target_at[target - 1], i] // 4 + 1)
-        peak, open_trails = _walk_trails(i, k, until, peak, open_trails, market, variants, tables, scratch)
-        if trails_end and open_trails == 0:
-            return
-        k, width = until, width * 2
 
 
 @njit
 def fill_tables(
     first: int, end: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch
 ) -> None:
-    """Find the exits of entries `first` to before `end`; threads share all but the scratch."""
-    for i in range(first, end):
-        fill_entry(i, market, variants, tables, scratch)
+    """Find all exits of the entries `first` to before `end`; threads share all but the scratch."""
+    find_scans(first, end, market, variants.holds, tables)
+    find_stops(first, end, market, variants.stops, tables, scratch)
+    find_targets(first, end, market, variants, tables, scratch)
+    find_trails(first, end, market, variants, tables, scratch)
