@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 
 from bnml.core.errors import Misconfigured
 from bnml.kernels.exit_tables import NEVER, Market, Tables
-from bnml.kernels.grid import COMBINATION, Account, is_whole, new_memory, run_combinations
+from bnml.kernels.grid import run_combinations
 from bnml.kernels.grid_row import BLOCKS, GRID_ROW
+from bnml.kernels.grid_trade import COMBINATION, Account, is_whole
+from bnml.kernels.grid_tranches import new_memory
 from bnml.kernels.records import Taking
 from bnml.research.grid_plan import Columns, Plan, make_plan
 from bnml.research.grid_points import Configure, Points, by_fields, with_fields
@@ -130,9 +132,18 @@ class GridEngine:
             one = chosen[mine]
             one["trail"] = world.trail_places[trails[mine]]
             own = Chunk(made.rows[mine], made.sums[mine], made.squares[mine])
-            memory = new_memory(len(world.account.day_bars) - 1)
+            days = len(world.account.day_bars) - 1
             run_combinations(
-                one, self._shares, self._limits, world.market, world.account, world.tables, memory, *own
+                one,
+                self._shares,
+                self._limits,
+                world.market,
+                world.account,
+                world.tables,
+                new_memory(),
+                np.empty(days, np.int64),
+                np.empty(days),
+                *own,
             )
             made.rows[mine], made.sums[mine], made.squares[mine] = own
 

@@ -1,0 +1,74 @@
+"""What a combination of exit rules is, and how one of its entries is sized and sold: the same integers as the loop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from bnml.kernels import njit
+from bnml.kernels.fills import PPM, SLOT_OPEN, lots_for, mul_ppm, notional_e8, taker_fill
+from bnml.kernels.records import FillTier, Taking
+from bnml.kernels.sizing import active_capital_e8, size_lots
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_MARKET = int(Taking.MARKET)
+_F1 = int(FillTier.F1)
+
+COMBINATION = np.dtype(
+    [
+        ("combination", np.int64),
+        ("stop", np.int64),  # variants
+        ("target1", np.int64),
+        ("target2", np.int64),
+        ("trail", np.int64),
+        ("hold", np.int64),
+        ("rules", np.int64),  # index of the shares
+        ("limits", np.int64),  # index of the sizes
+    ]
+)
+
+
+class Account(NamedTuple):
+    """What all combinations share beside market and tables."""
+
+    initial_e8: int
+    taking: int  # of entries
+    day_bars: NDArray[np.int64]  # bar whose scan marks each UTC day; one more that never comes
+
+
+@njit
+def is_whole(rules: np.void) -> bool:
+    """Whether a position is one piece, closed by its first target."""
+    return rules["share1_ppm"] == PPM and rules["share2_ppm"] == 0
+
+
+@njit
+def approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, instrument: np.void) -> int:
+    """Lots of an entry from an account without positions; 0: refused for its size, see `limits`."""
+    _, lots = size_lots(cash_e8, cash_e8, 0, entry["close"], size["stop"], entry["cap"], limits, instrument)
+    if entry["size_ppm"] > 0:
+        lots = min(lots, lots_for(mul_ppm(max(0, cash_e8), entry["size_ppm"]), entry["cap"], instrument))
+    if lots < size["least_lots"] and notional_e8(entry["cap"], lots, instrument) < size["least_e8"]:
+        return 0  # not enough wanted, or not enough to pay it with
+    exposure_e8 = mul_ppm(active_capital_e8(cash_e8, limits), limits["max_exposure_ppm"])
+    return 0 if size["least_e8"] > exposure_e8 else lots
+
+
+@njit
+def market_price(
+    lots: int,
+    cell: np.void,
+    code: int,
+    is_scan: bool,
+    entered: int,
+    bars: NDArray[np.void],
+    costs: np.void,
+) -> int:
+    """What a sale at market gets."""
+    if costs["tier"] != _F1:
+        return cell["price"]
+    before = 2 if code % 4 == SLOT_OPEN and not is_scan and code != entered * 4 else 1
+    return taker_fill(_MARKET, False, lots, 0, cell["price"], bars[code // 4 - before], costs)[1]
