@@ -12,10 +12,17 @@ from typing import TYPE_CHECKING
 from bnml.kernels import njit
 from bnml.kernels.exit_tables import NEVER, settled_bar
 from bnml.kernels.fills import commission_quote_e8, mul_ppm, notional_e8, pending_lots
-from bnml.kernels.grid_row import judge_days
-from bnml.kernels.grid_trade import approved_lots, is_whole, market_price
+from bnml.kernels.grid_row import count_position, judge_days
+from bnml.kernels.grid_trade import (
+    approved_lots,
+    end_days,
+    filled_lots,
+    is_trailed,
+    is_whole,
+    mark_flat,
+    market_price,
+)
 from bnml.kernels.grid_tranches import run_tranches
-from bnml.kernels.records import Taking
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,8 +31,6 @@ if TYPE_CHECKING:
     from bnml.kernels.exit_tables import Market, Tables
     from bnml.kernels.grid_trade import Account
     from bnml.kernels.grid_tranches import Memory
-
-_FOK = int(Taking.FOK)
 
 
 @njit
@@ -45,29 +50,28 @@ def run_whole(
     stop_codes, trail_codes, scan_codes = tables.stops.codes[s], tables.trails.codes[v], tables.scans.codes[h]
     stops, trails, scans = tables.stops.cells[s], tables.trails.cells[v], tables.scans.cells[h]
     target_codes, targets = tables.targets.codes[g], tables.targets.cells[g]
-    instrument, costs, is_fok = market.instrument[0], market.costs[0], account.taking == _FOK
+    instrument, costs, taking = market.instrument[0], market.costs[0], account.taking
     taker_ppm, cash, day, i = costs["taker_ppm"], account.initial_e8, 0, 0
-    trades = wins = profit = loss = commission = exposure_ns = longest_ns = 0
+    commission = 0
     while i < len(entries):
         entry, size = entries[i], sizes[i]
         entered = entry["bar"] + 1
-        while day_bars[day] < entered:
-            marks[day] = cash
-            day += 1
+        day = mark_flat(day, entry["bar"], cash, day_bars, marks)
         lots = approved_lots(cash, entry, size, limits, instrument)
-        filled = min(lots, entry["most_lots"])
+        filled = filled_lots(lots, entry, taking)
         kept = pending_lots(filled, taker_ppm, instrument["lot_e8"])
-        if kept == 0 or (is_fok and filled < lots):
+        if kept == 0:
             i += 1
             continue
-        code, cell, ppm, is_scan = stop_codes[i], stops[i], taker_ppm, False
-        if trail_codes[i] < code or (trail_codes[i] == code and trails[i]["price"] > cell["price"]):
+        code, cell = stop_codes[i], stops[i]
+        if is_trailed(code, cell, trail_codes[i], trails[i]):
             code, cell = trail_codes[i], trails[i]
-        if scan_codes[i] < code:
-            code, cell, is_scan = scan_codes[i], scans[i], True
+        is_scan = scan_codes[i] < code
+        if is_scan:
+            code, cell = scan_codes[i], scans[i]
         is_target = target_codes[i] < code or (is_scan and target_codes[i] == code)
         if is_target:
-            code, cell, ppm, is_scan = target_codes[i], targets[i], costs["maker_ppm"], False
+            code, cell, is_scan = target_codes[i], targets[i], False
         cost = notional_e8(entry["price"], filled, instrument)
         cash -= cost
         commission += mul_ppm(cost, taker_ppm)
@@ -76,27 +80,19 @@ def run_whole(
             marks[day] = cash + notional_e8(bars[day_bars[day]]["close"], kept, instrument)
             day += 1
         if code == NEVER:
-            row["open_at_end"] = 1
-            held_ns = bars[len(bars) - 1]["ts_open_ns"] + market.frame_ns - entry["ts_ns"]
-            exposure_ns, longest_ns = exposure_ns + held_ns, max(longest_ns, held_ns)
+            count_position(row, 0, bars[len(bars) - 1]["ts_open_ns"] + market.frame_ns - entry["ts_ns"], True)
             break
-        price = cell["price"]
+        price, ppm = cell["price"], costs["maker_ppm"]
         if not is_target:
-            price = market_price(kept, cell, code, is_scan, entered, bars, costs)
+            price, ppm = market_price(kept, cell, code, is_scan, entered, bars, costs), taker_ppm
         proceeds = notional_e8(price, kept, instrument)
         fee = commission_quote_e8(proceeds, ppm)
         cash += proceeds - fee
-        result, held_ns = proceeds - fee - cost, cell["ts_ns"] - entry["ts_ns"]
-        trades, wins, commission = trades + 1, wins + (result > 0), commission + fee
-        profit, loss = profit + max(result, 0), loss - min(result, 0)
-        exposure_ns, longest_ns = exposure_ns + held_ns, max(longest_ns, held_ns)
+        commission += fee
+        count_position(row, proceeds - fee - cost, cell["ts_ns"] - entry["ts_ns"], False)
         i = cell["next"]
-    while day < len(marks):
-        marks[day] = cash
-        day += 1
-    row["trades"], row["wins"], row["gross_profit_e8"], row["gross_loss_e8"] = trades, wins, profit, loss
-    row["commission_e8"], row["exposure_ns"], row["max_hold_ns"] = commission, exposure_ns, longest_ns
-    row["final_equity_e8"] = marks[len(marks) - 1]
+    end_days(day, cash, marks, row)
+    row["commission_e8"] = commission
 
 
 @njit

@@ -14,6 +14,7 @@ from bnml.kernels.sizing import active_capital_e8, size_lots
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_FOK = int(Taking.FOK)
 _MARKET = int(Taking.MARKET)
 _F1 = int(FillTier.F1)
 
@@ -58,6 +59,20 @@ def approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, 
 
 
 @njit
+def filled_lots(lots: int, entry: np.void, taking: int) -> int:
+    """What the market gives of an order; its price is within the cap."""
+    if lots <= entry["most_lots"]:
+        return lots
+    return 0 if taking == _FOK else entry["most_lots"]
+
+
+@njit
+def is_trailed(stop_code: int, stop: np.void, trail_code: int, trail: np.void) -> bool:
+    """Whether the trailing stop is met first; of two that one print meets the higher counts."""
+    return trail_code < stop_code or (trail_code == stop_code and trail["price"] > stop["price"])
+
+
+@njit
 def market_price(
     lots: int,
     cell: np.void,
@@ -72,3 +87,22 @@ def market_price(
         return cell["price"]
     before = 2 if code % 4 == SLOT_OPEN and not is_scan and code != entered * 4 else 1
     return taker_fill(_MARKET, False, lots, 0, cell["price"], bars[code // 4 - before], costs)[1]
+
+
+@njit
+def mark_flat(
+    day: int, bar: int, cash_e8: int, day_bars: NDArray[np.int64], marks_e8: NDArray[np.int64]
+) -> int:
+    """Mark the days up to the scan of `bar`, without a position; returns the next day."""
+    while day_bars[day] <= bar:
+        marks_e8[day] = cash_e8
+        day += 1
+    return day
+
+
+@njit
+def end_days(day: int, cash_e8: int, marks_e8: NDArray[np.int64], row: np.void) -> None:
+    """Mark the days from `day` on, on which nothing happens any more."""
+    for later in range(day, len(marks_e8)):
+        marks_e8[later] = cash_e8
+    row["final_equity_e8"] = marks_e8[len(marks_e8) - 1]

@@ -10,8 +10,7 @@ from bnml.kernels import njit
 from bnml.kernels.exit_tables import NEVER, settled_bar
 from bnml.kernels.fills import commission_quote_e8, mul_ppm, notional_e8, pending_lots
 from bnml.kernels.grid_row import count_position
-from bnml.kernels.grid_trade import approved_lots, market_price
-from bnml.kernels.records import Taking
+from bnml.kernels.grid_trade import approved_lots, end_days, filled_lots, is_trailed, mark_flat, market_price
 from bnml.kernels.sizing import split_lots
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from bnml.kernels.exit_tables import Market, Tables
     from bnml.kernels.grid_trade import Account
 
-_FOK = int(Taking.FOK)
 _TRANCHES = 3
 
 PIECE = np.dtype(
@@ -34,6 +32,7 @@ PIECE = np.dtype(
 )
 POSITION = np.dtype(
     [
+        ("entered", np.int64),  # bar of the fill
         ("bought", np.int64),  # lots
         ("paid_e8", np.int64),
         ("credit_e8", np.int64),
@@ -72,9 +71,7 @@ def _buy(
     position: np.void,
 ) -> None:
     """Buy a piece, or nothing where the order cannot fill."""
-    filled = min(lots, entry["most_lots"])
-    if filled < lots and taking == _FOK:
-        filled = 0
+    filled = filled_lots(lots, entry, taking)
     kept = pending_lots(filled, costs["taker_ppm"], instrument["lot_e8"])
     if kept == 0:  # could never be sold
         filled = 0
@@ -111,16 +108,15 @@ def _keep(
     together: np.void,
     target_code: int,
     target: np.void,
-    code: int,
-    is_scan: bool,
+    end: tuple[int, bool],
     cell: np.void,
-    entered: int,
     bars: NDArray[np.void],
     instrument: np.void,
     costs: np.void,
     position: np.void,
 ) -> None:
-    """A piece is sold at its target, or where the position ends: at `code`, together with others by a scan."""
+    """A piece is sold at its target, or where the position ends; by a scan together with others."""
+    (code, is_scan), entered = end, position["entered"]
     if target_code < code or (is_scan and target_code == code):
         then = settled_bar(target_code, False, entered)
         _sell(piece, target["price"], costs["maker_ppm"], then, position, instrument)
@@ -138,13 +134,57 @@ def _keep(
 
 
 @njit
-def _begin(position: np.void, entry: np.void, i: int, together: np.void) -> None:
+def _begin(position: np.void, entry: np.void, i: int, pieces: NDArray[np.void]) -> None:
     """Nothing is bought yet: left at its own print, before the next entry."""
     position["bought"], position["paid_e8"], position["credit_e8"] = 0, 0, 0
     position["commission_e8"], position["result_e8"] = 0, 0
-    position["code"], position["settled"] = (entry["bar"] + 1) * 4, entry["bar"] + 1
+    position["entered"], position["settled"] = entry["bar"] + 1, entry["bar"] + 1
+    position["code"] = position["entered"] * 4
     position["ts_ns"], position["next"] = entry["ts_ns"], i + 1
-    together["lots"], together["cost_e8"], together["credit_e8"], together["settled"] = 0, 0, 0, 0
+    for piece in pieces:
+        piece["lots"], piece["cost_e8"], piece["credit_e8"], piece["settled"] = 0, 0, 0, 0
+
+
+@njit
+def _hold(
+    parts: tuple[int, int, int],
+    entry: np.void,
+    codes: tuple[int, int, int, int],
+    exits: tuple[np.void, np.void, np.void, np.void],
+    is_scan: bool,
+    taking: int,
+    bars: NDArray[np.void],
+    instrument: np.void,
+    costs: np.void,
+    pieces: NDArray[np.void],
+    position: np.void,
+) -> None:
+    """One position from entry to end; `position` says what it paid and got, `pieces` when.
+
+    `codes` and `exits` are those of the end whatever the targets, and of the target of each tranche.
+    """
+    together = pieces[_TRANCHES]
+    for k in range(_TRANCHES):
+        if parts[k] > 0:
+            _buy(parts[k], entry, taking, costs, instrument, pieces[k], position)
+        if pieces[k]["lots"] > 0:
+            end = (codes[0], is_scan)
+            _keep(
+                pieces[k],
+                together,
+                codes[k + 1],
+                exits[k + 1],
+                end,
+                exits[0],
+                bars,
+                instrument,
+                costs,
+                position,
+            )
+    if together["lots"] > 0:
+        price = market_price(together["lots"], exits[0], codes[0], True, position["entered"], bars, costs)
+        _sell(together, price, costs["taker_ppm"], codes[0] // 4, position, instrument)
+        together["lots"] = 0
 
 
 @njit
@@ -186,68 +226,39 @@ def run_tranches(
     """Trade all entries in tranches; fills `row` but for its daily figures, and `marks` by day."""
     # Everything is taken out of its tuple once: handing tuples of arrays to a call for each trade costs more.
     sizes, entries, bars = tables.sizes[chosen["stop"]], tables.entries, market.bars
-    stop_codes, stops = tables.stops.codes[chosen["stop"]], tables.stops.cells[chosen["stop"]]
-    trail_codes, trails = tables.trails.codes[chosen["trail"]], tables.trails.cells[chosen["trail"]]
+    stop_codes, trail_codes = tables.stops.codes[chosen["stop"]], tables.trails.codes[chosen["trail"]]
+    stops, trails = tables.stops.cells[chosen["stop"]], tables.trails.cells[chosen["trail"]]
     scan_codes, scans = tables.scans.codes[chosen["hold"]], tables.scans.cells[chosen["hold"]]
-    target_codes, targets = tables.targets.codes, tables.targets.cells
-    instrument, costs, taking, day_bars = (
-        market.instrument[0],
-        market.costs[0],
-        account.taking,
-        account.day_bars,
-    )
+    first_codes, firsts = tables.targets.codes[chosen["target1"]], tables.targets.cells[chosen["target1"]]
+    second_codes, seconds = tables.targets.codes[chosen["target2"]], tables.targets.cells[chosen["target2"]]
+    instrument, costs = market.instrument[0], market.costs[0]
+    taking, day_bars = account.taking, account.day_bars
     position, pieces = memory.position[0], memory.pieces
-    together = pieces[_TRANCHES]
-    for piece in pieces:
-        piece["lots"], piece["credit_e8"], piece["settled"] = 0, 0, 0
     cash, day, i = account.initial_e8, 0, 0
     while i < len(entries):
         entry = entries[i]
-        while day_bars[day] <= entry["bar"]:
-            marks[day] = cash
-            day += 1
+        day = mark_flat(day, entry["bar"], cash, day_bars, marks)
         lots = approved_lots(cash, entry, sizes[i], limits, instrument)
-        _begin(position, entry, i, together)
-        code, cell, scan_code = stop_codes[i], stops[i], scan_codes[i]
-        if trail_codes[i] < code or (trail_codes[i] == code and trails[i]["price"] > cell["price"]):
+        _begin(position, entry, i, pieces)
+        code, cell = stop_codes[i], stops[i]
+        if is_trailed(code, cell, trail_codes[i], trails[i]):
             code, cell = trail_codes[i], trails[i]
-        if scan_code < code:
-            cell = scans[i]
-        stop = sizes[i]["stop"]
-        parts = split_lots(lots, stop if stop > 0 else entry["close"], costs["taker_ppm"], rules, instrument)
-        for k in range(_TRANCHES):
-            if parts[k] == 0:
-                pieces[k]["lots"], pieces[k]["credit_e8"] = 0, 0
-                continue
-            _buy(parts[k], entry, taking, costs, instrument, pieces[k], position)
-            if pieces[k]["lots"] > 0:
-                g = chosen["target1"] if k == 0 else chosen["target2"]
-                _keep(
-                    pieces[k],
-                    together,
-                    target_codes[g, i] if k < 2 else NEVER,
-                    targets[g, i],
-                    min(code, scan_code),
-                    scan_code < code,
-                    cell,
-                    entry["bar"] + 1,
-                    bars,
-                    instrument,
-                    costs,
-                    position,
-                )
-        if together["lots"] > 0:
-            price = market_price(together["lots"], cell, scan_code, True, entry["bar"] + 1, bars, costs)
-            _sell(together, price, costs["taker_ppm"], scan_code // 4, position, instrument)
-            together["lots"] = 0
+        is_scan = scan_codes[i] < code
+        if is_scan:
+            code, cell = scan_codes[i], scans[i]
+        codes = (np.int64(code), np.int64(first_codes[i]), np.int64(second_codes[i]), np.int64(NEVER))
+        exits = (cell, firsts[i], seconds[i], seconds[i])
+        least = sizes[i]["stop"] if sizes[i]["stop"] > 0 else entry["close"]
+        parts = split_lots(lots, least, costs["taker_ppm"], rules, instrument)
+        _hold(parts, entry, codes, exits, is_scan, taking, bars, instrument, costs, pieces, position)
         if position["bought"] == 0:
             i += 1
             continue
         cash -= position["paid_e8"]
-        if position["code"] == NEVER:
-            position["ts_ns"] = bars[len(bars) - 1]["ts_open_ns"] + market.frame_ns
         row["commission_e8"] += position["commission_e8"]
         is_open = position["code"] == NEVER
+        if is_open:
+            position["ts_ns"] = bars[len(bars) - 1]["ts_open_ns"] + market.frame_ns
         count_position(row, position["result_e8"], position["ts_ns"] - entry["ts_ns"], is_open)
         if day_bars[day] < position["settled"]:
             day = _mark_held(day, cash, position["settled"], pieces, bars, day_bars, instrument, marks)
@@ -255,7 +266,4 @@ def run_tranches(
         if is_open:
             break
         i = position["next"]
-    while day < len(marks):
-        marks[day] = cash
-        day += 1
-    row["final_equity_e8"] = marks[len(marks) - 1]
+    end_days(day, cash, marks, row)

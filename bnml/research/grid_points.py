@@ -133,10 +133,7 @@ class Points:
     def places(self, numbers: NDArray[np.int64]) -> list[NDArray[np.int64]]:
         """For each block, where combinations stand in it."""
         axes = np.unravel_index(numbers, self.shape)
-        return [
-            np.ravel_multi_index([axes[a] for a in block.axes], block.shape)
-            for block in self.blocks
-        ]
+        return [np.ravel_multi_index([axes[a] for a in block.axes], block.shape) for block in self.blocks]
 
     def of(self, part: Part, places: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
         """For each combination, which of the part's points it has."""

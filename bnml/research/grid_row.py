@@ -34,8 +34,7 @@ def row_of(
 
 def daily_marks(result: SweepResult) -> NDArray[np.int64]:
     """Equity at the end of each UTC day: its last scan, for the last day the end of the run."""
-    rows = result.equity_rows
-    marks = rows["equity_e8"][day_ends(rows["ts_ns"])].copy()
+    marks = result.equity_e8[day_ends(result.equity_ts_ns)]
     marks[-1] = result.final_equity_e8
     return marks
 
