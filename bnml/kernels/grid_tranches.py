@@ -149,7 +149,7 @@ def _begin(position: np.void, entry: np.void, i: int, pieces: NDArray[np.void]) 
 def _hold(
     parts: tuple[int, int, int],
     entry: np.void,
-    codes: tuple[int, int, int, int],
+    codes: tuple[np.int64, np.int64, np.int64, np.int64],
     exits: tuple[np.void, np.void, np.void, np.void],
     is_scan: bool,
     taking: int,
