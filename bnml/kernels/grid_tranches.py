@@ -53,11 +53,12 @@ class Memory(NamedTuple):
 
     pieces: NDArray[np.void]
     position: NDArray[np.void]
+    codes: NDArray[np.int64]
 
 
 def new_memory() -> Memory:
     """Room for one position at a time."""
-    return Memory(np.zeros(PIECES, PIECE), np.zeros(1, POSITION))
+    return Memory(np.zeros(PIECES, PIECE), np.zeros(1, POSITION), np.empty(PIECES, np.int64))
 
 
 @njit
@@ -149,7 +150,7 @@ def _begin(position: np.void, entry: np.void, i: int, pieces: NDArray[np.void]) 
 def _hold(
     parts: tuple[int, int, int],
     entry: np.void,
-    codes: tuple[np.int64, np.int64, np.int64, np.int64],
+    codes: NDArray[np.int64],
     exits: tuple[np.void, np.void, np.void, np.void],
     is_scan: bool,
     taking: int,
@@ -233,7 +234,7 @@ def run_tranches(
     second_codes, seconds = tables.targets.codes[chosen["target2"]], tables.targets.cells[chosen["target2"]]
     instrument, costs = market.instrument[0], market.costs[0]
     taking, day_bars = account.taking, account.day_bars
-    position, pieces = memory.position[0], memory.pieces
+    position, pieces, codes = memory.position[0], memory.pieces, memory.codes
     cash, day, i = account.initial_e8, 0, 0
     while i < len(entries):
         entry = entries[i]
@@ -246,7 +247,7 @@ def run_tranches(
         is_scan = scan_codes[i] < code
         if is_scan:
             code, cell = scan_codes[i], scans[i]
-        codes = (np.int64(code), np.int64(first_codes[i]), np.int64(second_codes[i]), np.int64(NEVER))
+        codes[0], codes[1], codes[2], codes[3] = code, first_codes[i], second_codes[i], NEVER
         exits = (cell, firsts[i], seconds[i], seconds[i])
         least = sizes[i]["stop"] if sizes[i]["stop"] > 0 else entry["close"]
         parts = split_lots(lots, least, costs["taker_ppm"], rules, instrument)
