@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.console import Console
 
-from bnml.bench import backtests, features, indicators, models, replays, start, statistics
+from bnml.bench import backtests, features, grids, indicators, models, replays, start, statistics
 from bnml.bench.case import Case, Effort, Figure, machine
 from bnml.core.errors import Misconfigured
 
@@ -16,6 +16,8 @@ CASES: dict[str, Case] = {
     "backtest": backtests.one_symbol,
     "memory": backtests.memory,
     "portfolio": backtests.portfolio,
+    "grid": grids.tables,
+    "grid-loop": grids.loop,
     "replay": replays.engine,
     "start": start.first_backtest,
     "compile": start.everything,
