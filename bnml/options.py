@@ -80,6 +80,30 @@ class SignalsOptions(msgspec.Struct, frozen=True, kw_only=True):
     json: bool = False
 
 
+class GridOptions(MarketOptions, frozen=True, kw_only=True):
+    """`bnml grid`; `axes` as they were written, `sealed` in % of the traded time, `out` None = by the grid's name.
+
+    With `signals` that file's signals are traded by `rules` on `bars`, else the daemon's decisions on the
+    market. `resume` goes on with the folder's search, `open` opens its sealed part for that combination.
+    """
+
+    axes: tuple[str, ...] = ()
+    grid_file: Path | None = None
+    out: Path | None = None
+    resume: bool = False
+    open: int | None = None
+    sealed: float = 25.0
+    min_trades: int = 30
+    threads: int = 0
+    draw_seed: int = 1
+    signals: Path | None = None
+    rules: Path | None = None
+    bars: Path | None = None
+    fast_bars: Path | None = None
+    symbols: tuple[str, ...] = ()
+    loose: bool = False
+
+
 class ParityOptions(MarketOptions, frozen=True, kw_only=True):
     """`bnml parity`; the session is read from the journal in the state folder.
 

@@ -13,6 +13,7 @@ COMMANDS = [
     "exchange",
     "train",
     "backtest",
+    "grid",
     "parity",
     "status",
     "halt",
@@ -68,6 +69,10 @@ def test_reading_the_settings_imports_no_kernel():
         (["backtest", "--engine", "fast"], "write replay or sweep"),
         (["backtest", "--from", "yesterday"], "write 2023-07-01"),
         (["backtest", "--from", "2024-01-02", "--to", "2024-01-01"], "does not lie before"),
+        (["grid", "--bars", "x.csv"], "go with --signals"),
+        (["grid", "--signals", "x.csv"], "name a file or a folder with --bars"),
+        (["grid", "--resume", "--open", "3"], "give one of them"),
+        (["grid", "--sealed", "95"], "--sealed"),
         (["config", "check", "--config", "/nowhere.yaml"], "there is no configuration file /nowhere.yaml"),
     ],
 )

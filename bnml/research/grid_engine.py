@@ -77,11 +77,12 @@ class GridEngine:
         self.points = Points(by_fields(config) if isinstance(config, SweepConfig) else config, axes)
         self._inputs = tuple(inputs)
         self._columns = Columns(self.points)
-        self._shares = self._columns.share_rules()
-        self._limits = self._columns.size_limits(self.points.base.limits)
         self._worlds: OrderedDict[int, _World] = OrderedDict()
         self._lock = Lock()
         self.plan = make_plan(self._inputs, self.points, self._columns)
+        if self.plan.way == "tables":  # in the loop each symbol has limits of its own
+            self._shares = self._columns.share_rules()
+            self._limits = self._columns.size_limits(self.points.base.limits)
 
     @property
     def dtype(self) -> np.dtype[np.void]:

@@ -68,6 +68,8 @@ class Columns:
 
 def make_plan(inputs: Sequence[SweepInput], points: Points, columns: Columns) -> Plan:
     """Tables where every combination is left by levels, age and signals alone, else the loop."""
+    if len(inputs) > 1:
+        return Plan("loop", "the symbols share one capital")
     data = inputs[0]
 
     def of(record: str, name: str) -> list[int]:
@@ -77,7 +79,6 @@ def make_plan(inputs: Sequence[SweepInput], points: Points, columns: Columns) ->
     has_band = any(of("rules", "time_stop_ns")) and min(of("rules", "time_stop_band_ppm")) < ALWAYS_BAND_PPM
     is_parted = any(shares != (PPM, 0) for shares in columns.shares.points)
     obstacles = (
-        (len(inputs) > 1, "the symbols share one capital"),
         (data.opinions is None, "opinions are not given"),
         (data.fast is not None, "exits are looked for in a faster frame"),
         (any(of("", "risk")), "the rules of risk look at the account"),

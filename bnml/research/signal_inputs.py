@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +30,7 @@ from bnml.venues.bar_tables import describe_missing
 NS_PER_MS = 1_000_000
 PATH_DECIDES = 0.5
 """A trailing distance below this share of a bar's range lies inside most bars."""
+ATR_RULES = {"stop_atr", "trail_atr"}
 
 
 class Prepared(NamedTuple):
@@ -39,14 +41,18 @@ class Prepared(NamedTuple):
     notes: tuple[str, ...]
     buys: int
     exits: int
+    has_sizes: bool  # whether signals bring sizes
 
     @property
     def instruments(self) -> dict[str, Instrument]:
         return {one.instrument.symbol: one.instrument for one in self.inputs}
 
 
-def prepare(options: SignalsOptions, rules: Rules) -> Prepared:
-    """Read the files and compile the rules; Misconfigured with one sentence where they do not fit together."""
+def prepare(options: SignalsOptions, rules: Rules, varied: Collection[str] = ()) -> Prepared:
+    """Read the files and compile the rules; Misconfigured with one sentence where they do not fit together.
+
+    `varied` names rules that will get other values on the same inputs, so that these serve all of them.
+    """
     signals = _chosen(load_signals(options.signals), options)
     market = Market(frame_ns(rules.frame) if rules.frame else 0, rules.tick, rules.lot, rules.min_notional)
     bars = load_bars(options.bars, signals.symbols, market, options.fast_bars)
@@ -55,14 +61,23 @@ def prepare(options: SignalsOptions, rules: Rules) -> Prepared:
     notes = [describe_missing(name, one.gaps) for name, one in bars.items()]
     notes += [stray, path_decides(rules, bars), *_fast_notes(bars)]
     has_sizes = not np.isnan(signals.size).all()
+    _check_varied(rules, varied, options, has_sizes=has_sizes)
+    has_atr = needs_atr(rules) or bool(ATR_RULES & set(varied))
     inputs = []
     for name, one in bars.items():
-        made, note = _input(one, placed[name], rules, options, has_sizes=has_sizes)
+        made, note = _input(one, placed[name], rules, options, has_sizes=has_sizes, has_atr=has_atr)
         inputs.append(made)
         notes.append(note)
     opinions = np.concatenate([one.opinions for one in inputs if one.opinions is not None])
     frame = next(iter(bars.values())).frame_ns
-    config = SweepConfig(
+    config = compile_config(rules, frame, has_sizes=has_sizes)
+    buys = int(np.count_nonzero(opinions["action"] == Action.BUY))
+    return Prepared(tuple(inputs), config, tuple(filter(None, notes)), buys, len(opinions) - buys, has_sizes)
+
+
+def compile_config(rules: Rules, frame: int, *, has_sizes: bool) -> SweepConfig:
+    """The records of these rules on bars of this length in ns."""
+    return SweepConfig(
         rules=compile_rules(rules, frame),
         limits=compile_limits(rules, has_sizes=has_sizes),
         costs=compile_costs(rules),
@@ -72,8 +87,6 @@ def prepare(options: SignalsOptions, rules: Rules) -> Prepared:
         latency_ns=rules.latency_ms * NS_PER_MS,
         risk=False,
     )
-    buys = int(np.count_nonzero(opinions["action"] == Action.BUY))
-    return Prepared(tuple(inputs), config, tuple(filter(None, notes)), buys, len(opinions) - buys)
 
 
 def atr_ratios(instrument: Instrument, bars: NDArray[np.void]) -> NDArray[np.float64]:
@@ -126,7 +139,7 @@ def _check(rules: Rules, bars: dict[str, Bars], options: SignalsOptions) -> None
         )
 
 
-def path_decides(rules: Rules, bars: dict[str, Bars]) -> str:
+def path_decides(rules: Rules, bars: Mapping[str, Bars | SweepInput]) -> str:
     """A sentence when the assumed path of prices inside a bar decides most trailing exits, else nothing."""
     if any(one.fast is not None for one in bars.values()) or not (rules.trail_pct or rules.trail_atr):
         return ""
@@ -140,6 +153,18 @@ def path_decides(rules: Rules, bars: dict[str, Bars]) -> str:
         f"the stop follows closer than half a bar ({half_pct:.2g} %): bars are walked open, low, high, close, so it "
         "sells near the high; no real market does that, do not believe the profit without --fast-bars"
     )
+
+
+def _check_varied(rules: Rules, varied: Collection[str], options: SignalsOptions, *, has_sizes: bool) -> None:
+    """Refuse rules whose other values would need other inputs."""
+    if "share_pct" in varied and (has_sizes or rules.fixed_quote > 0):
+        raise Misconfigured(
+            "share_pct is no axis where signals bring sizes or fixed_quote sizes; vary max_exposure_pct or fixed_quote"
+        )
+    if "fixed_quote" in varied and rules.fixed_quote == 0:
+        raise Misconfigured("to vary fixed_quote write one into the rules: without it share_pct sizes")
+    if "latency_ms" in varied and options.fast_bars is None:
+        raise Misconfigured("latency_ms is counted in fast bars; name some with --fast-bars")
 
 
 def _fast_notes(bars: dict[str, Bars]) -> list[str]:
@@ -179,13 +204,13 @@ def adds_up(bars: NDArray[np.void], fast: NDArray[np.void], frame_ns: int) -> ND
 
 
 def _input(
-    one: Bars, placed: Placed, rules: Rules, options: SignalsOptions, *, has_sizes: bool
+    one: Bars, placed: Placed, rules: Rules, options: SignalsOptions, *, has_sizes: bool, has_atr: bool
 ) -> tuple[SweepInput, str]:
     """One symbol in its window, and a sentence on signals that cannot act."""
     opens = one.bars["ts_open_ns"]
     first = 0 if options.from_ns is None else int(np.searchsorted(opens, options.from_ns))
     end = len(opens) if options.to_ns is None else int(np.searchsorted(opens, options.to_ns))
-    atr = atr_ratios(one.instrument, one.bars) if needs_atr(rules) else np.zeros(len(opens))
+    atr = atr_ratios(one.instrument, one.bars) if has_atr else np.zeros(len(opens))
     in_window = (placed.bar >= first) & (placed.bar < end)
     is_last = placed.bar == end - 1
     lacks_atr = ~placed.is_exit & np.isnan(atr[placed.bar])
