@@ -105,7 +105,9 @@ def _closest(axes: Axes, *names: str) -> dict[str, float]:
     """One combination, with the least distance above zero of each of these axes."""
     least = {name: values[-1] for name, values in axes.items()}
     return least | {
-        name: min((value for value in axes[name] if value > 0.0), default=0.0) for name in names if name in axes
+        name: min((value for value in axes[name] if value > 0.0), default=0.0)
+        for name in names
+        if name in axes
     }
 
 
