@@ -20,6 +20,7 @@ from bnml.kernels.forest import (
     softmax_of_leaves,
     work_for,
 )
+from bnml.learn.arrays import together
 from bnml.learn.flatten import flatten_boosting, flatten_random_forest
 
 if TYPE_CHECKING:
@@ -107,14 +108,15 @@ def _boosting(effort: Effort, trained: _Trained) -> list[Figure]:
 
 
 def _many(effort: Effort, trained: _Trained) -> Figure:
-    models = [_copied(_model(trained, 0.5)) for _ in range(effort.size(SYMBOLS, 40))]
-    works = [work_for(model) for model in models]
+    model = _model(trained, 0.5)
+    models = [together(model) for _ in range(effort.size(SYMBOLS, 40))]  # no cache is shared
+    works = [work_for(one) for one in models]
     rows = np.nan_to_num(trained.rows[: len(models)].astype(np.float64))
     out = np.zeros(CLASSES)
 
     def every_symbol() -> None:
-        for model, work, row in zip(models, works, rows, strict=True):
-            forest_row(model, work, row, out)
+        for one, work, row in zip(models, works, rows, strict=True):
+            forest_row(one, work, row, out)
 
     def every_library() -> None:
         trained.forest.predict_proba(trained.rows[:1])
@@ -135,41 +137,33 @@ def _many(effort: Effort, trained: _Trained) -> Figure:
 def _model(trained: _Trained, forest_weight: float) -> Model:
     forest = flatten_random_forest(trained.forest, COLUMNS)
     boosting, base = flatten_boosting(trained.boosting.get_booster(), COLUMNS)
-    return Model(
-        forest.nodes,
-        forest.roots,
-        forest.depth,
-        forest.values,
-        boosting.nodes,
-        boosting.roots,
-        boosting.depth,
-        boosting.values.astype(np.float32),
-        base,
-        np.array([forest_weight, 1.0 - forest_weight]),
-        np.arange(COLUMNS, dtype=np.int64),
+    return together(
+        Model(
+            forest.words,
+            forest.shape,
+            boosting.words,
+            boosting.shape,
+            base,
+            np.array([forest_weight, 1.0 - forest_weight]),
+            np.arange(COLUMNS, dtype=np.int64),
+        )
     )
-
-
-def _copied(model: Model) -> Model:
-    """Arrays of its own, as each symbol has them: no cache is shared."""
-    arrays: Any = (part.copy() if isinstance(part, np.ndarray) else part for part in model)
-    return Model(*arrays)
 
 
 @numba.njit(nogil=True, error_model="numpy")
 def _forest_row(model: Model, work: Work, row: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """The forest's part of `kernels.forest.forest_row`."""
     load_row(row, model.columns, work.buffer)
-    descend(model.rf_nodes, model.rf_roots, model.rf_depth, work.buffer, work.rf_cursors)
-    mean_of_leaves(model.rf_nodes, model.rf_values, work.rf_cursors, out)
+    descend(model.rf_words, model.rf_shape, work.buffer, work.cursors, work.leaves)
+    mean_of_leaves(model.rf_words, model.rf_shape, work.leaves, out)
 
 
 @numba.njit(nogil=True, error_model="numpy")
 def _boosting_row(model: Model, work: Work, row: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """The boosting's part of `kernels.forest.forest_row`."""
     load_row(row, model.columns, work.buffer)
-    descend(model.xgb_nodes, model.xgb_roots, model.xgb_depth, work.buffer, work.xgb_cursors)
-    softmax_of_leaves(model.xgb_nodes, model.xgb_values, model.xgb_base, work.xgb_cursors, out)
+    descend(model.xgb_words, model.xgb_shape, work.buffer, work.cursors, work.leaves)
+    softmax_of_leaves(model.xgb_words, model.xgb_shape, model.xgb_base, work.leaves, out)
 
 
 def _one(

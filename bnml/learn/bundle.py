@@ -23,7 +23,7 @@ from bnml.learn.arrays import ModelArrays, check_arrays
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
 ARRAYS_FILE = "forest.npz"
 METADATA_FILE = "metadata.json"
 CURRENT_FILE = "current.json"

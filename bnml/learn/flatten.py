@@ -11,29 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnml.core.errors import Rejected
-from bnml.kernels.forest import CLASSES, NODE
+from bnml.kernels.forest import BLOCK, CLASSES, HIGHEST, LEAF, SHARES_WIDTH, SLOTS
+
+LEVELS = 3  # of a tree in one block
+MAX_COLUMNS = 32_767
 
 
 class FlatForest(msgspec.Struct, frozen=True):
-    """One ensemble: nodes, the root and the common depth of its trees, and what its leaves hold.
+    """One ensemble as `kernels.forest` walks it: its words, and how many trees and blocks they hold."""
 
-    `values` is float64[leaves, 3] of class shares for a random forest, float32[leaves] of margins for boosting.
-    """
-
-    nodes: NDArray[np.void]
-    roots: NDArray[np.int32]
-    depth: int
-    values: NDArray[Any]
+    words: NDArray[np.uint32]
+    shape: NDArray[np.int64]
 
 
 class _Tree(msgspec.Struct, frozen=True):
-    """A tree as the libraries store it; `left` is -1 in leaves, `threshold` is already that of `x <= t`."""
+    """A tree as the libraries store it; `left` is -1 in leaves."""
 
-    left: NDArray[np.int64]
-    right: NDArray[np.int64]
-    column: NDArray[np.int64]
-    threshold: NDArray[np.float32]
-    missing_left: NDArray[np.bool_]
+    left: list[int]
+    right: list[int]
+    place: list[int]  # in the buffer of `kernels.forest.load_row`
+    limit: list[int]
     values: NDArray[Any]
 
 
@@ -47,11 +44,10 @@ def flatten_random_forest(model: Any, column_count: int) -> FlatForest:
         shares[:, labels] = tree.value[:, 0, :]
         trees.append(
             _Tree(
-                left=tree.children_left,
-                right=tree.children_right,
-                column=tree.feature,
-                threshold=_round_down(tree.threshold),
-                missing_left=np.asarray(tree.missing_go_to_left, dtype=np.bool_),
+                left=tree.children_left.tolist(),
+                right=tree.children_right.tolist(),
+                place=_places(tree.feature, tree.missing_go_to_left),
+                limit=ordered(_round_down(tree.threshold)).tolist(),
                 values=shares,
             )
         )
@@ -70,11 +66,10 @@ def flatten_boosting(model: Any, column_count: int) -> tuple[FlatForest, NDArray
         condition = np.asarray(tree["split_conditions"], dtype=np.float32)
         trees.append(
             _Tree(
-                left=np.asarray(tree["left_children"], dtype=np.int64),
-                right=np.asarray(tree["right_children"], dtype=np.int64),
-                column=np.asarray(tree["split_indices"], dtype=np.int64),
-                threshold=np.nextafter(condition, np.float32(-np.inf)),
-                missing_left=np.asarray(tree["default_left"], dtype=np.bool_),
+                left=tree["left_children"],
+                right=tree["right_children"],
+                place=_places(tree["split_indices"], tree["default_left"]),
+                limit=ordered(np.nextafter(condition, np.float32(-np.inf))).tolist(),
                 values=condition,
             )
         )
@@ -93,26 +88,93 @@ def _round_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(above, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
+def ordered(values: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Integers that order as these floats do: what `kernels.forest.load_row` makes of a row."""
+    bits = (values + np.float32(0.0)).view(np.int32)  # -0.0 becomes 0.0
+    return bits ^ ((bits >> 31) & HIGHEST)
+
+
+def _places(columns: Any, missing_left: Any) -> list[int]:
+    found: list[int] = (2 * np.asarray(columns, np.int64) + 1 - np.asarray(missing_left, np.int64)).tolist()
+    return found
+
+
 def _lay_out(trees: list[_Tree], column_count: int) -> FlatForest:
-    """Breadth-first, children side by side, leaves leading to themselves (see `kernels.forest`)."""
-    nodes = np.zeros(sum(len(tree.left) for tree in trees), dtype=NODE)
-    roots = np.zeros(len(trees), dtype=np.int32)
+    """Top blocks first, every other block behind its parent (see `kernels.forest`)."""
+    if column_count > MAX_COLUMNS:
+        raise Rejected(f"a model of {column_count} columns cannot be laid out, {MAX_COLUMNS} is the most")
+    deepest = max(_depth(tree) for tree in trees)
+    start = SLOTS >> ((max(deepest, 1) - 1) % LEVELS + 1)
+    width = SHARES_WIDTH if trees[0].values.ndim > 1 else 1
+    blocks: list[list[int]] = [[] for _ in trees]
     values: list[Any] = []
-    used = deepest = 0
     for number, tree in enumerate(trees):
-        roots[number] = used
-        queue = deque([(0, used, 0)])
-        used += 1
+        queue = deque([(number, 0, start)])
         while queue:
-            source, place, depth = queue.popleft()
-            deepest = max(deepest, depth)
-            if tree.left[source] == -1:
-                nodes[place] = (np.inf, column_count, place, len(values))
-                values.append(tree.values[source])
+            place, top, slot = queue.popleft()
+            slots, children, leaves = _fill(tree, top, slot, width, 2 * column_count)
+            blocks[place] = [BLOCK * len(blocks), width * len(values), *slots]
+            queue.extend((len(blocks) + index, child, 1) for index, child in enumerate(children))
+            blocks.extend([] for _ in children)
+            values.extend(tree.values[leaf] for leaf in leaves)
+    grid = np.array(blocks, dtype=np.int64)
+    grid[:, 1] += grid.size
+    return FlatForest(
+        words=np.concatenate([grid.astype(np.uint32).ravel(), _leaf_words(np.asarray(values))]),
+        shape=np.array([len(trees), start, len(blocks)], dtype=np.int64),
+    )
+
+
+def _depth(tree: _Tree) -> int:
+    level, depth = [0], -1
+    while level:
+        inner = [node for node in level if tree.left[node] != -1]
+        level = [child for node in inner for child in (tree.left[node], tree.right[node])]
+        depth += 1
+    return depth
+
+
+def _fill(
+    tree: _Tree, top: int, start: int, width: int, unused: int
+) -> tuple[list[int], list[int], list[int]]:
+    """Slots 1 to 7 of the block that begins with node `top`, and the nodes and leaves below it.
+
+    A leaf above the last level leads to itself on both sides; slots that nothing leads to get exits all the
+    same, so that a loader can hold every exit to the rules.
+    """
+    held = {start: top}
+    slots = [int(HIGHEST), unused] * (SLOTS - 1)
+    children: list[int] = []
+    leaves: list[int] = []
+    codes: dict[int, int] = {}
+    for slot in range(start, SLOTS):
+        if slot not in held:
+            continue
+        node = held[slot]
+        below = (node, node)
+        if tree.left[node] != -1:
+            below = (tree.left[node], tree.right[node])
+            slots[2 * slot - 2 : 2 * slot] = (tree.limit[node], tree.place[node])
+        if 2 * slot < SLOTS:
+            held[2 * slot], held[2 * slot + 1] = below
+            continue
+        for child in below:
+            if child in codes:
                 continue
-            missing = 0 if tree.missing_left[source] else 1
-            nodes[place] = (tree.threshold[source], tree.column[source], used, missing)
-            queue.append((tree.left[source], used, depth + 1))
-            queue.append((tree.right[source], used + 1, depth + 1))
-            used += 2
-    return FlatForest(nodes=nodes[:used], roots=roots, depth=deepest, values=np.asarray(values))
+            found, bit, step = (leaves, LEAF, width) if tree.left[child] == -1 else (children, 0, BLOCK)
+            codes[child] = bit | step * len(found)
+            found.append(child)
+        slots[2 * slot - 1] |= codes[below[0]] << 16 | codes[below[1]] << 24
+    some = next(iter(codes.values()))
+    for slot in range(SLOTS // 2, SLOTS):
+        if slot not in held:
+            slots[2 * slot - 1] |= some << 16 | some << 24
+    return slots, children, leaves
+
+
+def _leaf_words(values: NDArray[Any]) -> NDArray[np.uint32]:
+    if values.ndim == 1:
+        return values.astype(np.float32).view(np.uint32)
+    padded = np.zeros((len(values), SHARES_WIDTH // 2))
+    padded[:, :CLASSES] = values
+    return padded.view(np.uint32).ravel()

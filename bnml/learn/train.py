@@ -21,7 +21,7 @@ from bnml.kernels import KERNEL_HASH
 from bnml.kernels.features import FeatureLayout
 from bnml.kernels.forest import CLASSES, Model, forest_batch, work_for
 from bnml.kernels.outcomes import entry_outcomes
-from bnml.learn.arrays import ModelArrays, write_arrays
+from bnml.learn.arrays import ModelArrays, together, write_arrays
 from bnml.learn.bundle import ARRAYS_FILE, FORMAT, Metadata, Metrics
 from bnml.learn.dataset import Dataset, SymbolBars, feature_rows, make_dataset, walk_forward
 from bnml.learn.estimators import Pair, best_weight, fit_pair, log_loss
@@ -164,18 +164,16 @@ def flat_model(pair: Pair, columns: NDArray[np.int64], weight: float) -> Model:
     """Both estimators as kernel arrays; `weight` is the random forest's."""
     first = flatten_random_forest(pair.random_forest, len(columns))
     second, base = flatten_boosting(pair.boosting, len(columns))
-    return Model(
-        rf_nodes=first.nodes,
-        rf_roots=first.roots,
-        rf_depth=first.depth,
-        rf_values=first.values,
-        xgb_nodes=second.nodes,
-        xgb_roots=second.roots,
-        xgb_depth=second.depth,
-        xgb_values=second.values,
-        xgb_base=base,
-        weights=np.array([weight, 1.0 - weight]),
-        columns=columns.astype(np.int64),
+    return together(
+        Model(
+            rf_words=first.words,
+            rf_shape=first.shape,
+            xgb_words=second.words,
+            xgb_shape=second.shape,
+            xgb_base=base,
+            weights=np.array([weight, 1.0 - weight]),
+            columns=columns.astype(np.int64),
+        )
     )
 
 

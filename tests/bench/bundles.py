@@ -5,9 +5,19 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from bnml.kernels.forest import CLASSES, Model, forest_batch, work_for
+from bnml.kernels.forest import (
+    BLOCK,
+    BLOCKS,
+    CLASSES,
+    HIGHEST,
+    SHARES_WIDTH,
+    Model,
+    forest_batch,
+    work_for,
+)
 from bnml.learn.arrays import ModelArrays, write_arrays
 from bnml.learn.bundle import ARRAYS_FILE, Bundle, load
+from bnml.learn.flatten import ordered
 from bnml.learn.publish import publish, staging_dir
 
 THRESHOLD_NOISE = 0.02
@@ -31,26 +41,36 @@ def publish_variants(models_dir: Path, features_version: str, template: str, sym
 def _variant(trained: Bundle, random: np.random.Generator) -> ModelArrays:
     """Other thresholds and leaves in trees of the same shape; the golden batch is what these arrays say."""
     model = trained.arrays.model
-    shares = model.rf_values * np.exp(LEAF_NOISE * random.standard_normal(model.rf_values.shape))
     changed = model._replace(
-        rf_nodes=_moved(model.rf_nodes, random),
-        rf_values=shares / shares.sum(axis=1, keepdims=True),
-        xgb_nodes=_moved(model.xgb_nodes, random),
-        xgb_values=(
-            model.xgb_values * (1 + LEAF_NOISE * random.standard_normal(len(model.xgb_values)))
-        ).astype(np.float32),
+        rf_words=_moved(model.rf_words, model.rf_shape, random),
+        xgb_words=_moved(model.xgb_words, model.xgb_shape, random),
     )
+    _, shares = _parts(changed.rf_words, changed.rf_shape)
+    shares = shares.view(np.float64).reshape(-1, SHARES_WIDTH // 2)
+    shares *= np.exp(LEAF_NOISE * random.standard_normal(shares.shape))
+    shares /= shares.sum(axis=1, keepdims=True)
+    _, margins = _parts(changed.xgb_words, changed.xgb_shape)
+    margins = margins.view(np.float32)
+    margins *= (1 + LEAF_NOISE * random.standard_normal(len(margins))).astype(np.float32)
     return msgspec.structs.replace(
         trained.arrays, model=changed, golden_probabilities=_said(changed, trained)
     )
 
 
-def _moved(nodes, random: np.random.Generator):
-    moved = nodes.copy()
-    noise = 1 + THRESHOLD_NOISE * random.standard_normal(len(nodes))
-    moved["threshold"] = np.where(
-        np.isfinite(nodes["threshold"]), nodes["threshold"] * noise, nodes["threshold"]
-    )
+def _parts(words, shape):
+    """Views of the blocks (one row each) and of the words of the leaves."""
+    behind = BLOCK * int(shape[BLOCKS])
+    return words[:behind].reshape(-1, BLOCK), words[behind:]
+
+
+def _moved(words, shape, random: np.random.Generator):
+    moved = words.copy()
+    blocks, _ = _parts(moved, shape)
+    limits = blocks.view(np.int32)[:, 2::2]
+    nodes = limits != HIGHEST
+    floats = (limits[nodes] ^ (limits[nodes] >> 31 & HIGHEST)).view(np.float32)
+    noise = 1 + THRESHOLD_NOISE * random.standard_normal(len(floats))
+    limits[nodes] = ordered((floats * noise).astype(np.float32))
     return moved
 
 

@@ -165,11 +165,20 @@ def test_a_bundle_of_another_symbol_is_refused(published):
         store(published[0]).load("OTHERUSDT")
 
 
-def test_links_that_leave_the_arrays_are_refused(published):
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (0, 1 << 30),  # the children of the first block lie behind everything
+        (0, 0),  # it is its own child
+        (1, 0),  # its leaves are blocks
+        (15, 0xFFFF0000),  # the last slot has leaves that are too far away
+    ],
+)
+def test_links_that_leave_the_arrays_are_refused(published, place, value):
     source = folder(published)
     with np.load(source / "forest.npz") as stored:
         arrays = {name: stored[name] for name in stored.files}
-    arrays["rf_nodes"]["left"][0] = len(arrays["rf_nodes"]) + 5
+    arrays["rf_words"][place] = value
     with (source / "forest.npz").open("wb") as file:
         np.savez(file, **arrays)
     repoint(published[0], source)
@@ -179,7 +188,7 @@ def test_links_that_leave_the_arrays_are_refused(published):
 
 def test_pickled_arrays_are_never_opened(published):
     source = folder(published)
-    np.savez(source / "forest.npz", rf_nodes=np.array([object()], dtype=object))
+    np.savez(source / "forest.npz", rf_words=np.array([object()], dtype=object))
     repoint(published[0], source)
     with pytest.raises(Rejected, match="plain arrays"):
         store(published[0]).load("TESTUSDT")

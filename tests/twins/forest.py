@@ -1,35 +1,52 @@
-"""Naive walk through the flat trees: one tree at a time, one comparison at a time, plain Python."""
+"""Naive walk through the blocks: one tree at a time, one comparison of floats at a time, plain Python."""
 
 import math
+import struct
 
 import numpy as np
 
 
-def leaf_of(nodes, root, row):
-    at = int(root)
-    while int(nodes[at]["left"]) != at:
-        node = nodes[at]
-        value = np.float32(row[int(node["column"])])
-        goes_right = int(value > node["threshold"])
-        if math.isnan(value):
-            goes_right = int(node["missing"])
-        at = int(node["left"]) + goes_right
-    return int(nodes[at]["missing"])
+def leaf_of(flat, tree, row):
+    """The word where the values of the reached leaf begin, and how many nodes were asked on the way."""
+    block, slot, asked = 16 * tree, int(flat.shape[1]), 0
+    while True:
+        limit, word = (int(flat.words[block + 2 * slot + part]) for part in (0, 1))
+        column, nan_goes_right = divmod(word & 0xFFFF, 2)
+        right = 0
+        if column < len(row):
+            asked += 1
+            value = float(np.float32(row[column]))
+            right = nan_goes_right if math.isnan(value) else int(value > float_of(limit))
+        if slot < 4:
+            slot = 2 * slot + right
+            continue
+        way_out = word >> (24 if right else 16) & 0xFF
+        place = int(flat.words[block + way_out // 128]) + way_out % 128
+        if way_out >= 128:
+            return place, asked
+        block, slot = place, 1
+
+
+def float_of(limit):
+    """Undo the ordering of the stored bits."""
+    bits = limit ^ 0x7FFFFFFF if limit >> 31 else limit
+    return struct.unpack("f", struct.pack("I", bits))[0]
 
 
 def random_forest(flat, row):
     total = [0.0, 0.0, 0.0]
-    for root in flat.roots:
-        leaf = leaf_of(flat.nodes, root, row)
-        for label in range(3):
-            total[label] += float(flat.values[leaf, label])
-    return [value / len(flat.roots) for value in total]
+    for tree in range(flat.shape[0]):
+        place, _ = leaf_of(flat, tree, row)
+        for label, share in enumerate(flat.words[place : place + 6].view(np.float64)):
+            total[label] += float(share)
+    return [value / int(flat.shape[0]) for value in total]
 
 
 def boosting(flat, base, row):
     margins = [np.float32(value) for value in base]
-    for number, root in enumerate(flat.roots):
-        margins[number % 3] = np.float32(margins[number % 3] + flat.values[leaf_of(flat.nodes, root, row)])
+    for tree in range(flat.shape[0]):
+        place, _ = leaf_of(flat, tree, row)
+        margins[tree % 3] = np.float32(margins[tree % 3] + flat.words[place : place + 1].view(np.float32)[0])
     top = max(margins)
     grown = [np.float32(math.exp(float(margin - top))) for margin in margins]
     total = np.float32(sum(float(value) for value in grown))
