@@ -41,14 +41,13 @@ BLOCK = 16  # words
 SLOTS = 8
 LEAF = 0x80
 SHARES_WIDTH = 8  # words
-LOWEST = np.int32(-0x80000000)
-HIGHEST = np.int32(0x7FFFFFFF)
+SIGN = np.uint32(0x80000000)
+HIGHEST = np.uint32(0xFFFFFFFF)
 TREES, START, BLOCKS = 0, 1, 2
 """What the three numbers of an ensemble's shape say: its trees, the slot they start in, the blocks it has."""
 
 Words = NDArray[np.uint32]
 Shape = NDArray[np.int64]
-Ints = NDArray[np.int32]
 Floats32 = NDArray[np.float32]
 Floats = NDArray[np.float64]
 
@@ -60,9 +59,9 @@ _SLOTS = np.uint64(SLOTS)
 _BLOCK = np.uint64(BLOCK)
 _COLUMN = np.uint32(0xFFFF)
 _EXIT_BYTES = np.uint64(6)  # from the beginning of a slot
+_WORD_BYTES = np.uint64(4)
 _DISTANCE = np.uint64(LEAF - 1)
 _LEAF_BIT = np.uint64(7)
-_WORD_BYTES = np.uint64(4)
 
 
 class Model(NamedTuple):
@@ -80,7 +79,7 @@ class Model(NamedTuple):
 class Work(NamedTuple):
     """What `forest_row` writes on its way; one per thread, made by `work_for`."""
 
-    buffer: Ints  # [2 * columns + 1]
+    buffer: Words  # [2 * columns + 1]
     cursors: NDArray[np.uint64]  # [trees] that still walk: number in the upper half, block in the lower
     leaves: Words  # [trees] where the values of the reached leaf begin
     shares: Floats  # [2, 3]
@@ -90,7 +89,7 @@ def work_for(model: Model) -> Work:
     """Buffers that fit `model`."""
     trees = max(int(model.rf_shape[TREES]), int(model.xgb_shape[TREES]))
     return Work(
-        buffer=np.zeros(2 * len(model.columns) + 1, dtype=np.int32),
+        buffer=np.zeros(2 * len(model.columns) + 1, dtype=np.uint32),
         cursors=np.zeros(trees, dtype=np.uint64),
         leaves=np.zeros(trees, dtype=np.uint32),
         shares=np.zeros((2, CLASSES)),
@@ -98,9 +97,8 @@ def work_for(model: Model) -> Work:
 
 
 @njit
-def descend(words: Words, shape: Shape, buffer: Ints, cursors: NDArray[np.uint64], leaves: Words) -> None:
+def descend(words: Words, shape: Shape, buffer: Words, cursors: NDArray[np.uint64], leaves: Words) -> None:
     """Leave in `leaves` the place of the leaf that each tree reaches, all trees one block further at a time."""
-    limits = words.view(np.int32)
     octets = words.view(np.uint8)
     walking = np.uint64(shape[TREES])
     start = np.uint64(shape[START])
@@ -115,7 +113,7 @@ def descend(words: Words, shape: Shape, buffer: Ints, cursors: NDArray[np.uint64
             slot = start
             while slot < _SLOTS:
                 at = block + slot * _TWO
-                right = np.uint64(buffer[np.uint64(words[at + _ONE] & _COLUMN)] > limits[at])
+                right = np.uint64(buffer[np.uint64(words[at + _ONE] & _COLUMN)] > words[at])
                 slot = slot * _TWO + right
             way_out = np.uint64(octets[at * _WORD_BYTES + _EXIT_BYTES + right])
             is_leaf = way_out >> _LEAF_BIT
@@ -166,7 +164,7 @@ def softmax_of_leaves(words: Words, shape: Shape, base: Floats32, leaves: Words,
 
 
 @njit
-def load_row(row: Floats, columns: NDArray[np.int64], buffer: Ints) -> None:
+def load_row(row: Floats, columns: NDArray[np.int64], buffer: Words) -> None:
     """Gather the columns that a model reads, as integers in the order of their float32 values.
 
     Place 2c is read by nodes whose missing values go left, place 2c + 1 by the others. The extra last place
@@ -176,15 +174,15 @@ def load_row(row: Floats, columns: NDArray[np.int64], buffer: Ints) -> None:
     for position in range(columns.shape[0]):
         value = np.float32(row[columns[position]]) + np.float32(0.0)  # -0.0 becomes 0.0
         floats[2 * position] = value
-        left = buffer[2 * position]
-        left ^= (left >> np.int32(31)) & HIGHEST
+        bits = buffer[2 * position]
+        left = bits ^ (HIGHEST if bits & SIGN else SIGN)
         right = left
         if value != value:  # noqa: PLR0124 - NaN, the only value that differs from itself
-            left = LOWEST
+            left = np.uint32(0)
             right = HIGHEST
         buffer[2 * position] = left
         buffer[2 * position + 1] = right
-    buffer[2 * columns.shape[0]] = LOWEST
+    buffer[2 * columns.shape[0]] = 0
 
 
 @njit

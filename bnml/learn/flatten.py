@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnml.core.errors import Rejected
-from bnml.kernels.forest import BLOCK, CLASSES, HIGHEST, LEAF, SHARES_WIDTH, SLOTS
+from bnml.kernels.forest import BLOCK, CLASSES, HIGHEST, LEAF, SHARES_WIDTH, SIGN, SLOTS
 
 LEVELS = 3  # of a tree in one block
 MAX_COLUMNS = 32_767
@@ -88,10 +88,10 @@ def _round_down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
     return np.where(above, np.nextafter(rounded, np.float32(-np.inf)), rounded)
 
 
-def ordered(values: NDArray[np.float32]) -> NDArray[np.int32]:
+def ordered(values: NDArray[np.float32]) -> NDArray[np.uint32]:
     """Integers that order as these floats do: what `kernels.forest.load_row` makes of a row."""
-    bits = (values + np.float32(0.0)).view(np.int32)  # -0.0 becomes 0.0
-    return bits ^ ((bits >> 31) & HIGHEST)
+    bits = (values + np.float32(0.0)).view(np.uint32)  # -0.0 becomes 0.0
+    return bits ^ np.where(bits & SIGN, HIGHEST, SIGN)
 
 
 def _places(columns: Any, missing_left: Any) -> list[int]:

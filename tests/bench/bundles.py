@@ -11,6 +11,7 @@ from bnml.kernels.forest import (
     CLASSES,
     HIGHEST,
     SHARES_WIDTH,
+    SIGN,
     Model,
     forest_batch,
     work_for,
@@ -66,9 +67,9 @@ def _parts(words, shape):
 def _moved(words, shape, random: np.random.Generator):
     moved = words.copy()
     blocks, _ = _parts(moved, shape)
-    limits = blocks.view(np.int32)[:, 2::2]
+    limits = blocks[:, 2::2]
     nodes = limits != HIGHEST
-    floats = (limits[nodes] ^ (limits[nodes] >> 31 & HIGHEST)).view(np.float32)
+    floats = (limits[nodes] ^ np.where(limits[nodes] & SIGN, SIGN, HIGHEST)).view(np.float32)
     noise = 1 + THRESHOLD_NOISE * random.standard_normal(len(floats))
     limits[nodes] = ordered((floats * noise).astype(np.float32))
     return moved

@@ -230,7 +230,7 @@ def test_integers_order_as_their_floats_do():
     numbers = ordered(values)
     assert np.all(np.diff(numbers.astype(np.int64)) > 0)
     assert ordered(np.array([-0.0], np.float32))[0] == ordered(np.array([0.0], np.float32))[0]
-    buffer = np.zeros(2 * len(values) + 1, np.int32)
+    buffer = np.zeros(2 * len(values) + 1, np.uint32)
     forest.load_row(values.astype(np.float64), np.arange(len(values)), buffer)
     assert np.array_equal(buffer[:-1:2], numbers)
     assert np.array_equal(buffer[1::2], numbers)

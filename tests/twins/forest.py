@@ -29,7 +29,7 @@ def leaf_of(flat, tree, row):
 
 def float_of(limit):
     """Undo the ordering of the stored bits."""
-    bits = limit ^ 0x7FFFFFFF if limit >> 31 else limit
+    bits = limit ^ (0x80000000 if limit >> 31 else 0xFFFFFFFF)
     return struct.unpack("f", struct.pack("I", bits))[0]
 
 
