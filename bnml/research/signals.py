@@ -45,11 +45,12 @@ def backtest_signals(options: SignalsOptions) -> int:
     if options.trades is not None:
         write_trades(options.trades, result.trades, instruments)
     span_ns = _span_ns(prepared)
+    returns = daily_returns(result.equity_rows, prepared.config.initial_quote_e8, result.final_equity_e8)
     trials, warning = count_run(
         options.state_dir / LEDGER_FILE,
         DataRange(tuple(sorted(instruments)), prepared.inputs[0].frame_ns, *span_ns),
         "signals",
-        daily_returns(result.equity_rows, prepared.config.initial_quote_e8, result.final_equity_e8),
+        returns,
         _hash(rules, options.signals),
     )
     if warning:
@@ -65,7 +66,7 @@ def backtest_signals(options: SignalsOptions) -> int:
         elapsed_s=(clock.monotonic_ns() - started_ns) / NS_PER_S,
         market=f"bars of {options.bars}",
         trials=trials.count,
-        sharpe_variance=trials.sharpe_variance,
+        sharpe_variance=trials.luck_variance(len(returns)),
     )
     assumed = assumptions(rules, prepared, options)
     if options.report is not None or options.tables is not None:
