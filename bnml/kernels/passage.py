@@ -47,7 +47,7 @@ def _insert(levels: NDArray[np.int64], at: NDArray[np.int64], count: int, level:
 
 
 @njit
-def _first_bar_at(bars: NDArray[np.void], ts_ns: int, low: int, frame_ns: int) -> int:
+def first_bar_at(bars: NDArray[np.void], ts_ns: int, low: int, frame_ns: int) -> int:
     """First bar from `low` on that opens at `ts_ns` or later; the number of bars if none does."""
     high = len(bars)
     guess = low + (ts_ns - bars[low]["ts_open_ns"]) // frame_ns  # right unless bars are missing
@@ -73,7 +73,7 @@ def find_scans(first: int, end: int, market: Market, holds: NDArray[np.int64], t
             scan = origin["sell_scan"]
             if holds[h] > 0:
                 due_ns = bars[t]["ts_open_ns"] + holds[h]
-                scan = min(scan, _first_bar_at(bars, due_ns, t + 1, frame_ns))
+                scan = min(scan, first_bar_at(bars, due_ns, t + 1, frame_ns))
             code = NEVER
             if scan < len(bars) - 1:
                 met, code = bars[scan + 1], (scan + 1) * 4
@@ -85,9 +85,10 @@ def find_scans(first: int, end: int, market: Market, holds: NDArray[np.int64], t
 
 
 @njit
-def _size(
+def size_entry(
     size: np.void, entry: np.void, atr: int, rules: np.void, taker_ppm: int, instrument: np.void
 ) -> None:
+    """What an entry is sized by: its stop as decided, and the least that can be sold at it."""
     stop, _ = initial_stop(entry["close"], atr, rules)
     least = minimum_lots(stop if stop > 0 else entry["close"], taker_ppm, instrument)
     size["stop"], size["least_lots"] = stop, least
@@ -106,7 +107,7 @@ def find_stops(
     for i in range(first, end):
         entry, origin, count = entries[i], origins[i], 0
         for s in range(len(stops)):
-            _size(sizes[s, i], entry, origin["atr"], stops[s], costs["taker_ppm"], instrument)
+            size_entry(sizes[s, i], entry, origin["atr"], stops[s], costs["taker_ppm"], instrument)
             codes[s, i] = NEVER
             level, _ = initial_stop(origin["reference"], origin["atr"], stops[s])
             if level > 0:

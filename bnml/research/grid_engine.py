@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from threading import Lock
 from typing import NamedTuple
 
@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bnml.core.errors import Misconfigured
-from bnml.kernels.exit_tables import NEVER, Market, Tables
+from bnml.kernels.exit_tables import NEVER, SIZE, Market, Tables, new_tables
 from bnml.kernels.grid import run_combinations
 from bnml.kernels.grid_row import BLOCKS, GRID_ROW
 from bnml.kernels.grid_trade import COMBINATION, Account, is_whole
 from bnml.kernels.grid_tranches import new_memory
+from bnml.kernels.grid_walk import HELD, run_all_walked
 from bnml.kernels.records import Taking
 from bnml.research.grid_plan import Columns, Plan, make_plan
 from bnml.research.grid_points import Configure, Points, by_fields, with_fields
 from bnml.research.grid_row import daily_marks, daily_returns, day_ends, row_of
 from bnml.research.grid_search import Chunk
-from bnml.research.grid_tables import make_market, make_tables, make_variants
+from bnml.research.grid_tables import find_entries, make_market, make_tables, make_variants
 from bnml.research.sweep import SweepConfig, SweepInput, sweep
 
 WORLDS_KEPT = 4
@@ -35,6 +36,11 @@ class _World(NamedTuple):
     account: Account
     tables: Tables
     trail_places: NDArray[np.int64]
+
+    def scratch(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Room for the marks and the returns of one combination."""
+        days = len(self.account.day_bars) - 1
+        return np.empty(days, np.int64), np.empty(days)
 
 
 def run_grid(
@@ -74,7 +80,10 @@ class GridEngine:
         config: SweepConfig | Configure,
         axes: Mapping[str, Sequence[float]],
     ) -> None:
-        self.points = Points(by_fields(config) if isinstance(config, SweepConfig) else config, axes)
+        if isinstance(config, SweepConfig):
+            self.points = Points(by_fields(config), axes, untangled=True)
+        else:
+            self.points = Points(config, axes)
         self._inputs = tuple(inputs)
         self._columns = Columns(self.points)
         self._worlds: OrderedDict[int, _World] = OrderedDict()
@@ -101,6 +110,8 @@ class GridEngine:
         )
         if self.plan.way == "tables":
             self._look_up(start, made)
+        elif self.plan.alone:
+            self._follow(start, made)
         else:
             self._walk(start, made)
         return made
@@ -111,12 +122,14 @@ class GridEngine:
         return daily_returns(daily_marks(sweep(self._inputs, config)), config.initial_quote_e8)
 
     def _walk(self, start: int, made: Chunk) -> None:
+        """Each combination by the ordinary backtest."""
         for i in range(len(made.rows)):
             one = single(self._inputs, self.points.config(start + i))
             made.rows[i], made.sums[i], made.squares[i] = one.rows[0], one.sums[0], one.squares[0]
             made.rows["combination"][i] = start + i
 
     def _look_up(self, start: int, made: Chunk) -> None:
+        """Each combination by its exits in the tables."""
         columns, points = self._columns, self.points
         chosen = np.zeros(len(made.rows), COMBINATION)
         chosen["combination"] = np.arange(start, start + len(made.rows))
@@ -127,26 +140,45 @@ class GridEngine:
         chosen["hold"] = points.of(columns.hold, places)
         chosen["rules"] = points.of(columns.shares, places)
         chosen["limits"] = points.of(columns.limits, places)
-        trails, worlds = points.of(columns.trail, places), points.of(columns.world, places)
-        for number in np.unique(worlds):
-            world, mine = self._world(int(number)), np.flatnonzero(worlds == number)
+        trails = points.of(columns.trail, places)
+        for world, mine in self._by_world(places):
             one = chosen[mine]
             one["trail"] = world.trail_places[trails[mine]]
+            shared = (self._shares, self._limits, world.market, world.account, world.tables)
             own = Chunk(made.rows[mine], made.sums[mine], made.squares[mine])
-            days = len(world.account.day_bars) - 1
-            run_combinations(
-                one,
-                self._shares,
-                self._limits,
-                world.market,
-                world.account,
-                world.tables,
-                new_memory(),
-                np.empty(days, np.int64),
-                np.empty(days),
-                *own,
+            run_combinations(one, *shared, new_memory(), *world.scratch(), own.rows, own.sums, own.squares)
+            made.rows[mine], made.sums[mine], made.squares[mine] = own
+
+    def _follow(self, start: int, made: Chunk) -> None:
+        """Each combination by what it holds, bar by bar."""
+        columns, points = self._columns, self.points
+        numbers = np.arange(start, start + len(made.rows))
+        places = points.places(numbers)
+        limits = points.of(columns.limits, places)
+        for world, mine in self._by_world(places):
+            rules = np.repeat(world.market.rules, len(mine))
+            for field in columns.exits:
+                rules[field[1]] = points.column(field, places)[mine]
+            shared = (rules, self._limits, world.market, world.account, world.tables)
+            own = Chunk(made.rows[mine], made.sums[mine], made.squares[mine])
+            run_all_walked(
+                numbers[mine],
+                limits[mine],
+                *shared,
+                np.zeros(1, SIZE),
+                np.zeros(1, HELD),
+                *world.scratch(),
+                own.rows,
+                own.sums,
+                own.squares,
             )
             made.rows[mine], made.sums[mine], made.squares[mine] = own
+
+    def _by_world(self, places: list[NDArray[np.int64]]) -> Iterator[tuple[_World, NDArray[np.int64]]]:
+        """Worlds, and which combinations are in each."""
+        worlds = self.points.of(self._columns.world, places)
+        for number in np.unique(worlds):
+            yield self._world(int(number)), np.flatnonzero(worlds == number)
 
     def _world(self, number: int) -> _World:
         with self._lock:
@@ -162,16 +194,19 @@ class GridEngine:
         fields = dict(zip(columns.world.fields, columns.world.points[number], strict=True))
         config = with_fields(self.points.base, fields)
         market = make_market(data, config)
-        variants, trail_places = make_variants(
+        closes_ns = data.bars["ts_open_ns"][data.first : -1] + data.frame_ns
+        days = np.append(data.first + day_ends(closes_ns), NEVER)
+        days[-2] = len(data.bars) - 1  # the last day is marked at the end of the data
+        taking = int(config.rules["entry_taking"][0]) or int(Taking.FOK)
+        account = Account(config.initial_quote_e8, taking, days)
+        if self.plan.way != "tables":
+            nothing, places = make_variants((), (), (), (), ends_at_target=False)
+            return _World(market, account, new_tables(*find_entries(data, market), nothing), places)
+        variants, places = make_variants(
             columns.stop.points,
             columns.target_rules(),
             columns.trail.points,
             [point[0] for point in columns.hold.points],
             ends_at_target=all(is_whole(rules) for rules in self._shares),
         )
-        closes_ns = data.bars["ts_open_ns"][data.first : -1] + data.frame_ns
-        days = np.append(data.first + day_ends(closes_ns), NEVER)
-        days[-2] = len(data.bars) - 1  # the last day is marked at the end of the data
-        taking = int(config.rules["entry_taking"][0]) or int(Taking.FOK)
-        account = Account(config.initial_quote_e8, taking, days)
-        return _World(market, account, make_tables(data, market, variants), trail_places)
+        return _World(market, account, make_tables(data, market, variants), places)

@@ -19,13 +19,16 @@ ALWAYS_BAND_PPM = 1_000_000_000
 MOST_RISE = 900
 """So many times the lowest price, no position gets beyond that band."""
 MOST_TABLE_BYTES = 1 << 30
+PATH_FIELDS = ("trail_step_ppm", "time_stop_band_ppm", "dust_ppm")
+"""Rules that no table stands for."""
 
 
 class Plan(NamedTuple):
-    """How combinations are evaluated: `tables` or `loop`, and why."""
+    """How combinations are evaluated: `tables` or `loop`, and why; `alone`: without the loop over all symbols."""
 
     way: str
     why: str
+    alone: bool = True
 
 
 class Columns:
@@ -39,9 +42,12 @@ class Columns:
         self.shares = points.part(_rules(("share1_ppm", "share2_ppm")))
         own: set[Field] = {f for part in (self.stop, self.trail, self.hold, self.shares) for f in part.fields}
         own |= {f for part in self.targets for f in part.fields}
+        own |= set(_rules(PATH_FIELDS))
         changed = sorted(points.changed() - own)
         self.limits = points.part([field for field in changed if field[0] == "limits"])
         self.world = points.part([field for field in changed if field[0] != "limits"])
+        self.exits = sorted(field for field in points.changed() & own if field[0] == "rules")
+        """Rules of exits that some combination changes."""
 
     @property
     def variants(self) -> int:
@@ -67,9 +73,12 @@ class Columns:
 
 
 def make_plan(inputs: Sequence[SweepInput], points: Points, columns: Columns) -> Plan:
-    """Tables where every combination is left by levels, age and signals alone, else the loop."""
+    """Tables where every combination is left by levels, age and signals alone, else a loop.
+
+    One symbol with given opinions and no rules of risk has a loop of its own, over what it holds.
+    """
     if len(inputs) > 1:
-        return Plan("loop", "the symbols share one capital")
+        return Plan("loop", "the symbols share one capital", alone=False)
     data = inputs[0]
 
     def of(record: str, name: str) -> list[int]:
@@ -78,20 +87,24 @@ def make_plan(inputs: Sequence[SweepInput], points: Points, columns: Columns) ->
     entries = 0 if data.opinions is None else len(data.opinions)
     has_band = any(of("rules", "time_stop_ns")) and min(of("rules", "time_stop_band_ppm")) < ALWAYS_BAND_PPM
     is_parted = any(shares != (PPM, 0) for shares in columns.shares.points)
-    obstacles = (
+    together = (
         (data.opinions is None, "opinions are not given"),
         (data.fast is not None, "exits are looked for in a faster frame"),
         (any(of("", "risk")), "the rules of risk look at the account"),
         (any(of("", "latency_bars")) or any(of("", "latency_ns")), "orders are late"),
+        (min(of("limits", "max_positions")) < 1, "nothing may be bought"),
+    )
+    paths = (
         (any(of("rules", "trail_step_ppm")), "a stop that moves in steps depends on its path"),
         (any(of("rules", "dust_ppm")) and is_parted, "what is dust depends on the account"),
         (has_band, "the time stop looks at profit and loss"),
         (_rise(data) > MOST_RISE, f"the price rises more than {MOST_RISE} times"),
-        (min(of("limits", "max_positions")) < 1, "nothing may be bought"),
         (entries * columns.variants * CELL_BYTES > MOST_TABLE_BYTES, "the tables would not fit into memory"),
     )
-    why = next((why for stands, why in obstacles if stands), "")
-    return Plan("loop", why) if why else Plan("tables", "each exit depends on its entry and its own levels")
+    why = next((why for stands, why in (*together, *paths) if stands), "")
+    if why:
+        return Plan("loop", why, not any(stands for stands, _ in together))
+    return Plan("tables", "each exit depends on its entry and its own levels")
 
 
 def _rules(names: Sequence[str]) -> list[Field]:

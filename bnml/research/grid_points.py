@@ -91,9 +91,19 @@ def with_fields(config: SweepConfig, values: Mapping[Field, object]) -> SweepCon
 
 
 class Points:
-    """The combinations of a grid as fields; combinations are numbered in row-major order of the axes."""
+    """The combinations of a grid as fields; combinations are numbered in row-major order of the axes.
 
-    def __init__(self, configure: Configure, axes: Mapping[str, Sequence[float]], seed: int = 0) -> None:
+    `untangled`: each axis is a field of its own, so nothing has to be tried out.
+    """
+
+    def __init__(
+        self,
+        configure: Configure,
+        axes: Mapping[str, Sequence[float]],
+        *,
+        untangled: bool = False,
+        seed: int = 0,
+    ) -> None:
         self.names = tuple(axes)
         self.values = [tuple(values) for values in axes.values()]
         self.shape = tuple(len(values) for values in self.values)
@@ -102,7 +112,10 @@ class Points:
         self._base = (0,) * len(self.names)
         self.base = self._made(self._base)
         self._base_fields = fields_of(self.base)
-        self.blocks = self._untangled(np.random.default_rng(seed))
+        # Where each axis is a field of its own, none meddles with another.
+        self.blocks = [self._block((a,)) for a in range(len(self.names))]
+        if not untangled:
+            self.blocks = self._untangled(np.random.default_rng(seed))
 
     def point(self, combination: int) -> dict[str, float]:
         """Value of each axis."""
@@ -134,6 +147,11 @@ class Points:
         """For each block, where combinations stand in it."""
         axes = np.unravel_index(numbers, self.shape)
         return [np.ravel_multi_index([axes[a] for a in block.axes], block.shape) for block in self.blocks]
+
+    def column(self, field: Field, places: Sequence[NDArray[np.int64]]) -> NDArray[np.generic]:
+        """The value of a field in each combination."""
+        part = self.part([field])
+        return np.array([point[0] for point in part.points])[self.of(part, places)]
 
     def of(self, part: Part, places: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
         """For each combination, which of the part's points it has."""
@@ -173,7 +191,7 @@ class Points:
         return tuple(whole)
 
     def _untangled(self, random: np.random.Generator) -> list[Block]:
-        blocks = [self._block((a,)) for a in range(len(self.names))]
+        blocks = list(self.blocks)
         while True:
             pair = next((pair for pair in combinations(blocks, 2) if self._meddle(*pair, random)), None)
             if pair is None:

@@ -74,18 +74,25 @@ def make_variants(
     return variants, place
 
 
-def make_tables(data: SweepInput, market: Market, variants: Variants) -> Tables:
-    """Entries of all opinions, and their exits; built by all processors."""
+def find_entries(
+    data: SweepInput, market: Market
+) -> tuple[NDArray[np.void], NDArray[np.void], NDArray[np.int64]]:
+    """What becomes an entry of the opinions: ENTRYs, their ORIGINs, and by bar the first that can follow."""
     opinions = np.require(data.opinions, requirements=["C", "W"])
     entries, origins = np.zeros(len(opinions), ENTRY), np.zeros(len(opinions), ORIGIN)
     next_entry = np.empty(len(data.bars) + 1, dtype=np.int64)
     count = collect_entries(market, opinions, data.first, entries, origins, next_entry)
-    tables = new_tables(entries[:count].copy(), origins[:count].copy(), next_entry, variants)
+    return entries[:count].copy(), origins[:count].copy(), next_entry
+
+
+def make_tables(data: SweepInput, market: Market, variants: Variants) -> Tables:
+    """All entries and their exits, by all processors."""
+    tables = new_tables(*find_entries(data, market), variants)
+    count = len(tables.entries)
 
     def fill(first: int) -> None:
-        fill_tables(
-            first, min(count, first + ENTRIES_TOGETHER), market, variants, tables, new_scratch(variants)
-        )
+        end = min(count, first + ENTRIES_TOGETHER)
+        fill_tables(first, end, market, variants, tables, new_scratch(variants))
 
     with ThreadPoolExecutor(cpu_count() or 1) as pool:
         list(pool.map(fill, range(0, count, ENTRIES_TOGETHER)))
