@@ -89,7 +89,7 @@ class GridEngine:
         self._worlds: OrderedDict[int, _World] = OrderedDict()
         self._lock = Lock()
         self.plan = make_plan(self._inputs, self.points, self._columns)
-        if self.plan.way == "tables":  # in the loop each symbol has limits of its own
+        if self.plan.alone:  # with others each symbol has limits of its own
             self._shares = self._columns.share_rules()
             self._limits = self._columns.size_limits(self.points.base.limits)
 

@@ -229,6 +229,32 @@ WIDE = {
 }
 
 
+PATHS = {
+    "rules.trail_step_ppm": [0, 500, 10_000],
+    "rules.time_stop_band_ppm": [0, 3_000, 30_000, 1_000_000_000],
+    "rules.dust_ppm": [0, 20_000, 300_000],
+}
+
+
+@settings(max_examples=60, deadline=None)
+@given(grids(), st.data())
+def test_a_row_by_what_is_held_is_the_row_of_the_backtest(grid, draw):
+    data, config, axes, random = grid
+    paths = draw.draw(st.lists(st.sampled_from(sorted(PATHS)), min_size=1, unique=True))
+    axes = {
+        **dict(list(axes.items())[:3]),
+        **{name: PATHS[name] for name in paths},
+        "rules.time_stop_ns": [10**13],
+    }
+    engine = GridEngine([data], config, axes)
+    assert engine.plan.alone
+    made = engine.evaluate(0, engine.points.count)
+    for number in random.choice(engine.points.count, min(12, engine.points.count), replace=False):
+        one = single([data], engine.points.config(int(number)))
+        one.rows["combination"] = number
+        same(one, Chunk(*(array[number : number + 1] for array in made)))
+
+
 @pytest.mark.parametrize(("seed", "tier"), [(1, 0), (2, 1), (3, 0), (4, 1)])
 def test_exits_that_meet_in_one_print_are_ordered_as_in_the_backtest(seed, tier):
     random = np.random.default_rng(seed)
