@@ -88,8 +88,8 @@ class GridEngine:
         self._columns = Columns(self.points)
         self._worlds: OrderedDict[int, _World] = OrderedDict()
         self._lock = Lock()
-        self.plan = make_plan(self._inputs, self.points, self._columns)
-        if self.plan.alone:  # with others each symbol has limits of its own
+        self.plan, self.is_alone = make_plan(self._inputs, self.points, self._columns)
+        if self.is_alone:  # with others each symbol has limits of its own
             self._shares = self._columns.share_rules()
             self._limits = self._columns.size_limits(self.points.base.limits)
 
@@ -110,7 +110,7 @@ class GridEngine:
         )
         if self.plan.way == "tables":
             self._look_up(start, made)
-        elif self.plan.alone:
+        elif self.is_alone:
             self._follow(start, made)
         else:
             self._walk(start, made)

@@ -24,11 +24,10 @@ PATH_FIELDS = ("trail_step_ppm", "time_stop_band_ppm", "dust_ppm")
 
 
 class Plan(NamedTuple):
-    """How combinations are evaluated: `tables` or `loop`, and why; `alone`: without the loop over all symbols."""
+    """How combinations are evaluated: `tables` or `loop`, and why."""
 
     way: str
     why: str
-    alone: bool = True
 
 
 class Columns:
@@ -72,13 +71,14 @@ class Columns:
         return _records(LIMITS, self.limits, base)
 
 
-def make_plan(inputs: Sequence[SweepInput], points: Points, columns: Columns) -> Plan:
+def make_plan(inputs: Sequence[SweepInput], points: Points, columns: Columns) -> tuple[Plan, bool]:
     """Tables where every combination is left by levels, age and signals alone, else a loop.
 
-    One symbol with given opinions and no rules of risk has a loop of its own, over what it holds.
+    The second value says that one symbol with given opinions and no rules of risk is alone: its loop is one
+    over what it holds.
     """
     if len(inputs) > 1:
-        return Plan("loop", "the symbols share one capital", alone=False)
+        return Plan("loop", "the symbols share one capital"), False
     data = inputs[0]
 
     def of(record: str, name: str) -> list[int]:
@@ -103,8 +103,8 @@ def make_plan(inputs: Sequence[SweepInput], points: Points, columns: Columns) ->
     )
     why = next((why for stands, why in (*together, *paths) if stands), "")
     if why:
-        return Plan("loop", why, not any(stands for stands, _ in together))
-    return Plan("tables", "each exit depends on its entry and its own levels")
+        return Plan("loop", why), not any(stands for stands, _ in together)
+    return Plan("tables", "each exit depends on its entry and its own levels"), True
 
 
 def _rules(names: Sequence[str]) -> list[Field]:

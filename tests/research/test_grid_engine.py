@@ -247,7 +247,7 @@ def test_a_row_by_what_is_held_is_the_row_of_the_backtest(grid, draw):
         "rules.time_stop_ns": [10**13],
     }
     engine = GridEngine([data], config, axes)
-    assert engine.plan.alone
+    assert engine.is_alone
     made = engine.evaluate(0, engine.points.count)
     for number in random.choice(engine.points.count, min(12, engine.points.count), replace=False):
         one = single([data], engine.points.config(int(number)))
