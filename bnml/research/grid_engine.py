@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from bnml.core.errors import Misconfigured
 from bnml.kernels.exit_tables import NEVER, SIZE, Market, Tables, new_tables
 from bnml.kernels.grid import run_combinations
+from bnml.kernels.grid_held import HELD, PIECE, TRANCHES
 from bnml.kernels.grid_row import BLOCKS, GRID_ROW
 from bnml.kernels.grid_trade import COMBINATION, Account, is_whole
 from bnml.kernels.grid_tranches import new_memory
-from bnml.kernels.grid_walk import HELD, run_all_walked
+from bnml.kernels.grid_walk import run_all_walked
 from bnml.kernels.records import Taking
 from bnml.research.grid_plan import Columns, Plan, make_plan
 from bnml.research.grid_points import Configure, Points, by_fields, with_fields
@@ -167,6 +168,7 @@ class GridEngine:
                 *shared,
                 np.zeros(1, SIZE),
                 np.zeros(1, HELD),
+                np.zeros(TRANCHES, PIECE),
                 *world.scratch(),
                 own.rows,
                 own.sums,

@@ -194,7 +194,7 @@ def plain_row(data, config):
     return row, returns, path
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(grids())
 def test_a_row_by_tables_is_the_row_of_the_backtest_and_of_the_twin(grid):
     data, config, axes, random = grid
@@ -236,7 +236,7 @@ PATHS = {
 }
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(grids(), st.data())
 def test_a_row_by_what_is_held_is_the_row_of_the_backtest(grid, draw):
     data, config, axes, random = grid
