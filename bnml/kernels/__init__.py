@@ -61,12 +61,26 @@ numba.config.CACHE_DIR = str(CACHE_DIR)
 
 def njit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile without fast-math, without the GIL, cached by content."""
-    compiled: Any = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    options = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    return _unspecialised(numba.njit(**options)(function))
+
+
+def part(function: Callable[P, R]) -> Callable[P, R]:
+    """As `njit`, for functions that only kernels call and that neither make nor return an array.
+
+    References to arrays are not counted: where many arrays are handed down through small steps, the atomic
+    counts take longer than the steps. Without a door to Python it is compiled in half the time.
+    """
+    options = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+    return _unspecialised(numba.njit(**options, no_cpython_wrapper=True, _nrt=False)(function))
+
+
+def _unspecialised(compiled: Any) -> Any:
+    """One version per type: otherwise each constant at a call site is compiled on its own."""
     if not numba.config.DISABLE_JIT:
         template = compiled.get_call_template
 
         def unspecialised(args: Any, kws: Any) -> Any:
-            """One version per type: otherwise each constant at a call site is compiled on its own."""
             return template(
                 tuple(numba.types.unliteral(arg) for arg in args),
                 {name: numba.types.unliteral(arg) for name, arg in kws.items()},
@@ -83,14 +97,14 @@ def lean(function: Callable[P, R]) -> Callable[P, R]:
     counts cost more than such a step. Only for functions that return no array.
     """
     compiled: Callable[P, R] = numba.njit(
-        cache=True, nogil=True, error_model="numpy", inline="always", _nrt=False
+        cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, inline="always", _nrt=False
     )(function)
     return compiled
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Put a function's body where it is called: for those that return records, which a call cannot return."""
-    compiled: Callable[P, R] = numba.njit(inline="always")(function)
+    compiled: Callable[P, R] = numba.njit(inline="always", _nrt=False)(function)
     return compiled
 
 

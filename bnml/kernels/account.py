@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import lean, part
 from bnml.kernels.exits import trail_trigger
 from bnml.kernels.fills import commission_base_e8, commission_quote_e8, notional_e8, pending_lots
 from bnml.kernels.records import ExitReason
@@ -67,6 +67,7 @@ BOOK = np.dtype(
         ("waiting", np.int64),  # entries under way, in the queue
         ("walked", np.int64),  # bars whose prints were looked at one by one
         ("fallbacks", np.int64),  # of these, bars that lacked a stretch of the fast frame
+        ("passed", np.int64),  # of no meaning, see kernels.gliding
         ("day_at", np.int64),  # place in the calendar of the day roll
     ]
 )
@@ -132,14 +133,20 @@ class Kit(NamedTuple):
     trades: NDArray[np.void]
 
 
-@njit
+@lean
+def is_held(slot: np.void) -> bool:
+    """Whether lots are held: not while an entry is under way."""
+    return slot["is_open"] == 1 and slot["entering"] == 0
+
+
+@lean
 def open_lots(slot: np.void) -> int:
     """Lots held in all tranches."""
     lots = slot["lots"]
     return lots[0] + lots[1] + lots[2]
 
 
-@njit
+@lean
 def open_cost_e8(slot: np.void) -> int:
     """What the lots still held were bought for."""
     total = 0
@@ -149,7 +156,7 @@ def open_cost_e8(slot: np.void) -> int:
     return total
 
 
-@njit
+@part
 def note_change(book: np.void, changes: NDArray[np.void], scan: int) -> None:
     """Before the equity point of a scan: remember free quote and positions if they are others than before."""
     free, positions, count = book["cash_e8"] - book["reserved_e8"], book["positions"], book["changes"]
@@ -164,7 +171,7 @@ def note_change(book: np.void, changes: NDArray[np.void], scan: int) -> None:
     book["changes"] = count + 1
 
 
-@njit
+@lean
 def lowest_target(slot: np.void, never: int) -> int:
     """The lowest target of a tranche still held; `never` without one."""
     lowest = never
@@ -175,14 +182,14 @@ def lowest_target(slot: np.void, never: int) -> int:
     return lowest
 
 
-@njit
+@lean
 def set_ceiling(slot: np.void, rules: np.void) -> None:
     """After any change of stop or tranches: the lowest print from which something may happen above."""
     trigger = trail_trigger(slot["stop"], slot["activation"], slot["atr"], rules)
     slot["ceiling"] = lowest_target(slot, trigger)
 
 
-@njit
+@lean
 def _write(
     kit: Kit,
     ts_ns: int,
@@ -207,7 +214,7 @@ def _write(
     kit.book["trades"] += 1
 
 
-@njit
+@part
 def buy_tranche(kit: Kit, k: int, quantity_lots: int, price_ticks: int, ppm: int, ts_ns: int) -> None:
     """Pay for tranche `k`; commission is taken in base, whole lots stay, the rest is dust at its cost."""
     lot_e8 = kit.instrument["lot_e8"]
@@ -219,7 +226,7 @@ def buy_tranche(kit: Kit, k: int, quantity_lots: int, price_ticks: int, ppm: int
     _write(kit, ts_ns, 1, k + 1, quantity_lots, price_ticks, commission, _NONE, 0)
 
 
-@njit
+@lean
 def _credit(
     kit: Kit, tranche: int, lots: int, cost_e8: int, price_ticks: int, ppm: int, reason: int, ts_ns: int
 ) -> None:
@@ -233,7 +240,7 @@ def _credit(
     _write(kit, ts_ns, 0, tranche, lots, price_ticks, commission, reason, pnl)
 
 
-@njit
+@lean
 def sell_tranche(kit: Kit, k: int, price_ticks: int, ppm: int, reason: int, ts_ns: int) -> None:
     """Sell all of tranche `k`; the caller settles the position afterwards."""
     lots, cost = kit.slot["lots"][k], kit.slot["cost_e8"][k]
@@ -241,7 +248,7 @@ def sell_tranche(kit: Kit, k: int, price_ticks: int, ppm: int, reason: int, ts_n
     _credit(kit, k + 1, lots, cost, price_ticks, ppm, reason, ts_ns)
 
 
-@njit
+@part
 def sell_all(kit: Kit, price_ticks: int, ppm: int, reason: int, ts_ns: int) -> None:
     """Sell every open tranche in one order; the caller settles the position afterwards."""
     lots, cost = open_lots(kit.slot), open_cost_e8(kit.slot)
@@ -250,7 +257,7 @@ def sell_all(kit: Kit, price_ticks: int, ppm: int, reason: int, ts_ns: int) -> N
     _credit(kit, 0, lots, cost, price_ticks, ppm, reason, ts_ns)
 
 
-@njit
+@lean
 def settle(kit: Kit, ts_ns: int) -> None:
     """After fills: a position without lots is closed; else its ceiling is set anew."""
     slot = kit.slot

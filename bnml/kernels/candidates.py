@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bnml.kernels import njit
+from bnml.kernels import lean, part
 from bnml.kernels.account import Kit
 from bnml.kernels.breakers import copy_to_facts
 from bnml.kernels.exits import atr_ticks, entry_cap, initial_stop
@@ -34,6 +34,8 @@ class Risk(NamedTuple):
     """
 
     breakers: np.void
+    lanes: NDArray[np.void]
+    slots: NDArray[np.void]
     opens_ns: NDArray[np.int64]
     closes: NDArray[np.int64]
     voices: NDArray[np.void]
@@ -67,7 +69,7 @@ class Wish(NamedTuple):
     atr: int
 
 
-@njit
+@part
 def size_entry(kit: Kit, limits: np.void, opinion: np.void, close: int, money: Money) -> Wish:
     """Size an entry decided at a close."""
     atr = atr_ticks(opinion["atr_ratio"], close)
@@ -83,7 +85,7 @@ def size_entry(kit: Kit, limits: np.void, opinion: np.void, close: int, money: M
     return Wish(wanted, lots, least, close, stop, cap, atr)
 
 
-@njit
+@lean
 def write_sizes(facts: np.void, kit: Kit, limits: np.void, wish: Wish, money: Money) -> None:
     """Facts of the account and of what the entry would take."""
     facts["held"] = kit.slot["is_open"]
@@ -97,21 +99,20 @@ def write_sizes(facts: np.void, kit: Kit, limits: np.void, wish: Wish, money: Mo
     facts["risk_e8"] = notional_e8(wish.reference - wish.stop, wish.lots, kit.instrument)
 
 
-@njit
+@lean
 def judge_by_rules(facts: np.void, limits: np.void, answer: np.void) -> None:
     """Write the first refusal of a candidate whose sizes are written; sizing, positions and exposure only."""
     answer["reason"], answer["measured"], answer["limit"] = first_refusal_of_rules(facts, limits)
 
 
-@njit
+@part
 def write_candidate(
-    facts: np.void, kit: Kit, risk: Risk, opinion: np.void, rank: int, bar: np.void, next_open: int
+    facts: np.void, kit: Kit, risk: Risk, opinion: np.void, bar: np.void, next_open: int
 ) -> None:
     """Facts of the opinion, of the book around the next open and of the account's memory; regime neutral."""
     bid, ask, _, _, depth = book_of_bar(next_open, bar, kit.instrument, kit.costs)
     facts["active"] = 1
     facts["global_score"] = opinion["score"]
-    facts["rank"] = rank
     facts["confidence"] = opinion["confidence"]
     facts["expected_edge_ppm"] = opinion["expected_edge_ppm"]
     facts["spread_ppm"] = spread_ppm(bid, ask)
@@ -124,10 +125,10 @@ def write_candidate(
     facts["correlation"] = 0.0
 
 
-@njit
-def _measure_regime(facts: np.void, risk: Risk, lanes: NDArray[np.void]) -> None:
+@part
+def _measure_regime(facts: np.void, risk: Risk) -> None:
     """Facts of the benchmark, up to its last published bar."""
-    lane = lanes[risk.benchmark]
+    lane = risk.lanes[risk.benchmark]
     start, end = lane["start"], max(lane["bar"], lane["first"])
     known = min(end - start, len(risk.atr_ratios))
     facts["volatility_ratio"] = volatility_ratio(risk.atr_ratios, known, risk.volatility_scratch)
@@ -137,10 +138,10 @@ def _measure_regime(facts: np.void, risk: Risk, lanes: NDArray[np.void]) -> None
     facts["ks"], facts["ks_p"], facts["drift_volatility_ratio"] = ks, p_value, ratio
 
 
-@njit
-def _correlation(risk: Risk, lanes: NDArray[np.void], slots: NDArray[np.void], symbol: int) -> float:
+@part
+def _correlation(risk: Risk, symbol: int) -> float:
     """The largest with any other symbol that has a position; 0 without one."""
-    largest = 0.0
+    lanes, slots, largest = risk.lanes, risk.slots, 0.0
     is_alone = True
     end1 = lanes[symbol]["bar"]
     start1 = max(lanes[symbol]["start"], end1 - HISTORY)
@@ -162,22 +163,14 @@ def _correlation(risk: Risk, lanes: NDArray[np.void], slots: NDArray[np.void], s
     return largest
 
 
-@njit
-def judge(
-    facts: np.void,
-    limits: np.void,
-    risk: Risk,
-    lanes: NDArray[np.void],
-    slots: NDArray[np.void],
-    symbol: int,
-    answer: np.void,
-) -> None:
+@part
+def judge(facts: np.void, limits: np.void, risk: Risk, symbol: int, answer: np.void) -> None:
     """Write the first refusal of a candidate into `answer`; what is dear is measured only when it decides."""
     reason, measured, limit = first_refusal(facts, limits)
     if reason == _NONE or reason > _LOSS_STREAK:
-        _measure_regime(facts, risk, lanes)
+        _measure_regime(facts, risk)
         reason, measured, limit = first_refusal(facts, limits)
     if reason == _NONE or _CORRELATION <= reason <= _CAPITAL:
-        facts["correlation"] = _correlation(risk, lanes, slots, symbol)
+        facts["correlation"] = _correlation(risk, symbol)
         reason, measured, limit = first_refusal(facts, limits)
     answer["reason"], answer["measured"], answer["limit"] = reason, measured, limit

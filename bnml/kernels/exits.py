@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit
+from bnml.kernels import lean, njit
 from bnml.kernels.fills import PPM, ceil_ppm, mul_ppm
 from bnml.kernels.records import ExitReason
 
@@ -27,13 +27,13 @@ _SIGNAL = int(ExitReason.SIGNAL)
 _DUST = int(ExitReason.DUST)
 
 
-@njit
+@lean
 def atr_ticks(atr_ratio: float, close_ticks: int) -> int:
     """ATR in ticks, cut to an integer, from the feature `atr_ratio_14` (ATR / close)."""
     return int(atr_ratio * close_ticks)
 
 
-@njit
+@lean
 def entry_cap(reference_ticks: int, rules: np.void) -> int:
     """Limit of the fill-or-kill entry: floor(reference * (1 + price_cap))."""
     return reference_ticks + mul_ppm(reference_ticks, rules["price_cap_ppm"])
@@ -74,7 +74,7 @@ def initial_stop(reference_ticks: int, atr: int, rules: np.void) -> tuple[int, i
     return stop, (_HARD_STOP if hard > by_atr else _STOP)
 
 
-@njit
+@lean
 def trail_activation(reference_ticks: int, rules: np.void) -> int:
     """Print from which trailing acts: ceil(reference * (1 + trail_start))."""
     return reference_ticks + ceil_ppm(reference_ticks, rules["trail_start_ppm"])
@@ -112,7 +112,7 @@ def trail_trigger(stop_ticks: int, activation_ticks: int, atr: int, rules: np.vo
     return max(trigger, least + 1, activation_ticks)
 
 
-@njit
+@lean
 def stop_reason(stop_kind: int, fill_ticks: int, level_fill_ticks: int) -> int:
     """Reason of a stop's fill: GAP if it got less than `level_fill_ticks`, else the kind of the stop.
 
@@ -122,7 +122,7 @@ def stop_reason(stop_kind: int, fill_ticks: int, level_fill_ticks: int) -> int:
     return _GAP if fill_ticks < level_fill_ticks else stop_kind
 
 
-@njit
+@lean
 def time_stop(age_ns: int, open_value_e8: int, open_cost_e8: int, rules: np.void) -> bool:
     """Old and going nowhere: age (scan's closing time minus that of the deciding scan), and |P&L| in the band."""
     if rules["time_stop_ns"] == 0 or age_ns < rules["time_stop_ns"]:
@@ -130,7 +130,7 @@ def time_stop(age_ns: int, open_value_e8: int, open_cost_e8: int, rules: np.void
     return abs(open_value_e8 - open_cost_e8) < mul_ppm(open_cost_e8, rules["time_stop_band_ppm"])
 
 
-@njit
+@lean
 def dust(open_value_e8: int, active_e8: int, partly_closed: bool, rules: np.void) -> bool:
     """A rest (something was sold already) worth less than a share of the active capital."""
     return partly_closed and open_value_e8 < mul_ppm(active_e8, rules["dust_ppm"])

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit
-from bnml.kernels.account import Kit
-from bnml.kernels.orders import enter, is_quiet, leave, on_print, walk_bar
+from bnml.kernels import part
+from bnml.kernels.account import Kit, is_held
+from bnml.kernels.orders import is_quiet, meet, on_print, walk_bar
 from bnml.kernels.records import ExitReason
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _NONE = int(ExitReason.NONE)
 
 
-@njit
+@part
 def _seek(fast: NDArray[np.void], start: int, end: int, ts_ns: int) -> int:
     """First place from `start` on whose bar opens at `ts_ns` or later: steps that double, then halves."""
     if start >= end or fast[start]["ts_open_ns"] >= ts_ns:
@@ -41,7 +41,7 @@ def _seek(fast: NDArray[np.void], start: int, end: int, ts_ns: int) -> int:
     return high
 
 
-@njit
+@part
 def find_stretch(fast: NDArray[np.void], lane: np.void, bar: np.void, frame_ns: int) -> int:
     """Move the lane's cursor to the fast bars of `bar`; returns their end, or the cursor itself for none."""
     begin = _seek(fast, lane["fast"], lane["fast_end"], bar["ts_open_ns"])
@@ -58,8 +58,8 @@ def find_stretch(fast: NDArray[np.void], lane: np.void, bar: np.void, frame_ns: 
     return at
 
 
-@njit
-def walk_fast(
+@part
+def _walk_fast(
     kit: Kit,
     fast: NDArray[np.void],
     begin: int,
@@ -75,15 +75,38 @@ def walk_fast(
     slot = kit.slot
     for at in range(begin, end):
         bar, ts_ns = fast[at], fast[at]["ts_open_ns"]
-        is_held = slot["is_open"] == 1 and slot["entering"] == 0
-        if is_held and at > begin and not is_quiet(slot, bar):
+        if is_held(slot) and at > begin and not is_quiet(slot, bar):
             on_print(kit, bar["open"], ts_ns, True, published)
         if late_ns > 0 and at > begin and slot["is_open"] == 1 and slot["due_ns"] <= ts_ns:
-            if slot["entering"] == 1:
-                enter(kit, bar["open"], ts_ns, published)
-            elif slot["leaving"] != _NONE:
-                leave(kit, bar["open"], ts_ns, published)
+            meet(kit, bar["open"], ts_ns, published)
         if slot["is_open"] == 0:
             return
         if slot["entering"] == 0 and not is_quiet(slot, bar):
             walk_bar(kit, bar, fast_frame_ns, published)
+
+
+@part
+def walk(
+    kit: Kit,
+    lane: np.void,
+    bars: NDArray[np.void],
+    fast: NDArray[np.void],
+    frame_ns: int,
+    fast_frame_ns: int,
+    late_ns: int,
+) -> None:
+    """The rest of the lane's bar after its open, where it can change something."""
+    slot, k = kit.slot, lane["bar"]
+    bar, published = bars[k], bars[k - 1]
+    is_waiting = late_ns > 0 and (slot["entering"] == 1 or slot["leaving"] != _NONE)
+    if not is_waiting and (slot["entering"] == 1 or is_quiet(slot, bar)):
+        return
+    kit.book["walked"] += 1
+    if fast_frame_ns > 0:
+        end = find_stretch(fast, lane, bar, frame_ns)
+        if end > lane["fast"]:
+            _walk_fast(kit, fast, lane["fast"], end, fast_frame_ns, late_ns, published)
+            return
+        kit.book["fallbacks"] += 1
+    if slot["entering"] == 0:
+        walk_bar(kit, bar, frame_ns, published)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from bnml.kernels import njit
+from bnml.kernels import lean, njit
 from bnml.kernels.bootstrap import mix
 from bnml.kernels.records import FillTier, Taking
 
@@ -46,21 +46,21 @@ def symbol_key(name: str) -> int:
     return digest & 0x7FFFFFFFFFFFFFFF
 
 
-@njit
+@lean
 def mul_ppm(amount: int, ppm: int) -> int:
     """floor(amount * ppm / 1e6) without the wide product."""
     whole = amount // PPM
     return whole * ppm + (amount - whole * PPM) * ppm // PPM
 
 
-@njit
+@lean
 def ceil_ppm(amount: int, ppm: int) -> int:
     """ceil(amount * ppm / 1e6) without the wide product."""
     whole = amount // PPM
     return whole * ppm + ((amount - whole * PPM) * ppm + PPM - 1) // PPM
 
 
-@njit
+@lean
 def notional_e8(price_ticks: int, quantity_lots: int, instrument: np.void) -> int:
     """Quote value in 1e-8, rounded down; equals `Instrument.notional_e8`.
 
@@ -73,7 +73,7 @@ def notional_e8(price_ticks: int, quantity_lots: int, instrument: np.void) -> in
     return unit * (quantity_lots // den) + unit * (quantity_lots % den) // den
 
 
-@njit
+@lean
 def lots_for(amount_e8: int, price_ticks: int, instrument: np.void) -> int:
     """The most lots whose notional at this price does not exceed the amount; 0 for amounts below zero."""
     if amount_e8 <= 0 or price_ticks <= 0:
@@ -85,19 +85,19 @@ def lots_for(amount_e8: int, price_ticks: int, instrument: np.void) -> int:
     return (amount_e8 // unit) * den + (amount_e8 % unit) * den // unit
 
 
-@njit
+@lean
 def commission_base_e8(quantity_lots: int, ppm: int, lot_e8: int) -> int:
     """Commission of a buy, in 1e-8 of the base asset, rounded down."""
     return mul_ppm(quantity_lots * lot_e8, ppm)
 
 
-@njit
+@lean
 def commission_quote_e8(amount_e8: int, ppm: int) -> int:
     """Commission of a sell whose notional is `amount_e8`, in 1e-8 of the quote asset, rounded down."""
     return mul_ppm(amount_e8, ppm)
 
 
-@njit
+@lean
 def pending_lots(bought_lots: int, commission_ppm: int, lot_e8: int) -> int:
     """Whole lots left of a buy after its commission in base: what the pending legs of a list may sell."""
     bought_e8 = bought_lots * lot_e8
@@ -110,7 +110,7 @@ def bar_path(bar: np.void) -> tuple[int, int, int, int]:
     return bar["open"], bar["low"], bar["high"], bar["close"]
 
 
-@njit
+@lean
 def print_ts_ns(ts_open_ns: int, frame_ns: int, slot: int) -> int:
     """Market time of the print in `slot` of a bar: its open, a quarter, a half, 1 ms before the end."""
     if slot == SLOT_OPEN:
@@ -130,7 +130,7 @@ def print_lots(volume_lots: int, slot: int) -> int:
     return max(lots, 1)
 
 
-@njit
+@lean
 def half_spread_ppm(bar: np.void, costs: np.void) -> int:
     """Half spread after `bar`: a floor plus a share of the bar's relative range, up to a cap."""
     range_ppm = (bar["high"] - bar["low"]) * PPM // bar["close"]
@@ -139,7 +139,7 @@ def half_spread_ppm(bar: np.void, costs: np.void) -> int:
     )
 
 
-@njit
+@lean
 def depth_e8(bar: np.void, instrument: np.void) -> int:
     """Quote depth of both sides together within 0.5 % of the mid after `bar`; the aim of `book_of_bar`."""
     return mul_ppm(notional_e8(bar["close"], bar["volume_lots"], instrument), DEPTH_SHARE_PPM)
@@ -179,13 +179,13 @@ def books_of_bars(
         )
 
 
-@njit
+@lean
 def spread_ppm(bid: int, ask: int) -> int:
     """Full spread relative to the mid, rounded down."""
     return (ask - bid) * (2 * PPM) // (ask + bid)
 
 
-@njit
+@lean
 def taker_price(print_ticks: int, cost_ppm: int, is_buy: bool) -> int:
     """Price of a fill that takes: the print moved against the taker by half spread + slippage, at least 1 tick."""
     if is_buy:
@@ -193,13 +193,13 @@ def taker_price(print_ticks: int, cost_ppm: int, is_buy: bool) -> int:
     return max(1, print_ticks - ceil_ppm(print_ticks, cost_ppm))
 
 
-@njit
+@lean
 def volume_cap_lots(volume_lots: int, costs: np.void) -> int:
     """F1: the most that one order takes of a bar's volume without extra slippage."""
     return mul_ppm(volume_lots, costs["volume_share_ppm"])
 
 
-@njit
+@lean
 def slippage_ppm(quantity_lots: int, volume_lots: int, costs: np.void) -> int:
     """Slippage of a market order: F1 lets it grow in proportion beyond the volume share, 20 times at most."""
     base = costs["slippage_ppm"]
@@ -243,13 +243,13 @@ def taker_fill(
     return lots, price
 
 
-@njit
+@lean
 def stop_triggered(stop_ticks: int, print_ticks: int) -> bool:
     """A sell stop is triggered by a last price at or below it."""
     return print_ticks <= stop_ticks
 
 
-@njit
+@lean
 def stop_print(stop_ticks: int, print_ticks: int, is_jump: bool) -> int:
     """The price at which a triggered sell stop meets the market: the print if jumped over, else its level."""
     return print_ticks if is_jump else max(stop_ticks, print_ticks)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit
+from bnml.kernels import lean, njit
 from bnml.kernels.fills import E8, PPM, mul_ppm
 from bnml.kernels.records import MoodRegime, Reason
 
@@ -45,12 +45,12 @@ _INSUFFICIENT_DATA = int(MoodRegime.INSUFFICIENT_DATA)
 _RISK_OFF = int(MoodRegime.RISK_OFF)
 
 
-@njit
+@lean
 def _percent(part_e8: int, whole_e8: int) -> float:
     return 100.0 * part_e8 / whole_e8 if whole_e8 > 0 else 0.0
 
 
-@njit
+@lean
 def already_held(facts: np.void, _limits: np.void) -> tuple[bool, float, float]:
     """One position per symbol; one being closed still counts."""
     return facts["held"] != 0, float(facts["held"]), 0.0
@@ -105,7 +105,7 @@ def expected_edge(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
     return measured <= limit, measured / _PPM_PER_PERCENT, limit / _PPM_PER_PERCENT
 
 
-@njit
+@lean
 def max_positions(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
     """Open positions must be fewer than the limit."""
     measured, limit = facts["open_positions"], limits["max_positions"]
@@ -197,7 +197,7 @@ def weekly_budget(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
     return _budget(facts["week_start_equity_e8"], facts, limits["weekly_budget_ppm"])
 
 
-@njit
+@lean
 def exposure(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
     """Positions plus the smallest possible entry, in percent of active capital, at most."""
     needed = facts["exposure_e8"] + facts["minimum_e8"]
@@ -205,13 +205,13 @@ def exposure(facts: np.void, limits: np.void) -> tuple[bool, float, float]:
     return refused, _percent(needed, facts["active_e8"]), limits["max_exposure_ppm"] / _PPM_PER_PERCENT
 
 
-@njit
+@lean
 def minimum_size(facts: np.void, _limits: np.void) -> tuple[bool, float, float]:
     """Quote units that sizing wants, at least what filters and protection need."""
     return facts["wanted_e8"] < facts["minimum_e8"], facts["wanted_e8"] / E8, facts["minimum_e8"] / E8
 
 
-@njit
+@lean
 def capital(facts: np.void, _limits: np.void) -> tuple[bool, float, float]:
     """Quote units that the free balance pays for, at least what filters and protection need."""
     return facts["size_e8"] < facts["minimum_e8"], facts["size_e8"] / E8, facts["minimum_e8"] / E8

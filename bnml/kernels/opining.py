@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import njit, part
 from bnml.kernels.fills import book_of_bar, spread_ppm
 from bnml.kernels.policy import (
     confidence,
@@ -71,7 +71,7 @@ class Mind(NamedTuple):
     atr_ratio_14: NDArray[np.float64]
 
 
-@njit
+@part
 def _decision(mind: Mind, t: int) -> tuple[int, float, int]:
     """(action, expected edge, Reason NONE or why nothing can be said) of bar `t`."""
     if mind.model == MODEL_NONE:
@@ -90,7 +90,7 @@ def _decision(mind: Mind, t: int) -> tuple[int, float, int]:
     return action, edge, _NONE
 
 
-@njit
+@part
 def _scores(mind: Mind, t: int) -> tuple[float, float, float]:
     """(global score, confidence, momentum score) of a bar of which something can be said."""
     if mind.model == MODEL_RULE:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit
+from bnml.kernels import lean, part
 from bnml.kernels.account import (
     TRANCHES,
     Kit,
@@ -44,13 +44,13 @@ _TARGET1 = int(ExitReason.TARGET1)
 _TRAILING = int(ExitReason.TRAILING)
 
 
-@njit
+@lean
 def is_quiet(slot: np.void, bar: np.void) -> bool:
     """Whether no print of the bar can fill an order or move the stop of a held position."""
     return bar["low"] > slot["stop"] and bar["high"] < slot["ceiling"]
 
 
-@njit
+@part
 def _stop_out(kit: Kit, k: int, market_ticks: int, ts_ns: int, published: np.void) -> None:
     """Sell tranche `k` at market because its stop was triggered; `market_ticks` is where it met the market."""
     lots, stop = kit.slot["lots"][k], kit.slot["stop"]
@@ -62,7 +62,7 @@ def _stop_out(kit: Kit, k: int, market_ticks: int, ts_ns: int, published: np.voi
     sell_tranche(kit, k, price, kit.costs["taker_ppm"], reason, ts_ns)
 
 
-@njit
+@part
 def on_print(kit: Kit, print_ticks: int, ts_ns: int, is_jump: bool, published: np.void) -> None:
     """A print against a held position: stops, targets in ascending order, then trailing for what follows."""
     slot, costs = kit.slot, kit.costs
@@ -89,7 +89,7 @@ def on_print(kit: Kit, print_ticks: int, ts_ns: int, is_jump: bool, published: n
     settle(kit, ts_ns)
 
 
-@njit
+@part
 def walk_bar(kit: Kit, bar: np.void, frame_ns: int, published: np.void) -> None:
     """Low, high and close of a bar, each continuous from the print before; its open was printed already."""
     ts_ns = bar["ts_open_ns"]
@@ -100,7 +100,7 @@ def walk_bar(kit: Kit, bar: np.void, frame_ns: int, published: np.void) -> None:
         on_print(kit, ticks, print_ts_ns(ts_ns, frame_ns, slot), False, published)
 
 
-@njit
+@part
 def place_entry(kit: Kit, lots: int, reference: int, stop: int, cap: int, atr: int) -> None:
     """An approved entry is under way: split, its place taken, its money at the cap reserved."""
     slot, book = kit.slot, kit.book
@@ -125,7 +125,7 @@ def place_entry(kit: Kit, lots: int, reference: int, stop: int, cap: int, atr: i
     book["positions"] += 1
 
 
-@njit
+@lean
 def _set_levels(kit: Kit, reference: int) -> None:
     slot, rules = kit.slot, kit.rules
     stop, kind = initial_stop(reference, slot["atr"], rules)
@@ -137,7 +137,7 @@ def _set_levels(kit: Kit, reference: int) -> None:
     slot["target"][2] = 0
 
 
-@njit
+@part
 def enter(kit: Kit, print_ticks: int, ts_ns: int, published: np.void) -> None:
     """The entry under way meets a print: tranches fill or expire, a stop already passed sells at once.
 
@@ -168,10 +168,19 @@ def enter(kit: Kit, print_ticks: int, ts_ns: int, published: np.void) -> None:
         slot["closed_ns"] = 0
 
 
-@njit
+@part
 def leave(kit: Kit, print_ticks: int, ts_ns: int, published: np.void) -> None:
     """The market exit under way meets a print."""
     lots, reason = open_lots(kit.slot), kit.slot["leaving"]
     _, price = taker_fill(_MARKET, False, lots, 0, print_ticks, published, kit.costs)
     sell_all(kit, price, kit.costs["taker_ppm"], reason, ts_ns)
     settle(kit, ts_ns)
+
+
+@part
+def meet(kit: Kit, print_ticks: int, ts_ns: int, published: np.void) -> None:
+    """The order under way, if there is one, meets a print."""
+    if kit.slot["entering"] == 1:
+        enter(kit, print_ticks, ts_ns, published)
+    elif kit.slot["leaving"] != _NONE:
+        leave(kit, print_ticks, ts_ns, published)

@@ -12,6 +12,8 @@ At each boundary (a time at which a bar of any symbol opens):
    rank, then exits by symbol;
 4. low, high and close are printed, each continuous from the print before; with a fast frame, its bars.
 
+One symbol alone goes through `kernels.alone`, by the same steps.
+
 Symbols are numbered by name. A missing bar is simply absent. The last bar is never scanned. A symbol
 without a position costs a few comparisons per boundary; prints of a bar that can change nothing are
 skipped, with the same result as walking them.
@@ -19,42 +21,31 @@ skipped, with the same result as walking them.
 
 from __future__ import annotations
 
-from bnml.kernels import njit
-from bnml.kernels.account import open_lots
-from bnml.kernels.breakers import note_closed
+from bnml.kernels import njit, part
+from bnml.kernels.asking import count_closed
 from bnml.kernels.candidates import Risk
 from bnml.kernels.exits import NEVER
-from bnml.kernels.fast_path import find_stretch, walk_fast
-from bnml.kernels.fills import notional_e8
-from bnml.kernels.gliding import Track, glide
-from bnml.kernels.orders import enter, is_quiet, leave, walk_bar
+from bnml.kernels.fast_path import walk
+from bnml.kernels.orders import meet
 from bnml.kernels.records import ExitReason
 from bnml.kernels.scanning import scan
-from bnml.kernels.world import World, drop_late, has_room, kit_of, next_boundary, open_bars, publish
+from bnml.kernels.world import (
+    DONE,
+    MORE_ROOM,
+    World,
+    drop_late,
+    has_room,
+    kit_of,
+    next_boundary,
+    open_bars,
+    publish,
+)
 
-DONE, MORE_ROOM = 0, 1
 BEAT_NS = 3_000_000_000
 _NONE = int(ExitReason.NONE)
 
 
-@njit
-def _count_closed(world: World, risk: Risk | None) -> None:
-    """Losses in a row follow the positions closed since the last call, by time and symbol."""
-    slots = world.slots
-    while True:
-        first, first_ns = -1, NEVER
-        for symbol in range(len(slots)):
-            closed_ns = slots[symbol]["closed_ns"]
-            if 0 < closed_ns < first_ns:
-                first, first_ns = symbol, closed_ns
-        if first < 0:
-            return
-        slots[first]["closed_ns"] = 0
-        if risk is not None:
-            note_closed(risk.breakers, slots[first]["result_e8"], first_ns, world.limits[0])
-
-
-@njit
+@part
 def _is_due(world: World, symbol: int, ts_ns: int) -> bool:
     """Whether the order under way meets the open of this boundary."""
     lane, slot = world.lanes[symbol], world.slots[symbol]
@@ -63,22 +54,18 @@ def _is_due(world: World, symbol: int, ts_ns: int) -> bool:
     return world.latency_ns == 0 or slot["due_ns"] <= ts_ns
 
 
-@njit
+@part
 def _meet_open(world: World, risk: Risk | None, symbol: int, ts_ns: int) -> None:
     """The order under way meets the open of the symbol's bar."""
-    slot, k = world.slots[symbol], world.lanes[symbol]["bar"]
-    ticks, published = world.bars[k]["open"], world.bars[k - 1]
+    k = world.lanes[symbol]["bar"]
     if world.latency_bars + world.latency_ns == 0:
-        ts_ns = slot["due_ns"]  # of a scan at the beat
-    if slot["entering"] == 1:
-        enter(kit_of(world, symbol), ticks, ts_ns, published)
-    else:
-        leave(kit_of(world, symbol), ticks, ts_ns, published)
+        ts_ns = world.slots[symbol]["due_ns"]  # of a scan at the beat
+    meet(kit_of(world, symbol), world.bars[k]["open"], ts_ns, world.bars[k - 1])
     if risk is not None:
-        _count_closed(world, risk)
+        count_closed(risk, world.limits[0])
 
 
-@njit
+@part
 def _meet_opens(world: World, risk: Risk | None, ts_ns: int) -> None:
     """Orders under way that are due: entries in their rank, then exits by symbol."""
     book, queue, left = world.book, world.queue, 0
@@ -95,28 +82,24 @@ def _meet_opens(world: World, risk: Risk | None, ts_ns: int) -> None:
             _meet_open(world, risk, symbol, ts_ns)
 
 
-@njit
-def _walk(world: World, symbol: int) -> None:
-    """The rest of a bar after its open, where it can change something."""
-    lane, slot = world.lanes[symbol], world.slots[symbol]
-    k = lane["bar"]
-    bar, published = world.bars[k], world.bars[k - 1]
-    is_waiting = world.latency_ns > 0 and (slot["entering"] == 1 or slot["leaving"] != _NONE)
-    if not is_waiting and (slot["entering"] == 1 or is_quiet(slot, bar)):
-        return
-    kit = kit_of(world, symbol)
-    world.book["walked"] += 1
-    if world.fast_frame_ns > 0:
-        end = find_stretch(world.fast, lane, bar, world.frame_ns)
-        if end > lane["fast"]:
-            walk_fast(kit, world.fast, lane["fast"], end, world.fast_frame_ns, world.latency_ns, published)
-            return
-        world.book["fallbacks"] += 1
-    if slot["entering"] == 0:
-        walk_bar(kit, bar, world.frame_ns, published)
+@part
+def _walk_bars(world: World, ts_ns: int) -> None:
+    """What follows the opens of a boundary, of every symbol that holds or waits for something."""
+    for symbol in range(len(world.slots)):
+        lane = world.lanes[symbol]
+        if world.slots[symbol]["is_open"] == 1 and lane["opened_ns"] == ts_ns:
+            walk(
+                kit_of(world, symbol),
+                lane,
+                world.bars,
+                world.fast,
+                world.frame_ns,
+                world.fast_frame_ns,
+                world.latency_ns,
+            )
 
 
-@njit
+@part
 def _forget_met(world: World) -> None:
     """Entries that met a bar of the fast frame wait no longer."""
     book, queue, left = world.book, world.queue, 0
@@ -127,59 +110,32 @@ def _forget_met(world: World) -> None:
     book["waiting"] = left
 
 
-@njit
+@part
 def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
     """One boundary, with everything up to the next."""
     open_bars(world, ts_ns)
     if risk is not None:
-        _count_closed(world, risk)
-    if len(world.lanes) > 1:
-        drop_late(world)
+        count_closed(risk, world.limits[0])
+    drop_late(world)
     while True:
         ts_close_ns, is_whole = publish(world)
         if ts_close_ns == 0:
             break
         scan(world, risk, ts_close_ns, ts_ns if is_whole else ts_ns + BEAT_NS)
     _meet_opens(world, risk, ts_ns)
-    for symbol in range(len(world.slots)):
-        if world.slots[symbol]["is_open"] == 1 and world.lanes[symbol]["opened_ns"] == ts_ns:
-            _walk(world, symbol)
+    _walk_bars(world, ts_ns)
     if world.latency_ns > 0:
         _forget_met(world)
     if risk is not None:
-        _count_closed(world, risk)
+        count_closed(risk, world.limits[0])
 
 
 @njit
 def run(world: World, risk: Risk | None) -> int:
     """Go on to the end of the data (DONE), or until an output may not suffice (MORE_ROOM: enlarge, call again)."""
     while has_room(world):
-        if risk is None and len(world.lanes) == 1:
-            track = Track(
-                world.bars,
-                world.opinions,
-                world.lanes[0],
-                world.answers,
-                world.equity_e8,
-                world.changes,
-                world.frame_ns,
-                world.fast_frame_ns == 0,
-            )
-            glide(kit_of(world, 0), track)
         ts_ns = next_boundary(world.lanes)
         if ts_ns == NEVER:
             return DONE
         _step(world, risk, ts_ns)
     return MORE_ROOM
-
-
-@njit
-def final_equity_e8(world: World) -> int:
-    """Cash and what is held, each symbol at its last close."""
-    total = world.book["cash_e8"]
-    for symbol in range(len(world.slots)):
-        slot = world.slots[symbol]
-        if slot["is_open"] == 1 and slot["entering"] == 0:
-            close = world.bars[world.lanes[symbol]["end"] - 1]["close"]
-            total += notional_e8(close, open_lots(slot), world.instruments[symbol])
-    return total

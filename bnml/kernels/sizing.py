@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit
+from bnml.kernels import lean, njit
 from bnml.kernels.fills import lots_for, mul_ppm, notional_e8, pending_lots
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-@njit
+@lean
 def active_capital_e8(equity_e8: int, limits: np.void) -> int:
     """The part of equity that positions are sized from; never above the configured cap."""
     active = mul_ppm(max(0, equity_e8), limits["active_ppm"])
@@ -22,7 +22,7 @@ def active_capital_e8(equity_e8: int, limits: np.void) -> int:
     return min(active, cap) if cap > 0 else active
 
 
-@njit
+@lean
 def exposure_left_e8(active_e8: int, exposure_e8: int, limits: np.void) -> int:
     """What may still be put into positions; negative when open ones have grown beyond the limit."""
     return mul_ppm(active_e8, limits["max_exposure_ppm"]) - exposure_e8
@@ -57,7 +57,7 @@ def size_lots(
     return wanted, min(wanted, lots_for(free_quote_e8, cap_ticks, instrument))
 
 
-@njit
+@lean
 def _is_sellable(bought_lots: int, stop_ticks: int, commission_ppm: int, instrument: np.void) -> bool:
     """Whether the filters let a tranche of this size be sold at its stop after commission in base."""
     lots = pending_lots(bought_lots, commission_ppm, instrument["lot_e8"])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bnml.kernels import inlined, njit
-from bnml.kernels.account import Kit
+from bnml.kernels import inlined, part
+from bnml.kernels.account import Kit, is_held
 from bnml.kernels.exits import NEVER
 from bnml.kernels.orders import is_quiet, on_print
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+DONE, MORE_ROOM = 0, 1
 ROWS_PER_SYMBOL = 16
 """More trade rows than one symbol can write at one boundary."""
 
@@ -36,9 +37,9 @@ class World(NamedTuple):
     answers: NDArray[np.void]
     trades: NDArray[np.void]
     equity_e8: NDArray[np.int64]  # empty: not kept
-    scan_ns: NDArray[np.int64]  # empty with one symbol: closing times are those of its bars
+    scan_ns: NDArray[np.int64]  # closing times; empty for one symbol alone: those of its bars
     changes: NDArray[np.void]
-    late: NDArray[np.uint8]  # by bar; empty with one symbol, where none is late
+    late: NDArray[np.uint8]  # by bar; empty for one symbol alone, where none is late
     frame_ns: int
     fast_frame_ns: int  # 0: exits are looked for in the bars themselves
     latency_bars: int
@@ -59,7 +60,7 @@ def kit_of(world: World, symbol: int) -> Kit:
     )
 
 
-@njit
+@part
 def has_room(world: World) -> bool:
     """Whether every output surely suffices for one more boundary."""
     book, symbols = world.book, len(world.lanes)
@@ -67,13 +68,11 @@ def has_room(world: World) -> bool:
         return False
     if len(world.changes) < book["changes"] + 2 * symbols:
         return False
-    if symbols == 1:
-        return True
     scans = book["scans"] + symbols
     return len(world.scan_ns) >= scans and (len(world.equity_e8) == 0 or len(world.equity_e8) >= scans)
 
 
-@njit
+@part
 def next_boundary(lanes: NDArray[np.void]) -> int:
     """The next time at which a bar opens; NEVER after the last."""
     ts_ns = NEVER
@@ -82,7 +81,7 @@ def next_boundary(lanes: NDArray[np.void]) -> int:
     return ts_ns
 
 
-@njit
+@part
 def open_bars(world: World, ts_ns: int) -> None:
     """Print the opens of a boundary; move every lane whose bar opens to it."""
     bars = world.bars
@@ -98,11 +97,11 @@ def open_bars(world: World, ts_ns: int) -> None:
         lane["opened_ns"] = ts_ns
         lane["next_ns"] = bars[k + 1]["ts_open_ns"] if k + 1 < lane["end"] else NEVER
         slot = world.slots[symbol]
-        if slot["is_open"] == 1 and slot["entering"] == 0 and not is_quiet(slot, bars[k]):
+        if is_held(slot) and not is_quiet(slot, bars[k]):
             on_print(kit_of(world, symbol), bars[k]["open"], ts_ns, True, bars[k - 2])
 
 
-@njit
+@part
 def publish(world: World) -> tuple[int, bool]:
     """(the earliest closing time that waits for its scan, 0 for none; whether every symbol delivered it)."""
     earliest, delivered = NEVER, 0
@@ -123,7 +122,7 @@ def publish(world: World) -> tuple[int, bool]:
     return earliest, delivered == len(world.lanes)
 
 
-@njit
+@part
 def drop_late(world: World) -> None:
     """Bars whose closing time was scanned before they were published: seen, and never decided on."""
     scanned_ns = world.book["scanned_ns"]

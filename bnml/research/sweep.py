@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels.portfolio import DONE, run
 from bnml.research.sweep_input import SWEEP_COLUMNS, SweepConfig, SweepInput, check, check_together
 from bnml.research.sweep_result import SweepResult
-from bnml.research.sweep_world import make_risk, make_world, with_more_room
+from bnml.research.sweep_world import make_risk, make_world, run_world
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +29,4 @@ def sweep(inputs: Sequence[SweepInput], config: SweepConfig) -> SweepResult:
     limits = config.limits[order] if len(config.limits) > 1 else np.repeat(config.limits, len(order))
     world, parts = make_world(chosen, limits, config)
     risk = make_risk(chosen, world, config) if config.risk else None
-    while run(world, risk) != DONE:
-        world = with_more_room(world)
-    return SweepResult(chosen, config, world, parts)
+    return SweepResult(chosen, config, run_world(world, risk), parts)

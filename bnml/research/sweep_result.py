@@ -11,7 +11,6 @@ from bnml.core.orders import Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.kernels.account import EQUITY_ROW, UNASKED
 from bnml.kernels.opining import VIEW, explain
-from bnml.kernels.portfolio import final_equity_e8
 from bnml.kernels.records import Action, ExitReason, Reason
 from bnml.kernels.world import World
 from bnml.research.sweep_world import mind_of
@@ -39,7 +38,7 @@ class SweepResult:
         book = world.book
         self.trade_rows = _in_order(world.trades[: book["trades"]], len(self._inputs))
         """TRADE_ROW, by time and symbol."""
-        self.final_equity_e8 = int(final_equity_e8(world))
+        self.final_equity_e8 = _final_equity_e8(world, self._inputs)
         """Open positions are marked at the last closes."""
         self.walked = int(book["walked"])
         """Bars whose prints were looked at one by one."""
@@ -110,6 +109,14 @@ class SweepResult:
         if len(world.late):
             decided &= world.late[lane["start"] + bars] == 0
         return _decisions(views[decided], bars[decided], lots[decided], data)
+
+
+def _final_equity_e8(world: World, inputs: Sequence[SweepInput]) -> int:
+    held = zip(world.slots, inputs, strict=True)
+    return int(world.book["cash_e8"]) + sum(
+        data.instrument.notional_e8(int(data.bars[-1]["close"]), int(slot["lots"].sum()))
+        for slot, data in held
+    )
 
 
 def _in_order(rows: NDArray[np.void], symbols: int) -> NDArray[np.void]:

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from bnml.core.clock import NS_PER_DAY, day_number
-from bnml.kernels.account import ANSWER, BOOK, CHANGE, LANE, SLOT, TRADE_ROW, UNASKED
+from bnml.kernels.account import ANSWER, BOOK, CHANGE, LANE, SLOT, TRADE_ROW, UNASKED, Kit
+from bnml.kernels.alone import run_alone
 from bnml.kernels.candidates import Risk
 from bnml.kernels.exits import NEVER
+from bnml.kernels.gliding import Track
 from bnml.kernels.mood import MIN_VOICES, VOICE
 from bnml.kernels.opining import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, Mind, opine, speak
+from bnml.kernels.portfolio import run
 from bnml.kernels.records import BAR, BREAKERS, FACTS, OPINION, POLICY, record
 from bnml.kernels.regime import DRIFT_BASELINE, DRIFT_RECENT, VOLATILITY_BARS
-from bnml.kernels.world import ROWS_PER_SYMBOL, World
+from bnml.kernels.world import DONE, ROWS_PER_SYMBOL, World
 from bnml.research.sweep_input import SWEEP_COLUMNS
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 OPINIONS_AT_FIRST = 1024
+BOUNDARIES_AT_FIRST = 64
+"""Room for the rows of so many boundaries at which everything happens; outputs grow from there."""
 CALENDAR_STEP_NS = NS_PER_DAY // 96
 """Zones change their offset at multiples of a quarter of an hour."""
 _NO_PROBABILITIES = np.zeros((0, 3))
@@ -63,10 +68,10 @@ def make_world(
         order=np.zeros(len(inputs), dtype=np.int64),
         queue=np.zeros(len(inputs), dtype=np.int64),
         answers=answers,
-        trades=np.empty(64 * ROWS_PER_SYMBOL * len(inputs), dtype=TRADE_ROW),
+        trades=np.empty(BOUNDARIES_AT_FIRST * ROWS_PER_SYMBOL * len(inputs), dtype=TRADE_ROW),
         equity_e8=np.empty(scans if config.keep_equity else 0, dtype=np.int64),
         scan_ns=np.empty(0 if is_one else scans, dtype=np.int64),
-        changes=np.empty(1024 + 2 * len(inputs), dtype=CHANGE),
+        changes=np.empty(BOUNDARIES_AT_FIRST * ROWS_PER_SYMBOL * len(inputs), dtype=CHANGE),
         late=np.zeros(0 if is_one else len(bars), dtype=np.uint8),
         frame_ns=inputs[0].frame_ns,
         fast_frame_ns=inputs[0].fast_frame_ns,
@@ -87,6 +92,32 @@ def with_more_room(world: World) -> World:
     )
 
 
+def run_world(world: World, risk: Risk | None) -> World:
+    """Go through all bars; returns the world, whose outputs may have grown on the way."""
+    is_one = len(world.lanes) == 1
+    while (_run_one(world, risk) if is_one else run(world, risk)) != DONE:
+        world = with_more_room(world)
+    return world
+
+
+def _run_one(world: World, risk: Risk | None) -> int:
+    kit = Kit(world.slots[0], world.book, world.instruments[0], world.costs, world.rules, 0, world.trades)
+    track = Track(
+        world.bars,
+        world.fast,
+        world.opinions,
+        world.lanes[0],
+        world.answers,
+        world.equity_e8,
+        world.changes,
+        world.frame_ns,
+        world.fast_frame_ns,
+        world.latency_bars,
+        world.latency_ns,
+    )
+    return run_alone(kit, track, risk, world.limits[0], world.facts)
+
+
 def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig) -> Risk:
     """Memory of the account, market of the benchmark and calendar of the day roll, before the first scan."""
     names = [data.instrument.symbol for data in inputs]
@@ -99,6 +130,8 @@ def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig) -
     voices = _voices(inputs, world, config)
     return Risk(
         breakers=record(BREAKERS)[0],
+        lanes=world.lanes,
+        slots=world.slots,
         opens_ns=world.bars["ts_open_ns"],
         closes=world.bars["close"],
         voices=voices,
