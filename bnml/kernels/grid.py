@@ -17,6 +17,7 @@ from bnml.kernels.grid_trade import (
     approved_lots,
     end_days,
     filled_lots,
+    is_broke,
     is_trailed,
     is_whole,
     mark_flat,
@@ -51,16 +52,16 @@ def run_whole(
     stops, trails, scans = tables.stops.cells[s], tables.trails.cells[v], tables.scans.cells[h]
     target_codes, targets = tables.targets.codes[g], tables.targets.cells[g]
     instrument, costs, taking = market.instrument[0], market.costs[0], account.taking
-    taker_ppm, cash, day, i = costs["taker_ppm"], account.initial_e8, 0, 0
-    commission = 0
+    taker_ppm, cash, commission, day, i = costs["taker_ppm"], account.initial_e8, 0, 0, 0
     while i < len(entries):
         entry, size = entries[i], sizes[i]
         entered = entry["bar"] + 1
         day = mark_flat(day, entry["bar"], cash, day_bars, marks)
-        lots = approved_lots(cash, entry, size, limits, instrument)
-        filled = filled_lots(lots, entry, taking)
+        filled = filled_lots(approved_lots(cash, entry, size, limits, instrument), entry, taking)
         kept = pending_lots(filled, taker_ppm, instrument["lot_e8"])
         if kept == 0:
+            if is_broke(cash, limits, instrument):
+                break
             i += 1
             continue
         code, cell = stop_codes[i], stops[i]

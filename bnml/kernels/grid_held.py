@@ -20,6 +20,7 @@ from bnml.kernels.fills import (
     SLOT_CLOSE,
     SLOT_LOW,
     bar_path,
+    ceil_ppm,
     commission_quote_e8,
     limit_fills,
     mul_ppm,
@@ -30,7 +31,7 @@ from bnml.kernels.fills import (
     stop_triggered,
     taker_fill,
 )
-from bnml.kernels.grid_trade import filled_lots
+from bnml.kernels.grid_trade import filled_lots, is_whole
 from bnml.kernels.records import ExitReason, Taking
 from bnml.kernels.sizing import active_capital_e8, split_lots
 
@@ -52,7 +53,8 @@ HELD = np.dtype(
         ("ts_ns", np.int64),  # of the last sale
         ("settled", np.int64),  # first bar whose scan may enter again; NEVER while something is held
         ("stop", np.int64),
-        ("ceiling", np.int64),  # lowest print above which a target may fill or the stop trails
+        ("target", np.int64),  # the lowest of what is held
+        ("ceiling", np.int64),  # below it no target fills and no stop trails
         ("activation", np.int64),
         ("atr", np.int64),
     ]
@@ -70,11 +72,13 @@ def open_lots(pieces: NDArray[np.void]) -> int:
 
 @njit
 def _set_ceiling(held: np.void, pieces: NDArray[np.void], rules: np.void) -> None:
-    lowest = trail_trigger(held["stop"], held["activation"], held["atr"], rules)
-    for k in range(TRANCHES):
-        if pieces[k]["lots"] > 0 and pieces[k]["target"] > 0:
-            lowest = min(lowest, pieces[k]["target"])
-    held["ceiling"] = lowest
+    """After any change of the tranches."""
+    lowest = _NO_LEVEL
+    for piece in pieces:
+        if piece["lots"] > 0 and piece["target"] > 0:
+            lowest = min(lowest, piece["target"])
+    held["target"] = lowest
+    held["ceiling"] = min(lowest, trail_trigger(held["stop"], held["activation"], held["atr"], rules))
 
 
 @njit
@@ -143,7 +147,7 @@ def enter(
     entry: np.void,
     origin: np.void,
     taking: int,
-    size: np.void,
+    least_price: int,
     bars: NDArray[np.void],
     rules: np.void,
     costs: np.void,
@@ -158,15 +162,18 @@ def enter(
     pieces[0]["target"] = target_level(reference, stop, rules["target1_ppm"], rules["target1_r_ppm"], rules)
     pieces[1]["target"] = target_level(reference, stop, rules["target2_ppm"], rules["target2_r_ppm"], rules)
     pieces[2]["target"] = 0
-    least = size["stop"] if size["stop"] > 0 else entry["close"]
-    parts = split_lots(lots, least, costs["taker_ppm"], rules, instrument)
+    parts = (lots, 0, 0)
+    if not is_whole(rules):
+        parts = split_lots(lots, least_price, costs["taker_ppm"], rules, instrument)
     for k in range(TRANCHES):
+        pieces[k]["lots"], pieces[k]["cost_e8"] = 0, 0
+        if parts[k] == 0:
+            continue
         filled = filled_lots(parts[k], entry, taking)
         kept = pending_lots(filled, costs["taker_ppm"], instrument["lot_e8"])
-        pieces[k]["lots"] = kept
-        pieces[k]["cost_e8"] = 0
         if kept == 0:
             continue
+        pieces[k]["lots"] = kept
         cost = notional_e8(entry["price"], filled, instrument)
         pieces[k]["cost_e8"] = cost
         held["cash_e8"] -= cost
@@ -208,29 +215,26 @@ def leave_by_scan(
 
 
 @njit
-def trails_through(held: np.void, pieces: NDArray[np.void], bar: np.void, rules: np.void) -> bool:
-    """A bar that stays above the stop and below the targets: whether it stays above what it raises the stop to."""
-    low, activation, atr = bar["low"], held["activation"], held["atr"]
-    raised = trail_stop(held["stop"], bar["open"], activation, atr, rules)
-    if low <= raised:
+def trails_through(held: np.void, bar: np.void, rules: np.void) -> bool:
+    """A bar that stays above the stop and below the targets: whether it stays above what it raises the stop to.
+
+    The ceiling is then no more than a bound, which costs no division: a stop that trails rises by no more
+    than the prints do, so the next to raise it lies above this one by the step at least.
+    """
+    stop, activation, atr, peak = held["stop"], held["activation"], held["atr"], bar["open"]
+    raised = trail_stop(stop, peak, activation, atr, rules)
+    if bar["low"] <= raised:
         return False
-    raised = trail_stop(raised, bar["high"], activation, atr, rules)
-    if bar["close"] <= raised:
+    by_high = trail_stop(raised, bar["high"], activation, atr, rules)
+    if bar["close"] <= by_high:
         return False
-    if raised > held["stop"]:
+    if by_high > raised:
+        raised, peak = by_high, bar["high"]
+    if raised > stop:
         held["stop"] = raised
-        _set_ceiling(held, pieces, rules)
+        step = max(1, ceil_ppm(raised, rules["trail_step_ppm"]))
+        held["ceiling"] = min(held["target"], peak + step)
     return True
-
-
-@njit
-def lowest_target(pieces: NDArray[np.void]) -> int:
-    """The lowest target of what is held."""
-    lowest = _NO_LEVEL
-    for k in range(TRANCHES):
-        if pieces[k]["lots"] > 0 and pieces[k]["target"] > 0:
-            lowest = min(lowest, pieces[k]["target"])
-    return lowest
 
 
 @njit

@@ -47,15 +47,34 @@ def is_whole(rules: np.void) -> bool:
 
 
 @njit
-def approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, instrument: np.void) -> int:
-    """Lots of an entry from an account without positions; 0: refused for its size, see `limits`."""
-    _, lots = size_lots(cash_e8, cash_e8, 0, entry["close"], size["stop"], entry["cap"], limits, instrument)
+def wished_lots(cash_e8: int, entry: np.void, stop: int, limits: np.void, instrument: np.void) -> int:
+    """Lots of an entry as sized, from an account without positions."""
+    _, lots = size_lots(cash_e8, cash_e8, 0, entry["close"], stop, entry["cap"], limits, instrument)
     if entry["size_ppm"] > 0:
         lots = min(lots, lots_for(mul_ppm(max(0, cash_e8), entry["size_ppm"]), entry["cap"], instrument))
-    if lots < size["least_lots"] and notional_e8(entry["cap"], lots, instrument) < size["least_e8"]:
-        return 0  # not enough wanted, or not enough to pay it with
+    return lots
+
+
+@njit
+def approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, instrument: np.void) -> int:
+    """The same, 0 where it is refused for its size, see `limits`.
+
+    What is as large as the least is not refused: sizing stays within the exposure and the money.
+    """
+    lots = wished_lots(cash_e8, entry, size["stop"], limits, instrument)
+    if lots >= size["least_lots"]:
+        return lots
     exposure_e8 = mul_ppm(active_capital_e8(cash_e8, limits), limits["max_exposure_ppm"])
-    return 0 if size["least_e8"] > exposure_e8 else lots
+    if size["least_e8"] > exposure_e8 or notional_e8(entry["cap"], lots, instrument) < size["least_e8"]:
+        return 0
+    return lots
+
+
+@njit
+def is_broke(cash_e8: int, limits: np.void, instrument: np.void) -> bool:
+    """Whether no entry at all can be approved: what a position may take is below the smallest order."""
+    most_e8 = mul_ppm(active_capital_e8(cash_e8, limits), limits["max_position_ppm"])
+    return most_e8 < instrument["min_notional_e8"]
 
 
 @njit

@@ -10,7 +10,15 @@ from bnml.kernels import njit
 from bnml.kernels.exit_tables import NEVER, settled_bar
 from bnml.kernels.fills import commission_quote_e8, mul_ppm, notional_e8, pending_lots
 from bnml.kernels.grid_row import count_position
-from bnml.kernels.grid_trade import approved_lots, end_days, filled_lots, is_trailed, mark_flat, market_price
+from bnml.kernels.grid_trade import (
+    approved_lots,
+    end_days,
+    filled_lots,
+    is_broke,
+    is_trailed,
+    mark_flat,
+    market_price,
+)
 from bnml.kernels.sizing import split_lots
 
 if TYPE_CHECKING:
@@ -253,6 +261,8 @@ def run_tranches(
         parts = split_lots(lots, least, costs["taker_ppm"], rules, instrument)
         _hold(parts, entry, codes, exits, is_scan, taking, bars, instrument, costs, pieces, position)
         if position["bought"] == 0:
+            if is_broke(cash, limits, instrument):
+                break
             i += 1
             continue
         cash -= position["paid_e8"]

@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING
 
 from bnml.kernels import njit
 from bnml.kernels.exit_tables import NEVER
+from bnml.kernels.exits import initial_stop
 from bnml.kernels.fills import notional_e8
 from bnml.kernels.grid_held import (
     enter,
     leave_by_scan,
-    lowest_target,
     meet,
     open_lots,
     trails_through,
     walk_bar,
 )
 from bnml.kernels.grid_row import count_position, judge_days
-from bnml.kernels.grid_trade import approved_lots, end_days, mark_flat
+from bnml.kernels.grid_trade import approved_lots, end_days, is_broke, mark_flat, wished_lots
 from bnml.kernels.passage import first_bar_at, size_entry
+from bnml.kernels.sizing import is_sellable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,8 +66,8 @@ def _follow(
             bar += 1
         if bar == count:
             break
-        may_trail = entered < bar < watch and lows[bar] > stop and highs[bar] < lowest_target(pieces)
-        if may_trail and trails_through(held, pieces, bars[bar], rules):
+        may_trail = entered < bar < watch and lows[bar] > stop and highs[bar] < held["target"]
+        if may_trail and trails_through(held, bars[bar], rules):
             bar += 1
             continue
         if bar > entered:
@@ -94,6 +95,29 @@ def _follow(
 
 
 @njit
+def _approved(
+    cash_e8: int,
+    entry: np.void,
+    atr: int,
+    size: np.void,
+    rules: np.void,
+    limits: np.void,
+    costs: np.void,
+    instrument: np.void,
+) -> tuple[int, int]:
+    """(lots, 0 where they are refused for their size; price at which they must be sellable)."""
+    stop, _ = initial_stop(entry["close"], atr, rules)
+    least_price = stop if stop > 0 else entry["close"]
+    lots = wished_lots(cash_e8, entry, stop, limits, instrument)
+    if is_sellable(lots, least_price, costs["taker_ppm"], instrument):
+        return lots, least_price
+    if instrument["notional_den"] == 1:  # below the least, and so is its notional
+        return 0, least_price
+    size_entry(size, entry, atr, rules, costs["taker_ppm"], instrument)
+    return approved_lots(cash_e8, entry, size, limits, instrument), least_price
+
+
+@njit
 def run_walked(
     rules: np.void,
     limits: np.void,
@@ -116,11 +140,14 @@ def run_walked(
     while i < len(entries):
         entry, origin = entries[i], origins[i]
         day = mark_flat(day, entry["bar"], held["cash_e8"], day_bars, marks)
-        size_entry(size, entry, origin["atr"], rules, costs["taker_ppm"], instrument)
-        lots = approved_lots(held["cash_e8"], entry, size, limits, instrument)
+        lots, least_price = _approved(
+            held["cash_e8"], entry, origin["atr"], size, rules, limits, costs, instrument
+        )
         if lots == 0 or not enter(
-            held, pieces, lots, entry, origin, taking, size, bars, rules, costs, instrument
+            held, pieces, lots, entry, origin, taking, least_price, bars, rules, costs, instrument
         ):
+            if is_broke(held["cash_e8"], limits, instrument):
+                break
             i += 1
             continue
         day = _follow(

@@ -58,7 +58,7 @@ def size_lots(
 
 
 @lean
-def _is_sellable(bought_lots: int, stop_ticks: int, commission_ppm: int, instrument: np.void) -> bool:
+def is_sellable(bought_lots: int, stop_ticks: int, commission_ppm: int, instrument: np.void) -> bool:
     """Whether the filters let a tranche of this size be sold at its stop after commission in base."""
     lots = pending_lots(bought_lots, commission_ppm, instrument["lot_e8"])
     return lots >= max(1, instrument["min_lots"]) and (
@@ -71,7 +71,7 @@ def minimum_lots(stop_ticks: int, commission_ppm: int, instrument: np.void) -> i
     """The fewest lots that, bought as one tranche, can be sold at the stop."""
     lots = max(1, instrument["min_lots"], lots_for(instrument["min_notional_e8"], stop_ticks, instrument))
     lots += mul_ppm(lots, commission_ppm)
-    while not _is_sellable(lots, stop_ticks, commission_ppm, instrument):
+    while not is_sellable(lots, stop_ticks, commission_ppm, instrument):
         lots += 1
     return lots
 
@@ -89,6 +89,6 @@ def split_lots(
     second = mul_ppm(lots, rules["share2_ppm"])
     rest = lots - first - second
     for part in (first, second, rest):
-        if part > 0 and not _is_sellable(part, stop_ticks, commission_ppm, instrument):
+        if part > 0 and not is_sellable(part, stop_ticks, commission_ppm, instrument):
             return lots, 0, 0
     return first, second, rest
