@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bnml.bench.case import Effort, Figure, cpu_s, ratio_at_least, ratio_at_most
+from bnml.bench.case import Effort, Figure, Work, cpu_s, ratio_at_least, ratio_at_most
 from bnml.bench.market import Walk, walk
 from bnml.kernels import indicators as kernel
 from bnml.kernels.indicator_row import SIX, new_six, six_batch, six_step
 from bnml.kernels.windows import new_ring
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    Pair = tuple[Callable[[], object], Callable[[], object]]
+    Pair = tuple[Work, Work]
 
 ROWS = 331_000
 HISTORY = 500
@@ -89,12 +87,13 @@ def new_bar(effort: Effort) -> list[Figure]:
 SIX_NAMES = ("SMA 20", "EMA 20", "RSI 14", "ATR 14", "MACD 12/26/9", "deviation 100")
 
 
-def _works(bars: Walk, library: Any) -> dict[str, Pair]:
+def ours(bars: Walk) -> dict[str, Work]:
+    """Each indicator over the bars, into arrays made here."""
     high, low, close = bars.high, bars.low, bars.close
     one, two, three = (np.empty(len(close)) for _ in range(3))
     ring = new_ring(100, 1)
     blocks = kernel.extremes_ring(20)
-    ours: dict[str, Callable[[], object]] = {
+    return {
         "SMA 20": lambda: kernel.sma_batch(kernel.Sums(), ring, 20, 0, close, one),
         "EMA 20": lambda: kernel.ema_batch(kernel.Average(), 20, close, one),
         "RSI 14": lambda: kernel.rsi_batch(kernel.Strength(), 14, close, one),
@@ -108,9 +107,14 @@ def _works(bars: Walk, library: Any) -> dict[str, Pair]:
             kernel.Extremes(), blocks, 20, high, low, one, two
         ),
     }
+
+
+def _works(bars: Walk, library: Any) -> dict[str, Pair]:
+    high, low, close = bars.high, bars.low, bars.close
+    mine = ours(bars)
     if library is None:
-        return {name: (work, lambda: None) for name, work in ours.items()}
-    theirs: dict[str, Callable[[], object]] = {
+        return {name: (work, lambda: None) for name, work in mine.items()}
+    theirs: dict[str, Work] = {
         "SMA 20": lambda: library.SMA(close, 20),
         "EMA 20": lambda: library.EMA(close, 20),
         "RSI 14": lambda: library.RSI(close, 14),
@@ -120,7 +124,7 @@ def _works(bars: Walk, library: Any) -> dict[str, Pair]:
         "deviation 100": lambda: library.STDDEV(close, 100),
         "highest and lowest 20": lambda: (library.MAX(high, 20), library.MIN(low, 20)),
     }
-    return {name: (work, theirs[name]) for name, work in ours.items()}
+    return {name: (work, theirs[name]) for name, work in mine.items()}
 
 
 def _library() -> Any:

@@ -62,6 +62,7 @@ def everything(effort: Effort) -> list[Figure]:
         folder = Path(name)
         hand_s = _hand(folder)
         bnml_s = _process(folder, "bnml", "compile", "--state-dir", str(folder / "state"))
+        bnml_s += _process(folder, "bnml.bench.every_kernel")
     return [
         at_most(
             40,

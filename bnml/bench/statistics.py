@@ -28,7 +28,7 @@ def rolling(effort: Effort) -> list[Figure]:
     x = 9.0 + np.cumsum(0.003 * random.standard_normal(rows))
     y = 0.3 + 1.2 * x + np.convolve(0.004 * random.standard_normal(rows), 0.9 ** np.arange(60))[:rows]
     figures = []
-    for name, limit, product, yardstick in _works(x, y, y - 1.2 * x):
+    for name, limit, product, yardstick in works(x, y, y - 1.2 * x):
         product_s, yardstick_s = cpu_s(effort, product, yardstick)
         figures.append(
             at_most(
@@ -43,7 +43,7 @@ def rolling(effort: Effort) -> list[Figure]:
     return figures
 
 
-def _works(x: Floats, y: Floats, gap: Floats) -> list[tuple[str, float, Work, Work]]:
+def works(x: Floats, y: Floats, gap: Floats) -> list[tuple[str, float, Work, Work]]:
     """Name, goal in ns a row, ours, numpy's."""
     w, out, wide = WINDOW, np.empty(len(x)), np.empty((len(x), 3))
     ratio, life, lagged = (
