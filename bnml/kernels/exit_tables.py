@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import part
 from bnml.kernels.fills import taker_fill
 from bnml.kernels.records import FillTier, Taking
 
@@ -134,7 +134,7 @@ def new_scratch(variants: Variants) -> Scratch:
     return Scratch(*(np.empty(most, np.int64) for _ in range(3)))
 
 
-@njit
+@part
 def sold_at(print_ticks: int, pricing: np.void, costs: np.void) -> int:
     """Price of a sale at market in an EXIT: in F0 it does not depend on the quantity."""
     if costs["tier"] == _F1:
@@ -142,7 +142,7 @@ def sold_at(print_ticks: int, pricing: np.void, costs: np.void) -> int:
     return taker_fill(_MARKET, False, 1, 0, print_ticks, pricing, costs)[1]
 
 
-@njit
+@part
 def settled_bar(code: int, is_scan: bool, entered: int) -> int:
     """First bar whose scan finds done what was sold at a print: it may enter again, and marks without it.
 
@@ -156,7 +156,7 @@ def settled_bar(code: int, is_scan: bool, entered: int) -> int:
     return (code + 3) // 4 - 1
 
 
-@njit
+@part
 def note(cell: np.void, price: int, ts_ns: int, next_entry: int) -> None:
     """Write an exit."""
     cell["price"], cell["ts_ns"], cell["next"] = price, ts_ns, next_entry

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit
+import numpy as np
+
+from bnml.kernels import njit, part
 from bnml.kernels.exit_tables import NEVER, settled_bar
 from bnml.kernels.fills import commission_quote_e8, mul_ppm, notional_e8, pending_lots
 from bnml.kernels.grid_row import count_position, judge_days
@@ -26,7 +28,6 @@ from bnml.kernels.grid_trade import (
 from bnml.kernels.grid_tranches import run_tranches
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from bnml.kernels.exit_tables import Market, Tables
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from bnml.kernels.grid_tranches import Memory
 
 
-@njit
+@part
 def run_whole(
     chosen: np.void,
     limits: np.void,
@@ -64,15 +65,15 @@ def run_whole(
                 break
             i += 1
             continue
-        code, cell = stop_codes[i], stops[i]
-        if is_trailed(code, cell, trail_codes[i], trails[i]):
-            code, cell = trail_codes[i], trails[i]
+        code, cell = np.int64(stop_codes[i]), stops[i]
+        if is_trailed(code, cell, np.int64(trail_codes[i]), trails[i]):
+            code, cell = np.int64(trail_codes[i]), trails[i]
         is_scan = scan_codes[i] < code
         if is_scan:
-            code, cell = scan_codes[i], scans[i]
+            code, cell = np.int64(scan_codes[i]), scans[i]
         is_target = target_codes[i] < code or (is_scan and target_codes[i] == code)
         if is_target:
-            code, cell, is_scan = target_codes[i], targets[i], False
+            code, cell, is_scan = np.int64(target_codes[i]), targets[i], False
         cost = notional_e8(entry["price"], filled, instrument)
         cash -= cost
         commission += mul_ppm(cost, taker_ppm)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import part
 from bnml.kernels.exit_tables import NEVER
 from bnml.kernels.exits import (
     initial_stop,
@@ -64,13 +64,13 @@ PIECE = np.dtype([("lots", np.int64), ("cost_e8", np.int64), ("target", np.int64
 """A tranche of it; target 0: none."""
 
 
-@njit
+@part
 def open_lots(pieces: NDArray[np.void]) -> int:
     """Lots held in all tranches."""
     return pieces[0]["lots"] + pieces[1]["lots"] + pieces[2]["lots"]
 
 
-@njit
+@part
 def _set_ceiling(held: np.void, pieces: NDArray[np.void], rules: np.void) -> None:
     """After any change of the tranches."""
     lowest = _NO_LEVEL
@@ -81,7 +81,7 @@ def _set_ceiling(held: np.void, pieces: NDArray[np.void], rules: np.void) -> Non
     held["ceiling"] = min(lowest, trail_trigger(held["stop"], held["activation"], held["atr"], rules))
 
 
-@njit
+@part
 def _sell(held: np.void, piece: np.void, price: int, ppm: int, ts_ns: int, instrument: np.void) -> None:
     proceeds = notional_e8(price, piece["lots"], instrument)
     fee = commission_quote_e8(proceeds, ppm)
@@ -92,7 +92,7 @@ def _sell(held: np.void, piece: np.void, price: int, ppm: int, ts_ns: int, instr
     held["sold"], held["ts_ns"] = 1, ts_ns
 
 
-@njit
+@part
 def _stop_out(
     held: np.void,
     pieces: NDArray[np.void],
@@ -110,7 +110,7 @@ def _stop_out(
             _sell(held, pieces[k], price, costs["taker_ppm"], ts_ns, instrument)
 
 
-@njit
+@part
 def meet(
     held: np.void,
     pieces: NDArray[np.void],
@@ -139,7 +139,7 @@ def meet(
     return open_lots(pieces) == 0
 
 
-@njit
+@part
 def enter(
     held: np.void,
     pieces: NDArray[np.void],
@@ -187,7 +187,7 @@ def enter(
     return bought
 
 
-@njit
+@part
 def leave_by_scan(
     held: np.void,
     pieces: NDArray[np.void],
@@ -214,7 +214,7 @@ def leave_by_scan(
     return True
 
 
-@njit
+@part
 def trails_through(held: np.void, bar: np.void, rules: np.void) -> bool:
     """A bar that stays above the stop and below the targets: whether it stays above what it raises the stop to.
 
@@ -237,7 +237,7 @@ def trails_through(held: np.void, bar: np.void, rules: np.void) -> bool:
     return True
 
 
-@njit
+@part
 def walk_bar(
     held: np.void,
     pieces: NDArray[np.void],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import njit, part
 from bnml.kernels.fills import PPM, mul_ppm, notional_e8
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def judge_days(
     row["daily_max_drawdown_ppm"] = int(worst * PPM)
 
 
-@njit
+@part
 def count_position(row: np.void, result_e8: int, held_ns: int, is_open: bool) -> None:
     """Add a position to the row; what is open at the end is counted, its result is not."""
     row["exposure_ns"] += held_ns
@@ -92,7 +92,7 @@ def count_position(row: np.void, result_e8: int, held_ns: int, is_open: bool) ->
     row["gross_loss_e8"] -= min(result_e8, 0)
 
 
-@njit
+@part
 def _close(row: np.void, opened: np.void, is_open: bool, end_ns: int) -> None:
     if opened["bought"] == 1:
         held_ns = (end_ns if is_open else opened["ts_ns"]) - opened["entered_ns"]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import njit, part
 from bnml.kernels.fills import PPM, SLOT_OPEN, lots_for, mul_ppm, notional_e8, taker_fill
 from bnml.kernels.records import FillTier, Taking
 from bnml.kernels.sizing import active_capital_e8, size_lots
@@ -46,7 +46,7 @@ def is_whole(rules: np.void) -> bool:
     return rules["share1_ppm"] == PPM and rules["share2_ppm"] == 0
 
 
-@njit
+@part
 def wished_lots(cash_e8: int, entry: np.void, stop: int, limits: np.void, instrument: np.void) -> int:
     """Lots of an entry as sized, from an account without positions."""
     _, lots = size_lots(cash_e8, cash_e8, 0, entry["close"], stop, entry["cap"], limits, instrument)
@@ -55,7 +55,7 @@ def wished_lots(cash_e8: int, entry: np.void, stop: int, limits: np.void, instru
     return lots
 
 
-@njit
+@part
 def approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, instrument: np.void) -> int:
     """The same, 0 where it is refused for its size, see `limits`.
 
@@ -70,14 +70,14 @@ def approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, 
     return lots
 
 
-@njit
+@part
 def is_broke(cash_e8: int, limits: np.void, instrument: np.void) -> bool:
     """Whether no entry at all can be approved: what a position may take is below the smallest order."""
     most_e8 = mul_ppm(active_capital_e8(cash_e8, limits), limits["max_position_ppm"])
     return most_e8 < instrument["min_notional_e8"]
 
 
-@njit
+@part
 def filled_lots(lots: int, entry: np.void, taking: int) -> int:
     """What the market gives of an order; its price is within the cap."""
     if lots <= entry["most_lots"]:
@@ -85,13 +85,13 @@ def filled_lots(lots: int, entry: np.void, taking: int) -> int:
     return 0 if taking == _FOK else entry["most_lots"]
 
 
-@njit
+@part
 def is_trailed(stop_code: int, stop: np.void, trail_code: int, trail: np.void) -> bool:
     """Whether the trailing stop is met first; of two that one print meets the higher counts."""
     return trail_code < stop_code or (trail_code == stop_code and trail["price"] > stop["price"])
 
 
-@njit
+@part
 def market_price(
     lots: int,
     cell: np.void,
@@ -108,7 +108,7 @@ def market_price(
     return taker_fill(_MARKET, False, lots, 0, cell["price"], bars[code // 4 - before], costs)[1]
 
 
-@njit
+@part
 def mark_flat(
     day: int, bar: int, cash_e8: int, day_bars: NDArray[np.int64], marks_e8: NDArray[np.int64]
 ) -> int:
@@ -119,7 +119,7 @@ def mark_flat(
     return day
 
 
-@njit
+@part
 def end_days(day: int, cash_e8: int, marks_e8: NDArray[np.int64], row: np.void) -> None:
     """Mark the days from `day` on, on which nothing happens any more."""
     for later in range(day, len(marks_e8)):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import part
 from bnml.kernels.exit_tables import NEVER, settled_bar
 from bnml.kernels.fills import commission_quote_e8, mul_ppm, notional_e8, pending_lots
 from bnml.kernels.grid_row import count_position
@@ -69,7 +69,7 @@ def new_memory() -> Memory:
     return Memory(np.zeros(PIECES, PIECE), np.zeros(1, POSITION), np.empty(PIECES, np.int64))
 
 
-@njit
+@part
 def _buy(
     lots: int,
     entry: np.void,
@@ -91,7 +91,7 @@ def _buy(
     position["commission_e8"] += mul_ppm(cost, costs["taker_ppm"])
 
 
-@njit
+@part
 def _sell(piece: np.void, price: int, ppm: int, settled: int, position: np.void, instrument: np.void) -> None:
     """Book a sale; its credit is the piece's from the scan of bar `settled` on."""
     proceeds = notional_e8(price, piece["lots"], instrument)
@@ -102,7 +102,7 @@ def _sell(piece: np.void, price: int, ppm: int, settled: int, position: np.void,
     position["commission_e8"] += commission
 
 
-@njit
+@part
 def _leave(position: np.void, code: int, settled: int, cell: np.void) -> None:
     """A piece is left at a print; the position with its last piece."""
     if code > position["code"] or (code == position["code"] and settled >= position["settled"]):
@@ -111,7 +111,7 @@ def _leave(position: np.void, code: int, settled: int, cell: np.void) -> None:
             position["ts_ns"], position["next"] = cell["ts_ns"], cell["next"]
 
 
-@njit
+@part
 def _keep(
     piece: np.void,
     together: np.void,
@@ -142,7 +142,7 @@ def _keep(
         _sell(piece, price, costs["taker_ppm"], settled, position, instrument)
 
 
-@njit
+@part
 def _begin(position: np.void, entry: np.void, i: int, pieces: NDArray[np.void]) -> None:
     """Nothing is bought yet: left at its own print, before the next entry."""
     position["bought"], position["paid_e8"], position["credit_e8"] = 0, 0, 0
@@ -154,7 +154,7 @@ def _begin(position: np.void, entry: np.void, i: int, pieces: NDArray[np.void]) 
         piece["lots"], piece["cost_e8"], piece["credit_e8"], piece["settled"] = 0, 0, 0, 0
 
 
-@njit
+@part
 def _hold(
     parts: tuple[int, int, int],
     entry: np.void,
@@ -196,7 +196,7 @@ def _hold(
         together["lots"] = 0
 
 
-@njit
+@part
 def _mark_held(
     day: int,
     cash_e8: int,
@@ -220,7 +220,7 @@ def _mark_held(
     return day
 
 
-@njit
+@part
 def run_tranches(
     chosen: np.void,
     rules: np.void,
@@ -249,12 +249,12 @@ def run_tranches(
         day = mark_flat(day, entry["bar"], cash, day_bars, marks)
         lots = approved_lots(cash, entry, sizes[i], limits, instrument)
         _begin(position, entry, i, pieces)
-        code, cell = stop_codes[i], stops[i]
-        if is_trailed(code, cell, trail_codes[i], trails[i]):
-            code, cell = trail_codes[i], trails[i]
+        code, cell = np.int64(stop_codes[i]), stops[i]
+        if is_trailed(code, cell, np.int64(trail_codes[i]), trails[i]):
+            code, cell = np.int64(trail_codes[i]), trails[i]
         is_scan = scan_codes[i] < code
         if is_scan:
-            code, cell = scan_codes[i], scans[i]
+            code, cell = np.int64(scan_codes[i]), scans[i]
         codes[0], codes[1], codes[2], codes[3] = code, first_codes[i], second_codes[i], NEVER
         exits = (cell, firsts[i], seconds[i], seconds[i])
         least = sizes[i]["stop"] if sizes[i]["stop"] > 0 else entry["close"]

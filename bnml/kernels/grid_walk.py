@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit
+from bnml.kernels import njit, part
 from bnml.kernels.exit_tables import NEVER
 from bnml.kernels.exits import initial_stop
 from bnml.kernels.fills import notional_e8
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from bnml.kernels.exit_tables import Market, Tables
+    from bnml.kernels.exit_tables import Market
     from bnml.kernels.grid_trade import Account
 
 
-@njit
+@part
 def _follow(
     held: np.void,
     pieces: NDArray[np.void],
@@ -94,7 +94,7 @@ def _follow(
     return day
 
 
-@njit
+@part
 def _approved(
     cash_e8: int,
     entry: np.void,
@@ -117,13 +117,15 @@ def _approved(
     return approved_lots(cash_e8, entry, size, limits, instrument), least_price
 
 
-@njit
+@part
 def run_walked(
     rules: np.void,
     limits: np.void,
     market: Market,
     account: Account,
-    tables: Tables,
+    entries: NDArray[np.void],
+    origins: NDArray[np.void],
+    next_entry: NDArray[np.int64],
     size: np.void,
     held: np.void,
     pieces: NDArray[np.void],
@@ -131,7 +133,6 @@ def run_walked(
     row: np.void,
 ) -> None:
     """Trade all entries; fills `row` but for its daily figures, and `marks` by day."""
-    entries, origins, next_entry = tables.entries, tables.origins, tables.next_entry
     bars, highs, lows, frame_ns = market.bars, market.highs, market.lows, market.frame_ns
     instrument, costs = market.instrument[0], market.costs[0]
     taking, day_bars = account.taking, account.day_bars
@@ -184,7 +185,9 @@ def run_all_walked(
     limits: NDArray[np.void],
     market: Market,
     account: Account,
-    tables: Tables,
+    entries: NDArray[np.void],
+    origins: NDArray[np.void],
+    next_entry: NDArray[np.int64],
     size: NDArray[np.void],
     held: NDArray[np.void],
     pieces: NDArray[np.void],
@@ -196,8 +199,20 @@ def run_all_walked(
 ) -> None:
     """A row and the block sums of each combination, by `rules[k]` and `limits[sizes[k]]`; the rest is scratch."""
     for k in range(len(numbers)):
+        sized, row = limits[sizes[k]], rows[k]
         run_walked(
-            rules[k], limits[sizes[k]], market, account, tables, size[0], held[0], pieces, marks, rows[k]
+            rules[k],
+            sized,
+            market,
+            account,
+            entries,
+            origins,
+            next_entry,
+            size[0],
+            held[0],
+            pieces,
+            marks,
+            row,
         )
-        rows[k]["combination"] = numbers[k]
-        judge_days(marks, account.initial_e8, returns, rows[k], sums[k], squares[k])
+        row["combination"] = numbers[k]
+        judge_days(marks, account.initial_e8, returns, row, sums[k], squares[k])

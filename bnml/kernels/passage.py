@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit
+from bnml.kernels import njit, part
 from bnml.kernels.exit_tables import BLOCK, NEVER, note, settled_bar, sold_at
 from bnml.kernels.exits import initial_stop, target_level, trail_activation, trail_stop
 from bnml.kernels.fills import (
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from bnml.kernels.exit_tables import Market, Scratch, Tables, Variants
 
 
-@njit
+@part
 def _insert(levels: NDArray[np.int64], at: NDArray[np.int64], count: int, level: int, variant: int) -> None:
     """Keep `levels` ascending; they mostly come so."""
     j = count
@@ -46,7 +46,7 @@ def _insert(levels: NDArray[np.int64], at: NDArray[np.int64], count: int, level:
     levels[j], at[j] = level, variant
 
 
-@njit
+@part
 def first_bar_at(bars: NDArray[np.void], ts_ns: int, low: int, frame_ns: int) -> int:
     """First bar from `low` on that opens at `ts_ns` or later; the number of bars if none does."""
     high = len(bars)
@@ -62,7 +62,7 @@ def first_bar_at(bars: NDArray[np.void], ts_ns: int, low: int, frame_ns: int) ->
     return low
 
 
-@njit
+@part
 def find_scans(first: int, end: int, market: Market, holds: NDArray[np.int64], tables: Tables) -> None:
     """Exits by age and signal of the entries `first` to before `end`."""
     bars, costs, frame_ns, next_entry = market.bars, market.costs[0], market.frame_ns, tables.next_entry
@@ -84,7 +84,7 @@ def find_scans(first: int, end: int, market: Market, holds: NDArray[np.int64], t
         origin["end"] = min(len(bars), last_code // 4 + 1)
 
 
-@njit
+@part
 def size_entry(
     size: np.void, entry: np.void, atr: int, rules: np.void, taker_ppm: int, instrument: np.void
 ) -> None:
@@ -95,7 +95,7 @@ def size_entry(
     size["least_e8"] = notional_e8(entry["cap"], least, instrument)
 
 
-@njit
+@part
 def find_stops(
     first: int, end: int, market: Market, stops: NDArray[np.void], tables: Tables, scratch: Scratch
 ) -> None:
@@ -138,7 +138,7 @@ def find_stops(
             origin["end"] = bar
 
 
-@njit
+@part
 def find_targets(
     first: int, end: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch
 ) -> None:
@@ -179,7 +179,7 @@ def find_targets(
             origin["end"] = bar
 
 
-@njit
+@part
 def _trail_floor(
     peak: int,
     atr: int,
@@ -196,7 +196,7 @@ def _trail_floor(
     return floor
 
 
-@njit
+@part
 def find_trails(
     first: int, end: int, market: Market, variants: Variants, tables: Tables, scratch: Scratch
 ) -> None:

@@ -153,19 +153,24 @@ class GridEngine:
     def _follow(self, start: int, made: Chunk) -> None:
         """Each combination by what it holds, bar by bar."""
         columns, points = self._columns, self.points
-        numbers = np.arange(start, start + len(made.rows))
-        places = points.places(numbers)
+        made.rows["combination"] = np.arange(start, start + len(made.rows))
+        places = points.places(made.rows["combination"])
         limits = points.of(columns.limits, places)
         for world, mine in self._by_world(places):
             rules = np.repeat(world.market.rules, len(mine))
             for field in columns.exits:
                 rules[field[1]] = points.column(field, places)[mine]
-            shared = (rules, self._limits, world.market, world.account, world.tables)
-            own = Chunk(made.rows[mine], made.sums[mine], made.squares[mine])
+            tables, own = world.tables, Chunk(made.rows[mine], made.sums[mine], made.squares[mine])
             run_all_walked(
-                numbers[mine],
+                made.rows["combination"][mine],
                 limits[mine],
-                *shared,
+                rules,
+                self._limits,
+                world.market,
+                world.account,
+                tables.entries,
+                tables.origins,
+                tables.next_entry,
                 np.zeros(1, SIZE),
                 np.zeros(1, HELD),
                 np.zeros(TRANCHES, PIECE),
