@@ -86,7 +86,7 @@ class Variants(NamedTuple):
 class Exits(NamedTuple):
     """Of one rule, by [variant, entry]: numbers of prints, and what happens there."""
 
-    codes: NDArray[np.int32]
+    codes: NDArray[np.int64]
     cells: NDArray[np.void]  # EXIT; set where the code is not NEVER
 
 
@@ -97,6 +97,7 @@ class Tables(NamedTuple):
     origins: NDArray[np.void]
     next_entry: NDArray[np.int64]  # by bar, and one more: the first entry decided on it or later
     sizes: NDArray[np.void]
+    least_e8: NDArray[np.int64]  # by stop: the smallest of its sizes, whatever the entry
     stops: Exits
     targets: Exits
     trails: Exits
@@ -121,11 +122,12 @@ def new_tables(
     count = len(entries)
     axes = (variants.stops, variants.targets, variants.trails, variants.holds)
     exits = (
-        Exits(np.full((len(axis), count), NEVER, np.int32), np.zeros((len(axis), count), EXIT))
+        Exits(np.full((len(axis), count), NEVER, np.int64), np.zeros((len(axis), count), EXIT))
         for axis in axes
     )
     sizes = np.empty((len(variants.stops), count), SIZE)
-    return Tables(entries, origins, next_entry, sizes, *exits)
+    least_e8 = np.zeros(len(variants.stops), np.int64)
+    return Tables(entries, origins, next_entry, sizes, least_e8, *exits)
 
 
 def new_scratch(variants: Variants) -> Scratch:

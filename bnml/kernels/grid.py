@@ -61,19 +61,19 @@ def run_whole(
         filled = filled_lots(approved_lots(cash, entry, size, limits, instrument), entry, taking)
         kept = pending_lots(filled, taker_ppm, instrument["lot_e8"])
         if kept == 0:
-            if is_broke(cash, limits, instrument):
+            if is_broke(cash, tables.least_e8[s], limits):
                 break
             i += 1
             continue
-        code, cell = np.int64(stop_codes[i]), stops[i]
-        if is_trailed(code, cell, np.int64(trail_codes[i]), trails[i]):
-            code, cell = np.int64(trail_codes[i]), trails[i]
+        code, cell = stop_codes[i], stops[i]
+        if is_trailed(code, cell, trail_codes[i], trails[i]):
+            code, cell = trail_codes[i], trails[i]
         is_scan = scan_codes[i] < code
         if is_scan:
-            code, cell = np.int64(scan_codes[i]), scans[i]
+            code, cell = scan_codes[i], scans[i]
         is_target = target_codes[i] < code or (is_scan and target_codes[i] == code)
         if is_target:
-            code, cell, is_scan = np.int64(target_codes[i]), targets[i], False
+            code, cell, is_scan = target_codes[i], targets[i], False
         cost = notional_e8(entry["price"], filled, instrument)
         cash -= cost
         commission += mul_ppm(cost, taker_ppm)

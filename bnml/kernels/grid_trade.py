@@ -71,10 +71,9 @@ def approved_lots(cash_e8: int, entry: np.void, size: np.void, limits: np.void, 
 
 
 @part
-def is_broke(cash_e8: int, limits: np.void, instrument: np.void) -> bool:
-    """Whether no entry at all can be approved: what a position may take is below the smallest order."""
-    most_e8 = mul_ppm(active_capital_e8(cash_e8, limits), limits["max_position_ppm"])
-    return most_e8 < instrument["min_notional_e8"]
+def is_broke(cash_e8: int, least_e8: int, limits: np.void) -> bool:
+    """Whether no entry at all can be approved: what a position may take is less than the smallest order takes."""
+    return mul_ppm(active_capital_e8(cash_e8, limits), limits["max_position_ppm"]) < least_e8
 
 
 @part

@@ -249,19 +249,19 @@ def run_tranches(
         day = mark_flat(day, entry["bar"], cash, day_bars, marks)
         lots = approved_lots(cash, entry, sizes[i], limits, instrument)
         _begin(position, entry, i, pieces)
-        code, cell = np.int64(stop_codes[i]), stops[i]
-        if is_trailed(code, cell, np.int64(trail_codes[i]), trails[i]):
-            code, cell = np.int64(trail_codes[i]), trails[i]
+        code, cell = stop_codes[i], stops[i]
+        if is_trailed(code, cell, trail_codes[i], trails[i]):
+            code, cell = trail_codes[i], trails[i]
         is_scan = scan_codes[i] < code
         if is_scan:
-            code, cell = np.int64(scan_codes[i]), scans[i]
+            code, cell = scan_codes[i], scans[i]
         codes[0], codes[1], codes[2], codes[3] = code, first_codes[i], second_codes[i], NEVER
         exits = (cell, firsts[i], seconds[i], seconds[i])
         least = sizes[i]["stop"] if sizes[i]["stop"] > 0 else entry["close"]
         parts = split_lots(lots, least, costs["taker_ppm"], rules, instrument)
         _hold(parts, entry, codes, exits, is_scan, taking, bars, instrument, costs, pieces, position)
         if position["bought"] == 0:
-            if is_broke(cash, limits, instrument):
+            if is_broke(cash, tables.least_e8[chosen["stop"]], limits):
                 break
             i += 1
             continue

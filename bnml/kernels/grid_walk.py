@@ -147,7 +147,7 @@ def run_walked(
         if lots == 0 or not enter(
             held, pieces, lots, entry, origin, taking, least_price, bars, rules, costs, instrument
         ):
-            if is_broke(held["cash_e8"], limits, instrument):
+            if is_broke(held["cash_e8"], instrument["min_notional_e8"], limits):
                 break
             i += 1
             continue

@@ -27,7 +27,7 @@ from bnml.research.sweep import SweepConfig, SweepInput
 
 STOP_FIELDS = ("stop_atr_ppm", "hard_stop_ppm")
 TRAIL_FIELDS = ("trail_start_ppm", "trail_ppm", "trail_atr_ppm")
-CELL_BYTES = 28
+CELL_BYTES = 32
 ENTRIES_TOGETHER = 512
 """Entries that a thread takes at once."""
 
@@ -96,6 +96,8 @@ def make_tables(data: SweepInput, market: Market, variants: Variants) -> Tables:
 
     with ThreadPoolExecutor(cpu_count() or 1) as pool:
         list(pool.map(fill, range(0, count, ENTRIES_TOGETHER)))
+    if count:
+        tables.least_e8[:] = tables.sizes["least_e8"].min(axis=1)
     return tables
 
 
