@@ -29,6 +29,9 @@ CASES: dict[str, Case] = {
     "models": models.one_row,
 }
 
+SLOW = ("start", "compile", "memory")
+"""Left out of a quick run that names no case: they start processes that compile everything anew."""
+
 
 def bench(names: Sequence[str], *, quick: bool, json: bool) -> int:
     """Measure; 0 whether or not goals are met: a figure is not a verdict. Raises Misconfigured for unknown names."""
@@ -36,7 +39,7 @@ def bench(names: Sequence[str], *, quick: bool, json: bool) -> int:
     if unknown:
         raise Misconfigured(f"there is no benchmark {unknown[0]}; write one of {', '.join(CASES)}")
     show = _as_json if json else _as_text()
-    for name in names or CASES:
+    for name in names or [name for name in CASES if not quick or name not in SLOW]:
         for figure in CASES[name](Effort(quick=quick)):
             show(figure)
     return 0
