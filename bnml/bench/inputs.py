@@ -27,7 +27,8 @@ PLAIN = Rules(
     target_pct=100 * hand.TARGET,
     trail_pct=100 * hand.TRAIL,
     max_hold_bars=hand.HOLD,
-    share_pct=100.0,
+    initial_quote=1e7,
+    fixed_quote=1_000.0,  # so small beside it that the money lasts to the end
     max_positions=1,
     tier="F0",
     maker_bps=1e4 * hand.FEE,
@@ -50,7 +51,7 @@ def rules_world(rules: Rules = PLAIN, *, keep_equity: bool = True) -> SweepConfi
         limits=compile_limits(rules),
         costs=compile_costs(rules),
         weights=(0.0, 0.0, 1.0),
-        initial_quote_e8=10_000 * E8,
+        initial_quote_e8=round(rules.initial_quote * E8),
         risk=False,
         keep_equity=keep_equity,
     )
