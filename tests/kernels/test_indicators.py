@@ -68,7 +68,8 @@ def test_each_indicator_is_its_definition(name, seed, period, rows, flat, first)
     columns = market(seed, rows, flat)
     wanted = WANTED[name](period, *(column.tolist() for column in columns))
     for mine, theirs in zip(run(name, period, *columns, first), wanted, strict=False):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-7)
+        # A flat window after moves of prices near 100: the root of a rounding of 1e-14 x moves squared.
+        np.testing.assert_allclose(mine, theirs, rtol=1e-8, atol=1e-6)
 
 
 def test_a_state_goes_on_where_it_stopped():
