@@ -131,7 +131,7 @@ def _backtest(data: SweepInput, config: SweepConfig) -> Figures:
     result: SweepResult = sweep([data], config)
     return measure_rows(
         result.trade_rows,
-        result.equity_rows,
+        result.curve,
         data.instrument_record,
         initial_e8=config.initial_quote_e8,
         final_e8=result.final_equity_e8,

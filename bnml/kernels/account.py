@@ -65,6 +65,12 @@ BOOK = np.dtype(
         ("changes", np.int64),
         ("scanned_ns", np.int64),  # closing time of the last scan
         ("waiting", np.int64),  # entries under way, in the queue
+        ("held", np.int64),  # symbols in the list of those that may have a position
+        ("now_ns", np.int64),  # the boundary
+        ("next_ns", np.int64),  # the next one
+        ("earliest_ns", np.int64),  # closing times of the bars published at this one, from
+        ("latest_ns", np.int64),  # to, 0 for none
+        ("published", np.int64),  # how many
         ("walked", np.int64),  # bars whose prints were looked at one by one
         ("fallbacks", np.int64),  # of these, bars that lacked a stretch of the fast frame
         ("passed", np.int64),  # of no meaning, see kernels.gliding
@@ -109,11 +115,13 @@ LANE = np.dtype(
         ("bar", np.int64),  # its last bar that has opened
         ("opinion_bar", np.int64),  # bar of its next opinion; NEVER after the last
         ("opinion", np.int64),
+        ("opinions_start", np.int64),
         ("opinions_end", np.int64),
         ("sell", np.int64),  # its next opinion that says SELL; moved only where bars are passed in stretches
         ("start", np.int64),  # its first bar, its first traded one, and the end of its bars
         ("first", np.int64),
         ("end", np.int64),
+        ("is_regular", np.int64),  # 1: no bar is missing from the first traded one on
         ("fast", np.int64),  # its next bar of the fast frame
         ("fast_end", np.int64),
     ]

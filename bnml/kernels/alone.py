@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING
 
 from bnml.kernels import njit, part
 from bnml.kernels.account import Kit, is_held, note_change, open_lots
-from bnml.kernels.asking import ask, ask_to_leave, count_closed, roll_day, send
+from bnml.kernels.asking import ask, ask_to_leave, begin_scan, count_closed, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.fast_path import walk
 from bnml.kernels.fills import notional_e8
 from bnml.kernels.gliding import Track, glide
-from bnml.kernels.orders import is_quiet, meet, on_print
+from bnml.kernels.orders import is_quiet_print, meet, on_print
 from bnml.kernels.records import Action
-from bnml.kernels.sizing import active_capital_e8
 from bnml.kernels.world import DONE, MORE_ROOM, ROWS_PER_SYMBOL
 
 if TYPE_CHECKING:
@@ -32,33 +31,28 @@ _SELL = int(Action.SELL)
 def _scan(kit: Kit, track: Track, risk: Risk | None, limits: np.void, facts: np.void) -> None:
     """Decide on the close of the bar before the last that opened."""
     lane, slot, book, t = track.lane, kit.slot, kit.book, track.lane["bar"] - 1
-    bar = track.bars[t]
-    ts_close_ns, close = bar["ts_open_ns"] + track.frame_ns, bar["close"]
+    ts_close_ns, close = track.bars[t]["ts_open_ns"] + track.frame_ns, track.bars[t]["close"]
     value = notional_e8(close, open_lots(slot), kit.instrument) if is_held(slot) else 0
     equity, at = book["cash_e8"] + value, book["scans"]
     if len(track.equity_e8) > 0:
         track.equity_e8[at] = equity
     note_change(book, track.changes, at)
     book["scans"] = at + 1
-    if risk is not None:
-        roll_day(risk, book, limits, ts_close_ns, equity)
+    begin_scan(risk, book, facts, limits, ts_close_ns, equity)
     place, action = -1, -1
     if lane["opinion_bar"] == t:
         place = lane["opinion"]
         action = track.opinions[place]["action"]
         lane["opinion"] = place + 1
         lane["opinion_bar"] = track.opinions[place + 1]["bar"] if place + 1 < lane["opinions_end"] else NEVER
-    active = active_capital_e8(equity, limits)
-    if ask_to_leave(kit, close, ts_close_ns, active, action == _SELL):
+    if ask_to_leave(kit, close, ts_close_ns, facts["active_e8"], action == _SELL):
         send(slot, lane["bar"] + track.latency_bars, lane["opened_ns"] + track.latency_ns)
     if action == _BUY:
         reserved = book["reserved_e8"]
         money = Money(equity, book["cash_e8"] - reserved, value + reserved)
-        facts["ts_ns"] = ts_close_ns
         facts["rank"] = 1
         opinion, answer = track.opinions[place], track.answers[place]
-        next_open = track.bars[t + 1]["open"]
-        if ask(kit, risk, limits, facts, opinion, answer, bar, next_open, money):
+        if ask(kit, risk, limits, facts, opinion, answer, track.bars, t, money):
             slot["decided_ns"] = ts_close_ns
             send(slot, lane["bar"] + track.latency_bars, lane["opened_ns"] + track.latency_ns)
 
@@ -71,7 +65,7 @@ def _step(kit: Kit, track: Track, risk: Risk | None, limits: np.void, facts: np.
     lane["bar"] = k
     ts_ns = bars[k]["ts_open_ns"]
     lane["opened_ns"] = ts_ns
-    if is_held(slot) and not is_quiet(slot, bars[k]):
+    if is_held(slot) and not is_quiet_print(slot, bars[k]["open"]):
         on_print(kit, bars[k]["open"], ts_ns, True, bars[k - 2])
     if risk is not None:
         count_closed(risk, limits)

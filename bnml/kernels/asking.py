@@ -11,18 +11,21 @@ from bnml.kernels.candidates import (
     Money,
     Risk,
     judge,
-    judge_by_rules,
+    looks_at_size,
     size_entry,
-    write_candidate,
+    write_scan,
     write_sizes,
 )
 from bnml.kernels.exits import NEVER, scan_exit
 from bnml.kernels.fills import notional_e8
+from bnml.kernels.limits import first_refusal, first_refusal_of_rules
 from bnml.kernels.orders import place_entry
 from bnml.kernels.records import ExitReason, Reason
+from bnml.kernels.sizing import active_capital_e8
 
 if TYPE_CHECKING:
     import numpy as np
+    from numpy.typing import NDArray
 
 _NO_REFUSAL = int(Reason.NONE)
 _NONE = int(ExitReason.NONE)
@@ -48,21 +51,27 @@ def ask(
     facts: np.void,
     opinion: np.void,
     answer: np.void,
-    bar: np.void,
-    next_open: int,
+    bars: NDArray[np.void],
+    t: int,
     money: Money,
 ) -> bool:
-    """Ask the limits for a BUY; an approved entry takes its place, its money is reserved.
+    """Ask the limits for a BUY on bar `t`; an approved entry takes its place, its money is reserved.
 
-    Time of the scan and rank stand in `facts` already.
+    What the candidates of a scan share stands in `facts` already.
     """
-    wish = size_entry(kit, limits, opinion, bar["close"], money)
-    write_sizes(facts, kit, limits, wish, money)
+    facts["held"] = kit.slot["is_open"]
+    facts["open_positions"] = kit.book["positions"]
+    if risk is not None:
+        reason, measured, limit = judge(facts, limits, risk, kit, opinion, bars, t)
+        if not looks_at_size(reason):
+            answer["reason"], answer["measured"], answer["limit"] = reason, measured, limit
+            return False
+    wish = size_entry(kit, limits, opinion, bars[t]["close"], money)
+    write_sizes(facts, kit, wish, money)
     if risk is None:
-        judge_by_rules(facts, limits, answer)
+        answer["reason"], answer["measured"], answer["limit"] = first_refusal_of_rules(facts, limits)
     else:
-        write_candidate(facts, kit, risk, opinion, bar, next_open)
-        judge(facts, limits, risk, kit.symbol, answer)
+        answer["reason"], answer["measured"], answer["limit"] = first_refusal(facts, limits)
     if answer["reason"] != _NO_REFUSAL:
         return False
     answer["quantity_lots"] = wish.lots
@@ -78,13 +87,20 @@ def send(slot: np.void, due_bar: int, due_ns: int) -> None:
 
 
 @part
-def roll_day(risk: Risk, book: np.void, limits: np.void, ts_close_ns: int, equity_e8: int) -> None:
-    """Move the breakers at a scan."""
-    at = book["day_at"]
-    while at + 1 < len(risk.day_from_ns) and risk.day_from_ns[at + 1] <= ts_close_ns:
-        at += 1
-    book["day_at"] = at
-    roll(risk.breakers, ts_close_ns, risk.day_numbers[at], equity_e8, limits)
+def begin_scan(
+    risk: Risk | None, book: np.void, facts: np.void, limits: np.void, ts_close_ns: int, equity_e8: int
+) -> None:
+    """Move the breakers at a scan; write the facts that its candidates share."""
+    facts["ts_ns"] = ts_close_ns
+    facts["equity_e8"] = equity_e8
+    facts["active_e8"] = active_capital_e8(equity_e8, limits)
+    if risk is not None:
+        at = book["day_at"]
+        while at + 1 < len(risk.day_from_ns) and risk.day_from_ns[at + 1] <= ts_close_ns:
+            at += 1
+        book["day_at"] = at
+        roll(risk.breakers, ts_close_ns, risk.day_numbers[at], equity_e8, limits)
+        write_scan(facts, risk.breakers)
 
 
 @part

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from bnml.kernels import part
 from bnml.kernels.account import Kit, is_held
-from bnml.kernels.orders import is_quiet, meet, on_print, walk_bar
+from bnml.kernels.orders import is_quiet, is_quiet_print, meet, on_print, walk_bar
 from bnml.kernels.records import ExitReason
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _walk_fast(
     slot = kit.slot
     for at in range(begin, end):
         bar, ts_ns = fast[at], fast[at]["ts_open_ns"]
-        if is_held(slot) and at > begin and not is_quiet(slot, bar):
+        if is_held(slot) and at > begin and not is_quiet_print(slot, bar["open"]):
             on_print(kit, bar["open"], ts_ns, True, published)
         if late_ns > 0 and at > begin and slot["is_open"] == 1 and slot["due_ns"] <= ts_ns:
             meet(kit, bar["open"], ts_ns, published)

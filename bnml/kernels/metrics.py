@@ -50,11 +50,37 @@ class DailyMoments(NamedTuple):
     kurtosis: float  # 3 for the normal distribution
 
 
+class Curve(NamedTuple):
+    """Equity at each scan: its time (without the lag that all have), its value, and what is free from a scan on."""
+
+    ts_ns: NDArray[np.int64]
+    lag_ns: int
+    equity_e8: NDArray[np.int64]
+    changes: NDArray[np.void]  # kernels.account.CHANGE, the first at scan 0
+
+
+@lean
+def _first_from(ts_ns: NDArray[np.int64], start: int, end: int, limit_ns: int) -> int:
+    """First place from `start` on whose time is `limit_ns` or later: steps that double, then halves."""
+    low, step = start, 1
+    while low + step < end and ts_ns[low + step] < limit_ns:
+        low += step
+        step *= 2
+    high = min(low + step, end)
+    while high - low > 1:
+        middle = (low + high) // 2
+        if ts_ns[middle] < limit_ns:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
 @lean
 def walk_equity(
-    rows: NDArray[np.void], initial_e8: int, final_e8: int, daily: NDArray[np.float64]
+    curve: Curve, initial_e8: int, final_e8: int, daily: NDArray[np.float64]
 ) -> tuple[int, float, int, int, int, int, float, float]:
-    """Fields of `EquityWalk` from EQUITY_ROW records in one pass; the return of each UTC day goes to `daily`.
+    """Fields of `EquityWalk` from a curve in one pass; the return of each UTC day goes to `daily`.
 
     `final_e8`, the mark at the end of the run, belongs to the time and the day of the last point. A day's
     return is that of its last point over the last of the day before, the first day's over `initial_e8`;
@@ -63,45 +89,53 @@ def walk_equity(
 
     Drawdown: loss from the running peak, in money and as a share of that peak, the largest of each.
     Under water: from a peak that is followed by less, to the first point that regains it, or to the end.
-    Exposure: mean over the points of the share of equity that is in positions.
+    Exposure: mean over the points of the share of equity that is in positions. Times are looked at only
+    where a day turns or a peak is regained.
     """
-    count = len(rows)
+    ts_ns, lag_ns, equity_e8, changes = curve
+    count = len(equity_e8)
     if count == 0:
         return 0, 0.0, 0, 0, 0, 0, 0.0, 0.0
-    first_ns, end_ns = rows[0]["ts_ns"], rows[count - 1]["ts_ns"]
-    days, before, last, day = 0, initial_e8, initial_e8, first_ns // NS_PER_DAY
-    turn_ns = (day + 1) * NS_PER_DAY
-    peak, trough, peak_ns = initial_e8, initial_e8, first_ns
+    span_ns = ts_ns[count - 1] - ts_ns[0]
+    days, before, day = 0, initial_e8, (ts_ns[0] + lag_ns) // NS_PER_DAY
+    peak, trough, peak_at, at, i = initial_e8, initial_e8, 0, 0, 0
     share, fall, longest_ns, under_ns = 0.0, 0, 0, 0
     exposed = total = 0.0
-    for i in range(count):
-        ts_ns, value = rows[i]["ts_ns"], rows[i]["equity_e8"]
-        held = value - rows[i]["free_quote_e8"]
-        total += value
-        if held != 0:
-            exposed += held / value
-        if ts_ns >= turn_ns:
-            daily[days] = last / before - 1.0
-            gap = ts_ns // NS_PER_DAY - day
+    while i < count:
+        stop = _first_from(ts_ns, i, count, (day + 1) * NS_PER_DAY - lag_ns)
+        while i < stop:
+            while at + 1 < len(changes) and changes[at + 1]["scan"] <= i:
+                at += 1
+            free = changes[at]["free_quote_e8"]
+            until = min(stop, changes[at + 1]["scan"]) if at + 1 < len(changes) else stop
+            for k in range(i, until):
+                value = equity_e8[k]
+                total += value
+                if value != free:
+                    exposed += (value - free) / value
+                if value < peak:
+                    trough = min(trough, value)
+                    continue
+                if trough < peak:
+                    share, fall = max(share, (peak - trough) / peak), max(fall, peak - trough)
+                    spell_ns = ts_ns[k] - ts_ns[peak_at]
+                    longest_ns, under_ns = max(longest_ns, spell_ns), under_ns + spell_ns
+                peak = trough = value
+                peak_at = k
+            i = until
+        if stop < count:
+            daily[days] = equity_e8[stop - 1] / before - 1.0
+            gap = (ts_ns[stop] + lag_ns) // NS_PER_DAY - day
             for empty in range(days + 1, days + gap):
                 daily[empty] = 0.0
-            days, before, day = days + gap, last, day + gap
-            turn_ns = (day + 1) * NS_PER_DAY
-        last = value
-        if value < peak:
-            trough = min(trough, value)
-            continue
-        if trough < peak:
-            share, fall = max(share, (peak - trough) / peak), max(fall, peak - trough)
-            longest_ns, under_ns = max(longest_ns, ts_ns - peak_ns), under_ns + ts_ns - peak_ns
-        peak = trough = value
-        peak_ns = ts_ns
+            days, before, day = days + gap, equity_e8[stop - 1], day + gap
     daily[days] = final_e8 / before - 1.0
     trough = min(trough, final_e8)
     if trough < peak:
         share, fall = max(share, (peak - trough) / peak), max(fall, peak - trough)
-        longest_ns, under_ns = max(longest_ns, end_ns - peak_ns), under_ns + end_ns - peak_ns
-    return days + 1, share, fall, longest_ns, under_ns, end_ns - first_ns, exposed / count, total / count
+        spell_ns = ts_ns[count - 1] - ts_ns[peak_at]
+        longest_ns, under_ns = max(longest_ns, spell_ns), under_ns + spell_ns
+    return days + 1, share, fall, longest_ns, under_ns, span_ns, exposed / count, total / count
 
 
 @lean

@@ -4,8 +4,8 @@ Source: the market intelligence of BN-ML, as far as it follows from the scan alo
 (a classifier of the benchmark's next move, blended into the score) is not here: that belongs to learning.
 
 How to call it, once per scan, after all opinions are made and before the first limit is asked: fill one
-`VOICE` per symbol of the scan, in order of name (sums of floats depend on the order), then
-`hear(voices, count, breakers, limits)` with the account's `records.BREAKERS`, which remembers between scans,
+`VOICE` per symbol of the scan, in order of name (sums of floats depend on the order), add them up in an
+empty `CROWD`, then `hear(crowd, count, breakers, limits)` with the account's `records.BREAKERS`, which remembers between scans,
 and the account's own `records.LIMITS` (a symbol's differ in spread, depth and correlation only).
 `breakers.copy_to_facts` brings the result to the candidates. With fewer than three voices nothing is
 known, and nothing is refused: a run over one symbol need not call it at all.
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import lean, njit
 from bnml.kernels.fills import E8
 from bnml.kernels.records import Action, MoodRegime
 
@@ -61,58 +61,94 @@ _HIGH_RISK_NEUTRAL = int(MoodRegime.HIGH_RISK_NEUTRAL)
 _RISK_OFF = int(MoodRegime.RISK_OFF)
 
 
-@njit
-def _crowd(voices: NDArray[np.void], count: int) -> tuple[int, float, float]:
-    """(how many spoke, deviation of their global scores, share of them that moved the same way)."""
-    spoke, moved, total, squares = 0, 0, 0.0, 0.0
-    for i in range(count):
-        voice = voices[i]
-        if voice["spoke"] == 0:
-            continue
-        spoke += 1
-        moved += voice["direction"]
-        total += voice["score"]
-        squares += voice["score"] * voice["score"]
-    if spoke == 0:
-        return 0, 0.0, 0.0
-    mean = total / spoke
-    return spoke, sqrt(max(0.0, squares / spoke - mean * mean)), abs(moved) / spoke
+CROWD = np.dtype(
+    [
+        ("spoke", np.int64),
+        ("moved", np.int64),  # how many closed higher, less those that closed lower
+        ("score", np.float64),  # sums of global scores and of their squares
+        ("squares", np.float64),
+        ("weight", np.float64),  # all that follows are sums weighted by depth
+        ("buyers", np.float64),
+        ("sellers", np.float64),
+        ("momentum", np.float64),  # -1..1, as the two after it
+        ("model", np.float64),
+        ("global_score", np.float64),
+        ("spread_ppm", np.float64),
+        ("atr_ratio", np.float64),
+    ]
+)
+"""The voices of one scan added up, in order of name."""
 
 
-@njit
-def _means(voices: NDArray[np.void], count: int) -> tuple[float, float, float, float, float, float, float]:
-    """(buyers, sellers, momentum, model, global score, spread in ppm, ATR ratio), weighted by depth.
+@lean
+def clear(crowd: np.void) -> None:
+    """Nobody has spoken."""
+    crowd["spoke"] = 0
+    crowd["moved"] = 0
+    crowd["score"] = 0.0
+    crowd["squares"] = 0.0
+    crowd["weight"] = 0.0
+    crowd["buyers"] = 0.0
+    crowd["sellers"] = 0.0
+    crowd["momentum"] = 0.0
+    crowd["model"] = 0.0
+    crowd["global_score"] = 0.0
+    crowd["spread_ppm"] = 0.0
+    crowd["atr_ratio"] = 0.0
 
-    Buyers and sellers are shares, the three after them -1..1. A SELL that is sure of itself speaks
-    against the market, however its confidence is made.
+
+@lean
+def add_voice(
+    crowd: np.void,
+    action: int,
+    confidence: float,
+    score: float,
+    momentum: float,
+    spread_ppm: int,
+    depth_e8: int,
+    atr_ratio: float,
+    direction: int,
+) -> None:
+    """Add the voice of a symbol that spoke; see `VOICE`.
+
+    A SELL that is sure of itself speaks against the market, however its confidence is made.
     """
-    weight = buyers = sellers = momentum = model = score = spread = atr = 0.0
+    depth = max(depth_e8 / E8, 1.0)
+    belief = (confidence - 50.0) / 50.0
+    crowd["spoke"] += 1
+    crowd["moved"] += direction
+    crowd["score"] += score
+    crowd["squares"] += score * score
+    crowd["weight"] += depth
+    if action == _BUY:
+        crowd["buyers"] += depth
+    elif action == _SELL:
+        crowd["sellers"] += depth
+        belief = -abs(belief)
+    crowd["momentum"] += depth * (momentum - 50.0) / 50.0
+    crowd["model"] += depth * belief
+    crowd["global_score"] += depth * (score - 50.0) / 50.0
+    crowd["spread_ppm"] += depth * spread_ppm
+    crowd["atr_ratio"] += depth * atr_ratio
+
+
+@njit
+def add_voices(crowd: np.void, voices: NDArray[np.void], count: int) -> None:
+    """Add up the first `count` voices, whether they spoke or not."""
     for i in range(count):
         voice = voices[i]
-        if voice["spoke"] == 0:
-            continue
-        depth = max(voice["depth_e8"] / E8, 1.0)
-        weight += depth
-        belief = (voice["confidence"] - 50.0) / 50.0
-        if voice["action"] == _BUY:
-            buyers += depth
-        elif voice["action"] == _SELL:
-            sellers += depth
-            belief = -abs(belief)
-        momentum += depth * (voice["momentum"] - 50.0) / 50.0
-        model += depth * belief
-        score += depth * (voice["score"] - 50.0) / 50.0
-        spread += depth * voice["spread_ppm"]
-        atr += depth * voice["atr_ratio"]
-    return (
-        buyers / weight,
-        sellers / weight,
-        momentum / weight,
-        model / weight,
-        score / weight,
-        spread / weight,
-        atr / weight,
-    )
+        if voice["spoke"] == 1:
+            add_voice(
+                crowd,
+                voice["action"],
+                voice["confidence"],
+                voice["score"],
+                voice["momentum"],
+                voice["spread_ppm"],
+                voice["depth_e8"],
+                voice["atr_ratio"],
+                voice["direction"],
+            )
 
 
 @njit
@@ -172,23 +208,26 @@ def _forget(memory: np.void) -> None:
 
 
 @njit
-def hear(voices: NDArray[np.void], count: int, memory: np.void, limits: np.void) -> None:
-    """Move the mood by the first `count` voices of one scan; `memory` is a record of BREAKERS.
+def hear(crowd: np.void, count: int, memory: np.void, limits: np.void) -> None:
+    """Move the mood by the voices of a scan of `count` symbols, added up; `memory` is a record of BREAKERS.
 
     Score: breadth (buyers less sellers), momentum, model and global score, less the risk pressure, damped
     where symbols are silent, clipped to -1..1 and smoothed over scans. Confidence (0..100): high for a
     clear score and breadth of nearly all symbols, low where their scores disagree or risk is high.
     """
-    spoke, deviation, together = _crowd(voices, count)
+    spoke, weight = crowd["spoke"], crowd["weight"]
     if limits["mood_smoothing"] <= 0.0 or spoke < MIN_VOICES or spoke < MIN_COVERAGE * count:
         _forget(memory)
         return
-    buyers, sellers, momentum, model, score, spread_ppm, atr = _means(voices, count)
-    pressure = _pressure(memory, limits, atr, spread_ppm, together)
+    mean = crowd["score"] / spoke
+    deviation = sqrt(max(0.0, crowd["squares"] / spoke - mean * mean))
+    buyers, sellers = crowd["buyers"] / weight, crowd["sellers"] / weight
+    together, spread_ppm = abs(crowd["moved"]) / spoke, crowd["spread_ppm"] / weight
+    pressure = _pressure(memory, limits, crowd["atr_ratio"] / weight, spread_ppm, together)
     breadth, coverage = buyers - sellers, spoke / count
-    trend = (
-        _WEIGHT_BREADTH * breadth + _WEIGHT_MOMENTUM * momentum + _WEIGHT_ML * model + _WEIGHT_SCORE * score
-    )
+    trend = _WEIGHT_BREADTH * breadth + _WEIGHT_MOMENTUM * (crowd["momentum"] / weight)
+    trend += _WEIGHT_ML * (crowd["model"] / weight)
+    trend += _WEIGHT_SCORE * (crowd["global_score"] / weight)
     raw = (trend - _RISK_PENALTY * pressure) * (0.5 + 0.5 * coverage)
     raw = min(1.0, max(-1.0, raw))
     share = 1.0 if memory["mood_regime"] == _INSUFFICIENT_DATA else limits["mood_smoothing"]

@@ -12,14 +12,18 @@ import numpy as np
 
 from bnml.kernels import njit, part
 from bnml.kernels.fills import book_of_bar, spread_ppm
+from bnml.kernels.mood import add_voice
 from bnml.kernels.policy import (
     confidence,
     decide,
     directional_score,
     global_score,
     hold_measure,
+    may_ask,
     momentum_score,
     rule_decision,
+    sell_rank,
+    side,
     technical_score,
 )
 from bnml.kernels.records import Action, Reason
@@ -71,17 +75,32 @@ class Mind(NamedTuple):
     atr_ratio_14: NDArray[np.float64]
 
 
+class Terms(NamedTuple):
+    """One symbol's units and costs, and the clock of the scans."""
+
+    instrument: np.void
+    costs: np.void
+    base_ns: int
+    frame_ns: int
+
+
 @part
-def _decision(mind: Mind, t: int) -> tuple[int, float, int]:
-    """(action, expected edge, Reason NONE or why nothing can be said) of bar `t`."""
-    if mind.model == MODEL_NONE:
-        return _HOLD, 0.0, _NO_MODEL
+def _is_incomplete(mind: Mind, t: int) -> bool:
+    """Whether a value that scores, stops or the decision read is missing."""
     total = mind.rsi_14[t] + mind.macd_histogram[t] + mind.bollinger_b[t] + mind.roc_4[t]
     total += mind.roc_16[t] + mind.volume_ratio_20[t] + mind.atr_ratio_14[t]
     if mind.model == MODEL_BUNDLE:
         p = mind.probabilities[t]
         total += p[0] + p[1] + p[2]
-    if np.isnan(total):
+    return np.isnan(total)
+
+
+@part
+def _decision(mind: Mind, t: int) -> tuple[int, float, int]:
+    """(action, expected edge, Reason NONE or why nothing can be said) of bar `t`."""
+    if mind.model == MODEL_NONE:
+        return _HOLD, 0.0, _NO_MODEL
+    if _is_incomplete(mind, t):
         return _HOLD, 0.0, _FEATURES_INCOMPLETE
     if mind.model == MODEL_RULE:
         action, _ = rule_decision(mind.rsi_14[t], mind.macd_histogram[t])
@@ -97,12 +116,18 @@ def _scores(mind: Mind, t: int) -> tuple[float, float, float]:
         _, confident = rule_decision(mind.rsi_14[t], mind.macd_histogram[t])
     else:
         confident = confidence(mind.policy, directional_score(mind.probabilities[t]))
+    score, momentum = _weighed(mind, t, confident)
+    return score, confident, momentum
+
+
+@part
+def _weighed(mind: Mind, t: int, confident: float) -> tuple[float, float]:
     technical = technical_score(mind.rsi_14[t], mind.macd_histogram[t], mind.bollinger_b[t])
     momentum = momentum_score(mind.roc_4[t], mind.roc_16[t], mind.volume_ratio_20[t])
     score = global_score(
         confident, technical, momentum, mind.weight_ml, mind.weight_technical, mind.weight_momentum
     )
-    return score, confident, momentum
+    return score, momentum
 
 
 @njit
@@ -111,8 +136,10 @@ def opine(mind: Mind, start: int, end: int, with_sells: bool, out: NDArray[np.vo
 
     It stops early, to go on later, when `out` is full.
     """
-    count = 0
+    count, has_bundle = 0, mind.model == MODEL_BUNDLE
     for t in range(start, end):
+        if has_bundle and not may_ask(mind.policy, mind.probabilities[t], with_sells):
+            continue
         action, edge, reason = _decision(mind, t)
         if reason != _NONE or not (action == _BUY or (with_sells and action == _SELL)):
             continue
@@ -150,24 +177,52 @@ def explain(mind: Mind, start: int, end: int, out: NDArray[np.void]) -> None:
 def speak(
     mind: Mind,
     bars: NDArray[np.void],
-    instrument: np.void,
-    costs: np.void,
+    terms: Terms,
     start: int,
     end: int,
-    out: NDArray[np.void],
+    crowds: NDArray[np.void],
+    late_bars: NDArray[np.int64],
+    late_voices: NDArray[np.void],
 ) -> None:
-    """Write the `mood.VOICE` of bars `start` to `end` into the same places of `out`; `end` has a bar after it."""
+    """Add what is thought of bars `start` to `end` to the crowds of their scans; `end` has a bar after it.
+
+    A scan's crowd stands at the place of its closing time, in frames since `terms.base_ns`. A bar that is
+    not published at its close (the next one is missing, or it is off the frames) may not be scanned then:
+    its `mood.VOICE` and number are kept apart, one after the other.
+    """
+    has_bundle, kept = mind.model == MODEL_BUNDLE, 0
+    sell_below = sell_rank(mind.policy) if has_bundle else 0.0
+    ts_close_ns = bars[start]["ts_open_ns"] + terms.frame_ns
+    before = bars[start - 1]["close"] if start > 0 else 0
     for t in range(start, end):
-        row = out[t]
-        action, _, reason = _decision(mind, t)
-        row["spoke"] = 1 if reason == _NONE else 0
-        if reason != _NONE:
+        bar, after = bars[t], bars[t + 1]
+        own_ns, close = ts_close_ns, bar["close"]
+        direction = (1 if close > before else 0) - (1 if close < before else 0)
+        before = close
+        ts_close_ns = after["ts_open_ns"] + terms.frame_ns
+        at = (own_ns - terms.base_ns) // terms.frame_ns
+        is_late = ts_close_ns - own_ns != terms.frame_ns or terms.base_ns + at * terms.frame_ns != own_ns
+        spoke = mind.model != MODEL_NONE and not _is_incomplete(mind, t)
+        if not spoke and not is_late:
             continue
-        bid, ask, _, _, depth = book_of_bar(bars[t + 1]["open"], bars[t], instrument, costs)
-        close, before = bars[t]["close"], bars[t - 1]["close"] if t > 0 else 0
-        row["action"] = action
-        row["score"], row["confidence"], row["momentum"] = _scores(mind, t)
-        row["spread_ppm"] = spread_ppm(bid, ask)
-        row["depth_e8"] = depth
-        row["atr_ratio"] = mind.atr_ratio_14[t]
-        row["direction"] = (1 if close > before else 0) - (1 if close < before else 0)
+        action, confident, score, momentum, spread, depth = _HOLD, 0.0, 0.0, 0.0, 0, 0
+        if spoke:
+            if has_bundle:
+                p = mind.probabilities[t]
+                confident = confidence(mind.policy, directional_score(p))
+                action = side(mind.policy, p, confident, sell_below)
+            else:
+                action, confident = rule_decision(mind.rsi_14[t], mind.macd_histogram[t])
+            bid, ask, _, _, depth = book_of_bar(after["open"], bar, terms.instrument, terms.costs)
+            spread = spread_ppm(bid, ask)
+            score, momentum = _weighed(mind, t, confident)
+        atr_ratio = mind.atr_ratio_14[t]
+        if not is_late:
+            add_voice(crowds[at], action, confident, score, momentum, spread, depth, atr_ratio, direction)
+            continue
+        late_bars[kept] = t
+        row = late_voices[kept]
+        row["spoke"], row["action"], row["confidence"], row["score"] = spoke, action, confident, score
+        row["momentum"], row["spread_ppm"], row["depth_e8"] = momentum, spread, depth
+        row["atr_ratio"], row["direction"] = atr_ratio, direction
+        kept += 1

@@ -89,15 +89,23 @@ def on_print(kit: Kit, print_ticks: int, ts_ns: int, is_jump: bool, published: n
     settle(kit, ts_ns)
 
 
+@lean
+def is_quiet_print(slot: np.void, print_ticks: int) -> bool:
+    """The same of one print."""
+    return slot["stop"] < print_ticks < slot["ceiling"]
+
+
 @part
 def walk_bar(kit: Kit, bar: np.void, frame_ns: int, published: np.void) -> None:
-    """Low, high and close of a bar, each continuous from the print before; its open was printed already."""
-    ts_ns = bar["ts_open_ns"]
-    for slot in range(SLOT_LOW, SLOT_CLOSE + 1):
-        if kit.slot["is_open"] == 0:
+    """Low, high and close of a held position's bar, each continuous from the print before."""
+    slot, ts_ns = kit.slot, bar["ts_open_ns"]
+    for place in range(SLOT_LOW, SLOT_CLOSE + 1):
+        ticks = bar["low"] if place == SLOT_LOW else bar["high"] if place == SLOT_HIGH else bar["close"]
+        if is_quiet_print(slot, ticks):
+            continue
+        on_print(kit, ticks, print_ts_ns(ts_ns, frame_ns, place), False, published)
+        if slot["is_open"] == 0:
             return
-        ticks = bar["low"] if slot == SLOT_LOW else bar["high"] if slot == SLOT_HIGH else bar["close"]
-        on_print(kit, ticks, print_ts_ns(ts_ns, frame_ns, slot), False, published)
 
 
 @part

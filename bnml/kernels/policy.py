@@ -39,15 +39,11 @@ def confidence(policy: np.void, score: float) -> float:
         return 0.0
     if score >= quantiles[last]:
         return 100.0
-    low, high = 0, last
-    while high - low > 1:
-        middle = (low + high) // 2
-        if quantiles[middle] <= score:
-            low = middle
-        else:
-            high = middle
+    low = 0
+    for k in range(1, last):  # counting takes less time than a search that guesses wrongly at every turn
+        low += 1 if quantiles[k] <= score else 0
     step = 100.0 / last
-    return step * (low + (score - quantiles[low]) / (quantiles[high] - quantiles[low]))
+    return step * (low + (score - quantiles[low]) / (quantiles[low + 1] - quantiles[low]))
 
 
 @njit
@@ -90,14 +86,35 @@ def decide(policy: np.void, probabilities: NDArray[np.float64]) -> tuple[int, fl
     SELL when its rank is as low as the cut's is high. Absolute: fixed thresholds.
     """
     score = directional_score(probabilities)
-    edge = expected_edge_ppm(policy, score)
+    action = side(policy, probabilities, confidence(policy, score), sell_rank(policy))
+    return action, expected_edge_ppm(policy, score)
+
+
+@njit
+def sell_rank(policy: np.void) -> float:
+    """Rank below which a score says SELL: as low as the cut's is high."""
+    return 100.0 - confidence(policy, policy["cut"])
+
+
+@njit
+def side(policy: np.void, probabilities: NDArray[np.float64], confident: float, sell_below: float) -> int:
+    """The Action of `decide`, with the rank of the score and `sell_rank` known already."""
     if policy["rule"] == _ABSOLUTE:
-        return _absolute(policy, probabilities), edge
-    if score > policy["cut"] and edge > 0.0:
-        return _BUY, edge
-    if score < 0.0 and confidence(policy, score) < 100.0 - confidence(policy, policy["cut"]):
-        return _SELL, edge
-    return _HOLD, edge
+        return _absolute(policy, probabilities)
+    score = directional_score(probabilities)
+    if score > policy["cut"] and expected_edge_ppm(policy, score) > 0.0:
+        return _BUY
+    if score < 0.0 and confident < sell_below:
+        return _SELL
+    return _HOLD
+
+
+@njit
+def may_ask(policy: np.void, probabilities: NDArray[np.float64], with_sells: bool) -> bool:
+    """Whether `decide` can say BUY (or SELL, if that is asked for): false for most bars, and cheap."""
+    if with_sells or policy["rule"] == _ABSOLUTE:
+        return True
+    return directional_score(probabilities) > policy["cut"]
 
 
 @njit

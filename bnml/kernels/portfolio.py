@@ -36,8 +36,8 @@ from bnml.kernels.world import (
     drop_late,
     has_room,
     kit_of,
-    next_boundary,
-    open_bars,
+    move_lanes,
+    print_opens,
     publish,
 )
 
@@ -77,7 +77,8 @@ def _meet_opens(world: World, risk: Risk | None, ts_ns: int) -> None:
             queue[left] = symbol
             left += 1
     book["waiting"] = left
-    for symbol in range(len(world.slots)):
+    for i in range(book["held"]):
+        symbol = world.held[i]
         if world.slots[symbol]["leaving"] != _NONE and _is_due(world, symbol, ts_ns):
             _meet_open(world, risk, symbol, ts_ns)
 
@@ -85,7 +86,8 @@ def _meet_opens(world: World, risk: Risk | None, ts_ns: int) -> None:
 @part
 def _walk_bars(world: World, ts_ns: int) -> None:
     """What follows the opens of a boundary, of every symbol that holds or waits for something."""
-    for symbol in range(len(world.slots)):
+    for i in range(world.book["held"]):
+        symbol = world.held[i]
         lane = world.lanes[symbol]
         if world.slots[symbol]["is_open"] == 1 and lane["opened_ns"] == ts_ns:
             walk(
@@ -111,31 +113,46 @@ def _forget_met(world: World) -> None:
 
 
 @part
-def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
-    """One boundary, with everything up to the next."""
-    open_bars(world, ts_ns)
-    if risk is not None:
-        count_closed(risk, world.limits[0])
+def _scans(world: World, risk: Risk | None, ts_ns: int) -> None:
+    """Scan what was published at a boundary: mostly one closing time, of every symbol."""
+    book, symbols = world.book, len(world.lanes)
+    ts_close_ns, count = book["earliest_ns"], book["published"]
+    if count == 0:
+        return
+    if ts_close_ns == book["latest_ns"] and ts_close_ns > book["scanned_ns"]:
+        scan(world, risk, ts_close_ns, ts_ns if count == symbols else ts_ns + BEAT_NS, count)
+        return
     drop_late(world)
     while True:
-        ts_close_ns, is_whole = publish(world)
-        if ts_close_ns == 0:
-            break
-        scan(world, risk, ts_close_ns, ts_ns if is_whole else ts_ns + BEAT_NS)
-    _meet_opens(world, risk, ts_ns)
-    _walk_bars(world, ts_ns)
-    if world.latency_ns > 0:
-        _forget_met(world)
-    if risk is not None:
-        count_closed(risk, world.limits[0])
+        ts_close_ns, count = publish(world)
+        if count == 0:
+            return
+        scan(world, risk, ts_close_ns, ts_ns if count == symbols else ts_ns + BEAT_NS, count)
+
+
+@part
+def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
+    """One boundary, with everything up to the next."""
+    move_lanes(world, ts_ns)
+    if world.book["held"] > 0:
+        print_opens(world, ts_ns)
+        if risk is not None:
+            count_closed(risk, world.limits[0])
+    _scans(world, risk, ts_ns)
+    if world.book["held"] > 0:
+        _meet_opens(world, risk, ts_ns)
+        _walk_bars(world, ts_ns)
+        if world.latency_ns > 0:
+            _forget_met(world)
+        if risk is not None:
+            count_closed(risk, world.limits[0])
 
 
 @njit
 def run(world: World, risk: Risk | None) -> int:
     """Go on to the end of the data (DONE), or until an output may not suffice (MORE_ROOM: enlarge, call again)."""
     while has_room(world):
-        ts_ns = next_boundary(world.lanes)
-        if ts_ns == NEVER:
+        if world.book["next_ns"] == NEVER:
             return DONE
-        _step(world, risk, ts_ns)
+        _step(world, risk, world.book["next_ns"])
     return MORE_ROOM

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import lean, njit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -88,17 +88,23 @@ def ks_p_value(statistic: float, count1: int, count2: int) -> float:
     return min(1.0, max(0.0, 2.0 * total))
 
 
-@njit
-def _deviation(values: NDArray[np.float64], count: int) -> float:
-    """Population standard deviation."""
+@lean
+def deviation(values: NDArray[np.float64], start: int, count: int) -> float:
+    """Population standard deviation of `count` values from place `start` on."""
     mean = 0.0
-    for i in range(count):
+    for i in range(start, start + count):
         mean += values[i]
     mean /= count
     total = 0.0
-    for i in range(count):
+    for i in range(start, start + count):
         total += (values[i] - mean) ** 2
     return sqrt(total / count)
+
+
+@lean
+def drift_ratio(now: float, before: float) -> float:
+    """Volatility of the recent returns over that of the earlier ones."""
+    return now / before if before > 0.0 else (1.0 if now == 0.0 else _NO_VOLATILITY)
 
 
 @njit
@@ -117,8 +123,7 @@ def drift(
     start += DRIFT_BASELINE
     for i in range(DRIFT_RECENT):
         recent[i] = log(closes[start + i] / closes[start + i - 1])
-    now, before = _deviation(recent, DRIFT_RECENT), _deviation(baseline, DRIFT_BASELINE)
-    ratio = now / before if before > 0.0 else (1.0 if now == 0.0 else _NO_VOLATILITY)
+    ratio = drift_ratio(deviation(recent, 0, DRIFT_RECENT), deviation(baseline, 0, DRIFT_BASELINE))
     sort_in_place(recent, DRIFT_RECENT)
     sort_in_place(baseline, DRIFT_BASELINE)
     distance = ks_statistic(recent, DRIFT_RECENT, baseline, DRIFT_BASELINE)
@@ -150,6 +155,14 @@ def aligned_correlation(
             sum1, sum2 = sum1 + x, sum2 + y
             sum11, sum22, sum12 = sum11 + x * x, sum22 + y * y, sum12 + x * y
             count, i, k = count + 1, i - 1, k - 1
+    return correlation_of_sums(count, sum1, sum2, sum11, sum22, sum12)
+
+
+@lean
+def correlation_of_sums(
+    count: int, sum1: float, sum2: float, sum11: float, sum22: float, sum12: float
+) -> float:
+    """Correlation from sums of values, squares and products; 0 with fewer than 30, or without variation."""
     if count < MIN_CORRELATION_RETURNS:
         return 0.0
     spread1, spread2 = sum11 - sum1 * sum1 / count, sum22 - sum2 * sum2 / count

@@ -5,21 +5,17 @@ Nothing meets the market here: orders are sent, and wait for their print.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import numpy as np
 
 from bnml.kernels import part
 from bnml.kernels.account import is_held, note_change, open_lots
-from bnml.kernels.asking import ask, ask_to_leave, roll_day, send
+from bnml.kernels.asking import ask, ask_to_leave, begin_scan, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.fills import notional_e8
-from bnml.kernels.mood import hear
+from bnml.kernels.mood import add_voices, clear, hear
 from bnml.kernels.records import Action
-from bnml.kernels.sizing import active_capital_e8
-from bnml.kernels.world import World, kit_of
-
-if TYPE_CHECKING:
-    import numpy as np
+from bnml.kernels.world import World, hold, kit_of
 
 _BUY = int(Action.BUY)
 _SELL = int(Action.SELL)
@@ -29,7 +25,8 @@ _SELL = int(Action.SELL)
 def _mark(world: World) -> int:
     """What is held at the last published closes; writes the equity point of a scan."""
     book, value = world.book, 0
-    for symbol in range(len(world.slots)):
+    for i in range(book["held"]):
+        symbol = world.held[i]
         slot = world.slots[symbol]
         if is_held(slot):
             close = world.bars[world.lanes[symbol]["bar"] - 1]["close"]
@@ -76,67 +73,82 @@ def _rank(world: World, count: int) -> None:
 
 
 @part
-def _opinions_of_scan(world: World, ts_close_ns: int, ts_ns: int, active_e8: int) -> int:
-    """Read what is thought of each bar of the scan: market exits are sent, BUYs put into `order` and counted."""
+def _buys_of_scan(world: World, ts_close_ns: int) -> int:
+    """Put every symbol whose bar of the scan says BUY into `order`; returns how many."""
     count = 0
     for symbol in range(len(world.lanes)):
-        lane, slot = world.lanes[symbol], world.slots[symbol]
-        if lane["published_ns"] != ts_close_ns:
+        lane = world.lanes[symbol]
+        if lane["published_ns"] != ts_close_ns or lane["opinion_bar"] >= lane["bar"]:
             continue
         at = _read_opinion(world, lane, lane["bar"] - 1)
-        action = world.opinions[at]["action"] if at >= 0 else -1
-        if action == _BUY:
+        if at >= 0 and world.opinions[at]["action"] == _BUY:
             world.order[count] = symbol
             count += 1
-        if slot["is_open"] == 1:
-            close = world.bars[lane["bar"] - 1]["close"]
-            if ask_to_leave(kit_of(world, symbol), close, ts_close_ns, active_e8, action == _SELL):
-                send(slot, lane["bar"] + world.latency_bars, ts_ns + world.latency_ns)
     return count
 
 
 @part
-def _hear(world: World, risk: Risk, ts_close_ns: int) -> None:
+def _leave(world: World, ts_close_ns: int, ts_ns: int, active_e8: int) -> None:
+    """Market exits of positions whose bar is scanned; their opinions were read before."""
+    for i in range(world.book["held"]):
+        symbol = world.held[i]
+        lane, slot = world.lanes[symbol], world.slots[symbol]
+        if lane["published_ns"] != ts_close_ns or not is_held(slot):
+            continue
+        t, at, is_sell = lane["bar"] - 1, lane["opinion"] - 1, False
+        if at >= lane["opinions_start"]:
+            opinion = world.opinions[at]
+            is_sell = lane["start"] + opinion["bar"] == t and opinion["action"] == _SELL
+        if ask_to_leave(kit_of(world, symbol), world.bars[t]["close"], ts_close_ns, active_e8, is_sell):
+            send(slot, lane["bar"] + world.latency_bars, ts_ns + world.latency_ns)
+
+
+@part
+def _hear(world: World, risk: Risk, ts_close_ns: int, count: int) -> None:
     """The mood of the market, from what is thought of every bar of the scan."""
-    count = 0
+    at = (ts_close_ns - risk.base_ns) // world.frame_ns
+    is_framed = risk.base_ns + at * world.frame_ns == ts_close_ns
+    if is_framed and world.book["now_ns"] == ts_close_ns:
+        hear(risk.crowds[at], count, risk.breakers, world.limits[0])
+        return
+    crowd = risk.crowd[0]
+    clear(crowd)
     for symbol in range(len(world.lanes)):
         lane = world.lanes[symbol]
         if lane["published_ns"] == ts_close_ns:
-            risk.choir[count] = risk.voices[lane["bar"] - 1]
-            count += 1
-    hear(risk.choir, count, risk.breakers, world.limits[0])
+            place = np.searchsorted(risk.late_bars, lane["bar"] - 1)
+            add_voices(crowd, risk.late_voices[place:], 1)
+    hear(crowd, count, risk.breakers, world.limits[0])
 
 
 @part
 def _ask_of(world: World, risk: Risk | None, symbol: int, money: Money) -> bool:
-    lane = world.lanes[symbol]
-    at, t = lane["opinion"] - 1, lane["bar"] - 1
-    bar, next_open, kit = world.bars[t], world.bars[t + 1]["open"], kit_of(world, symbol)
+    at, t, kit = world.lanes[symbol]["opinion"] - 1, world.lanes[symbol]["bar"] - 1, kit_of(world, symbol)
     limits, opinion, answer = world.limits[symbol], world.opinions[at], world.answers[at]
-    return ask(kit, risk, limits, world.facts, opinion, answer, bar, next_open, money)
+    return ask(kit, risk, limits, world.facts, opinion, answer, world.bars, t, money)
 
 
 @part
-def scan(world: World, risk: Risk | None, ts_close_ns: int, ts_ns: int) -> None:
-    """Decide on every bar that was published with this closing time; orders wait for their print."""
+def scan(world: World, risk: Risk | None, ts_close_ns: int, ts_ns: int, count: int) -> None:
+    """Decide on the `count` bars that were published with this closing time; orders wait for their print."""
     book, facts = world.book, world.facts
     world.scan_ns[book["scans"]] = ts_close_ns
     value = _mark(world)
     equity = book["cash_e8"] + value
-    if risk is not None:
-        roll_day(risk, book, world.limits[0], ts_close_ns, equity)
-        if len(risk.voices) > 0:
-            _hear(world, risk, ts_close_ns)
-    count = _opinions_of_scan(world, ts_close_ns, ts_ns, active_capital_e8(equity, world.limits[0]))
-    _rank(world, count)
-    facts["ts_ns"] = ts_close_ns
-    for i in range(count):
+    if risk is not None and len(risk.crowds) > 0:
+        _hear(world, risk, ts_close_ns, count)
+    begin_scan(risk, book, facts, world.limits[0], ts_close_ns, equity)
+    buys = _buys_of_scan(world, ts_close_ns)
+    _leave(world, ts_close_ns, ts_ns, facts["active_e8"])
+    _rank(world, buys)
+    for i in range(buys):
         symbol, reserved = world.order[i], book["reserved_e8"]
         facts["rank"] = i + 1
         if _ask_of(world, risk, symbol, Money(equity, book["cash_e8"] - reserved, value + reserved)):
             slot = world.slots[symbol]
             slot["decided_ns"] = ts_close_ns
             send(slot, world.lanes[symbol]["bar"] + world.latency_bars, ts_ns + world.latency_ns)
+            hold(world, symbol)
             world.queue[book["waiting"]] = symbol
             book["waiting"] += 1
     book["scanned_ns"] = ts_close_ns

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.kernels import inlined, part
-from bnml.kernels.account import Kit, is_held
+from bnml.kernels.account import Kit
 from bnml.kernels.exits import NEVER
-from bnml.kernels.orders import is_quiet, on_print
+from bnml.kernels.orders import is_quiet_print, on_print
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +33,7 @@ class World(NamedTuple):
     costs: np.void
     rules: np.void
     order: NDArray[np.int64]  # scratch: candidates by rank
+    held: NDArray[np.int64]  # symbols that may have a position, ascending
     queue: NDArray[np.int64]  # symbols whose entry is under way, oldest first
     answers: NDArray[np.void]
     trades: NDArray[np.void]
@@ -73,37 +74,69 @@ def has_room(world: World) -> bool:
 
 
 @part
-def next_boundary(lanes: NDArray[np.void]) -> int:
-    """The next time at which a bar opens; NEVER after the last."""
-    ts_ns = NEVER
-    for symbol in range(len(lanes)):
-        ts_ns = min(ts_ns, lanes[symbol]["next_ns"])
-    return ts_ns
-
-
-@part
-def open_bars(world: World, ts_ns: int) -> None:
-    """Print the opens of a boundary; move every lane whose bar opens to it."""
-    bars = world.bars
+def move_lanes(world: World, ts_ns: int) -> None:
+    """Move every lane whose bar opens at a boundary; notes what is published there, and the next boundary."""
+    bars, book, frame_ns = world.bars, world.book, world.frame_ns
+    next_ns, earliest_ns, latest_ns, count = NEVER, NEVER, 0, 0
     for symbol in range(len(world.lanes)):
         lane = world.lanes[symbol]
-        lane["published_ns"] = 0
-        if lane["next_ns"] != ts_ns:
-            continue
-        k = lane["bar"] + 1
-        lane["bar"] = k
-        if k > lane["first"]:
-            lane["published_ns"] = lane["opened_ns"] + world.frame_ns
-        lane["opened_ns"] = ts_ns
-        lane["next_ns"] = bars[k + 1]["ts_open_ns"] if k + 1 < lane["end"] else NEVER
-        slot = world.slots[symbol]
-        if is_held(slot) and not is_quiet(slot, bars[k]):
-            on_print(kit_of(world, symbol), bars[k]["open"], ts_ns, True, bars[k - 2])
+        published_ns = 0
+        if lane["next_ns"] == ts_ns:
+            k = lane["bar"] + 1
+            lane["bar"] = k
+            if k > lane["first"]:
+                published_ns = lane["opened_ns"] + frame_ns
+                count += 1
+                earliest_ns, latest_ns = min(earliest_ns, published_ns), max(latest_ns, published_ns)
+            lane["opened_ns"] = ts_ns
+            if k + 1 == lane["end"]:
+                lane["next_ns"] = NEVER
+            elif lane["is_regular"] == 1:
+                lane["next_ns"] = ts_ns + frame_ns
+            else:
+                lane["next_ns"] = bars[k + 1]["ts_open_ns"]
+        lane["published_ns"] = published_ns
+        next_ns = min(next_ns, lane["next_ns"])
+    book["now_ns"], book["next_ns"] = ts_ns, next_ns
+    book["earliest_ns"], book["latest_ns"], book["published"] = earliest_ns, latest_ns, count
 
 
 @part
-def publish(world: World) -> tuple[int, bool]:
-    """(the earliest closing time that waits for its scan, 0 for none; whether every symbol delivered it)."""
+def print_opens(world: World, ts_ns: int) -> None:
+    """The opens of a boundary meet resting orders; symbols that have left are taken off the list."""
+    held, book, left = world.held, world.book, 0
+    for i in range(book["held"]):
+        symbol = held[i]
+        slot, lane = world.slots[symbol], world.lanes[symbol]
+        if slot["is_open"] == 0:
+            continue
+        held[left] = symbol
+        left += 1
+        if lane["opened_ns"] == ts_ns and slot["entering"] == 0:
+            k = lane["bar"]
+            if not is_quiet_print(slot, world.bars[k]["open"]):
+                on_print(kit_of(world, symbol), world.bars[k]["open"], ts_ns, True, world.bars[k - 2])
+    book["held"] = left
+
+
+@part
+def hold(world: World, symbol: int) -> None:
+    """Put a symbol into its place in the list, if it is not there."""
+    held, count = world.held, world.book["held"]
+    at = count
+    while at > 0 and held[at - 1] > symbol:
+        at -= 1
+    if at > 0 and held[at - 1] == symbol:
+        return
+    for i in range(count, at, -1):
+        held[i] = held[i - 1]
+    held[at] = symbol
+    world.book["held"] = count + 1
+
+
+@part
+def publish(world: World) -> tuple[int, int]:
+    """(the earliest closing time that waits for its scan, 0 for none; how many symbols delivered it)."""
     earliest, delivered = NEVER, 0
     scanned_ns = world.book["scanned_ns"]
     for symbol in range(len(world.lanes)):
@@ -117,9 +150,7 @@ def publish(world: World) -> tuple[int, bool]:
         if published_ns < earliest:
             earliest, delivered = published_ns, 0
         delivered += 1 if published_ns == earliest else 0
-    if delivered == 0:
-        return 0, False
-    return earliest, delivered == len(world.lanes)
+    return (earliest, delivered) if delivered > 0 else (0, 0)
 
 
 @part

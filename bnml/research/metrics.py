@@ -10,7 +10,7 @@ import numpy as np
 
 from bnml.core.clock import NS_PER_DAY
 from bnml.kernels import metrics as kernel
-from bnml.kernels.account import EQUITY_ROW
+from bnml.kernels.account import CHANGE, EQUITY_ROW
 from bnml.kernels.bootstrap import block_days, bootstrap
 from bnml.kernels.results import HOLDING, book_rows
 from bnml.research.positions import closed_positions, commission_quote_e8
@@ -92,22 +92,37 @@ def equity_rows(points: Sequence[EquityPoint]) -> NDArray[np.void]:
     )
 
 
-def daily_returns(rows: NDArray[np.void], initial_e8: int, final_e8: int) -> NDArray[np.float64]:
+def curve_of(rows: NDArray[np.void]) -> kernel.Curve:
+    """EQUITY_ROW records as what the figures are read from."""
+    first = np.flatnonzero(np.diff(rows["free_quote_e8"], prepend=-1))
+    changes = np.zeros(len(first), dtype=CHANGE)
+    changes["scan"], changes["free_quote_e8"] = first, rows["free_quote_e8"][first]
+    changes["positions"] = rows["positions"][first]
+    return kernel.Curve(rows["ts_ns"], 0, np.ascontiguousarray(rows["equity_e8"]), changes)
+
+
+def daily_returns(
+    rows: NDArray[np.void] | kernel.Curve, initial_e8: int, final_e8: int
+) -> NDArray[np.float64]:
     """Return of each UTC calendar day from the first point to the last; see `walk_equity`."""
     return _walk(rows, initial_e8, final_e8)[1]
 
 
 def _walk(
-    rows: NDArray[np.void], initial_e8: int, final_e8: int
+    rows: NDArray[np.void] | kernel.Curve, initial_e8: int, final_e8: int
 ) -> tuple[kernel.EquityWalk, NDArray[np.float64]]:
-    days = int(rows[-1]["ts_ns"] // NS_PER_DAY - rows[0]["ts_ns"] // NS_PER_DAY) + 1 if len(rows) else 0
+    curve = curve_of(rows) if isinstance(rows, np.ndarray) else rows
+    days, times = 0, curve.ts_ns
+    if len(curve.equity_e8):
+        first, last = int(times[0]) + curve.lag_ns, int(times[-1]) + curve.lag_ns
+        days = last // NS_PER_DAY - first // NS_PER_DAY + 1
     daily = np.empty(days)
-    return kernel.EquityWalk(*kernel.walk_equity(rows, initial_e8, final_e8, daily)), daily
+    return kernel.EquityWalk(*kernel.walk_equity(curve, initial_e8, final_e8, daily)), daily
 
 
 def measure(
     results_e8: NDArray[np.int64],
-    rows: NDArray[np.void],
+    rows: NDArray[np.void] | kernel.Curve,
     *,
     initial_e8: int,
     final_e8: int,
@@ -115,7 +130,7 @@ def measure(
     trials: int = 1,
     sharpe_variance: float = 0.0,
 ) -> Figures:
-    """All figures from results of closed positions, EQUITY_ROW records and the notional of all fills.
+    """All figures from results of closed positions, EQUITY_ROW records or a curve, and the notional of all fills.
 
     `final_e8` marks what is still open. `trials` counts the configurations that were judged on such data,
     this one included; `sharpe_variance` is that of their daily Sharpe ratios, not annualised. Without
@@ -152,7 +167,7 @@ def measure(
 
 def measure_rows(
     trades: NDArray[np.void],
-    rows: NDArray[np.void],
+    rows: NDArray[np.void] | kernel.Curve,
     instruments: NDArray[np.void],
     *,
     initial_e8: int,
@@ -160,7 +175,7 @@ def measure_rows(
     trials: int = 1,
     sharpe_variance: float = 0.0,
 ) -> Figures:
-    """`measure` of a sweep's own TRADE_ROW and EQUITY_ROW records; `instruments` one INSTRUMENT per symbol number."""
+    """`measure` of a sweep's own TRADE_ROW records and curve; `instruments` one INSTRUMENT per symbol number."""
     results_e8 = np.empty(len(trades), dtype=np.int64)
     count, traded_e8, _ = book_rows(
         trades, instruments, np.zeros(len(instruments), dtype=HOLDING), results_e8
@@ -200,7 +215,7 @@ def _finite(value: float) -> float | None:
 
 def summarize(
     trades: Sequence[Trade],
-    equity: Sequence[EquityPoint] | NDArray[np.void],
+    equity: Sequence[EquityPoint] | NDArray[np.void] | kernel.Curve,
     instruments: Mapping[str, Instrument],
     *,
     initial_e8: int,
@@ -212,11 +227,11 @@ def summarize(
     trials: int = 1,
     sharpe_variance: float = 0.0,
 ) -> Summary:
-    """All figures of a run, as `measure`; `equity` as points or as EQUITY_ROW records, `span` as text."""
+    """All figures of a run, as `measure`; `equity` as points, as EQUITY_ROW records or as a curve, `span` as text."""
     results = np.array([r.pnl_e8 for r in closed_positions(trades, instruments)], dtype=np.int64)
     figures = measure(
         results,
-        equity if isinstance(equity, np.ndarray) else equity_rows(equity),
+        equity if isinstance(equity, np.ndarray | kernel.Curve) else equity_rows(equity),
         initial_e8=initial_e8,
         final_e8=final_e8,
         traded_e8=sum(instruments[t.symbol].notional_e8(t.price_ticks, t.quantity_lots) for t in trades),

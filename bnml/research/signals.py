@@ -45,7 +45,7 @@ def backtest_signals(options: SignalsOptions) -> int:
     if options.trades is not None:
         write_trades(options.trades, result.trades, instruments)
     span_ns = _span_ns(prepared)
-    returns = daily_returns(result.equity_rows, prepared.config.initial_quote_e8, result.final_equity_e8)
+    returns = daily_returns(result.curve, prepared.config.initial_quote_e8, result.final_equity_e8)
     trials, warning = count_run(
         options.state_dir / LEDGER_FILE,
         DataRange(tuple(sorted(instruments)), prepared.inputs[0].frame_ns, *span_ns),
@@ -57,7 +57,7 @@ def backtest_signals(options: SignalsOptions) -> int:
         sys.stderr.write(f"note: {warning}\n")
     summary = summarize(
         result.trades,
-        result.equity_rows,
+        result.curve,
         instruments,
         initial_e8=prepared.config.initial_quote_e8,
         final_e8=result.final_equity_e8,

@@ -10,6 +10,7 @@ import numpy as np
 from bnml.core.orders import Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.kernels.account import EQUITY_ROW, UNASKED
+from bnml.kernels.metrics import Curve
 from bnml.kernels.opining import VIEW, explain
 from bnml.kernels.records import Action, ExitReason, Reason
 from bnml.kernels.world import World
@@ -31,19 +32,39 @@ class SweepResult:
     def __init__(
         self, inputs: Sequence[SweepInput], config: SweepConfig, world: World, parts: Sequence[slice]
     ) -> None:
-        self._inputs = tuple(inputs)
+        self._inputs = inputs
         self._config = config
         self._world = world
-        self._parts = tuple(parts)
-        book = world.book
-        self.trade_rows = _in_order(world.trades[: book["trades"]], len(self._inputs))
+        self._parts = parts
+
+    @cached_property
+    def trade_rows(self) -> NDArray[np.void]:
         """TRADE_ROW, by time and symbol."""
-        self.final_equity_e8 = _final_equity_e8(world, self._inputs)
+        return _in_order(self._world.trades[: self._world.book["trades"]], len(self._inputs))
+
+    @cached_property
+    def final_equity_e8(self) -> int:
         """Open positions are marked at the last closes."""
-        self.walked = int(book["walked"])
+        return _final_equity_e8(self._world, self._inputs)
+
+    @property
+    def walked(self) -> int:
         """Bars whose prints were looked at one by one."""
-        self.fallbacks = int(book["fallbacks"])
+        return int(self._world.book["walked"])
+
+    @property
+    def fallbacks(self) -> int:
         """Of these, bars that lacked a stretch of the fast frame."""
+        return int(self._world.book["fallbacks"])
+
+    @property
+    def curve(self) -> Curve:
+        """Equity, times and what is free at each scan, as the figures are read from."""
+        changes = self._world.changes[: self._world.book["changes"]]
+        if len(self._inputs) > 1:
+            return Curve(self._world.scan_ns[: self._world.book["scans"]], 0, self.equity_e8, changes)
+        (data,) = self._inputs
+        return Curve(data.bars["ts_open_ns"][data.first : -1], data.frame_ns, self.equity_e8, changes)
 
     @property
     def equity_e8(self) -> NDArray[np.int64]:
@@ -53,10 +74,8 @@ class SweepResult:
     @cached_property
     def equity_ts_ns(self) -> NDArray[np.int64]:
         """Closing time of each scan."""
-        if len(self._inputs) == 1:
-            (data,) = self._inputs
-            return data.bars["ts_open_ns"][data.first : -1] + data.frame_ns
-        return self._world.scan_ns[: self._world.book["scans"]]
+        curve = self.curve
+        return curve.ts_ns + curve.lag_ns
 
     @cached_property
     def equity_rows(self) -> NDArray[np.void]:

@@ -13,8 +13,9 @@ from bnml.kernels.alone import run_alone
 from bnml.kernels.candidates import Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.gliding import Track
-from bnml.kernels.mood import MIN_VOICES, VOICE
-from bnml.kernels.opining import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, Mind, opine, speak
+from bnml.kernels.looking_back import REGIME, Past
+from bnml.kernels.mood import CROWD, MIN_VOICES, VOICE
+from bnml.kernels.opining import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, Mind, Terms, opine, speak
 from bnml.kernels.portfolio import run
 from bnml.kernels.records import BAR, BREAKERS, FACTS, OPINION, POLICY, record
 from bnml.kernels.regime import DRIFT_BASELINE, DRIFT_RECENT, VOLATILITY_BARS
@@ -53,6 +54,7 @@ def make_world(
     bars = _joined([data.bars for data in inputs], BAR)
     book = record(BOOK)
     book["cash_e8"] = config.initial_quote_e8
+    book["next_ns"] = min(int(data.bars["ts_open_ns"][data.first]) for data in inputs)
     world = World(
         bars=bars,
         fast=_joined([data.fast for data in inputs if data.fast is not None], BAR),
@@ -66,11 +68,12 @@ def make_world(
         costs=config.costs.copy()[0],
         rules=config.rules.copy()[0],
         order=np.zeros(len(inputs), dtype=np.int64),
+        held=np.zeros(len(inputs), dtype=np.int64),
         queue=np.zeros(len(inputs), dtype=np.int64),
         answers=answers,
         trades=np.empty(BOUNDARIES_AT_FIRST * ROWS_PER_SYMBOL * len(inputs), dtype=TRADE_ROW),
         equity_e8=np.empty(scans if config.keep_equity else 0, dtype=np.int64),
-        scan_ns=np.empty(0 if is_one else scans, dtype=np.int64),
+        scan_ns=_times(np.empty(0, dtype=np.int64), 0 if is_one else scans),
         changes=np.empty(BOUNDARIES_AT_FIRST * ROWS_PER_SYMBOL * len(inputs), dtype=CHANGE),
         late=np.zeros(0 if is_one else len(bars), dtype=np.uint8),
         frame_ns=inputs[0].frame_ns,
@@ -88,7 +91,7 @@ def with_more_room(world: World) -> World:
         trades=_twice(world.trades),
         changes=_twice(world.changes),
         equity_e8=world.equity_e8 if is_one else _twice(world.equity_e8),
-        scan_ns=world.scan_ns if is_one else _twice(world.scan_ns),
+        scan_ns=_times(world.scan_ns, 2 * len(world.scan_ns)),
     )
 
 
@@ -127,36 +130,66 @@ def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig) -
     last_ns = max(int(one.bars["ts_open_ns"][-1]) for one in inputs) + world.frame_ns
     days_from_ns, days = _calendar(first_ns, last_ns, config.time_zone)
     atr_ratios = data.columns.get("atr_ratio_14", np.zeros(0))
-    voices = _voices(inputs, world, config)
+    base_ns = first_ns + world.frame_ns
+    crowds, late_bars, late_voices = _crowds(inputs, world, config, base_ns, last_ns)
+    past = Past(
+        opens_ns=world.bars["ts_open_ns"],
+        closes=world.bars["close"],
+        returns=np.zeros(len(world.bars)),
+        atr_ratios=np.ascontiguousarray(atr_ratios),
+        regime=record(REGIME)[0],
+        recent=np.empty(DRIFT_RECENT),
+        baseline=np.empty(DRIFT_BASELINE),
+        atr_sorted=np.empty(VOLATILITY_BARS),
+    )
     return Risk(
         breakers=record(BREAKERS)[0],
         lanes=world.lanes,
         slots=world.slots,
-        opens_ns=world.bars["ts_open_ns"],
-        closes=world.bars["close"],
-        voices=voices,
-        choir=np.empty(len(inputs), dtype=VOICE),
         benchmark=benchmark,
-        atr_ratios=np.ascontiguousarray(atr_ratios),
+        past=past,
+        crowds=crowds,
+        base_ns=base_ns,
+        late_bars=late_bars,
+        late_voices=late_voices,
+        crowd=np.empty(1, dtype=CROWD),
         day_from_ns=days_from_ns,
         day_numbers=days,
-        volatility_scratch=np.empty(VOLATILITY_BARS),
-        recent_scratch=np.empty(DRIFT_RECENT),
-        baseline_scratch=np.empty(DRIFT_BASELINE),
     )
 
 
-def _voices(inputs: Sequence[SweepInput], world: World, config: SweepConfig) -> NDArray[np.void]:
-    """What each bar adds to the mood of the market; empty where nobody listens or too few can speak."""
+def _crowds(
+    inputs: Sequence[SweepInput], world: World, config: SweepConfig, base_ns: int, last_ns: int
+) -> tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.void]]:
+    """What is thought in each scan, added up by name; bars and voices of those that may be scanned later.
+
+    Nothing where nobody listens or too few can speak.
+    """
     listens = float(world.limits["mood_smoothing"][0]) > 0.0
     if not listens or len(inputs) < MIN_VOICES or any(data.opinions is not None for data in inputs):
-        return np.empty(0, dtype=VOICE)
-    voices = np.empty(len(world.bars), dtype=VOICE)
+        return np.empty(0, dtype=CROWD), np.empty(0, dtype=np.int64), np.empty(0, dtype=VOICE)
+    crowds = np.zeros((last_ns - base_ns) // world.frame_ns + 2, dtype=CROWD)
+    bars, voices = [], []
     for number, (data, lane) in enumerate(zip(inputs, world.lanes, strict=True)):
-        part = slice(int(lane["start"]), int(lane["end"]))
-        mind, instrument = mind_of(data, config), world.instruments[number]
-        speak(mind, world.bars[part], instrument, world.costs, data.first, len(data.bars) - 1, voices[part])
-    return voices
+        count = _late_count(data, base_ns)
+        late_bars, late_voices = np.empty(count, dtype=np.int64), np.empty(count, dtype=VOICE)
+        part = world.bars[lane["start"] : lane["end"]]
+        terms = Terms(world.instruments[number], world.costs, base_ns, world.frame_ns)
+        mind = mind_of(data, config)
+        speak(mind, part, terms, data.first, len(data.bars) - 1, crowds, late_bars, late_voices)
+        bars.append(late_bars + int(lane["start"]))
+        voices.append(late_voices)
+    return crowds, np.concatenate(bars), np.concatenate(voices)
+
+
+def _late_count(data: SweepInput, base_ns: int) -> int:
+    """How many traded bars are not followed at once by the next, or are off the frames."""
+    opens_ns = data.bars["ts_open_ns"][data.first :]
+    span_ns, off_ns = int(opens_ns[-1] - opens_ns[0]), int(opens_ns[0] - base_ns) % data.frame_ns
+    if span_ns == (len(opens_ns) - 1) * data.frame_ns and off_ns == 0:
+        return 0
+    late = (np.diff(opens_ns) != data.frame_ns) | ((opens_ns[:-1] - base_ns) % data.frame_ns != 0)
+    return int(np.count_nonzero(late))
 
 
 def mind_of(data: SweepInput, config: SweepConfig) -> Mind:
@@ -197,7 +230,9 @@ def _lanes(
         lane["start"], lane["first"], lane["end"] = start, start + data.first, end
         lane["bar"] = lane["first"] - 1
         lane["next_ns"] = data.bars["ts_open_ns"][data.first]
-        lane["opinion"] = lane["sell"] = part.start
+        span_ns = data.bars["ts_open_ns"][-1] - lane["next_ns"]
+        lane["is_regular"] = span_ns == (len(data.bars) - 1 - data.first) * data.frame_ns
+        lane["opinion"] = lane["sell"] = lane["opinions_start"] = part.start
         lane["opinions_end"] = part.stop
         has_opinions = part.start < part.stop
         lane["opinion_bar"] = start + opinions["bar"][part.start] if has_opinions else NEVER
@@ -219,6 +254,13 @@ def _joined(arrays: Sequence[NDArray[np.void]], dtype: np.dtype[np.void]) -> NDA
     if len(arrays) == 1:
         return np.require(arrays[0], dtype, ["C", "W", "A"])
     return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)
+
+
+def _times(known: NDArray[np.int64], length: int) -> NDArray[np.int64]:
+    """Room for so many times, in steps like those of bars: kernels are compiled for no other layout."""
+    made = np.empty((length, 2), dtype=np.int64)[:, 0]
+    made[: len(known)] = known
+    return made
 
 
 def _twice(rows: NDArray[Scalar]) -> NDArray[Scalar]:

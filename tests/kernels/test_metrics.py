@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from bnml.kernels import bootstrap, metrics
 from bnml.kernels.account import EQUITY_ROW
+from bnml.research.metrics import curve_of
 from tests.twins import metrics as twin
 
 HOUR_NS = 3_600 * 10**9
@@ -27,7 +28,7 @@ def walked(points, initial, final):
     rows = np.array([(*point, 0) for point in points], dtype=EQUITY_ROW)
     days = points[-1][0] // twin.DAY_NS - points[0][0] // twin.DAY_NS + 1 if points else 0
     daily = np.full(days, np.nan)
-    return metrics.EquityWalk(*metrics.walk_equity(rows, initial, final, daily)), daily
+    return metrics.EquityWalk(*metrics.walk_equity(curve_of(rows), initial, final, daily)), daily
 
 
 def moments(values):

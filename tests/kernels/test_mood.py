@@ -37,7 +37,9 @@ class Market:
             for name, value in {**CALM, **voice}.items():
                 row[name] = value
         for _ in range(times):
-            mood.hear(rows, len(rows), self.memory[0], self.limits)
+            crowd = record(mood.CROWD)[0]
+            mood.add_voices(crowd, rows, len(rows))
+            mood.hear(crowd, len(rows), self.memory[0], self.limits)
         return self
 
     def refusal(self):

@@ -39,7 +39,9 @@ class Breakers:
 
     def hear(self, voices: NDArray[np.void]) -> None:
         """Move the mood of the market by what all symbols of one scan say: `kernels.mood.VOICE`, by name."""
-        mood.hear(voices, len(voices), self._memory[0], self._limits[0])
+        crowd = record(mood.CROWD)[0]
+        mood.add_voices(crowd, voices, len(voices))
+        mood.hear(crowd, len(voices), self._memory[0], self._limits[0])
 
     def position_closed(self, result_e8: int, ts_ns: int) -> None:
         breakers.note_closed(self._memory[0], result_e8, ts_ns, self._limits[0])
