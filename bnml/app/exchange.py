@@ -22,7 +22,7 @@ from bnml.app.sim_process import exchange_folder
 from bnml.core.clock import LiveClock
 from bnml.core.errors import BnmlError, Misconfigured, Rejected, Retryable
 from bnml.core.instrument import money_e8
-from bnml.trading.compile import compile_costs
+from bnml.trading.filling import compile_costs
 from bnml.venues.binance.errors import leaves
 from bnml.venues.sim.control import Control
 from bnml.venues.sim.driver import Pacing, Stepping, steps_of

@@ -11,7 +11,7 @@ from bnml.core.clock import NS_PER_MS, frame_ns
 from bnml.core.errors import Misconfigured
 from bnml.kernels.records import BAR
 from bnml.trading import universe
-from bnml.trading.compile import compile_costs
+from bnml.trading.filling import compile_costs
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.venue import BinanceVenue

@@ -72,9 +72,8 @@ class Pump:
         self.now_ns = 0
         self.scans = 0
         self.last_scan_ns = 0
-        self._common_ns = (
-            0  # with several sockets: what all have reached, the only time that makes a scan overdue
-        )
+        # With several sockets: what all have reached, the only time that makes a scan overdue.
+        self._common_ns = 0
         self.in_history = False  # bars of a start: photographed once, when all are in
 
     def remember_bars(self, closes_ns: dict[str, int]) -> None:

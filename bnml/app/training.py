@@ -18,7 +18,8 @@ from bnml.core.errors import Rejected
 from bnml.learn.bundle import Metrics, current_version, read_metadata
 from bnml.learn.labels import compile_labelling
 from bnml.learn.train import TrainingSpec, publish_trained, train_symbol
-from bnml.trading.compile import compile_costs, compile_layout, compile_rules
+from bnml.trading.compile import compile_layout, compile_rules
+from bnml.trading.filling import compile_costs
 
 if TYPE_CHECKING:
     from bnml.app.training_history import HistorySource

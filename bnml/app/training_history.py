@@ -16,7 +16,8 @@ from bnml.kernels.records import BAR
 from bnml.learn.dataset import SymbolBars
 from bnml.options import ExchangeOptions
 from bnml.trading import universe
-from bnml.trading.compile import compile_costs, compile_layout, instrument_record
+from bnml.trading.compile import compile_layout, instrument_record
+from bnml.trading.filling import compile_costs
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.venue import BinanceVenue

@@ -12,8 +12,9 @@ from bnml.core.ids import IdSource
 from bnml.core.instrument import E8, Instrument
 from bnml.kernels.records import BAR
 from bnml.trading.bars import BarGate
-from bnml.trading.compile import compile_costs, compile_engine
+from bnml.trading.compile import compile_engine
 from bnml.trading.engine import Engine
+from bnml.trading.filling import compile_costs
 from bnml.trading.risk.breakers import correlation
 from bnml.venues.sim.feed import BarFeed
 from bnml.venues.sim.inprocess import SimVenue

@@ -11,7 +11,7 @@ from bnml.kernels.records import Action, ExitReason, MoodRegime, Reason
 if TYPE_CHECKING:
     from bnml.config import Settings
     from bnml.core.outcomes import Decision
-    from bnml.trading.compile import Record
+    from bnml.trading.filling import Record
 
 # Units are those of `kernels.limits`: shares in percent, money in quote units, scores in points of 100.
 _REASONS: dict[Reason, str] = {

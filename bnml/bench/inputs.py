@@ -13,9 +13,10 @@ from bnml.core.clock import NS_PER_S
 from bnml.core.ids import IdSource
 from bnml.core.instrument import E8, Instrument
 from bnml.kernels.records import OPINION, POLICY, Action, record
-from bnml.research.rules import Rules, compile_costs, compile_limits, compile_rules
+from bnml.research.rules import Rules, compile_limits, compile_rules
 from bnml.research.sweep import SWEEP_COLUMNS, SweepConfig, SweepInput
 from bnml.trading.compile import compile_engine
+from bnml.trading.filling import compile_costs
 from bnml.trading.instruments import instrument_record
 
 if TYPE_CHECKING:

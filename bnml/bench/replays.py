@@ -22,7 +22,8 @@ from bnml.research.ahead import Given
 from bnml.research.market import Market
 from bnml.research.models import Models, policy_choice, probabilities
 from bnml.research.runs import feature_rows, run_replay
-from bnml.trading.compile import compile_costs, compile_engine, compile_layout, compile_rules
+from bnml.trading.compile import compile_engine, compile_layout, compile_rules
+from bnml.trading.filling import compile_costs
 from bnml.trading.instruments import instrument_record
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from bnml.core.clock import NS_PER_DAY, format_utc, frame_ns
 from bnml.core.errors import Misconfigured
 from bnml.core.instrument import Instrument
 from bnml.options import MarketOptions
-from bnml.trading.compile import compile_costs
+from bnml.trading.filling import compile_costs
 from bnml.venues.bar_tables import describe_gaps
 from bnml.venues.history import load_history
 from bnml.venues.sim.feed import STEPS_PER_BOUNDARY, BarFeed

@@ -7,16 +7,14 @@ import numpy as np
 from msgspec import Meta
 from numpy.typing import NDArray
 
-from bnml.core.clock import NS_PER_HOUR
 from bnml.core.instrument import E8
-from bnml.kernels.records import COSTS, LIMITS, RULES, FillTier, Taking, record
+from bnml.kernels.records import LIMITS, RULES, Taking, record
+from bnml.trading.filling import Record, filled, from_bps, from_hours, from_percent, ppm
 
 TOP = 2**31 - 1
 PPM = 1_000_000
 UNCONDITIONAL_PPM = 10**9
 """A band of a thousand times the cost: whatever the result."""
-
-Record = NDArray[np.void]
 
 
 def _key(unit: str, meaning: str, low: float = 0, high: float = TOP) -> Meta:
@@ -140,26 +138,26 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
 def compile_rules(rules: Rules, frame_ns: int) -> Record:
     """Levels and times as kernels read them; `frame_ns` is the deciding frame, which holding times are in."""
-    band_ppm = _percent(rules.time_stop_band_pct)
-    return _filled(
+    band_ppm = from_percent(rules.time_stop_band_pct)
+    return filled(
         RULES,
-        price_cap_ppm=_bps(rules.price_cap_bps),
-        stop_atr_ppm=_ppm(rules.stop_atr),
-        hard_stop_ppm=_percent(rules.stop_pct),
-        trail_start_ppm=_percent(rules.trail_start_pct),
-        trail_atr_ppm=_ppm(rules.trail_atr),
-        trail_step_ppm=_bps(rules.trail_step_bps),
-        target1_ppm=_percent(rules.target_pct),
-        target2_ppm=_percent(rules.target2_pct),
-        share1_ppm=_percent(rules.target_share_pct),
-        share2_ppm=_percent(rules.target2_share_pct),
-        time_stop_ns=round(rules.time_stop_h * NS_PER_HOUR) or rules.max_hold_bars * frame_ns,
+        price_cap_ppm=from_bps(rules.price_cap_bps),
+        stop_atr_ppm=ppm(rules.stop_atr),
+        hard_stop_ppm=from_percent(rules.stop_pct),
+        trail_start_ppm=from_percent(rules.trail_start_pct),
+        trail_atr_ppm=ppm(rules.trail_atr),
+        trail_step_ppm=from_bps(rules.trail_step_bps),
+        target1_ppm=from_percent(rules.target_pct),
+        target2_ppm=from_percent(rules.target2_pct),
+        share1_ppm=from_percent(rules.target_share_pct),
+        share2_ppm=from_percent(rules.target2_share_pct),
+        time_stop_ns=from_hours(rules.time_stop_h) or rules.max_hold_bars * frame_ns,
         time_stop_band_ppm=band_ppm or UNCONDITIONAL_PPM,
         dust_ppm=0,
         exit_on_sell=int(rules.exit_on_signal),
-        trail_ppm=_percent(rules.trail_pct),
-        target1_r_ppm=_ppm(rules.target_r),
-        target2_r_ppm=_ppm(rules.target2_r),
+        trail_ppm=from_percent(rules.trail_pct),
+        target1_r_ppm=ppm(rules.target_r),
+        target2_r_ppm=ppm(rules.target2_r),
         from_fill=int(rules.from_fill),
         entry_taking=int(Taking[rules.entry.upper()]),
     )
@@ -173,9 +171,9 @@ def compile_limits(rules: Rules, *, has_sizes: bool = False) -> Record:
     for name, value in {
         "active_ppm": PPM,
         "max_quote_e8": round(rules.fixed_quote * E8),
-        "risk_per_trade_ppm": _percent(rules.risk_pct),
-        "max_position_ppm": PPM if is_fixed or has_sizes else _percent(rules.share_pct),
-        "max_exposure_ppm": _percent(rules.max_exposure_pct) * positions,
+        "risk_per_trade_ppm": from_percent(rules.risk_pct),
+        "max_position_ppm": PPM if is_fixed or has_sizes else from_percent(rules.share_pct),
+        "max_exposure_ppm": from_percent(rules.max_exposure_pct) * positions,
         "max_positions": rules.max_positions,
     }.items():
         made[name] = value
@@ -184,50 +182,10 @@ def compile_limits(rules: Rules, *, has_sizes: bool = False) -> Record:
 
 def size_ppm(rules: Rules, sizes: NDArray[np.float64], *, has_sizes: bool) -> NDArray[np.int64]:
     """Most of the equity that each entry may take: its own share, else `share_pct`; 0 = as the limits say."""
-    default = _percent(rules.share_pct) if rules.fixed_quote > 0 or has_sizes else 0
+    default = from_percent(rules.share_pct) if rules.fixed_quote > 0 or has_sizes else 0
     return np.where(np.isnan(sizes), default, np.rint(np.nan_to_num(sizes) * PPM)).astype(np.int64)
-
-
-def compile_costs(rules: Rules) -> Record:
-    """What fills cost."""
-    return _filled(
-        COSTS,
-        tier=int(FillTier[rules.tier]),
-        seed=rules.seed,
-        maker_ppm=_bps(rules.maker_bps),
-        taker_ppm=_bps(rules.taker_bps),
-        slippage_ppm=_bps(rules.slippage_bps),
-        spread_floor_ppm=_bps(rules.spread_floor_bps),
-        # bps per % = 100 ppm per 10,000 ppm of range
-        spread_range_ppm=round(rules.spread_range_bps_per_pct * 10_000),
-        spread_cap_ppm=_bps(rules.spread_cap_bps),
-        volume_share_ppm=_percent(rules.volume_share_pct),
-        touch_ppm=_percent(rules.touch_chance_pct),
-    )
 
 
 def needs_atr(rules: Rules) -> bool:
     """Whether a rule is measured in ATR."""
     return rules.stop_atr > 0 or rules.trail_atr > 0
-
-
-def _filled(dtype: np.dtype[np.void], **values: int) -> Record:
-    made = record(dtype)
-    missing = set(dtype.names or ()) - set(values)
-    if missing:
-        raise KeyError(f"no rule is compiled into {sorted(missing)}")
-    for name, value in values.items():
-        made[name] = value
-    return made
-
-
-def _ppm(share: float) -> int:
-    return round(share * PPM)
-
-
-def _percent(percent: float) -> int:
-    return round(percent * 10_000)
-
-
-def _bps(bps: float) -> int:
-    return round(bps * 100)

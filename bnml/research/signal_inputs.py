@@ -16,7 +16,6 @@ from bnml.options import SignalsOptions
 from bnml.research.bar_files import Bars, Market, load_bars
 from bnml.research.rules import (
     Rules,
-    compile_costs,
     compile_limits,
     compile_rules,
     needs_atr,
@@ -24,6 +23,7 @@ from bnml.research.rules import (
 )
 from bnml.research.signal_files import Placed, Signals, load_signals, place
 from bnml.research.sweep import SweepConfig, SweepInput
+from bnml.trading.filling import compile_costs
 from bnml.trading.instruments import instrument_record
 from bnml.venues.bar_tables import describe_missing
 

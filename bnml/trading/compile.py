@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
-from bnml.core.clock import NS_PER_HOUR, frame_ns
+from bnml.core.clock import frame_ns
 from bnml.core.ids import IdSource
 from bnml.core.instrument import E8
 from bnml.kernels.features import FeatureLayout
-from bnml.kernels.records import COSTS, LIMITS, RULES, FillTier, record
+from bnml.kernels.records import LIMITS, RULES
+from bnml.trading.filling import Record, compile_costs, filled, from_bps, from_hours, from_percent, ppm
 from bnml.trading.instruments import (
     instrument_record as instrument_record,  # noqa: PLC0414 - one of the records made here
 )
@@ -27,8 +25,6 @@ from bnml.trading.settings import (
     ScannerSettings,
     UniverseSettings,
 )
-
-Record = NDArray[np.void]
 
 
 class TradingSettings(Protocol):
@@ -101,21 +97,21 @@ def compile_layout(features: FeatureSettings) -> FeatureLayout:
 
 def compile_rules(entry: EntrySettings, exits: ExitSettings) -> Record:
     """How positions are entered, protected and left: `kernels.records.RULES`."""
-    return _filled(
+    return filled(
         RULES,
-        price_cap_ppm=_from_bps(entry.price_cap_bps),
-        stop_atr_ppm=_ppm(exits.stop_atr),
-        hard_stop_ppm=_from_percent(exits.hard_stop_pct),
-        trail_start_ppm=_from_percent(exits.trail_start_pct),
-        trail_atr_ppm=_ppm(exits.trail_atr),
-        trail_step_ppm=_from_bps(exits.trail_step_bps),
-        target1_ppm=_from_percent(exits.target1_pct),
-        target2_ppm=_from_percent(exits.target2_pct),
-        share1_ppm=_from_percent(exits.target1_share_pct),
-        share2_ppm=_from_percent(exits.target2_share_pct),
-        time_stop_ns=_from_hours(exits.time_stop_h),
-        time_stop_band_ppm=_from_percent(exits.time_stop_band_pct),
-        dust_ppm=_from_percent(exits.dust_pct),
+        price_cap_ppm=from_bps(entry.price_cap_bps),
+        stop_atr_ppm=ppm(exits.stop_atr),
+        hard_stop_ppm=from_percent(exits.hard_stop_pct),
+        trail_start_ppm=from_percent(exits.trail_start_pct),
+        trail_atr_ppm=ppm(exits.trail_atr),
+        trail_step_ppm=from_bps(exits.trail_step_bps),
+        target1_ppm=from_percent(exits.target1_pct),
+        target2_ppm=from_percent(exits.target2_pct),
+        share1_ppm=from_percent(exits.target1_share_pct),
+        share2_ppm=from_percent(exits.target2_share_pct),
+        time_stop_ns=from_hours(exits.time_stop_h),
+        time_stop_band_ppm=from_percent(exits.time_stop_band_pct),
+        dust_ppm=from_percent(exits.dust_pct),
         exit_on_sell=int(exits.exit_on_sell),
         trail_ppm=0,
         target1_r_ppm=0,
@@ -128,36 +124,36 @@ def compile_rules(entry: EntrySettings, exits: ExitSettings) -> Record:
 def compile_limits(risk: RiskSettings, capital: CapitalSettings, scanner: ScannerSettings) -> Record:
     """What entries are held against: `kernels.records.LIMITS`."""
     mood = MOOD_PROFILES[risk.market_mood]
-    return _filled(
+    return filled(
         LIMITS,
-        active_ppm=_from_percent(capital.active_pct),
+        active_ppm=from_percent(capital.active_pct),
         max_quote_e8=0 if capital.max_quote is None else round(capital.max_quote * E8),
-        risk_per_trade_ppm=_from_percent(risk.risk_per_trade_pct),
-        max_position_ppm=_from_percent(risk.max_position_pct),
-        max_exposure_ppm=_from_percent(risk.max_exposure_pct),
+        risk_per_trade_ppm=from_percent(risk.risk_per_trade_pct),
+        max_position_ppm=from_percent(risk.max_position_pct),
+        max_exposure_ppm=from_percent(risk.max_exposure_pct),
         max_positions=risk.max_positions,
         min_confidence=risk.min_ml_confidence,
         min_global_score=scanner.min_global_score,
         top_n=scanner.top_n,
-        max_spread_ppm=_from_percent(risk.max_spread_pct),
+        max_spread_ppm=from_percent(risk.max_spread_pct),
         min_depth_e8=round(risk.min_depth_quote * E8),
         max_correlation=risk.max_correlation,
-        min_expected_edge_ppm=_from_percent(risk.min_expected_edge_pct),
-        max_daily_loss_ppm=_from_percent(risk.max_daily_loss_pct),
-        max_drawdown_ppm=_from_percent(risk.max_drawdown_pct),
-        drawdown_pause_ns=_from_hours(risk.drawdown_pause_h),
+        min_expected_edge_ppm=from_percent(risk.min_expected_edge_pct),
+        max_daily_loss_ppm=from_percent(risk.max_daily_loss_pct),
+        max_drawdown_ppm=from_percent(risk.max_drawdown_pct),
+        drawdown_pause_ns=from_hours(risk.drawdown_pause_h),
         max_losses_in_row=risk.max_losses_in_row,
-        loss_pause_ns=_from_hours(risk.loss_pause_h),
+        loss_pause_ns=from_hours(risk.loss_pause_h),
         max_volatility_ratio=risk.max_volatility_ratio,
         drift_ks=risk.drift_ks,
         drift_p=risk.drift_p,
         drift_volatility_ratio=risk.drift_volatility_ratio,
-        daily_budget_ppm=_from_percent(risk.daily_budget_pct),
-        weekly_budget_ppm=_from_percent(risk.weekly_budget_pct),
+        daily_budget_ppm=from_percent(risk.daily_budget_pct),
+        weekly_budget_ppm=from_percent(risk.weekly_budget_pct),
         mood_smoothing=mood.smoothing,
         mood_sell_score=mood.sell_score,
         mood_max_volatility=mood.max_volatility,
-        mood_max_spread_ppm=_from_percent(mood.max_spread_pct),
+        mood_max_spread_ppm=from_percent(mood.max_spread_pct),
         mood_sell_confidence=mood.sell_confidence,
         mood_min_score=mood.min_score,
     )
@@ -177,53 +173,9 @@ def limits_of(symbol: str, quote: str, limits: Record, risk: RiskSettings) -> Re
         if name != symbol:
             continue
         if limit == "max_spread_pct":
-            own["max_spread_ppm"] = _from_percent(value)
+            own["max_spread_ppm"] = from_percent(value)
         elif limit == "min_depth_quote":
             own["min_depth_e8"] = round(value * E8)
         else:
             own["max_correlation"] = value
     return own
-
-
-def compile_costs(costs: CostSettings) -> Record:
-    """What fills cost where they are simulated, and how spread follows from bars: `kernels.records.COSTS`."""
-    return _filled(
-        COSTS,
-        tier=int(FillTier[costs.tier]),
-        seed=costs.seed,
-        maker_ppm=_from_bps(costs.maker_bps),
-        taker_ppm=_from_bps(costs.taker_bps),
-        slippage_ppm=_from_bps(costs.slippage_bps),
-        spread_floor_ppm=_from_bps(costs.spread_floor_bps),
-        # bps per % = 100 ppm per 10,000 ppm of range
-        spread_range_ppm=round(costs.spread_range_bps_per_pct * 10_000),
-        spread_cap_ppm=_from_bps(costs.spread_cap_bps),
-        volume_share_ppm=_from_percent(costs.volume_share_pct),
-        touch_ppm=_from_percent(costs.touch_chance_pct),
-    )
-
-
-def _filled(dtype: np.dtype[np.void], **values: float) -> Record:
-    made = record(dtype)
-    missing = set(dtype.names or ()) - set(values)
-    if missing:
-        raise KeyError(f"no setting is compiled into {sorted(missing)}")
-    for name, value in values.items():
-        made[name] = value
-    return made
-
-
-def _ppm(share: float) -> int:
-    return round(share * 1_000_000)
-
-
-def _from_percent(percent: float) -> int:
-    return round(percent * 10_000)
-
-
-def _from_bps(bps: float) -> int:
-    return round(bps * 100)
-
-
-def _from_hours(hours: float) -> int:
-    return round(hours * NS_PER_HOUR)

@@ -34,9 +34,8 @@ class Protection:
 
     def __init__(self, book: OrderBook) -> None:
         self._book = book
-        self._calm: set[str] = (
-            set()
-        )  # guarded in all that is held; nothing to do until something happens to them
+        # Guarded in all that is held; nothing to do until something happens to them.
+        self._calm: set[str] = set()
 
     def is_calm(self, symbol: str) -> bool:
         """Whether the last look found the position guarded and nothing has happened to it since."""

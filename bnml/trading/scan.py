@@ -12,9 +12,10 @@ from bnml.kernels import exits as exit_kernels
 from bnml.kernels.mood import MIN_VOICES
 from bnml.kernels.records import Action, Reason
 from bnml.trading import exits
-from bnml.trading.compile import EngineConfig, Record
+from bnml.trading.compile import EngineConfig
 from bnml.trading.deciding import Decider, Opinion
 from bnml.trading.entries import EntryPlan, submit_entry
+from bnml.trading.filling import Record
 from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio, value_e8

@@ -7,7 +7,7 @@ from bnml.config import Settings
 from bnml.core.clock import parse_utc_ns
 from bnml.core.errors import Misconfigured
 from bnml.options import ExchangeOptions
-from bnml.trading.compile import compile_costs
+from bnml.trading.filling import compile_costs
 
 
 def feed_of(settings=None, **options):

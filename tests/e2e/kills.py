@@ -21,7 +21,8 @@ from bnml.core.ids import IdSource
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import recover
 from bnml.options import ExchangeOptions
-from bnml.trading.compile import compile_costs, compile_engine
+from bnml.trading.compile import compile_engine
+from bnml.trading.filling import compile_costs
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.ledger import Ledger

@@ -14,7 +14,8 @@ from bnml.kernels import policy
 from bnml.kernels.records import Action
 from bnml.learn.dataset import SymbolBars, feature_rows
 from bnml.learn.train import outcomes_of, publish_trained, train_symbol
-from bnml.trading.compile import compile_costs, instrument_record
+from bnml.trading.compile import instrument_record
+from bnml.trading.filling import compile_costs
 from bnml.venues.sim.feed import STEPS_PER_BOUNDARY
 from bnml.venues.sim.generated import PROFILES, GeneratedFeed
 from bnml.venues.sim.pricing import Pricing

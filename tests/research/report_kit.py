@@ -11,7 +11,7 @@ from bnml.research.findings import Basis, find
 from bnml.research.market import Market
 from bnml.research.metrics import summarize
 from bnml.research.models import Models
-from bnml.trading.compile import compile_costs
+from bnml.trading.filling import compile_costs
 from tests.trading.kit import HOUR_NS, START_NS, instrument, random_bars, settings
 
 E8 = 10**8

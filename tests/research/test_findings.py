@@ -11,7 +11,7 @@ from bnml.kernels.records import ExitReason
 from bnml.research.costs import fill_costs
 from bnml.research.metrics import daily_returns, equity_rows
 from bnml.research.positions import positions_of
-from bnml.trading.compile import compile_costs
+from bnml.trading.filling import compile_costs
 from tests.research.report_kit import E8, FIRST, conclusion, findings, market, round_trip
 from tests.trading.kit import HOUR_NS, settings
 

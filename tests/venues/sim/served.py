@@ -13,7 +13,7 @@ import numpy as np
 from bnml.core.clock import LiveClock
 from bnml.core.instrument import E8, Instrument
 from bnml.kernels.records import BAR
-from bnml.trading.compile import compile_costs
+from bnml.trading.filling import compile_costs
 from bnml.trading.settings import CostSettings
 from bnml.venues.sim.control import Control
 from bnml.venues.sim.driver import Pacing, Stepping, steps_of
