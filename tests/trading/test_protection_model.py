@@ -221,6 +221,18 @@ class ProtectionModel(RuleBasedStateMachine):
                 assert stops[0].ticket.stop_price_ticks == tranche.stop_ticks
 
     @invariant()
+    def calm_is_what_a_fresh_look_finds(self):
+        if not hasattr(self, "delivered"):
+            return
+        position = self.engine.portfolio.positions.get(SYMBOL)
+        if position is None or not self.engine._protection.is_calm(SYMBOL):
+            return
+        fresh = Engine.restore(self.config, None, self.engine.snapshot())
+        out = Outbox(self.config.ids, self.sequence + 1)
+        fresh._protection.tend(fresh.portfolio.positions[SYMBOL], self.instrument, out, patient=False)
+        assert not out.commands, "it was taken for guarded, and is not"
+
+    @invariant()
     def quantity_is_what_the_reports_say(self):
         if not hasattr(self, "delivered"):
             return
