@@ -3,34 +3,64 @@
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
+import struct
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, WSMsgType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
+    from bnml.venues.sim.seams import SocketKind
     from bnml.venues.sim.stepper import Stepper
 
 MAX_QUEUED_FRAMES: Final = 50_000
+_NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
 class Connection:
-    """Frames leave in the order of `send`; a client that lets too many pile up is cut off."""
+    """Frames leave in the order of `send`; a client that lets too many pile up is cut off.
 
-    def __init__(self, socket: web.WebSocketResponse, stepper: Stepper | None) -> None:
+    `gate`, where set, takes what is sent instead of the queue: a fault that holds frames back, or loses them.
+    """
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        stepper: Stepper | None,
+        kind: SocketKind = "stream",
+        transport: asyncio.BaseTransport | None = None,
+    ) -> None:
         self._socket = socket
         self.stepper = stepper
+        self.kind: SocketKind = kind
+        self.transport = transport
+        self.gate: Callable[[bytes], None] | None = None
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._is_over = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._is_over
+
     def send(self, frame: bytes) -> None:
         """Queue one JSON object; for a stepper its last field becomes `simSeq`, the frame's number."""
+        if self.gate is None:
+            self.put(frame)
+        else:
+            self.gate(frame)
+
+    def put(self, frame: bytes, *, numbered: bool = True) -> None:
+        """Queue one frame past the gate."""
         if self._is_over:
             return
-        if self.stepper is not None:
+        if numbered and self.stepper is not None:
             frame = b'%b,"simSeq":%d}' % (frame[:-1], self.stepper.number())
         self._queue.append(frame)
         if len(self._queue) > MAX_QUEUED_FRAMES:
@@ -41,6 +71,11 @@ class Connection:
         """Let the writer send what is queued and then close."""
         self._is_over = True
         self._wake.set()
+
+    def reset(self) -> None:
+        """Cut the connection as a broken line does: no closing frame, and a reset instead of an end."""
+        self._is_over = True
+        reset_transport(self.transport)
 
     async def write(self) -> None:
         """Send queued frames until the connection is over; owned by the handler of the socket."""
@@ -56,3 +91,13 @@ class Connection:
             if self._is_over:
                 await self._socket.close(code=WSCloseCode.GOING_AWAY)
                 return
+
+
+def reset_transport(transport: asyncio.BaseTransport | None) -> None:
+    """Close a transport at once; the peer sees "connection reset"."""
+    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+        return
+    line = transport.get_extra_info("socket")
+    if line is not None:
+        line.setsockopt(sockets.SOL_SOCKET, sockets.SO_LINGER, _NO_LINGER)
+    transport.abort()

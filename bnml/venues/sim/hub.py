@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from bnml.venues.sim.connection import Connection
+    from bnml.venues.sim.seams import Injector
 
 MAX_STREAMS: Final = 1_024
 _SPEED: Final = re.compile(r"@(100|250|1000|2000|3000)ms$")
@@ -38,6 +39,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._listeners: dict[str, dict[Listener, None]] = {}
+        self.faults: Injector | None = None
         self.heard = asyncio.Event()  # set for ever by the first subscription
 
     def wanted(self, name: str) -> bool:
@@ -68,5 +70,9 @@ class Hub:
 
     def publish(self, name: str, payload: bytes) -> None:
         """Send one encoded event to everybody who listens to the canonical stream `name`."""
-        for listener in self._listeners.get(name, ()):
+        listeners = self._listeners.get(name, ())
+        if self.faults is not None and listeners:
+            self.faults.frame(name, payload, tuple(listeners))
+            return
+        for listener in listeners:
             listener.deliver(name, payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -81,6 +82,12 @@ def _numbered(response: web.Response, stepper: Stepper) -> web.Response:
 
 
 async def _answer(venue: Venue, operation: Operation, request: web.BaseRequest) -> web.Response:
+    if venue.faults is not None:
+        return await venue.faults.rest(request, partial(_execute, venue, operation, request))
+    return await _execute(venue, operation, request)
+
+
+async def _execute(venue: Venue, operation: Operation, request: web.BaseRequest) -> web.Response:
     query = request.raw_path.partition("?")[2]
     body = await request.text() if request.can_read_body else ""
     key: ApiKey | None = None

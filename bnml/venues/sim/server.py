@@ -10,14 +10,16 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from bnml.core.errors import Fatal, Retryable
 from bnml.venues.sim import rest, streams
-from bnml.venues.sim.connection import Connection
+from bnml.venues.sim.connection import Connection, reset_transport
 from bnml.venues.sim.hub import Listener
 from bnml.venues.sim.messages import VenueReject
+from bnml.venues.sim.seams import Unanswered
 from bnml.venues.sim.weights import TooMany
 from bnml.venues.sim.wsapi import ApiSession
 
 if TYPE_CHECKING:
     from bnml.venues.sim.control import Control
+    from bnml.venues.sim.seams import SocketKind
     from bnml.venues.sim.stepper import Stepper
     from bnml.venues.sim.venue import Venue
 
@@ -39,7 +41,6 @@ class Server:
     def __init__(self, venue: Venue, control: Control) -> None:
         self._venue = venue
         self._control = control
-        self._connections: set[Connection] = set()
         self._runner = web.ServerRunner(
             web.Server(self._guarded, access_log=None), shutdown_timeout=SHUTDOWN_S
         )
@@ -61,13 +62,16 @@ class Server:
 
     async def stop(self) -> None:
         """Tell every client that we go, and close the port."""
-        for connection in list(self._connections):
+        for connection in list(self._venue.sockets):
             connection.finish()
         await self._runner.cleanup()
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._handle(request)
+        except Unanswered:
+            reset_transport(request.transport)
+            return web.Response()
         except Fatal as error:
             if not self.failed.done():
                 self.failed.set_exception(error)
@@ -107,7 +111,7 @@ class Server:
 
             return receive, lambda: hub.drop(listener)
 
-        return await self._serve(request, open_session)
+        return await self._serve(request, open_session, "stream")
 
     async def _serve_api(self, request: web.BaseRequest) -> web.StreamResponse:
         shows_limits = request.query.get("returnRateLimits", "true") != "false"
@@ -121,9 +125,11 @@ class Server:
             session = ApiSession(self._venue, connection, shows_limits=shows_limits)
             return session.receive, session.close
 
-        return await self._serve(request, open_session)
+        return await self._serve(request, open_session, "api")
 
-    async def _serve(self, request: web.BaseRequest, open_session: SessionOpener) -> web.StreamResponse:
+    async def _serve(
+        self, request: web.BaseRequest, open_session: SessionOpener, kind: SocketKind
+    ) -> web.StreamResponse:
         """Own one socket from upgrade to close: a writer task, and this task reading."""
         try:
             stepper = self._venue.steppers.find(request.query.get("stepper"))
@@ -132,10 +138,15 @@ class Server:
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MAX_REQUEST_BYTES)
         if not socket.can_prepare(request):
             return web.Response(status=426, text="this path speaks WebSocket only")
+        faults = self._venue.faults
+        if faults is not None and (refused := await faults.connect(request, kind)) is not None:
+            return refused
         await socket.prepare(request)
-        connection = Connection(socket, stepper)
-        self._connections.add(connection)
+        connection = Connection(socket, stepper, kind, request.transport)
+        self._venue.sockets.add(connection)
         self._count(stepper, opened=True)
+        if faults is not None:
+            faults.opened(connection)
         receive, close = open_session(connection)
         writer = asyncio.create_task(connection.write())
         try:
@@ -145,7 +156,7 @@ class Server:
                 receive(message.data)
         finally:
             close()
-            self._connections.discard(connection)
+            self._venue.sockets.discard(connection)
             self._count(stepper, opened=False)
             await _end(writer)
             await socket.close(code=WSCloseCode.OK)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.connection import Connection
     from bnml.venues.sim.messages import UserEvent
     from bnml.venues.sim.payloads_account import AccountPayloads
+    from bnml.venues.sim.seams import Injector
 
 
 class UserStreams:
@@ -19,6 +20,7 @@ class UserStreams:
 
     def __init__(self, payloads: AccountPayloads) -> None:
         self._payloads = payloads
+        self.faults: Injector | None = None
         self._accounts: dict[str, dict[Connection, int]] = {}
         self._next_id: dict[Connection, int] = {}
 
@@ -47,7 +49,7 @@ class UserStreams:
             raise VenueReject(-2036, "User Data Stream subscription not active.")
         payload = msgspec.json.encode({"e": "eventStreamTerminated", "E": ts_ms})
         for account in ended:
-            connection.send(_wrapped(self._accounts[account].pop(connection), payload))
+            connection.send(wrapped(self._accounts[account].pop(connection), payload))
 
     def drop(self, connection: Connection) -> None:
         """Forget a closed connection."""
@@ -61,9 +63,13 @@ class UserStreams:
         if not connections:
             return
         payload = msgspec.json.encode(self._payloads.user_event(event))
+        if self.faults is not None:
+            self.faults.user_event(event, payload, connections)
+            return
         for connection, subscription_id in connections.items():
-            connection.send(_wrapped(subscription_id, payload))
+            connection.send(wrapped(subscription_id, payload))
 
 
-def _wrapped(subscription_id: int, payload: bytes) -> bytes:
+def wrapped(subscription_id: int, payload: bytes) -> bytes:
+    """A user event as a subscription hears it."""
     return b'{"subscriptionId":%d,"event":%b}' % (subscription_id, payload)

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from bnml.core.instrument import Instrument
+    from bnml.venues.sim.connection import Connection
     from bnml.venues.sim.exchange import Exchange
     from bnml.venues.sim.market import Market, PublicTrade
     from bnml.venues.sim.messages import Step
+    from bnml.venues.sim.seams import Injector
     from bnml.venues.sim.signing import KeyRing
 
 
@@ -53,6 +55,9 @@ class Venue:
         self._window_time = WindowTime(clock)
         self.market_time: MarketTime | None = None
         self.is_stale = False  # the source of a followed market is not connected: nobody may begin to listen
+        self.sockets: set[Connection] = set()  # every open one, of streams and of the WebSocket API
+        self.faults: Injector | None = None
+        self.clock_offset_ms = 0  # by which the clock that signatures are checked against is wrong
         self._publisher = Publisher(exchange.market, self.hub, live=live)
 
     @property
@@ -77,7 +82,7 @@ class Venue:
 
     def wall_ms(self) -> int:
         """Wall time: what signatures are checked against."""
-        return self._clock.now_ns() // NS_PER_MS
+        return self._clock.now_ns() // NS_PER_MS + self.clock_offset_ms
 
     def wall_seconds(self, window_ns: int) -> int:
         """How long a client has to wait for `window_ns` of window time, in whole seconds, at least one."""
@@ -85,6 +90,10 @@ class Venue:
         if self._window_time.is_walls:
             speed = 1.0
         return max(1, ceil(window_ns / NS_PER_S / speed)) if speed else 1
+
+    def inject(self, faults: Injector | None) -> None:
+        """Put an injector of faults into every seam, or take it out."""
+        self.faults = self.hub.faults = self.users.faults = faults
 
     def begin_request(self) -> None:
         """Let market time pass up to now, so that a request between two steps has its own time."""
@@ -101,6 +110,8 @@ class Venue:
     def advance(self, step: Step) -> None:
         """Apply one step: user events of all its prints first, then its market events."""
         self._window_time.begin(self.now_ns)
+        if self.faults is not None:
+            step = self.faults.step(step)
         self._publisher.before(step)
         self.exchange.apply(step)
         self.settle_request()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -88,13 +89,17 @@ class ApiSession:
             error = {"code": -1135, "msg": "Invalid JSON Request"}
             self._connection.send(_encode({"id": None, "status": 400, "error": error}))
             return
-        self._connection.send(_encode(self._answer(request)))
+        if self._venue.faults is None:
+            self._connection.send(self._answer(request))
+            return
+        values = {name: json_text(value) for name, value in request.params.items()}
+        self._venue.faults.api(self._connection, request.method, values, partial(self._answer, request))
 
     def close(self) -> None:
         """The socket is gone."""
         self._venue.users.drop(self._connection)
 
-    def _answer(self, request: ApiRequest) -> dict[str, Any]:
+    def _answer(self, request: ApiRequest) -> bytes:
         venue = self._venue
         values = {name: json_text(value) for name, value in request.params.items()}
         shows_limits = values.get("returnRateLimits", "true" if self._shows_limits else "false") == "true"
@@ -112,7 +117,7 @@ class ApiSession:
             answer = {"id": request.id, "status": 200, "result": result}
         if shows_limits:
             answer["rateLimits"] = self._limits(account_name)
-        return answer
+        return _encode(answer)
 
     def _perform(self, method: str, values: dict[str, str]) -> tuple[Any, str]:
         """The result, and the account whose order counts the answer shows (if it placed an order)."""
