@@ -66,6 +66,11 @@ def test_the_development_environment_serves_the_daemon_too(bare_machine, tmp_pat
     assert bare_machine("run").returncode == 0
 
 
+def test_no_client_of_the_exchange_is_in_the_development_environment():
+    names = {pin.split("==")[0] for pin in pins("requirements-dev.lock")}
+    assert not names & {"ccxt", "python-binance", "binance-sdk-spot", "freqtrade"}
+
+
 def test_a_changed_lock_is_noticed(bare_machine, tmp_path):
     (tmp_path / "venv").mkdir()
     shutil.copy(ROOT / "pyproject.toml", tmp_path / "venv" / "installed-pyproject.toml")
@@ -80,7 +85,9 @@ def pins(lock):
 
 def test_both_locks_agree_and_pin_every_package_by_hash():
     assert pins("requirements.lock") < pins("requirements-dev.lock")
-    for lock in ("requirements.lock", "requirements-dev.lock"):
+    clients = sorted((ROOT / "tests" / "conformance" / "locks").glob("*.lock"))
+    assert clients
+    for lock in ("requirements.lock", "requirements-dev.lock", *clients):
         text = (ROOT / lock).read_text("utf-8")
         entries = text.split("\n")
         heads = [
@@ -94,7 +101,7 @@ def test_the_daemon_runs_without_the_breadth_adapter_and_without_pandas():
     assert not names & {"ccxt", "pandas", "pyarrow", "pytest"}
 
 
-@pytest.mark.parametrize("script", ["bootstrap", "run", "test", "long", "lock"])
+@pytest.mark.parametrize("script", ["bootstrap", "run", "test", "long", "lock", "clients"])
 def test_scripts_are_small_and_executable(script):
     path = ROOT / "scripts" / script
     assert os.access(path, os.X_OK)
