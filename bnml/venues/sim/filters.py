@@ -63,7 +63,9 @@ def check_amounts(request: OrderRequest, instrument: Instrument, last_ticks: int
             raise filter_failure("LOT_SIZE")
         valued_at = price_ticks or request.stop_price_e8 // instrument.tick_e8 or last_ticks
         check_quantity(request.type, request.quantity_e8 // instrument.lot_e8, valued_at, instrument)
-    elif request.quote_quantity_e8 and request.quote_quantity_e8 < instrument.min_notional_e8:
+    elif request.quote_quantity_e8 and not (
+        instrument.min_notional_e8 <= request.quote_quantity_e8 <= instrument.max_notional_e8
+    ):
         raise filter_failure("NOTIONAL")
 
 

@@ -89,7 +89,7 @@ async def _answer(venue: Venue, operation: Operation, request: web.BaseRequest) 
 
 async def _execute(venue: Venue, operation: Operation, request: web.BaseRequest) -> web.Response:
     query = request.raw_path.partition("?")[2]
-    body = await request.text() if request.can_read_body else ""
+    body = (await request.read()).decode(errors="replace") if request.can_read_body else ""
     key: ApiKey | None = None
     try:
         params = Params(read_request(query, body))
