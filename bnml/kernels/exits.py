@@ -80,27 +80,39 @@ def trail_activation(reference_ticks: int, rules: np.void) -> int:
     return reference_ticks + ceil_ppm(reference_ticks, rules["trail_start_ppm"])
 
 
+@lean
+def trail_candidate(print_ticks: int, atr: int, rules: np.void) -> int:
+    """The stop that trails a print, if it is above the one there is; 0 without trailing."""
+    if rules["trail_ppm"] > 0:
+        distance = print_ticks * rules["trail_ppm"] // PPM  # a price and a share below one: the product fits
+    elif rules["trail_atr_ppm"] > 0:
+        distance = mul_ppm(atr, rules["trail_atr_ppm"])
+    else:
+        return 0
+    return print_ticks - max(distance, 1)
+
+
 @njit
 def trail_stop(stop_ticks: int, print_ticks: int, activation_ticks: int, atr: int, rules: np.void) -> int:
     """The stop after a print; unchanged unless it rises by at least the step. Valid for later prints only."""
     if print_ticks < activation_ticks:
         return stop_ticks
-    if rules["trail_ppm"] > 0:
-        distance = mul_ppm(print_ticks, rules["trail_ppm"])
-    elif rules["trail_atr_ppm"] > 0:
-        distance = mul_ppm(atr, rules["trail_atr_ppm"])
-    else:
-        return stop_ticks
-    candidate = print_ticks - max(distance, 1)
+    candidate = trail_candidate(print_ticks, atr, rules)
     if candidate >= stop_ticks + ceil_ppm(stop_ticks, rules["trail_step_ppm"]):
         return candidate
     return stop_ticks
 
 
+@lean
+def trail_least(stop_ticks: int, rules: np.void) -> int:
+    """The lowest stop that is a step above this one, and truly above it."""
+    return stop_ticks + max(1, (stop_ticks * rules["trail_step_ppm"] + PPM - 1) // PPM)
+
+
 @njit
 def trail_trigger(stop_ticks: int, activation_ticks: int, atr: int, rules: np.void) -> int:
     """The lowest print at which `trail_stop` raises the stop; NEVER without trailing."""
-    least = stop_ticks + max(1, ceil_ppm(stop_ticks, rules["trail_step_ppm"]))
+    least = trail_least(stop_ticks, rules)
     if rules["trail_ppm"] > 0:
         # print - floor(print * share) >= least  <=>  print * (1 - share) > least - 1
         left = PPM - rules["trail_ppm"]

@@ -13,6 +13,8 @@ from bnml.kernels.exits import (
     scan_exit,
     target_level,
     trail_activation,
+    trail_candidate,
+    trail_least,
     trail_stop,
     trail_trigger,
 )
@@ -20,7 +22,6 @@ from bnml.kernels.fills import (
     SLOT_CLOSE,
     SLOT_LOW,
     bar_path,
-    ceil_ppm,
     commission_quote_e8,
     limit_fills,
     mul_ppm,
@@ -55,11 +56,17 @@ HELD = np.dtype(
         ("stop", np.int64),
         ("target", np.int64),  # the lowest of what is held
         ("ceiling", np.int64),  # below it no target fills and no stop trails
+        ("least", np.int64),  # what a higher stop must reach
         ("activation", np.int64),
         ("atr", np.int64),
+        ("bar", np.int64),  # all before it is done
+        ("record", np.int64),  # the last bar before it whose high was not below those since the entry
+        ("due", np.int64),  # bar whose scan may find the position too old; NEVER for none
+        ("day", np.int64),  # the next to be marked
+        ("entry", np.int64),  # of the position, or the next
     ]
 )
-"""The position at hand, and the account with it."""
+"""A combination on its way through the bars: its account, and the position at hand."""
 PIECE = np.dtype([("lots", np.int64), ("cost_e8", np.int64), ("target", np.int64)])
 """A tranche of it; target 0: none."""
 
@@ -77,7 +84,7 @@ def _set_ceiling(held: np.void, pieces: NDArray[np.void], rules: np.void) -> Non
     for piece in pieces:
         if piece["lots"] > 0 and piece["target"] > 0:
             lowest = min(lowest, piece["target"])
-    held["target"] = lowest
+    held["target"], held["least"] = lowest, trail_least(held["stop"], rules)
     held["ceiling"] = min(lowest, trail_trigger(held["stop"], held["activation"], held["atr"], rules))
 
 
@@ -216,24 +223,19 @@ def leave_by_scan(
 
 @part
 def trails_through(held: np.void, bar: np.void, rules: np.void) -> bool:
-    """A bar that stays above the stop and below the targets: whether it stays above what it raises the stop to.
+    """A bar that stays above the stop and below the targets: whether it stays above what its high raises the stop to.
 
     The ceiling is then no more than a bound, which costs no division: a stop that trails rises by no more
-    than the prints do, so the next to raise it lies above this one by the step at least.
+    than the prints do.
     """
-    stop, activation, atr, peak = held["stop"], held["activation"], held["atr"], bar["open"]
-    raised = trail_stop(stop, peak, activation, atr, rules)
-    if bar["low"] <= raised:
+    if bar["open"] >= held["ceiling"]:  # raises the stop before the low and the high do
         return False
-    by_high = trail_stop(raised, bar["high"], activation, atr, rules)
-    if bar["close"] <= by_high:
-        return False
-    if by_high > raised:
-        raised, peak = by_high, bar["high"]
-    if raised > stop:
-        held["stop"] = raised
-        step = max(1, ceil_ppm(raised, rules["trail_step_ppm"]))
-        held["ceiling"] = min(held["target"], peak + step)
+    raised = trail_candidate(bar["high"], held["atr"], rules)
+    if raised >= held["least"]:
+        if bar["close"] <= raised:
+            return False
+        held["stop"], held["least"] = raised, trail_least(raised, rules)
+    held["ceiling"] = min(held["target"], bar["high"] + held["least"] - raised)
     return True
 
 

@@ -23,11 +23,13 @@ from bnml.research.grid_plan import Columns, Plan, make_plan
 from bnml.research.grid_points import Configure, Points, by_fields, with_fields
 from bnml.research.grid_row import daily_marks, daily_returns, day_ends, row_of
 from bnml.research.grid_search import Chunk
-from bnml.research.grid_tables import find_entries, make_market, make_tables, make_variants
+from bnml.research.grid_tables import find_entries, make_market, make_stretches, make_tables, make_variants
 from bnml.research.sweep import SweepConfig, SweepInput, sweep
 
 WORLDS_KEPT = 4
 """Tables kept, of different worlds: axes that are no exits, such as costs, have one each."""
+SIDE_BY_SIDE = 64
+"""Combinations that go through the bars together; their state must fit into the cache beside the bars."""
 
 
 class _World(NamedTuple):
@@ -37,6 +39,7 @@ class _World(NamedTuple):
     account: Account
     tables: Tables
     trail_places: NDArray[np.int64]
+    stretches: tuple[NDArray[np.void], NDArray[np.int64]] | None = None  # and the lowest low by SPAN bars
 
     def scratch(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Room for the marks and the returns of one combination."""
@@ -160,6 +163,7 @@ class GridEngine:
             rules = np.repeat(world.market.rules, len(mine))
             for field in columns.exits:
                 rules[field[1]] = points.column(field, places)[mine]
+            days, together = len(world.account.day_bars) - 1, min(len(mine), SIDE_BY_SIDE)
             tables, own = world.tables, Chunk(made.rows[mine], made.sums[mine], made.squares[mine])
             run_all_walked(
                 made.rows["combination"][mine],
@@ -171,10 +175,12 @@ class GridEngine:
                 tables.entries,
                 tables.origins,
                 tables.next_entry,
+                *world.stretches,
                 np.zeros(1, SIZE),
-                np.zeros(1, HELD),
-                np.zeros(TRANCHES, PIECE),
-                *world.scratch(),
+                np.zeros(together, HELD),
+                np.zeros((together, TRANCHES), PIECE),
+                np.empty((together, days), np.int64),
+                np.empty(days),
                 own.rows,
                 own.sums,
                 own.squares,
@@ -208,7 +214,8 @@ class GridEngine:
         account = Account(config.initial_quote_e8, taking, days)
         if self.plan.way != "tables":
             nothing, places = make_variants((), (), (), (), ends_at_target=False)
-            return _World(market, account, new_tables(*find_entries(data, market), nothing), places)
+            tables = new_tables(*find_entries(data, market), nothing)
+            return _World(market, account, tables, places, make_stretches(market))
         variants, places = make_variants(
             columns.stop.points,
             columns.target_rules(),

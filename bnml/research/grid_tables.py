@@ -23,6 +23,7 @@ from bnml.kernels.exit_tables import (
 )
 from bnml.kernels.passage import fill_tables
 from bnml.kernels.records import RULES
+from bnml.kernels.stretches import SPAN, STRETCH, find_stretches
 from bnml.research.sweep import SweepConfig, SweepInput
 
 STOP_FIELDS = ("stop_atr_ppm", "hard_stop_ppm")
@@ -49,6 +50,13 @@ def make_market(data: SweepInput, config: SweepConfig) -> Market:
         config.rules.copy(),
         data.frame_ns,
     )
+
+
+def make_stretches(market: Market) -> tuple[NDArray[np.void], NDArray[np.int64]]:
+    """STRETCHes of all bars, and the lowest low of each SPAN of them; the last may be short."""
+    stretches = np.empty(len(market.bars), STRETCH)
+    find_stretches(market.highs, market.lows, stretches)
+    return stretches, np.minimum.reduceat(market.lows, np.arange(0, len(market.lows), SPAN))
 
 
 def make_variants(
