@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import njit, part
+from bnml.kernels import njit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,10 +37,8 @@ def find_stretches(highs: NDArray[np.int64], lows: NDArray[np.int64], stretches:
         stretch["next"], stretch["low"], stretch["high"] = following, low, high
 
 
-@part
-def first_low(
-    level: int, bar: int, end: int, lows: NDArray[np.int64], span_lows: NDArray[np.int64]
-) -> int:
+@njit
+def first_low(level: int, bar: int, end: int, lows: NDArray[np.int64], span_lows: NDArray[np.int64]) -> int:
     """First bar from `bar` to before `end` whose low is at the level or below; `end` if there is none."""
     while bar < end and bar % SPAN != 0:
         if lows[bar] <= level:

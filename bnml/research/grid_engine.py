@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from bnml.core.errors import Misconfigured
 from bnml.kernels.exit_tables import NEVER, SIZE, Market, Tables, new_tables
 from bnml.kernels.grid import run_combinations
+from bnml.kernels.grid_follow import Course
 from bnml.kernels.grid_held import HELD, PIECE, TRANCHES
 from bnml.kernels.grid_row import BLOCKS, GRID_ROW
 from bnml.kernels.grid_trade import COMBINATION, Account, is_whole
 from bnml.kernels.grid_tranches import new_memory
 from bnml.kernels.grid_walk import run_all_walked
 from bnml.kernels.records import Taking
+from bnml.kernels.stretches import STRETCH
 from bnml.research.grid_plan import Columns, Plan, make_plan
 from bnml.research.grid_points import Configure, Points, by_fields, with_fields
 from bnml.research.grid_row import daily_marks, daily_returns, day_ends, row_of
@@ -28,7 +30,7 @@ from bnml.research.sweep import SweepConfig, SweepInput, sweep
 
 WORLDS_KEPT = 4
 """Tables kept, of different worlds: axes that are no exits, such as costs, have one each."""
-SIDE_BY_SIDE = 64
+SIDE_BY_SIDE = 128
 """Combinations that go through the bars together; their state must fit into the cache beside the bars."""
 
 
@@ -39,7 +41,7 @@ class _World(NamedTuple):
     account: Account
     tables: Tables
     trail_places: NDArray[np.int64]
-    stretches: tuple[NDArray[np.void], NDArray[np.int64]] | None = None  # and the lowest low by SPAN bars
+    stretches: tuple[NDArray[np.void], NDArray[np.int64]]  # and `span_lows`; empty where tables do
 
     def scratch(self) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Room for the marks and the returns of one combination."""
@@ -172,10 +174,7 @@ class GridEngine:
                 self._limits,
                 world.market,
                 world.account,
-                tables.entries,
-                tables.origins,
-                tables.next_entry,
-                *world.stretches,
+                Course(tables.entries, tables.origins, tables.next_entry, *world.stretches),
                 np.zeros(1, SIZE),
                 np.zeros(together, HELD),
                 np.zeros((together, TRANCHES), PIECE),
@@ -223,4 +222,5 @@ class GridEngine:
             [point[0] for point in columns.hold.points],
             ends_at_target=all(is_whole(rules) for rules in self._shares),
         )
-        return _World(market, account, make_tables(data, market, variants), places)
+        nothing_passed = np.empty(0, STRETCH), np.empty(0, np.int64)
+        return _World(market, account, make_tables(data, market, variants), places, nothing_passed)

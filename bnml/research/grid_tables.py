@@ -53,10 +53,15 @@ def make_market(data: SweepInput, config: SweepConfig) -> Market:
 
 
 def make_stretches(market: Market) -> tuple[NDArray[np.void], NDArray[np.int64]]:
-    """STRETCHes of all bars, and the lowest low of each SPAN of them; the last may be short."""
+    """STRETCHes of all bars, and their `span_lows`."""
     stretches = np.empty(len(market.bars), STRETCH)
     find_stretches(market.highs, market.lows, stretches)
-    return stretches, np.minimum.reduceat(market.lows, np.arange(0, len(market.lows), SPAN))
+    return stretches, span_lows(market.lows)
+
+
+def span_lows(lows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The lowest low of each SPAN of bars; the last may be short."""
+    return np.minimum.reduceat(lows, np.arange(0, len(lows), SPAN))
 
 
 def make_variants(
