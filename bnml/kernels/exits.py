@@ -84,7 +84,7 @@ def trail_activation(reference_ticks: int, rules: np.void) -> int:
 def trail_candidate(print_ticks: int, atr: int, rules: np.void) -> int:
     """The stop that trails a print, if it is above the one there is; 0 without trailing."""
     if rules["trail_ppm"] > 0:
-        distance = mul_ppm(print_ticks, rules["trail_ppm"])
+        distance = print_ticks * rules["trail_ppm"] // PPM  # fits: prices are below 9e10 ticks, see `fills`
     elif rules["trail_atr_ppm"] > 0:
         distance = mul_ppm(atr, rules["trail_atr_ppm"])
     else:
@@ -106,7 +106,7 @@ def trail_stop(stop_ticks: int, print_ticks: int, activation_ticks: int, atr: in
 @lean
 def trail_least(stop_ticks: int, rules: np.void) -> int:
     """The lowest stop that is a step above this one, and truly above it."""
-    return stop_ticks + max(1, ceil_ppm(stop_ticks, rules["trail_step_ppm"]))
+    return stop_ticks + max(1, (stop_ticks * rules["trail_step_ppm"] + PPM - 1) // PPM)
 
 
 @njit
