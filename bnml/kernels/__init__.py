@@ -41,6 +41,8 @@ def _set_up_arrays() -> None:
 
 _set_up_arrays()
 
+from bnml.kernels.deferred import two_doors  # noqa: E402 - numba's arrays are set up first
+
 
 def _content_hash() -> str:
     digest = hashlib.sha256()
@@ -59,46 +61,28 @@ CACHE_DIR = Path(os.environ.get("BNML_NUMBA_CACHE", "state/numba")).resolve() / 
 numba.config.CACHE_DIR = str(CACHE_DIR)
 
 
+_OPTIONS: dict[str, bool | str] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+
+
 def njit(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile without fast-math, without the GIL, cached by content."""
-    options = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-    return _unspecialised(numba.njit(**options)(function))
+    """Compile without fast-math, without the GIL, cached by content; called by kernels, become part of them."""
+    compiled: Callable[P, R] = two_doors(function, _OPTIONS)
+    return compiled
 
 
 def part(function: Callable[P, R]) -> Callable[P, R]:
-    """As `njit`, for functions that only kernels call and that neither make nor return an array.
+    """As `njit`, for functions that neither make nor return an array.
 
     References to arrays are not counted: where many arrays are handed down through small steps, the atomic
-    counts take longer than the steps. Without a door to Python it is compiled in half the time.
+    counts take longer than the steps.
     """
-    options = {"cache": True, "nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
-    return _unspecialised(numba.njit(**options, no_cpython_wrapper=True, _nrt=False)(function))
-
-
-def _unspecialised(compiled: Any) -> Any:
-    """One version per type: otherwise each constant at a call site is compiled on its own."""
-    if not numba.config.DISABLE_JIT:
-        template = compiled.get_call_template
-
-        def unspecialised(args: Any, kws: Any) -> Any:
-            return template(
-                tuple(numba.types.unliteral(arg) for arg in args),
-                {name: numba.types.unliteral(arg) for name, arg in kws.items()},
-            )
-
-        compiled.get_call_template = unspecialised
+    compiled: Callable[P, R] = two_doors(function, {**_OPTIONS, "_nrt": False})
     return compiled
 
 
 def lean(function: Callable[P, R]) -> Callable[P, R]:
-    """As `njit`, for steps of a few nanoseconds and their batches, which allocate nothing.
-
-    They are written into their callers, and references to arrays are not counted: a call and two atomic
-    counts cost more than such a step. Only for functions that return no array.
-    """
-    compiled: Callable[P, R] = numba.njit(
-        cache=True, nogil=True, error_model="numpy", no_cfunc_wrapper=True, inline="always", _nrt=False
-    )(function)
+    """As `part`, for steps of a few nanoseconds and their batches: never left as a call."""
+    compiled: Callable[P, R] = two_doors(function, {**_OPTIONS, "_nrt": False, "forceinline": True})
     return compiled
 
 
