@@ -41,7 +41,7 @@ def _set_up_arrays() -> None:
 
 _set_up_arrays()
 
-from bnml.kernels.deferred import two_doors  # noqa: E402 - numba's arrays are set up first
+from bnml.kernels.deferred import EntryCompiler, PartCompiler, cache_lowered  # noqa: E402 - numba's arrays are set up first
 
 
 def _content_hash() -> str:
@@ -66,7 +66,7 @@ _OPTIONS: dict[str, bool | str] = {"nogil": True, "error_model": "numpy", "no_cf
 
 def njit(function: Callable[P, R]) -> Callable[P, R]:
     """Compile without fast-math, without the GIL, cached by content; called by kernels, become part of them."""
-    compiled: Callable[P, R] = two_doors(function, _OPTIONS)
+    compiled: Callable[P, R] = _two_doors(function, _OPTIONS)
     return compiled
 
 
@@ -76,14 +76,40 @@ def part(function: Callable[P, R]) -> Callable[P, R]:
     References to arrays are not counted: where many arrays are handed down through small steps, the atomic
     counts take longer than the steps.
     """
-    compiled: Callable[P, R] = two_doors(function, {**_OPTIONS, "_nrt": False})
+    compiled: Callable[P, R] = _two_doors(function, {**_OPTIONS, "_nrt": False})
     return compiled
 
 
 def lean(function: Callable[P, R]) -> Callable[P, R]:
     """As `part`, for steps of a few nanoseconds and their batches: never left as a call."""
-    compiled: Callable[P, R] = two_doors(function, {**_OPTIONS, "_nrt": False, "forceinline": True})
+    compiled: Callable[P, R] = _two_doors(function, {**_OPTIONS, "_nrt": False, "forceinline": True})
     return compiled
+
+
+def _two_doors(function: Callable[P, R], options: dict[str, bool | str]) -> Any:
+    """Compiled where Python calls it; where a kernel calls it, lowered for that kernel.
+
+    There is one version per type: otherwise each constant at a call site would be compiled on its own.
+    """
+    if numba.config.DISABLE_JIT:
+        return function
+    entry = numba.njit(**options, cache=True, pipeline_class=EntryCompiler)(function)
+    parts: list[Any] = []  # made when a kernel first asks: most are only ever called from one side
+
+    def part() -> Any:
+        if not parts:
+            made = numba.njit(**options, no_cpython_wrapper=True, pipeline_class=PartCompiler)(function)
+            cache_lowered(made)
+            parts.append(made)
+        return parts[0]
+
+    def template(args: Any, kws: Any) -> Any:
+        args = tuple(numba.types.unliteral(arg) for arg in args)
+        return part().get_call_template(args, {name: numba.types.unliteral(arg) for name, arg in kws.items()})
+
+    entry.get_call_template = template
+    entry.get_overload = lambda signature: part().get_overload(signature)
+    return entry
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:

@@ -8,22 +8,15 @@ overrides what numba 0.68 does between lowering and machine code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any
 
 import llvmlite.binding
-import numba
 from llvmlite.binding import newpassmanagers
 from numba import _dynfunc
 from numba.core import caching, codegen, typed_passes
 from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
 from numba.core.environment import lookup_environment
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 _ENVIRONMENT = "_ZN08NumbaEnv"
 
@@ -139,6 +132,11 @@ class PartCache(caching.FunctionCache):  # type: ignore[misc]
     _impl_class = _PartCacheImpl
 
 
+def cache_lowered(dispatcher: Any) -> None:
+    """Give a dispatcher with `PartCompiler` its cache."""
+    dispatcher._cache = PartCache(dispatcher.py_func)
+
+
 def _hollow(fndesc: Any, environment: Any, library: Any) -> Any:
     """What numba knows a compiled function by; it cannot be called."""
     return _dynfunc.make_function(
@@ -170,29 +168,3 @@ class EntryCompiler(_Compiler):
     """For functions called from Python."""
 
     lowering = EntryLowering
-
-
-def two_doors(function: Callable[P, R], options: dict[str, bool | str]) -> Any:
-    """Compiled where Python calls it; where a kernel calls it, lowered for that kernel.
-
-    There is one version per type: otherwise each constant at a call site would be compiled on its own.
-    """
-    if numba.config.DISABLE_JIT:
-        return function
-    entry = numba.njit(**options, cache=True, pipeline_class=EntryCompiler)(function)
-    parts: list[Any] = []  # made when a kernel first asks: most are only ever called from one side
-
-    def part() -> Any:
-        if not parts:
-            made = numba.njit(**options, no_cpython_wrapper=True, pipeline_class=PartCompiler)(function)
-            made._cache = PartCache(function)
-            parts.append(made)
-        return parts[0]
-
-    def template(args: Any, kws: Any) -> Any:
-        args = tuple(numba.types.unliteral(arg) for arg in args)
-        return part().get_call_template(args, {name: numba.types.unliteral(arg) for name, arg in kws.items()})
-
-    entry.get_call_template = template
-    entry.get_overload = lambda signature: part().get_overload(signature)
-    return entry
