@@ -10,9 +10,14 @@ import pytest
 from tests.venues.sim.stepping_client import ExchangeProcess
 
 SCRIPTS = Path(__file__).parent / "clients"
-ENVIRONMENTS = {"ccxt_rest": "ccxt", "ccxt_pro": "ccxt"}
+ENVIRONMENTS = {
+    "ccxt_rest": "ccxt",
+    "ccxt_pro": "ccxt",
+    "python_binance": "python-binance",
+    "sdk_spot": "binance-sdk-spot",
+}
 MARKET = ("--base-frame", "1m", "--speed", "300", "--symbols", "BTCUSDT,ETHUSDT")
-TIMEOUT_S = 240
+TIMEOUT_S = 150
 
 
 def checks_of(script):
@@ -28,15 +33,21 @@ def checks_of(script):
 
 def run_script(script, python, folder):
     """What the script's checks said, by name, and its standard error."""
-    with ExchangeProcess(folder, *MARKET) as exchange:
-        done = subprocess.run(
+    with ExchangeProcess(folder, *MARKET) as exchange, (folder / "errors").open("w+") as errors:
+        running = subprocess.Popen(
             [python, "-W", "ignore", SCRIPTS / f"{script}.py"],
-            input=json.dumps(exchange.endpoint),
             env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
-            capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
         )  # fmt: skip
-    lines = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
-    return {line["name"]: line for line in lines}, done.stderr
+        try:
+            said, _ = running.communicate(json.dumps(exchange.endpoint), timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            running.kill()
+            said, _ = running.communicate()
+        errors.seek(0)
+        complaints = errors.read()
+    lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
+    return {line["name"]: line for line in lines}, complaints
 
 
 @pytest.fixture(scope="session")
