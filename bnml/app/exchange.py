@@ -19,11 +19,12 @@ from bnml.app.follower import Follower
 from bnml.app.logs import configure, logger
 from bnml.app.paper import PaperMarket
 from bnml.app.sim_process import exchange_folder
-from bnml.core.clock import LiveClock
+from bnml.core.clock import NS_PER_MS, LiveClock
 from bnml.core.errors import BnmlError, Misconfigured, Rejected, Retryable
 from bnml.core.instrument import money_e8
 from bnml.trading.filling import compile_costs
 from bnml.venues.binance.errors import leaves
+from bnml.venues.sim.access import KEY_BYTES, Access, make_key
 from bnml.venues.sim.control import Control
 from bnml.venues.sim.driver import Pacing, Stepping, steps_of
 from bnml.venues.sim.exchange import Exchange
@@ -31,7 +32,7 @@ from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.market import Market
 from bnml.venues.sim.server import HOST, Server
-from bnml.venues.sim.signing import ApiKey, KeyRing
+from bnml.venues.sim.signing import ApiKey, KeyKind
 from bnml.venues.sim.venue import Venue
 
 if TYPE_CHECKING:
@@ -44,7 +45,6 @@ if TYPE_CHECKING:
 
 Mover = Stepping | Pacing | Follower
 
-KEY_BYTES: Final = 32
 ENDPOINT_FILE: Final = "endpoint.json"
 FOLLOW_TIMEOUT_S: Final = 60.0
 
@@ -59,6 +59,7 @@ class Endpoint(msgspec.Struct, frozen=True):
     token: str  # for /sim/
     speed: float
     mode: str  # timed, stepped
+    accounts: dict[str, dict[str, str]] = {}  # of the other accounts: api_key and secret
 
 
 def serve(settings: Settings, options: ExchangeOptions) -> int:
@@ -137,7 +138,10 @@ async def _serve(settings: Settings, options: ExchangeOptions, folder: Path) -> 
             await _until_followed(mover, settings, moving, stopped)
         if not stopped.done():
             port = await server.start(settings.venue.sim.port)
-            endpoint = Endpoint(os.getpid(), port, key.api_key, key.secret, token, mover.speed, venue.mode)
+            others = _other_keys(venue)
+            endpoint = Endpoint(
+                os.getpid(), port, key.api_key, key.secret, token, mover.speed, venue.mode, others
+            )
             _publish(folder, endpoint)
             _announce(endpoint, venue, json=options.json)
         await _until_stopped(stopped, {server.failed, *moving})
@@ -175,7 +179,16 @@ def _venue_of(
     money = {settings.universe.quote: money_e8(str(settings.venue.sim.initial_quote))}
     exchange.open_account(ACCOUNT, money)
     key = _key_pair(ledger)
-    return Venue(exchange, KeyRing([key]), clock, live=live), key
+    access = Access([key], ledger)
+    for text in settings.venue.sim.accounts:
+        name, _, amount = text.partition("=")
+        balances = {settings.universe.quote: money_e8(amount)} if amount else money
+        exchange.open_account(name, balances)
+        if not access.keys_of(name):
+            access.add_key(make_key(name, KeyKind.HMAC, "", clock.now_ns() // NS_PER_MS)[0])
+    venue = Venue(exchange, access, clock, live=live)
+    venue.socket_time_scale = settings.venue.sim.socket_time_scale
+    return venue, key
 
 
 async def _until_followed(
@@ -210,6 +223,12 @@ def _key_pair(ledger: Ledger) -> ApiKey:
     api_key = ledger.note("api_key") or ledger.note("api_key", secrets.token_hex(KEY_BYTES))
     secret = ledger.note("secret") or ledger.note("secret", secrets.token_hex(KEY_BYTES))
     return ApiKey(str(api_key), str(secret), ACCOUNT)
+
+
+def _other_keys(venue: Venue) -> dict[str, dict[str, str]]:
+    """A key of each account beside the first, where its secret is known here."""
+    known = [key for key in venue.keys if key.kind is KeyKind.HMAC and key.account != ACCOUNT]
+    return {key.account: {"api_key": key.api_key, "secret": key.secret} for key in reversed(known)}
 
 
 def _publish(folder: Path, endpoint: Endpoint) -> None:

@@ -36,6 +36,7 @@ class Endpoint(msgspec.Struct):
     secret: str
     speed: float = 1.0
     mode: str = ""
+    token: str = ""  # for its controls
 
 
 class SimProcess:

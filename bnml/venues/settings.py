@@ -1,5 +1,6 @@
 """The outside world: which venue, where it listens, and how the embedded exchange behaves."""
 
+import re
 from typing import Literal
 
 from pydantic import SecretStr, field_validator
@@ -76,6 +77,29 @@ class SimSettings(Settings):
         "generated", "", "generated market (simulated prices), or recorded data as given with --replay"
     )
     initial_quote: float = setting(10_000.0, "quote asset", "money of a new simulated account", gt=0, le=1e9)
+    accounts: tuple[str, ...] = setting(
+        (),
+        "NAME or NAME=AMOUNT of the quote asset",
+        "accounts beside main, each with a key of its own, such as [second, third=500]; without AMOUNT initial_quote",
+    )
+    socket_time_scale: float = setting(
+        1.0,
+        "times as fast as on Binance",
+        "pace of pings (20 s), pong timeouts (60 s), the life of connections (24 h) and their limit (300 in 5 min)",
+        gt=0,
+        le=100_000,
+    )
+
+    @field_validator("accounts")
+    @classmethod
+    def _accounts_are_readable(cls, accounts: tuple[str, ...]) -> tuple[str, ...]:
+        for text in accounts:
+            if not re.fullmatch(r"[A-Za-z0-9_.-]{1,40}(=[0-9]{1,12}(\.[0-9]{1,8})?)?", text):
+                raise ValueError(f'"{text}" must be a name, or a name and an amount, as in "second=500"')
+        names = [text.partition("=")[0] for text in accounts]
+        if len(set(names)) != len(names) or "main" in names:
+            raise ValueError('each account needs a name of its own; "main" always exists')
+        return accounts
 
 
 class VenueSettings(Settings):

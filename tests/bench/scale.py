@@ -115,7 +115,7 @@ def _set_speed(folder: Path, speed: float) -> None:
     request = urllib.request.Request(
         f"http://127.0.0.1:{endpoint.port}/sim/speed",
         data=msgspec.json.encode({"speed": speed}),
-        headers={"X-MBX-APIKEY": endpoint.api_key, "Content-Type": "application/json"},
+        headers={"X-SIM-TOKEN": endpoint.token, "Content-Type": "application/json"},
         method="POST",
     )
     with urllib.request.urlopen(request) as response:

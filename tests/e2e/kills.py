@@ -110,7 +110,7 @@ class Rehearsal:
         request = urllib.request.Request(
             f"http://127.0.0.1:{endpoint.port}/sim/speed",
             data=msgspec.json.encode({"speed": STILL}),
-            headers={"X-MBX-APIKEY": endpoint.api_key, "Content-Type": "application/json"},
+            headers={"X-SIM-TOKEN": endpoint.token, "Content-Type": "application/json"},
             method="POST",
         )
         with urllib.request.urlopen(request) as response:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import WSCloseCode, WSMsgType
 
+from bnml.core.clock import NS_PER_MS
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.stepper import Stepper
 
 MAX_QUEUED_FRAMES: Final = 50_000
+CLOSE_TIMEOUT_S: Final = 5.0
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
 
@@ -40,6 +43,11 @@ class Connection:
         self.kind: SocketKind = kind
         self.transport = transport
         self.gate: Callable[[bytes], None] | None = None
+        self.unit_ns = NS_PER_MS  # of the times in its frames
+        self.session_key = ""  # API key that the session is logged on with
+        self.farewell: Callable[[int], bytes] | None = None  # the serverShutdown frame at a time in ns
+        self.sends_pings = True
+        self._close = (int(WSCloseCode.GOING_AWAY), b"")
         self._queue: deque[bytes] = deque()
         self._wake = asyncio.Event()
         self._is_over = False
@@ -64,13 +72,21 @@ class Connection:
             frame = b'%b,"simSeq":%d}' % (frame[:-1], self.stepper.number())
         self._queue.append(frame)
         if len(self._queue) > MAX_QUEUED_FRAMES:
-            self._is_over = True
+            self.finish(WSCloseCode.TRY_AGAIN_LATER, b"too slow")
         self._wake.set()
 
-    def finish(self) -> None:
-        """Let the writer send what is queued and then close."""
+    def finish(self, code: int = WSCloseCode.GOING_AWAY, reason: bytes = b"") -> None:
+        """Let the writer send what is queued and then close; a peer that does not read is cut off soon."""
+        if self._is_over:
+            return
+        self._close = (int(code), reason)
         self._is_over = True
         self._wake.set()
+        asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._cut)
+
+    def _cut(self) -> None:
+        if isinstance(self.transport, asyncio.Transport) and not self.transport.is_closing():
+            self.transport.abort()
 
     def reset(self) -> None:
         """Cut the connection as a broken line does: no closing frame, and a reset instead of an end."""
@@ -89,7 +105,8 @@ class Connection:
             while queue:
                 await send_frame(queue.popleft(), WSMsgType.TEXT)
             if self._is_over:
-                await self._socket.close(code=WSCloseCode.GOING_AWAY)
+                code, reason = self._close
+                await self._socket.close(code=code, message=reason)
                 return
 
 

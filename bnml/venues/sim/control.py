@@ -1,22 +1,21 @@
-"""The exchange's own controls under `/sim/`: state, pace, deposits, steppers and steps."""
+"""The exchange's own controls under `/sim/`: who may use them, state, pace, steppers and steps."""
 
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from aiohttp import web
 
-from bnml.core.instrument import money_e8
+from bnml.venues.sim.control_accounts import account_routes
+from bnml.venues.sim.control_venue import venue_routes
 from bnml.venues.sim.driver import Pacing, Stepping
-from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.payloads_account import reject
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bnml.venues.sim.driver import Driver
     from bnml.venues.sim.venue import Venue
 
@@ -36,27 +35,25 @@ class SpeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     speed: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
 
 
-class DepositRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /sim/deposit`: a decimal amount; negative withdraws."""
-
-    asset: Annotated[str, msgspec.Meta(pattern="^[A-Z0-9]{1,20}$")]
-    amount: Annotated[str, msgspec.Meta(pattern=r"^-?[0-9]{1,15}(\.[0-9]{1,8})?$")]
-    account: str = ACCOUNT
+Route = Callable[[bytes], dict[str, Any]]
+_BY_API_KEY: Final = frozenset({"/sim/state", "/sim/steppers", "/sim/step"})
+"""What a client that trades needs too: its API key opens it."""
 
 
 class Control:
-    """Answers control requests; each needs the token of the endpoint file, or the API key."""
+    """Answers control requests; each needs the token of the endpoint file."""
 
     def __init__(self, venue: Venue, driver: Driver, token: str) -> None:
         self._venue = venue
         self._driver = driver
         self._token = token
-        self._routes: dict[tuple[str, str], Callable[[bytes], dict[str, Any]]] = {
+        self._routes: dict[tuple[str, str], Route] = {
             ("GET", "/sim/state"): self._state,
             ("POST", "/sim/speed"): self._speed,
-            ("POST", "/sim/deposit"): self._deposit,
             ("POST", "/sim/steppers"): self._register,
             ("POST", "/sim/step"): self._step,
+            **account_routes(venue),
+            **venue_routes(venue),
         }
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
@@ -78,6 +75,8 @@ class Control:
         token = request.headers.get("X-SIM-TOKEN", "")
         if hmac.compare_digest(token.encode(), self._token.encode()):
             return True
+        if request.path not in _BY_API_KEY:
+            return False
         return self._venue.keys.knows(request.headers.get("X-MBX-APIKEY", ""))
 
     def _state(self, _body: bytes) -> dict[str, Any]:
@@ -97,12 +96,6 @@ class Control:
             raise VenueReject(-1130, "a market that is stepped, or followed live, has no speed of its own")
         self._driver.set_speed(msgspec.json.decode(body, type=SpeedRequest).speed)
         return self._state(body)
-
-    def _deposit(self, body: bytes) -> dict[str, Any]:
-        wanted = msgspec.json.decode(body, type=DepositRequest)
-        self._venue.exchange.deposit(wanted.account, wanted.asset, money_e8(wanted.amount))
-        self._venue.settle_request()
-        return {"account": wanted.account, "asset": wanted.asset, "amount": wanted.amount}
 
     def _register(self, _body: bytes) -> dict[str, Any]:
         if not isinstance(self._driver, Stepping):

@@ -5,16 +5,18 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from bnml.venues.sim.messages import VenueReject
-from bnml.venues.sim.operations import Call, Operation, Security
+from bnml.venues.sim.messages import Canceled, OrderKey, Replaced, ReplaceFailed, VenueReject
+from bnml.venues.sim.operations import Call, Operation, ReplaceLimited, Security
 from bnml.venues.sim.operations_market import check_day, time_range
 from bnml.venues.sim.params_orders import order_key, read_order, response_type, symbol_of
 from bnml.venues.sim.payloads_account import rate8
+from bnml.venues.sim.weights import TooMany
 
 if TYPE_CHECKING:
     from bnml.venues.sim.params import Params
 
-ACCOUNT_UID: Final = 1
+PARTLY_REPLACED: Final = "Order cancel-replace partially failed."
+NOT_REPLACED: Final = "Order cancel-replace failed."
 
 
 class CancelRestrictions(StrEnum):
@@ -45,7 +47,7 @@ def place(call: Call) -> dict[str, Any]:
     shown = response_type(call.params, request.type)
     call.params.finish()
     placed = call.venue.exchange.place(call.account, request)
-    return call.venue.account_payloads.placed(placed, shown)
+    return call.payloads.placed(placed, shown)
 
 
 def test_order(call: Call) -> dict[str, Any]:
@@ -63,7 +65,7 @@ def query(call: Call) -> dict[str, Any]:
     """One order in any state."""
     key = order_key(call.params, symbol_of(call.params, call.venue.instruments))
     call.params.finish()
-    return call.venue.account_payloads.order(call.venue.exchange.read.order(call.account, key))
+    return call.payloads.order(call.venue.exchange.read.order(call.account, key))
 
 
 def cancel(call: Call) -> dict[str, Any]:
@@ -74,7 +76,7 @@ def cancel(call: Call) -> dict[str, Any]:
     call.params.finish()
     only = "" if restriction is None else restriction.removeprefix("ONLY_")
     canceled = call.venue.exchange.cancel(call.account, key, cancel_id, only=only)
-    return call.venue.account_payloads.canceled(canceled)
+    return call.payloads.canceled(canceled)
 
 
 def replace(call: Call) -> dict[str, Any]:
@@ -85,19 +87,57 @@ def replace(call: Call) -> dict[str, Any]:
     key = order_key(params, symbol, prefix="cancel")
     cancel_id = params.client_id("cancelNewClientOrderId") or ""
     restriction = params.optional_choice("cancelRestrictions", CancelRestrictions)
-    params.optional_choice("orderRateLimitExceededMode", RateLimitMode)
+    beyond = params.optional_choice("orderRateLimitExceededMode", RateLimitMode)
     request = read_order(params, symbol)
     shown = response_type(params, request.type)
     params.finish()
-    replaced = call.venue.exchange.cancel_replace(
-        call.account,
-        key,
-        request,
-        "STOP_ON_FAILURE" if mode is ReplaceMode.STOP_ON_FAILURE else "ALLOW_FAILURE",
-        cancel_id,
-        only="" if restriction is None else restriction.removeprefix("ONLY_"),
-    )
-    return call.venue.account_payloads.replaced(replaced, shown)
+    only = "" if restriction is None else restriction.removeprefix("ONLY_")
+    over = _beyond_limit(call)
+    if over is not None:
+        if beyond is not RateLimitMode.CANCEL_ONLY:
+            raise over
+        raise _only_canceled(call, key, cancel_id, only, mode, over)
+    try:
+        replaced = call.venue.exchange.cancel_replace(
+            call.account,
+            key,
+            request,
+            "STOP_ON_FAILURE" if mode is ReplaceMode.STOP_ON_FAILURE else "ALLOW_FAILURE",
+            cancel_id,
+            only=only,
+        )
+    except ReplaceFailed as failed:
+        if failed.replaced.new_result is not None:
+            call.venue.limits.add_orders(call.account, 1, call.venue.window_ns)
+        raise
+    call.venue.limits.add_orders(call.account, 1, call.venue.window_ns)
+    return call.payloads.replaced(replaced, shown)
+
+
+def _beyond_limit(call: Call) -> TooMany | None:
+    """The refusal of one more order, where the account has placed too many."""
+    try:
+        call.venue.limits.check_orders(call.account, 1, call.venue.window_ns)
+    except TooMany as error:
+        return error
+    return None
+
+
+def _only_canceled(
+    call: Call, key: OrderKey, cancel_id: str, only: str, mode: ReplaceMode, over: TooMany
+) -> VenueReject:
+    """The cancel half alone; the new order is refused, or after a failed cancel not even attempted."""
+    canceled: Canceled | VenueReject
+    try:
+        canceled = call.venue.exchange.cancel(call.account, key, cancel_id, only=only)
+    except VenueReject as refused:
+        canceled = refused
+    worked = isinstance(canceled, Canceled)
+    stops = mode is ReplaceMode.STOP_ON_FAILURE
+    replaced = Replaced(canceled, over if worked or not stops else None)
+    code, text = (-2021, PARTLY_REPLACED) if worked else (-2022, NOT_REPLACED)
+    failed = ReplaceFailed(code, text, replaced)
+    return ReplaceLimited(failed, over) if stops else failed
 
 
 def open_orders(call: Call) -> list[dict[str, Any]]:
@@ -105,7 +145,7 @@ def open_orders(call: Call) -> list[dict[str, Any]]:
     symbol = symbol_of(call.params, call.venue.instruments) if "symbol" in call.params else ""
     call.params.discard("symbolStatus")
     call.params.finish()
-    build = call.venue.account_payloads.order
+    build = call.payloads.order
     return [build(order) for order in call.venue.exchange.read.open_orders(call.account, symbol)]
 
 
@@ -113,7 +153,7 @@ def cancel_all(call: Call) -> list[dict[str, Any]]:
     """Cancel every open order of a symbol, lists too."""
     symbol = symbol_of(call.params, call.venue.instruments)
     call.params.finish()
-    build = call.venue.account_payloads.canceled
+    build = call.payloads.canceled
     return [build(canceled) for canceled in call.venue.exchange.cancel_all(call.account, symbol)]
 
 
@@ -129,7 +169,7 @@ def all_orders(call: Call) -> list[dict[str, Any]]:
     found = call.venue.exchange.read.all_orders(
         call.account, symbol, from_id=first_id or 0, start_ns=start_ns, end_ns=end_ns, limit=limit
     )
-    return [call.venue.account_payloads.order(order) for order in found]
+    return [call.payloads.order(order) for order in found]
 
 
 def my_trades(call: Call) -> list[dict[str, Any]]:
@@ -152,7 +192,7 @@ def my_trades(call: Call) -> list[dict[str, Any]]:
         end_ns=end_ns,
         limit=limit,
     )
-    return [call.venue.account_payloads.my_trade(trade) for trade in found]
+    return [call.payloads.my_trade(trade) for trade in found]
 
 
 def account(call: Call) -> dict[str, Any]:
@@ -160,7 +200,13 @@ def account(call: Call) -> dict[str, Any]:
     omit_zero = call.params.flag("omitZeroBalances")
     call.params.finish()
     view = call.venue.exchange.read.account(call.account)
-    return call.venue.account_payloads.account(view, ACCOUNT_UID, omit_zero=omit_zero)
+    access = call.venue.access
+    return call.payloads.account(
+        view,
+        access.number(call.account),
+        omit_zero=omit_zero,
+        can_trade=not access.is_frozen(call.account),
+    )
 
 
 def commission(call: Call) -> dict[str, Any]:
@@ -203,13 +249,14 @@ def _trades_weight(params: Params) -> int:
 
 
 _SIGNED: Final = Security.SIGNED
-PLACE = Operation(place, 1, _SIGNED, orders=1, free_when_done=True)
-TEST_ORDER = Operation(test_order, _test_weight, _SIGNED)
+_TRADE: Final = Security.TRADE
+PLACE = Operation(place, 1, _TRADE, orders=1, free_when_done=True)
+TEST_ORDER = Operation(test_order, _test_weight, _TRADE)
 QUERY = Operation(query, 4, _SIGNED)
-CANCEL = Operation(cancel, 1, _SIGNED, free_when_done=True)
-REPLACE = Operation(replace, 1, _SIGNED, orders=1, free_when_done=True)
+CANCEL = Operation(cancel, 1, _TRADE, free_when_done=True)
+REPLACE = Operation(replace, 1, _TRADE, orders=1, counts_itself=True, free_when_done=True)
 OPEN_ORDERS = Operation(open_orders, _open_orders_weight, _SIGNED)
-CANCEL_ALL = Operation(cancel_all, 1, _SIGNED, free_when_done=True)
+CANCEL_ALL = Operation(cancel_all, 1, _TRADE, free_when_done=True)
 ALL_ORDERS = Operation(all_orders, 20, _SIGNED)
 MY_TRADES = Operation(my_trades, _trades_weight, _SIGNED)
 ACCOUNT = Operation(account, 20, _SIGNED)

@@ -28,7 +28,7 @@ def _placing(kind: ListKind) -> Callable[[Call], dict[str, Any]]:
         shown = call.params.optional_choice("newOrderRespType", ResponseType)
         call.params.finish()
         view = call.venue.exchange.place_list(call.account, request)
-        return call.venue.account_payloads.order_list(view, with_reports=shown is not ResponseType.ACK)
+        return call.payloads.order_list(view, with_reports=shown is not ResponseType.ACK)
 
     return place
 
@@ -37,7 +37,7 @@ def query(call: Call) -> dict[str, Any]:
     """One list in any state."""
     key = list_key(call.params, "", "origClientOrderId")
     call.params.finish()
-    return call.venue.account_payloads.order_list(call.venue.exchange.read.order_list(call.account, key))
+    return call.payloads.order_list(call.venue.exchange.read.order_list(call.account, key))
 
 
 def cancel(call: Call) -> dict[str, Any]:
@@ -46,14 +46,14 @@ def cancel(call: Call) -> dict[str, Any]:
     cancel_id = call.params.client_id("newClientOrderId") or ""
     call.params.finish()
     view = call.venue.exchange.cancel_list(call.account, key, cancel_id)
-    return call.venue.account_payloads.order_list(view, with_reports=True)
+    return call.payloads.order_list(view, with_reports=True)
 
 
 def open_lists(call: Call) -> list[dict[str, Any]]:
     """Lists with open orders."""
     call.params.finish()
     return [
-        call.venue.account_payloads.order_list(view)
+        call.payloads.order_list(view)
         for view in call.venue.exchange.read.lists(call.account, open_only=True)
     ]
 
@@ -76,14 +76,14 @@ def all_lists(call: Call) -> list[dict[str, Any]]:
         and (end_ns is None or view.ts_ns <= end_ns)
     ]
     page = found[-limit:] if first_id is None and start_ns is None else found[:limit]
-    return [call.venue.account_payloads.order_list(view) for view in page]
+    return [call.payloads.order_list(view) for view in page]
 
 
 PLACE: Final = {
-    kind: Operation(_placing(kind), 1, Security.SIGNED, orders=count, free_when_done=True)
+    kind: Operation(_placing(kind), 1, Security.TRADE, orders=count, free_when_done=True)
     for kind, count in _ORDERS.items()
 }
 QUERY = Operation(query, 4, Security.SIGNED)
-CANCEL = Operation(cancel, 1, Security.SIGNED, free_when_done=True)
+CANCEL = Operation(cancel, 1, Security.TRADE, free_when_done=True)
 OPEN_LISTS = Operation(open_lists, 6, Security.SIGNED)
 ALL_LISTS = Operation(all_lists, 20, Security.SIGNED)

@@ -35,11 +35,6 @@ Json = dict[str, Any]
 ZERO: Final = "0.00000000"
 
 
-def milliseconds(ts_ns: int) -> int:
-    """Wire time; negative stands for "never" and stays -1."""
-    return -1 if ts_ns < 0 else ts_ns // NS_PER_MS
-
-
 def price8(instrument: Instrument, ticks: int) -> str:
     """A price with eight decimals, as Binance's account side writes it."""
     return plain(ticks * instrument.tick_e8)
@@ -63,8 +58,13 @@ def reject(error: VenueReject) -> Json:
 class AccountPayloads:
     """Builds payloads with the decimals of each symbol."""
 
-    def __init__(self, instruments: Mapping[str, Instrument]) -> None:
+    def __init__(self, instruments: Mapping[str, Instrument], unit_ns: int = NS_PER_MS) -> None:
         self._instruments = instruments
+        self._unit_ns = unit_ns
+
+    def time(self, ts_ns: int) -> int:
+        """Wire time in the unit of these payloads; negative stands for "never" and stays -1."""
+        return -1 if ts_ns < 0 else ts_ns // self._unit_ns
 
     def _amounts(self, order: OrderView) -> Json:
         """The fields that every picture of an order shares."""
@@ -91,10 +91,10 @@ class AccountPayloads:
             **self._amounts(order),
             "stopPrice": price8(self._instruments[order.symbol], order.stop_price_ticks),
             "icebergQty": ZERO,
-            "time": milliseconds(order.created_ns),
-            "updateTime": milliseconds(order.updated_ns),
+            "time": self.time(order.created_ns),
+            "updateTime": self.time(order.updated_ns),
             "isWorking": order.is_working,
-            "workingTime": milliseconds(order.working_ns),
+            "workingTime": self.time(order.working_ns),
             "selfTradePreventionMode": "NONE",
         }
         if order.expiry_reason:
@@ -108,7 +108,7 @@ class AccountPayloads:
             "orderId": order.order_id,
             "orderListId": order.list_id,
             "clientOrderId": order.client_order_id,
-            "transactTime": milliseconds(order.updated_ns),
+            "transactTime": self.time(order.updated_ns),
         }
 
     def result(self, order: OrderView) -> Json:
@@ -116,7 +116,7 @@ class AccountPayloads:
         shown = {
             **self.ack(order),
             **self._amounts(order),
-            "workingTime": milliseconds(order.working_ns),
+            "workingTime": self.time(order.working_ns),
             "selfTradePreventionMode": "NONE",
         }
         if order.stop_price_ticks:
@@ -183,7 +183,7 @@ class AccountPayloads:
             "listStatusType": view.list_status,
             "listOrderStatus": view.order_status,
             "listClientOrderId": view.list_client_order_id,
-            "transactionTime": milliseconds(view.ts_ns),
+            "transactionTime": self.time(view.ts_ns),
             "symbol": view.symbol,
             "orders": [
                 {"symbol": one.symbol, "orderId": one.order_id, "clientOrderId": one.client_order_id}
@@ -212,13 +212,13 @@ class AccountPayloads:
             "quoteQty": plain(trade.quote_e8),
             "commission": plain(trade.commission_e8),
             "commissionAsset": trade.commission_asset,
-            "time": milliseconds(trade.ts_ns),
+            "time": self.time(trade.ts_ns),
             "isBuyer": trade.is_buyer,
             "isMaker": trade.is_maker,
             "isBestMatch": True,
         }
 
-    def account(self, view: AccountView, uid: int, *, omit_zero: bool) -> Json:
+    def account(self, view: AccountView, uid: int, *, omit_zero: bool, can_trade: bool = True) -> Json:
         """GET account."""
         return {
             "makerCommission": view.maker_ppm // 100,
@@ -231,13 +231,13 @@ class AccountPayloads:
                 "buyer": ZERO,
                 "seller": ZERO,
             },
-            "canTrade": True,
+            "canTrade": can_trade,
             "canWithdraw": False,
             "canDeposit": True,
             "brokered": False,
             "requireSelfTradePrevention": False,
             "preventSor": False,
-            "updateTime": milliseconds(view.updated_ns),
+            "updateTime": self.time(view.updated_ns),
             "accountType": "SPOT",
             "balances": [
                 {"asset": asset, "free": plain(free), "locked": plain(locked)}
@@ -252,7 +252,7 @@ class AccountPayloads:
         """A user data event, without the `subscriptionId` wrapper."""
         if isinstance(event, ExecutionReport):
             return self._execution_report(event)
-        ts_ms = milliseconds(event.ts_ns)
+        ts_ms = self.time(event.ts_ns)
         if isinstance(event, AccountPosition):
             return {
                 "e": "outboundAccountPosition",
@@ -268,12 +268,12 @@ class AccountPayloads:
                 "d": plain(event.delta_e8),
                 "T": ts_ms,
             }
-        return _list_status(event)
+        return self._list_status(event)
 
     def _execution_report(self, event: ExecutionReport) -> Json:
         order, trade = event.order, event.trade
         instrument = self._instruments[order.symbol]
-        ts_ms = milliseconds(event.ts_ns)
+        ts_ms = self.time(event.ts_ns)
         shown: Json = {
             "e": "executionReport",
             "E": ts_ms,
@@ -303,36 +303,35 @@ class AccountPayloads:
             "w": order.is_working,
             "m": trade is not None and trade.is_maker,
             "M": False,
-            "O": milliseconds(order.created_ns),
+            "O": self.time(order.created_ns),
             "Z": plain(order.executed_quote_e8),
             "Y": ZERO if trade is None else plain(trade.quote_e8),
             "Q": plain(order.quote_quantity_e8),
             "V": "NONE",
         }
         if order.working_ns >= 0:
-            shown["W"] = milliseconds(order.working_ns)
+            shown["W"] = self.time(order.working_ns)
         if event.execution is Execution.EXPIRED and order.expiry_reason:
             shown["eR"] = order.expiry_reason
         return shown
 
+    def _list_status(self, event: ListStatus) -> Json:
+        view = event.order_list
+        ts_ms = self.time(event.ts_ns)
+        return {
+            "e": "listStatus",
+            "E": ts_ms,
+            "s": view.symbol,
+            "g": view.list_id,
+            "c": view.contingency,
+            "l": view.list_status,
+            "L": view.order_status,
+            "r": "NONE",
+            "C": view.list_client_order_id,
+            "T": ts_ms,
+            "O": [{"s": one.symbol, "i": one.order_id, "c": one.client_order_id} for one in view.orders],
+        }
+
 
 def _balances(assets: Iterable[tuple[str, tuple[int, int]]]) -> list[Json]:
     return [{"a": asset, "f": plain(free), "l": plain(locked)} for asset, (free, locked) in sorted(assets)]
-
-
-def _list_status(event: ListStatus) -> Json:
-    view = event.order_list
-    ts_ms = milliseconds(event.ts_ns)
-    return {
-        "e": "listStatus",
-        "E": ts_ms,
-        "s": view.symbol,
-        "g": view.list_id,
-        "c": view.contingency,
-        "l": view.list_status,
-        "L": view.order_status,
-        "r": "NONE",
-        "C": view.list_client_order_id,
-        "T": ts_ms,
-        "O": [{"s": one.symbol, "i": one.order_id, "c": one.client_order_id} for one in view.orders],
-    }

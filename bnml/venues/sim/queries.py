@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from bnml.core.clock import NS_PER_DAY
 from bnml.venues.sim.messages import AccountView, VenueReject
 
 if TYPE_CHECKING:
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.orders import SimList, SimOrder
 
 MAX_ROWS = 1000
+ARCHIVED_AFTER_NS = 90 * NS_PER_DAY
 T = TypeVar("T")
 
 
@@ -44,6 +46,11 @@ class Queries:
         order = self.find(account, key)
         if order is None:
             raise VenueReject(-2013, "Order does not exist.")
+        if _is_archived(order, self._desk.now_ns):
+            raise VenueReject(
+                -2026,
+                "Order was canceled or expired with no executed qty over 90 days ago and has been archived.",
+            )
         return order.view()
 
     def find_list(self, account: str, key: ListKey) -> SimList | None:
@@ -140,9 +147,17 @@ class Queries:
             balances=account.position(set(account.balances)),
         )
 
+    def accounts(self) -> list[str]:
+        """The names of all accounts."""
+        return list(self._desk.accounts)
+
     def commissions(self, name: str) -> dict[str, int]:
         """What the account has paid in commissions so far, by asset."""
         return dict(self._desk.account(name).commissions)
+
+
+def _is_archived(order: SimOrder, now_ns: int) -> bool:
+    return not order.is_open and not order.executed_lots and now_ns - order.updated_ns > ARCHIVED_AFTER_NS
 
 
 def _within(ts_ns: int, start_ns: int | None, end_ns: int | None) -> bool:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from math import ceil
+from typing import TYPE_CHECKING, Final, Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Fatal, Retryable
 from bnml.venues.sim import rest, streams
 from bnml.venues.sim.connection import Connection, reset_transport
-from bnml.venues.sim.hub import Listener
+from bnml.venues.sim.hub import MAX_STREAMS
+from bnml.venues.sim.keepalive import Keepalive
 from bnml.venues.sim.messages import VenueReject
+from bnml.venues.sim.operations import refusal
 from bnml.venues.sim.seams import Unanswered
-from bnml.venues.sim.weights import TooMany
+from bnml.venues.sim.venue import announce_shutdown
+from bnml.venues.sim.weights import LOOPBACK, TooMany
 from bnml.venues.sim.wsapi import ApiSession
 
 if TYPE_CHECKING:
@@ -26,12 +31,27 @@ if TYPE_CHECKING:
 HOST: Final = "127.0.0.1"
 API_PATH: Final = "/ws-api/v3"
 CONNECT_WEIGHT: Final = 2
-HEARTBEAT_S: Final = 40.0  # ping, then as long as half of it for the pong: Binance's 60 s
+TOO_MANY_CONNECTIONS: Final = -1034
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 SHUTDOWN_S: Final = 2.0
 
-Session = tuple[Callable[[str | bytes], None], Callable[[], None]]
-"""What to do with a message, and at the end."""
+
+class Session(Protocol):
+    """What a socket is for."""
+
+    def allows_frame(self, now_s: float) -> bool:
+        """Count one frame of the client; False when it sends too many."""
+        ...
+
+    def receive(self, text: str | bytes) -> None:
+        """Act on one message."""
+        ...
+
+    def close(self) -> None:
+        """The socket is gone."""
+        ...
+
+
 SessionOpener = Callable[[Connection], Session]
 
 
@@ -62,6 +82,7 @@ class Server:
 
     async def stop(self) -> None:
         """Tell every client that we go, and close the port."""
+        announce_shutdown(self._venue)
         for connection in list(self._venue.sockets):
             connection.finish()
         await self._runner.cleanup()
@@ -79,7 +100,7 @@ class Server:
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
-        if path.startswith("/api/"):
+        if path.startswith(("/api/", "/sapi/")):
             return await rest.handle(self._venue, request)
         if path.startswith("/sim/"):
             return await self._control.handle(request)
@@ -95,72 +116,96 @@ class Server:
     ) -> web.StreamResponse:
         if self._venue.is_stale:
             return web.Response(status=503, text="the source of this market is not connected; try again")
+        if len(names) > MAX_STREAMS:
+            return web.Response(status=400, text=f"too many streams, at most {MAX_STREAMS}")
         hub = self._venue.hub
 
         def open_session(connection: Connection) -> Session:
-            listener = Listener(connection, combined=combined)
-            budget = streams.MessageBudget()
-            for name in names:
-                hub.subscribe(listener, name)
-
-            def receive(text: str | bytes) -> None:
-                if budget.allows(asyncio.get_running_loop().time()):
-                    connection.send(streams.answer(hub, listener, text))
-                else:
-                    connection.finish()
-
-            return receive, lambda: hub.drop(listener)
+            return streams.StreamSession(hub, connection, names, combined=combined)
 
         return await self._serve(request, open_session, "stream")
 
     async def _serve_api(self, request: web.BaseRequest) -> web.StreamResponse:
         shows_limits = request.query.get("returnRateLimits", "true") != "false"
+        address = request.remote or LOOPBACK
         try:
             self._venue.begin_request()
-            self._venue.limits.charge(CONNECT_WEIGHT, self._venue.window_ns)
+            self._venue.limits.charge(CONNECT_WEIGHT, self._venue.window_ns, address)
         except TooMany as error:
-            return web.Response(status=429, text=error.text)
+            return rest.failure(self._venue, refusal(self._venue, error), address)
 
         def open_session(connection: Connection) -> Session:
-            session = ApiSession(self._venue, connection, shows_limits=shows_limits)
-            return session.receive, session.close
+            return ApiSession(self._venue, connection, shows_limits=shows_limits, address=address)
 
         return await self._serve(request, open_session, "api")
 
     async def _serve(
         self, request: web.BaseRequest, open_session: SessionOpener, kind: SocketKind
     ) -> web.StreamResponse:
-        """Own one socket from upgrade to close: a writer task, and this task reading."""
+        """Own one socket from upgrade to close: a writer, a task that pings, and this task reading."""
+        venue = self._venue
+        socket = web.WebSocketResponse(autoping=False, compress=False, max_msg_size=MAX_REQUEST_BYTES)
         try:
-            stepper = self._venue.steppers.find(request.query.get("stepper"))
+            stepper = venue.steppers.find(request.query.get("stepper"))
+            unit_ns = rest.time_unit(request.query.get("timeUnit"))
+            if not socket.can_prepare(request):
+                return web.Response(status=426, text="this path speaks WebSocket only")
+            self._admit(request)
         except VenueReject as error:
-            return web.Response(status=400, text=error.text)
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, compress=False, max_msg_size=MAX_REQUEST_BYTES)
-        if not socket.can_prepare(request):
-            return web.Response(status=426, text="this path speaks WebSocket only")
-        faults = self._venue.faults
+            return self._refused(error, request)
+        faults = venue.faults
         if faults is not None and (refused := await faults.connect(request, kind)) is not None:
             return refused
         await socket.prepare(request)
         connection = Connection(socket, stepper, kind, request.transport)
-        self._venue.sockets.add(connection)
+        connection.unit_ns = unit_ns
+        venue.sockets.add(connection)
         self._count(stepper, opened=True)
         if faults is not None:
             faults.opened(connection)
-        receive, close = open_session(connection)
-        writer = asyncio.create_task(connection.write())
+        session = open_session(connection)
+        life = Keepalive(socket, connection, venue.socket_time_scale)
+        tasks = {asyncio.create_task(connection.write()), asyncio.create_task(life.run())}
         try:
-            async for message in socket:
-                if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
-                    break
-                receive(message.data)
+            await self._read(socket, connection, session, life)
         finally:
-            close()
-            self._venue.sockets.discard(connection)
+            session.close()
+            venue.sockets.discard(connection)
             self._count(stepper, opened=False)
-            await _end(writer)
+            await _end(tasks)
             await socket.close(code=WSCloseCode.OK)
         return socket
+
+    def _admit(self, request: web.BaseRequest) -> None:
+        """Refuse a banned address, and one that opens too many sockets."""
+        venue, address = self._venue, request.remote or LOOPBACK
+        venue.limits.check_ban(venue.window_ns, address)
+        venue.limits.connect(venue.socket_ns, address)
+
+    def _refused(self, error: VenueReject, request: web.BaseRequest) -> web.Response:
+        address = request.remote or LOOPBACK
+        refused = refusal(self._venue, error)
+        if error.reject_code != TOO_MANY_CONNECTIONS or not isinstance(error, TooMany):
+            return rest.failure(self._venue, refused, address)
+        wait_s = max(1, ceil(error.retry_after_ns / NS_PER_S / self._venue.socket_time_scale))
+        return rest.failure(self._venue, refused, address, wait_s)
+
+    async def _read(
+        self, socket: web.WebSocketResponse, connection: Connection, session: Session, life: Keepalive
+    ) -> None:
+        """Take the client's frames until it goes, or sends more than it may."""
+        loop = asyncio.get_running_loop()
+        async for message in socket:
+            if not session.allows_frame(loop.time()):
+                connection.finish(WSCloseCode.POLICY_VIOLATION, b"Too many requests")
+            elif message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+            elif message.type is WSMsgType.PONG:
+                life.pong(message.data)
+            elif message.type in {WSMsgType.TEXT, WSMsgType.BINARY}:
+                session.receive(message.data)
+            else:
+                break
 
     def _count(self, stepper: Stepper | None, *, opened: bool) -> None:
         if stepper is None:
@@ -171,13 +216,15 @@ class Server:
             self._venue.steppers.socket_closed(stepper)
 
 
-async def _end(writer: asyncio.Task[None]) -> None:
-    """Stop the writer of a socket that is over; that its peer is gone already is no failure."""
-    writer.cancel()
-    await asyncio.wait({writer})
-    error = None if writer.cancelled() else writer.exception()
-    if error is not None and not isinstance(error, ConnectionError):
-        raise error
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Stop the tasks of a socket that is over; that its peer is gone already is no failure."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ConnectionError):
+            raise error
 
 
 def _is_combined(path: str) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 import msgspec
 
-from bnml.venues.sim.hub import MAX_STREAMS
+from bnml.venues.sim.hub import MAX_STREAMS, Listener
 
 if TYPE_CHECKING:
-    from bnml.venues.sim.hub import Hub, Listener
+    from bnml.venues.sim.connection import Connection
+    from bnml.venues.sim.hub import Hub
 
 RequestId = int | str | None
 MAX_MESSAGES_PER_S: Final = 5
-_MAX_ID_TEXT: Final = 36
+_ID_TEXT: Final = re.compile(r"[A-Za-z0-9_-]{1,36}\Z")
+_NAME: Final = re.compile(r"[^\s@/?&]+(@[^\s/?&]+)*\Z")
 
 
 class StreamRequest(msgspec.Struct, frozen=True):
@@ -56,6 +59,36 @@ def path_streams(path: str, query: str) -> list[str]:
     return [name for name in names if name and not name.isdigit()]
 
 
+class StreamSession:
+    """One market data connection; every frame that it sends counts, pings and pongs too."""
+
+    def __init__(self, hub: Hub, connection: Connection, names: list[str], *, combined: bool) -> None:
+        self._hub = hub
+        self._connection = connection
+        self._budget = MessageBudget()
+        self._listener = Listener(connection, combined=combined)
+        connection.farewell = self._farewell
+        for name in names:
+            hub.subscribe(self._listener, name)
+
+    def allows_frame(self, now_s: float) -> bool:
+        """Count one frame of the client; False when it sends too many."""
+        return self._budget.allows(now_s)
+
+    def receive(self, text: str | bytes) -> None:
+        """Answer one request."""
+        self._connection.send(answer(self._hub, self._listener, text))
+
+    def close(self) -> None:
+        """The socket is gone."""
+        self._hub.drop(self._listener)
+
+    def _farewell(self, ts_ns: int) -> bytes:
+        event = {"e": "serverShutdown", "E": ts_ns // self._connection.unit_ns}
+        shown = {"stream": "!serverShutdown", "data": event} if self._listener.combined else event
+        return msgspec.json.encode(shown)
+
+
 def answer(hub: Hub, listener: Listener, text: str | bytes) -> bytes:
     """Carry out one request of a client and return the encoded reply."""
     try:
@@ -70,16 +103,29 @@ def answer(hub: Hub, listener: Listener, text: str | bytes) -> bytes:
 
 def _decode(text: str | bytes) -> StreamRequest:
     try:
-        request = msgspec.json.decode(text, type=StreamRequest)
-    except msgspec.ValidationError as error:
-        raise StreamError(2, f"Invalid request: {error}") from error
-    except msgspec.DecodeError as error:
+        found = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StreamError(3, f"Invalid JSON: {error}") from error
-    if isinstance(request.id, str) and len(request.id) > _MAX_ID_TEXT:
-        raise StreamError(
-            2, "Invalid request: id must be an integer, a string of at most 36 characters or null"
-        )
-    return request
+    if not isinstance(found, dict):
+        raise StreamError(2, "Invalid request: expected an object")
+    request_id = found.get("id")
+    if not _is_id(request_id):
+        raise StreamError(2, "Invalid request: request ID must be an unsigned integer")
+    if "method" not in found:
+        raise StreamError(2, "Invalid request: missing field `method`", request_id)
+    try:
+        return msgspec.convert(found, StreamRequest)
+    except msgspec.ValidationError as error:
+        raise StreamError(2, f"Invalid request: {error}", request_id) from error
+
+
+def _is_id(value: Any) -> TypeGuard[RequestId]:
+    """A 64-bit integer, up to 36 letters, digits or `-_`, or null."""
+    if isinstance(value, str):
+        return _ID_TEXT.match(value) is not None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -(2**63) <= value < 2**63
+    return value is None
 
 
 def _carry_out(hub: Hub, listener: Listener, request: StreamRequest) -> list[str] | bool | None:
@@ -92,6 +138,8 @@ def _carry_out(hub: Hub, listener: Listener, request: StreamRequest) -> list[str
                 hub.unsubscribe(listener, name)
             return None
         case "LIST_SUBSCRIPTIONS":
+            if request.params:
+                raise StreamError(2, "Invalid request: too many parameters", request.id)
             return list(listener.names.values())
         case "SET_PROPERTY" | "GET_PROPERTY":
             return _property(listener, request)
@@ -106,25 +154,34 @@ def _carry_out(hub: Hub, listener: Listener, request: StreamRequest) -> list[str
 
 def _subscribe(hub: Hub, listener: Listener, request: StreamRequest) -> None:
     names = _names(request)
-    if len(listener.names) + len(names) > MAX_STREAMS:
+    if len(listener.names) + len(set(names) - set(listener.names.values())) > MAX_STREAMS:
         raise StreamError(2, f"Invalid request: too many streams, at most {MAX_STREAMS}", request.id)
     for name in names:
         hub.subscribe(listener, name)
 
 
 def _names(request: StreamRequest) -> list[str]:
-    names = [name for name in request.params if isinstance(name, str) and name]
+    names = [name for name in request.params if isinstance(name, str)]
     if not names or len(names) != len(request.params):
         raise StreamError(2, "Invalid request: params must be a list of stream names", request.id)
+    if not all(_NAME.match(name) for name in names):
+        raise StreamError(2, "Invalid request: invalid stream", request.id)
     return names
 
 
 def _property(listener: Listener, request: StreamRequest) -> bool | None:
-    if request.params[:1] != ["combined"]:
+    wanted = 1 if request.method == "GET_PROPERTY" else 2
+    name = request.params[0] if request.params else None
+    if not isinstance(name, str):
+        raise StreamError(2, "Invalid request: property name must be a string", request.id)
+    if len(request.params) > wanted:
+        raise StreamError(2, "Invalid request: too many parameters", request.id)
+    if name != "combined":
         raise StreamError(0, "Unknown property", request.id)
-    if request.method == "GET_PROPERTY":
+    if wanted == 1:
         return listener.combined
-    if len(request.params) != 2 or not isinstance(request.params[1], bool):
+    value = request.params[1] if len(request.params) == wanted else None
+    if not isinstance(value, bool):
         raise StreamError(1, "Invalid value type: expected Boolean", request.id)
-    listener.combined = request.params[1]
+    listener.combined = value
     return None

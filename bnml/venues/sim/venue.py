@@ -5,7 +5,8 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING, Protocol
 
-from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
+from bnml.core.clock import NS_PER_MS, NS_PER_S, NS_PER_US, Clock
+from bnml.venues.sim.access import Access
 from bnml.venues.sim.hub import Hub
 from bnml.venues.sim.messages import ExecutionReport
 from bnml.venues.sim.payloads_account import AccountPayloads
@@ -42,14 +43,14 @@ class Venue:
     `market_time` is tied in by the driver's owner; without one, time stands still between steps.
     """
 
-    def __init__(self, exchange: Exchange, keys: KeyRing, clock: Clock, *, live: bool) -> None:
+    def __init__(self, exchange: Exchange, access: Access | KeyRing, clock: Clock, *, live: bool) -> None:
         self.exchange = exchange
-        self.keys = keys
+        self.access = access if isinstance(access, Access) else Access(access)
         self.limits = RateLimits()
         self.hub = Hub()
         self.steppers = Steppers()
-        self.account_payloads = AccountPayloads(exchange.instruments)
-        self.users = UserStreams(self.account_payloads)
+        self.payloads = {unit: AccountPayloads(exchange.instruments, unit) for unit in (NS_PER_MS, NS_PER_US)}
+        self.users = UserStreams(self.payloads)
         self.mode = "timed" if live else "stepped"
         self._clock = clock
         self._window_time = WindowTime(clock)
@@ -59,6 +60,20 @@ class Venue:
         self.faults: Injector | None = None
         self.clock_offset_ms = 0  # by which the clock that signatures are checked against is wrong
         self._publisher = Publisher(exchange.market, self.hub, live=live)
+        self.socket_time_scale = 1.0  # how many times as fast as on Binance sockets are pinged and grow old
+        for symbol, status in self.access.statuses.items():
+            if symbol in self.instruments:
+                exchange.set_status(symbol, status)
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys that are valid at the moment."""
+        return self.access.keys
+
+    @property
+    def account_payloads(self) -> AccountPayloads:
+        """Account payloads with times in milliseconds."""
+        return self.payloads[NS_PER_MS]
 
     @property
     def market(self) -> Market:
@@ -80,9 +95,18 @@ class Venue:
         """The time that every rate window counts by."""
         return self._window_time.now_ns(self.now_ns)
 
+    @property
+    def socket_ns(self) -> int:
+        """The time of sockets: wall time at their own pace."""
+        return int(self._clock.now_ns() * self.socket_time_scale)
+
     def wall_ms(self) -> int:
         """Wall time: what signatures are checked against."""
         return self._clock.now_ns() // NS_PER_MS + self.clock_offset_ms
+
+    def wall_ns(self) -> int:
+        """Wall time in nanoseconds."""
+        return self._clock.now_ns() + self.clock_offset_ms * NS_PER_MS
 
     def wall_seconds(self, window_ns: int) -> int:
         """How long a client has to wait for `window_ns` of window time, in whole seconds, at least one."""
@@ -99,6 +123,8 @@ class Venue:
         """Let market time pass up to now, so that a request between two steps has its own time."""
         if self.market_time is not None:
             self.exchange.set_time(self.market_time.market_now_ns())
+        if self.access.delistings:
+            self._delist()
 
     def settle_request(self) -> None:
         """Send the user events of the request that just ran: they go out before its answer."""
@@ -116,6 +142,25 @@ class Venue:
         self.exchange.apply(step)
         self.settle_request()
         self._publisher.publish(step, self._trades(step))
+        if self.access.delistings:
+            self._delist()
+
+    def set_status(self, symbol: str, status: str) -> None:
+        """Switch a symbol; a restart remembers it."""
+        self.exchange.set_status(symbol, status)
+        self.access.note_status(symbol, status)
+
+    def _delist(self) -> None:
+        """Stop the trading of symbols whose time has come, and cancel what rests there."""
+        now_ms = self.now_ns // NS_PER_MS
+        for symbol in [name for name, ts_ms in self.access.delistings.items() if ts_ms <= now_ms]:
+            if symbol not in self.instruments or self.instruments[symbol].status == "BREAK":
+                continue
+            for account in self.exchange.read.accounts():
+                if self.exchange.read.open_orders(account, symbol):
+                    self.exchange.cancel_all(account, symbol)
+            self.set_status(symbol, "BREAK")
+            self.settle_request()
 
     def _credit(self, event: ExecutionReport) -> None:
         """The first fill of an order frees its place in the order limits."""
@@ -131,3 +176,10 @@ class Venue:
         for printed in step.prints:
             yield printed.symbol, self.market[printed.symbol].trades[-left[printed.symbol]]
             left[printed.symbol] -= 1
+
+
+def announce_shutdown(venue: Venue) -> None:
+    """Send `serverShutdown` to every socket."""
+    for connection in list(venue.sockets):
+        if connection.farewell is not None:
+            connection.send(connection.farewell(venue.now_ns))

@@ -5,10 +5,12 @@ import hashlib
 import hmac
 import json
 import time
-from urllib.parse import urlencode
+from types import SimpleNamespace
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import numpy as np
+from yarl import URL
 
 from bnml.core.clock import LiveClock
 from bnml.core.instrument import E8, Instrument
@@ -22,6 +24,7 @@ from bnml.venues.sim.feed import BarFeed
 from bnml.venues.sim.market import Market
 from bnml.venues.sim.pricing import Pricing
 from bnml.venues.sim.server import Server
+from bnml.venues.sim.signatures import sign_ed25519
 from bnml.venues.sim.signing import ApiKey, KeyRing
 from bnml.venues.sim.venue import Venue
 
@@ -79,6 +82,13 @@ async def served(*, stepped=True, speed=3600.0, clock=None, **feed_options):
             await server.stop()
 
 
+def sign_as(key, payload):
+    """What the owner of a key signs with."""
+    if key.kind == "ED25519":
+        return sign_ed25519(key.secret, payload.encode())
+    return signature(key.secret, payload)
+
+
 def signature(secret, payload):
     return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
 
@@ -103,13 +113,14 @@ class Client:
     async def get(self, path, **params):
         return (await self.send("GET", path, **params))[1]
 
-    async def signed(self, method, path, headers=None, **params):
-        """(status, body, headers) of a request signed as it should be."""
+    async def signed(self, method, path, headers=None, key=KEY, **params):
+        """(status, body, headers) of a request signed as it should be; `key` is anything with a secret."""
         params = {"timestamp": int(time.time() * 1000), **params}
         payload = urlencode(params)
-        url = f"{self.base}{path}?{payload}&signature={signature(KEY.secret, payload)}"
+        signed = quote(sign_as(key, payload), safe="")
+        url = URL(f"{self.base}{path}?{payload}&signature={signed}", encoded=True)
         async with self.session.request(
-            method, url, headers={"X-MBX-APIKEY": KEY.api_key, **(headers or {})}
+            method, url, headers={"X-MBX-APIKEY": key.api_key, **(headers or {})}
         ) as r:
             return r.status, await r.json(), r.headers
 
@@ -118,6 +129,19 @@ class Client:
         return (await self.signed("POST", "/api/v3/order", **{"symbol": "BTCUSDT", "side": "BUY", **params}))[
             1
         ]
+
+    async def new_key(self, **wanted):
+        """A key made by the controls, with what its owner needs to sign."""
+        status, body = await self.control("POST", "/sim/keys", wanted)
+        assert status == 200, body
+        secret = body.get("secret") or body.get("privateKey", "")
+        return SimpleNamespace(api_key=body["apiKey"], secret=secret, kind=body["kind"])
+
+    async def new_account(self, name, **balances):
+        """The first key of a new account."""
+        status, body = await self.control("POST", "/sim/accounts", {"account": name, "balances": balances})
+        assert status == 200, body
+        return SimpleNamespace(api_key=body["apiKey"], secret=body["secret"], kind="HMAC")
 
     async def control(self, method, path, body=None):
         async with self.session.request(
@@ -143,19 +167,19 @@ class Api:
         self.socket = socket
         self.last_id = 0
 
-    async def post(self, method, *, is_signed=False, **params):
+    async def post(self, method, *, is_signed=False, key=KEY, **params):
         """Send a request and return its id."""
         self.last_id += 1
         if is_signed:
-            params = {"apiKey": KEY.api_key, "timestamp": int(time.time() * 1000), **params}
+            params = {"apiKey": key.api_key, "timestamp": int(time.time() * 1000), **params}
             payload = "&".join(f"{name}={params[name]}" for name in sorted(params))
-            params["signature"] = signature(KEY.secret, payload)
+            params["signature"] = sign_as(key, payload)
         await self.socket.send_json({"id": self.last_id, "method": method, "params": params})
         return self.last_id
 
-    async def ask(self, method, *, is_signed=False, **params):
+    async def ask(self, method, *, is_signed=False, key=KEY, **params):
         """The answer, and the frames that came before it."""
-        wanted = await self.post(method, is_signed=is_signed, **params)
+        wanted = await self.post(method, is_signed=is_signed, key=key, **params)
         before = []
         while (frame := await self.next()).get("id") != wanted:
             before.append(frame)

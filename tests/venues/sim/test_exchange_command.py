@@ -108,7 +108,7 @@ async def test_files_ports_and_second_instances(tmp_path):
         file = tmp_path / "one" / "exchange" / "endpoint.json"
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         content = json.loads(file.read_text())
-        assert {"pid", "port", "api_key", "secret", "speed", "mode", "token"} == set(content)
+        assert set(content) == {"pid", "port", "api_key", "secret", "speed", "mode", "token", "accounts"}
         assert (content["pid"], content["mode"]) == (exchange.process.pid, "stepped")
         second, taken = await asyncio.gather(
             failing("--state-dir", str(tmp_path / "one"), *STEPPED),

@@ -74,7 +74,7 @@ def test_another_secret_is_refused():
     assert caught.value.reject_code == -1022
 
 
-@pytest.mark.parametrize(("key", "code"), [(None, -2014), ("", -2014), ("unknown", -2015)])
+@pytest.mark.parametrize(("key", "code"), [(None, -2014), ("", -2014), ("unknown", -2014), ("u" * 64, -2015)])
 def test_keys_are_known_or_refused(key, code):
     with pytest.raises(VenueReject) as caught:
         KeyRing([]).find(key)

@@ -142,7 +142,7 @@ async def test_refusals_on_the_socket():
             "order.place", is_signed=True, symbol="BTCUSDT", side="BUY", type="MARKET", quantity=1e-05
         )
         assert float_["error"]["code"] == -1100, "an exponent is no plain decimal"
-        client.venue.limits.charge(5_970, client.venue.window_ns)
+        client.venue.limits.charge(5_940, client.venue.window_ns)
         busy, _ = await api.ask("exchangeInfo")
         assert (busy["status"], busy["error"]["code"]) == (429, -1003)
         assert busy["error"]["data"]["retryAfter"] > busy["error"]["data"]["serverTime"]
