@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from bnml.core.orders import ListKind
+from bnml.core.orders import ListKind, OrderType, Side
 from bnml.venues.sim.messages import ListKey, VenueReject
 from bnml.venues.sim.operations import Call, Operation, Security
 from bnml.venues.sim.operations_market import check_day, time_range
@@ -20,6 +20,25 @@ _ORDERS: Final = {
 }
 
 
+_LIMIT_NAMES: Final = {
+    "price": "Price",
+    "limitClientOrderId": "ClientOrderId",
+    "limitIcebergQty": "IcebergQty",
+    "limitStrategyId": "StrategyId",
+    "limitStrategyType": "StrategyType",
+}
+_STOP_NAMES: Final = {
+    "stopPrice": "StopPrice",
+    "trailingDelta": "TrailingDelta",
+    "stopLimitPrice": "Price",
+    "stopLimitTimeInForce": "TimeInForce",
+    "stopClientOrderId": "ClientOrderId",
+    "stopIcebergQty": "IcebergQty",
+    "stopStrategyId": "StrategyId",
+    "stopStrategyType": "StrategyType",
+}
+
+
 def _placing(kind: ListKind) -> Callable[[Call], dict[str, Any]]:
     def place(call: Call) -> dict[str, Any]:
         """A new order list; the answer carries reports unless only an ACK is wanted."""
@@ -31,6 +50,30 @@ def _placing(kind: ListKind) -> Callable[[Call], dict[str, Any]]:
         return call.payloads.order_list(view, with_reports=shown is not ResponseType.ACK)
 
     return place
+
+
+def place_pair(call: Call) -> dict[str, Any]:
+    """An OCO in the parameters that it had before its legs were named by their place; Binance still takes them."""
+    symbol = symbol_of(call.params, call.venue.instruments)
+    side = call.params.choice("side", Side)
+    for name in ("quantity", "price", "stopPrice"):
+        call.params.text(name)
+    if "stopLimitPrice" in call.params:
+        call.params.text("stopLimitTimeInForce")
+        stop_type = OrderType.STOP_LOSS_LIMIT
+    else:
+        call.params.forbid("stopLimitTimeInForce")
+        stop_type = OrderType.STOP_LOSS
+    limit, stop = ("above", "below") if side is Side.SELL else ("below", "above")
+    names = {old: limit + new for old, new in _LIMIT_NAMES.items()}
+    names |= {old: stop + new for old, new in _STOP_NAMES.items()}
+    types = {f"{limit}Type": OrderType.LIMIT_MAKER.value, f"{stop}Type": stop_type.value}
+    params = call.params.renamed(names, types)
+    request = read_list(params, symbol, ListKind.OCO)
+    shown = params.optional_choice("newOrderRespType", ResponseType)
+    params.finish()
+    view = call.venue.exchange.place_list(call.account, request)
+    return call.payloads.order_list(view, with_reports=shown is not ResponseType.ACK)
 
 
 def query(call: Call) -> dict[str, Any]:
@@ -83,6 +126,7 @@ PLACE: Final = {
     kind: Operation(_placing(kind), 1, Security.TRADE, orders=count, free_when_done=True)
     for kind, count in _ORDERS.items()
 }
+PLACE_PAIR = Operation(place_pair, 1, Security.TRADE, orders=2, free_when_done=True)
 QUERY = Operation(query, 4, Security.SIGNED)
 CANCEL = Operation(cancel, 1, Security.TRADE, free_when_done=True)
 OPEN_LISTS = Operation(open_lists, 6, Security.SIGNED)

@@ -24,7 +24,13 @@ _UNREADABLE_CHOICE: Final = {
     "timeInForce": (-1115, "Invalid timeInForce."),
     "type": (-1116, "Invalid orderType."),
     "side": (-1117, "Invalid side."),
+    "symbolStatus": (-1122, "Invalid symbolStatus."),
+    "cancelRestrictions": (
+        -1145,
+        "cancelRestrictions has to be either ONLY_NEW or ONLY_PARTIALLY_FILLED.",
+    ),
 }
+_MAX_WHOLE: Final = _MAX_INTEGER // 10**8
 
 
 def json_text(value: Any) -> str:
@@ -50,9 +56,16 @@ class Params:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
         self._read: set[str] = set()
+        self._knows_any = False  # whether anybody asked for a parameter
 
     def __contains__(self, name: str) -> bool:
         return name in self._values
+
+    def renamed(self, names: Mapping[str, str], more: Mapping[str, str]) -> Params:
+        """The same parameters under the names of another request, and `more` that it needs; others stay."""
+        other = Params({names.get(name, name): value for name, value in self._values.items()} | dict(more))
+        other._read = {names.get(name, name) for name in self._read}
+        return other
 
     def discard(self, *names: str) -> None:
         """Mark parameters as read that change nothing here."""
@@ -60,6 +73,7 @@ class Params:
 
     def optional(self, name: str) -> str | None:
         """The text of a parameter, or None when it was not sent; an empty one is -1105."""
+        self._knows_any = True
         value = self._values.get(name)
         if value is None:
             return None
@@ -70,6 +84,7 @@ class Params:
 
     def text(self, name: str) -> str:
         """A mandatory text."""
+        self._knows_any = True
         value = self._values.get(name)
         if not value:
             raise VenueReject(
@@ -79,13 +94,15 @@ class Params:
         return value
 
     def optional_integer(self, name: str, *, low: int = 0, high: int = _MAX_INTEGER) -> int | None:
-        """A whole number within bounds; other characters are -1100, out of bounds -1130."""
+        """A whole number within bounds; other characters are -1100, above 64 bits -1108, out of bounds -1130."""
         value = self.optional(name)
         if value is None:
             return None
-        if not _INTEGER.match(value):
+        if not _INTEGER.fullmatch(value):
             raise _illegal(name, _INTEGER)
         number = int(value)
+        if number > _MAX_INTEGER:
+            raise VenueReject(-1108, f"Parameter '{name}' overflowed.")
         if not low <= number <= high:
             raise VenueReject(-1130, f"Data sent for parameter '{name}' is not valid.")
         return number
@@ -102,15 +119,17 @@ class Params:
         return default if value is None else min(value, highest)
 
     def optional_decimal(self, name: str) -> Decimal | None:
-        """A plain positive decimal; sign or exponent is -1100, more than eight decimals -1111."""
+        """A plain decimal: sign or exponent is -1100, more than eight decimals -1111, more than 64 bits -1108."""
         value = self.optional(name)
         if value is None:
             return None
-        match = _DECIMAL.match(value)
+        match = _DECIMAL.fullmatch(value)
         if match is None:
             raise _illegal(name, _DECIMAL)
         if match[2] and len(match[2].rstrip("0")) > 9:
             raise VenueReject(-1111, f"Parameter '{name}' has too much precision.")
+        if int(match[1]) > _MAX_WHOLE:
+            raise VenueReject(-1108, f"Parameter '{name}' overflowed.")
         return Decimal(value)
 
     def optional_choice(self, name: str, kind: type[Choice]) -> Choice | None:
@@ -134,7 +153,7 @@ class Params:
     def client_id(self, name: str) -> str | None:
         """A client order id of at most 36 allowed characters."""
         value = self.optional(name)
-        if value is not None and not _CLIENT_ID.match(value):
+        if value is not None and not _CLIENT_ID.fullmatch(value):
             raise _illegal(name, _CLIENT_ID)
         return value
 
@@ -172,7 +191,10 @@ class Params:
 
     def finish(self) -> None:
         """Refuse what nobody read: a misspelt parameter must not change the meaning of an order silently."""
-        if len(self._read) < len(self._values):
+        unread = len(self._values) - len(self._read)
+        if unread and not self._knows_any:
+            raise VenueReject(-1101, f"Too many parameters; expected '0' and received '{unread}'.")
+        if unread:
             raise VenueReject(
                 -1104,
                 f"Not all sent parameters were read; read '{len(self._read)}' parameter(s) "

@@ -120,7 +120,7 @@ class KeyRing:
         key = self._keys.get(api_key or "")
         if key is not None:
             return key
-        if not api_key or not _API_KEY.match(api_key):
+        if not api_key or not _API_KEY.fullmatch(api_key):
             raise VenueReject(-2014, "API-key format invalid.")
         raise VenueReject(-2015, NOT_PERMITTED)
 
@@ -136,7 +136,7 @@ class KeyRing:
         window_ms = receive_window_ms(params)
         given = params.text("signature")
         check_time(timestamp, window_ms, now_ms)
-        if not _SIGNATURE.match(given):
+        if not _SIGNATURE.fullmatch(given):
             raise VenueReject(
                 -1100,
                 f"Illegal characters found in parameter 'signature'; legal range is '{_SIGNATURE.pattern}'.",
@@ -150,7 +150,7 @@ def receive_window_ms(params: Params) -> float:
     text = params.optional("recvWindow")
     if text is None:
         return DEFAULT_WINDOW_MS
-    if not _WINDOW.match(text):
+    if not _WINDOW.fullmatch(text):
         raise VenueReject(
             -1100,
             f"Illegal characters found in parameter 'recvWindow'; legal range is '{_WINDOW.pattern}'.",

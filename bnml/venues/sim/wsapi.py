@@ -51,6 +51,7 @@ METHODS: Final[dict[str, Operation]] = {
     "account.commission": account.COMMISSION,
     "account.rateLimits.orders": account.ORDER_LIMITS,
     **{f"orderList.place.{kind.lower()}": lists.PLACE[kind] for kind in ListKind},
+    "orderList.place": lists.PLACE_PAIR,
     "orderList.status": lists.QUERY,
     "orderList.cancel": lists.CANCEL,
     "openOrderLists.status": lists.OPEN_LISTS,

@@ -78,7 +78,7 @@ async def test_candles_page_from_a_start_and_sum_up():
         ("/depth", {"symbol": "BTCUSDT", "depth": "5"}, -1104),
         ("/depth", {"symbol": "BTCUSDT", "limit": "0"}, -1130),
         ("/ticker/price", {"symbol": "BTCUSDT", "symbols": '["ETHUSDT"]'}, -1128),
-        ("/ping", {"x": "1"}, -1104),
+        ("/ping", {"x": "1"}, -1101),
     ],
 )
 async def test_public_refusals(path, params, code):
@@ -316,3 +316,28 @@ async def test_only_this_machine_is_served():
         assert client.base.startswith("http://127.0.0.1:")
         with pytest.raises(aiohttp.ClientConnectorError):
             await client.session.get(client.base.replace("127.0.0.1", "127.0.0.2"))
+
+
+@pytest.mark.parametrize(
+    ("side", "price", "stop", "limit_leg"), [("SELL", "110", "90", "above"), ("BUY", "90", "110", "below")]
+)
+@pytest.mark.parametrize("stop_limit", [None, "100"])
+async def test_the_oco_of_old_parameters_is_the_same_list(side, price, stop, limit_leg, stop_limit):
+    async with served() as client:
+        client.steps(1)
+        await client.control("POST", "/sim/deposit", {"asset": "BTC", "amount": "2"})
+        extra = {} if stop_limit is None else {"stopLimitPrice": stop_limit, "stopLimitTimeInForce": "GTC"}
+        status, body, headers = await client.signed(
+            "POST", f"{API}/order/oco", symbol="BTCUSDT", side=side, quantity="1", price=price, stopPrice=stop,
+            limitClientOrderId="limit", stopClientOrderId="stop", listClientOrderId="pair", **extra,
+        )  # fmt: skip
+        assert (status, body["contingencyType"], body["listClientOrderId"]) == (200, "OCO", "pair"), body
+        assert (headers["X-MBX-USED-WEIGHT-1M"], headers["X-MBX-ORDER-COUNT-10S"]) == ("0", "2")
+        orders = {one["clientOrderId"]: one for one in body["orderReports"]}
+        assert (orders["limit"]["type"], float(orders["limit"]["price"])) == ("LIMIT_MAKER", float(price))
+        wanted = "STOP_LOSS" if stop_limit is None else "STOP_LOSS_LIMIT"
+        assert (orders["stop"]["type"], float(orders["stop"]["stopPrice"])) == (wanted, float(stop))
+        missing = await client.signed(
+            "POST", f"{API}/order/oco", symbol="BTCUSDT", side=side, quantity="1", price=price
+        )
+        assert missing[1]["msg"].startswith("Mandatory parameter 'stopPrice'")
