@@ -7,12 +7,12 @@ import fcntl
 import os
 import secrets
 import signal
-import sys
 from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from bnml.app.announcement import Endpoint, announce
 from bnml.app.exchange_feed import make_feed
 from bnml.app.folder import write_durably
 from bnml.app.follower import Follower
@@ -31,7 +31,7 @@ from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.market import Market
-from bnml.venues.sim.server import HOST, Server
+from bnml.venues.sim.server import Server
 from bnml.venues.sim.signing import ApiKey, KeyKind
 from bnml.venues.sim.venue import Venue
 
@@ -47,19 +47,6 @@ Mover = Stepping | Pacing | Follower
 
 ENDPOINT_FILE: Final = "endpoint.json"
 FOLLOW_TIMEOUT_S: Final = 60.0
-
-
-class Endpoint(msgspec.Struct, frozen=True):
-    """What `endpoint.json` tells clients of this user; nobody else may read it."""
-
-    pid: int
-    port: int
-    api_key: str
-    secret: str
-    token: str  # for /sim/
-    speed: float
-    mode: str  # timed, stepped
-    accounts: dict[str, dict[str, str]] = {}  # of the other accounts: api_key and secret
 
 
 def serve(settings: Settings, options: ExchangeOptions) -> int:
@@ -143,7 +130,7 @@ async def _serve(settings: Settings, options: ExchangeOptions, folder: Path) -> 
                 os.getpid(), port, key.api_key, key.secret, token, mover.speed, venue.mode, others
             )
             _publish(folder, endpoint)
-            _announce(endpoint, venue, json=options.json)
+            announce(endpoint, venue, folder / ENDPOINT_FILE, json=options.json)
         await _until_stopped(stopped, {server.failed, *moving})
         logger().info("exchange_stopped", steps_done=venue.exchange.ordinal)
 
@@ -234,27 +221,3 @@ def _other_keys(venue: Venue) -> dict[str, dict[str, str]]:
 def _publish(folder: Path, endpoint: Endpoint) -> None:
     """Write the endpoint file whole; it is born unreadable for others (umask)."""
     write_durably(folder / ENDPOINT_FILE, msgspec.json.encode(endpoint))
-
-
-def _announce(endpoint: Endpoint, venue: Venue, *, json: bool) -> None:
-    address = f"{HOST}:{endpoint.port}"
-    if json:
-        shown = {
-            "rest_url": f"http://{address}",
-            "stream_url": f"ws://{address}/stream/ws",
-            "api_url": f"ws://{address}/ws-api/v3",
-            "pid": endpoint.pid,
-            "mode": endpoint.mode,
-            "speed": endpoint.speed,
-            "symbols": list(venue.instruments),
-        }
-        sys.stdout.write(msgspec.json.encode(shown).decode() + "\n")
-        sys.stdout.flush()
-    logger().info(
-        "exchange_listening",
-        address=address,
-        mode=endpoint.mode,
-        speed=endpoint.speed,
-        symbols=len(venue.instruments),
-        steps_done=venue.exchange.ordinal,
-    )

@@ -142,7 +142,14 @@ def exchange_folder(settings: Settings) -> Path:
 
 def exchange_arguments(settings: Settings, options: RunOptions) -> list[str]:
     """The command line that serves the same market to us."""
-    arguments = ["exchange", "--venue", settings.venue.kind, "--state-dir", str(settings.app.state_dir)]
+    arguments = [
+        "exchange",
+        "--json",
+        "--venue",
+        settings.venue.kind,
+        "--state-dir",
+        str(settings.app.state_dir),
+    ]
     if options.config is not None:
         arguments += ["--config", str(options.config)]
     if options.replay is not None:

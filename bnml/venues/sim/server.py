@@ -17,6 +17,7 @@ from bnml.venues.sim.hub import MAX_STREAMS
 from bnml.venues.sim.keepalive import Keepalive
 from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.operations import refusal
+from bnml.venues.sim.page import page
 from bnml.venues.sim.seams import Unanswered
 from bnml.venues.sim.venue import announce_shutdown
 from bnml.venues.sim.weights import LOOPBACK, TooMany
@@ -106,6 +107,8 @@ class Server:
             return await self._control.handle(request)
         if path == API_PATH:
             return await self._serve_api(request)
+        if path == "/":
+            return web.Response(text=page(self._venue, request.host), content_type="text/html")
         names = _stream_names(path, request.query.get("streams", ""))
         if names is not None:
             return await self._serve_streams(request, names, combined=_is_combined(path))
