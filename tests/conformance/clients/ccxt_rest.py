@@ -447,7 +447,7 @@ async def weight_limit(exchange, endpoint):
     endpoint.pace(1)
     used = []
     try:
-        async with denied(exchange, ccxt.DDoSProtection, code=-1003, text="Too many requests"):
+        async with denied(exchange, ccxt.DDoSProtection, code=-1003, text="Too much request weight used"):
             for _ in range(60):
                 await exchange.public_get_depth({"symbol": "BTCUSDT", "limit": 5000})
                 used.append(int(exchange.last_response_headers["X-MBX-USED-WEIGHT-1M"]))
