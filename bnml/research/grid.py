@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -51,6 +51,11 @@ class World(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """What can be an axis."""
+        ...
+
+    @property
+    def refused(self) -> Mapping[str, str]:
+        """What of the like cannot be one, and why."""
         ...
 
     @property
@@ -119,7 +124,7 @@ class _Opened(msgspec.Struct, frozen=True):
 
 def manifest_of(world: World, asked: GridRequest) -> Manifest:
     """The manifest that this request on this world must have; checks the axes."""
-    check_names(asked.axes, world.names, world.kind)
+    check_names(asked.axes, world.names, world.kind, world.refused)
     world.check(asked.axes)
     combinations = count(asked.axes)
     way, _ = world.plan(asked.axes)

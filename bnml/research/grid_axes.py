@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from math import prod
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -42,11 +43,15 @@ def parse_axes(texts: Iterable[str], file: Path | None = None) -> Axes:
     return axes
 
 
-def check_names(axes: Iterable[str], known: Sequence[str], kind: str) -> None:
-    """Refuse an axis that is none of `known`, with the nearest one; `kind` says what they are."""
+def check_names(
+    axes: Iterable[str], known: Sequence[str], kind: str, refused: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Refuse an axis that is none of `known`, with the reason in `refused` or the nearest one; `kind` says what they are."""
     for name in axes:
         if name in known:
             continue
+        if name in refused:
+            raise Misconfigured(f"--axis {name}: {name} is no axis: it {refused[name]}")
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
         last = [one for one in known if one.rpartition(".")[2] == name.rpartition(".")[2]]
         nearest = (last or near or ["none"])[0]

@@ -27,6 +27,7 @@ from bnml.research.grid_row import daily_marks, daily_returns, day_ends, row_of
 from bnml.research.grid_search import Chunk
 from bnml.research.grid_tables import find_entries, make_market, make_stretches, make_tables, make_variants
 from bnml.research.sweep import SweepConfig, SweepInput, sweep
+from bnml.research.thoughts import Thoughts
 
 WORLDS_KEPT = 4
 """Tables kept, of different worlds: axes that are no exits, such as costs, have one each."""
@@ -71,9 +72,9 @@ def plan(
     return GridEngine(inputs, config, axes).plan
 
 
-def single(inputs: Sequence[SweepInput], config: SweepConfig) -> Chunk:
+def single(inputs: Sequence[SweepInput], config: SweepConfig, thoughts: Thoughts | None = None) -> Chunk:
     """The row of one configuration by the ordinary backtest: what its row in any grid equals bit for bit."""
-    row, sums, squares = row_of(sweep(inputs, config), inputs, config)
+    row, sums, squares = row_of(sweep(inputs, config, thoughts), inputs, config)
     return Chunk(row, sums[np.newaxis], squares[np.newaxis])
 
 
@@ -94,6 +95,7 @@ class GridEngine:
         self._columns = Columns(self.points)
         self._worlds: OrderedDict[int, _World] = OrderedDict()
         self._lock = Lock()
+        self.thoughts = Thoughts()
         self.plan, self.is_alone = make_plan(self._inputs, self.points, self._columns)
         if self.is_alone:  # with others each symbol has limits of its own
             self._shares = self._columns.share_rules()
@@ -125,12 +127,13 @@ class GridEngine:
     def daily_returns(self, combination: int) -> NDArray[np.float64]:
         """Daily marked returns of one combination, by the ordinary backtest."""
         config = self.points.config(combination)
-        return daily_returns(daily_marks(sweep(self._inputs, config)), config.initial_quote_e8)
+        result = sweep(self._inputs, config, self.thoughts)
+        return daily_returns(daily_marks(result), config.initial_quote_e8)
 
     def _walk(self, start: int, made: Chunk) -> None:
         """Each combination by the ordinary backtest."""
         for i in range(len(made.rows)):
-            one = single(self._inputs, self.points.config(start + i))
+            one = single(self._inputs, self.points.config(start + i), self.thoughts)
             made.rows[i], made.sums[i], made.squares[i] = one.rows[0], one.sums[0], one.squares[0]
             made.rows["combination"][i] = start + i
 

@@ -26,7 +26,7 @@ Field = tuple[str, str]
 """(record, field); record "" is the configuration itself."""
 
 RECORDS = ("rules", "limits", "costs")
-PLAIN = ("weights", "initial_quote_e8", "has_rule_strategy", "latency_bars", "latency_ns", "risk")
+PLAIN = ("weights", "initial_quote_e8", "has_rule_strategy", "latency_bars", "latency_ns", "risk", "choice")
 MOST_TOGETHER = 100_000
 """Most values that meddling axes have together."""
 TRIED_PAIRS = 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -11,14 +12,15 @@ from pydantic import ValidationError
 
 from bnml.config import Settings
 from bnml.core.errors import Misconfigured
-from bnml.explain import explain_error, fields_of
+from bnml.explain import explain_error
 from bnml.options import GridOptions, SignalsOptions
 from bnml.research.grid_axes import Axes, check_names, parse_axes
 from bnml.research.grid_engine import GridEngine, plan
 from bnml.research.grid_inputs import cut, data_range, hash_config, hash_inputs
+from bnml.research.grid_names import CHOSEN, rule_axes, rules_refused, setting_axes, settings_refused
 from bnml.research.grid_search import Evaluator
 from bnml.research.market import load_market
-from bnml.research.models import held_back, load_models, looking_ahead
+from bnml.research.models import held_back, load_models, looking_ahead, policy_choice
 from bnml.research.report import path_decides as path_decides_of
 from bnml.research.rules import Rules
 from bnml.research.rules_file import changed, load_rules
@@ -26,12 +28,6 @@ from bnml.research.runs import OFFLINE_IDS, feature_rows, initial_quote_e8, swee
 from bnml.research.signal_inputs import Prepared, compile_config, path_decides, prepare
 from bnml.research.sweep import SweepConfig, SweepInput
 from bnml.trading.compile import compile_engine, compile_layout
-
-SECTIONS = ("scanner", "entry", "exits", "capital", "risk", "costs")
-"""Sections of the settings whose numbers can be axes; the others decide what data and models there are."""
-NO_AXES = ("scanner.grace_ms",)
-NO_RULES = ("tick", "lot", "min_notional", "initial_quote")
-"""Numbers of the rules file that say what the market is, and what returns are measured by."""
 
 Inputs = Sequence[SweepInput]
 Point = Mapping[str, float]
@@ -51,11 +47,7 @@ class RulesWorld:
         self.config_hash = hash_config(prepared.config)
         self.initial_e8 = prepared.config.initial_quote_e8
         self.notes = prepared.notes
-        self.names = tuple(
-            field.name
-            for field in msgspec.structs.fields(Rules)
-            if type(field.default) in {int, float} and field.name not in NO_RULES
-        )
+        self.names, self.refused = rule_axes(), rules_refused()
 
     def check(self, axes: Axes) -> None:
         if 0.0 in axes.get("fixed_quote", ()):
@@ -93,7 +85,7 @@ def rules_world(options: GridOptions) -> RulesWorld:
     )
     prepared = prepare(files, rules, axes.keys())
     world = RulesWorld(prepared, rules)
-    check_names(axes, world.names, world.kind)
+    check_names(axes, world.names, world.kind, world.refused)
     world.check(axes)
     closest = changed(rules, **_as_declared(_closest(axes, "trail_pct", "trail_atr")))
     sentence = path_decides(closest, {one.instrument.symbol: one for one in prepared.inputs})
@@ -112,11 +104,15 @@ def _closest(axes: Axes, *names: str) -> dict[str, float]:
 
 
 def _as_declared(values: Point) -> dict[str, Any]:
-    """Whole numbers where the rules have whole numbers."""
-    whole = {field.name for field in msgspec.structs.fields(Rules) if type(field.default) is int}
-    return {
-        name: int(value) if name in whole and value == int(value) else value for name, value in values.items()
-    }
+    """Whole numbers where the rules have whole numbers, true and false where they have switches."""
+    kinds = {field.name: type(field.default) for field in msgspec.structs.fields(Rules)}
+    made: dict[str, Any] = dict(values)
+    for name, value in values.items():
+        if kinds[name] is bool and value not in {0.0, 1.0}:
+            raise Misconfigured(f"--axis {name}: {value:g} is no switch; 0 is off, 1 is on")
+        if kinds[name] in {int, bool} and value == int(value):
+            made[name] = kinds[name](value)
+    return made
 
 
 class ModelWorld:
@@ -134,15 +130,14 @@ class ModelWorld:
         self.config_hash = hash_config(config, settings.decision.model_dump_json())
         self.initial_e8 = config.initial_quote_e8
         self.notes: tuple[str, ...] = ()
-        self.names = tuple(
-            ".".join(keys)
-            for keys, field in fields_of(Settings)
-            if keys[0] in SECTIONS
-            and field.annotation in {int, float, float | None}
-            and ".".join(keys) not in NO_AXES
-        )
+        self.names, self.refused = setting_axes(), settings_refused()
 
     def check(self, axes: Axes) -> None:
+        chosen = next((name for name in CHOSEN if name in axes), None)
+        if chosen and self._settings.decision.rule != "absolute":
+            raise Misconfigured(f"--axis {chosen}: only decision.rule absolute reads it; set that rule")
+        if chosen and all(one.probabilities is None for one in self._inputs):
+            raise Misconfigured(f"--axis {chosen}: it is read with a model, and no symbol has one")
         for corner in corners(axes):
             changed_settings(self._settings, corner)
 
@@ -169,7 +164,7 @@ def model_world(settings: Settings, options: GridOptions) -> ModelWorld:
     ]
     axes = parse_axes(options.axes, options.grid_file)
     world = ModelWorld(settings, inputs)
-    check_names(axes, world.names, world.kind)
+    check_names(axes, world.names, world.kind, world.refused)
     closest = changed_settings(settings, _closest(axes, "exits.trail_atr"))
     ahead = looking_ahead(settings, models, market.first_ns)
     world.notes = tuple(filter(None, (*market.notes, held_back(models), ahead, path_decides_of(closest))))
@@ -194,7 +189,8 @@ def changed_settings(settings: Settings, values: Point) -> Settings:
 
 def model_config(settings: Settings, symbols: Sequence[str]) -> SweepConfig:
     """The records of these settings as the sweep of these symbols takes them."""
-    return sweep_config(compile_engine(settings, OFFLINE_IDS), symbols, initial_quote_e8(settings))
+    made = sweep_config(compile_engine(settings, OFFLINE_IDS), symbols, initial_quote_e8(settings))
+    return replace(made, choice=policy_choice(settings.decision))
 
 
 def corners(axes: Axes) -> Iterator[dict[str, float]]:

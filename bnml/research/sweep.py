@@ -9,6 +9,7 @@ import numpy as np
 from bnml.research.sweep_input import SWEEP_COLUMNS, SweepConfig, SweepInput, check, check_together
 from bnml.research.sweep_result import SweepResult
 from bnml.research.sweep_world import make_risk, make_world, run_world
+from bnml.research.thoughts import Thoughts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,17 +17,19 @@ if TYPE_CHECKING:
 __all__ = ["SWEEP_COLUMNS", "SweepConfig", "SweepInput", "SweepResult", "sweep"]
 
 
-def sweep(inputs: Sequence[SweepInput], config: SweepConfig) -> SweepResult:
+def sweep(inputs: Sequence[SweepInput], config: SweepConfig, thoughts: Thoughts | None = None) -> SweepResult:
     """Trade the inputs on one capital, each from its bar `first` to the end.
 
+    `thoughts` of earlier sweeps of the same inputs spare what they have in common.
     Raises Misconfigured if arrays do not fit the bars or there is nothing to trade.
     """
     for data in inputs:
         check(data)
     check_together(inputs, config)
+    thoughts = thoughts or Thoughts()
     order = sorted(range(len(inputs)), key=lambda number: inputs[number].instrument.symbol)
     chosen = tuple(inputs[number] for number in order)
     limits = config.limits[order] if len(config.limits) > 1 else np.repeat(config.limits, len(order))
-    world, parts = make_world(chosen, limits, config)
-    risk = make_risk(chosen, world, config) if config.risk else None
+    world, parts = make_world(chosen, limits, config, thoughts)
+    risk = make_risk(chosen, world, config, thoughts) if config.risk else None
     return SweepResult(chosen, config, run_world(world, risk), parts)

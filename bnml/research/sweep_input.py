@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bnml.core.instrument import Instrument
+    from bnml.learn.predictors import PolicyChoice
 
 SWEEP_COLUMNS = (
     "rsi_14",
@@ -57,7 +58,7 @@ class SweepConfig:
 
     `limits` has one element, or one for each input. Without `risk` only sizing, `max_positions` and exposure
     are asked. An order of a scan meets the market `latency_bars` bars later, or with a fast frame
-    `latency_ns` later.
+    `latency_ns` later. `choice` replaces what the inputs' policies say of the operator's choice; None = as there.
     """
 
     rules: NDArray[np.void]
@@ -72,6 +73,7 @@ class SweepConfig:
     latency_ns: int = 0
     risk: bool = True
     keep_equity: bool = True
+    choice: PolicyChoice | None = None
 
 
 def check(data: SweepInput) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import accumulate
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,11 +24,12 @@ from bnml.kernels.world import DONE, ROWS_PER_SYMBOL, World
 from bnml.research.sweep_input import SWEEP_COLUMNS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Sequence
 
     from numpy.typing import NDArray
 
     from bnml.research.sweep_input import SweepConfig, SweepInput
+    from bnml.research.thoughts import Thoughts
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -40,10 +42,10 @@ _NO_PROBABILITIES = np.zeros((0, 3))
 
 
 def make_world(
-    inputs: Sequence[SweepInput], limits: NDArray[np.void], config: SweepConfig
+    inputs: Sequence[SweepInput], limits: NDArray[np.void], config: SweepConfig, thoughts: Thoughts
 ) -> tuple[World, list[slice]]:
     """A world before its first bar, and where each symbol's opinions stand in it."""
-    made = [opinions_of(data, config) for data in inputs]
+    made = [_opinions(data, config, thoughts) for data in inputs]
     opinions = _joined(made, OPINION)
     ends = list(accumulate(map(len, made)))
     parts = [slice(end - len(one), end) for one, end in zip(made, ends, strict=True)]
@@ -121,7 +123,7 @@ def _run_one(world: World, risk: Risk | None) -> int:
     return run_alone(kit, track, risk, world.limits[0], world.facts)
 
 
-def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig) -> Risk:
+def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig, thoughts: Thoughts) -> Risk:
     """Memory of the account, market of the benchmark and calendar of the day roll, before the first scan."""
     names = [data.instrument.symbol for data in inputs]
     benchmark = names.index(config.benchmark) if config.benchmark in names else 0
@@ -131,7 +133,11 @@ def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig) -
     days_from_ns, days = _calendar(first_ns, last_ns, config.time_zone)
     atr_ratios = data.columns.get("atr_ratio_14", np.zeros(0))
     base_ns = first_ns + world.frame_ns
-    crowds, late_bars, late_voices = _crowds(inputs, world, config, base_ns, last_ns)
+    listens = float(world.limits["mood_smoothing"][0]) > 0.0
+    key = ("crowds", listens, *_mind_key(config), config.costs.tobytes())
+    crowds, late_bars, late_voices = thoughts.of(
+        key, lambda: _crowds(inputs, world, config, base_ns, last_ns)
+    )
     past = Past(
         opens_ns=world.bars["ts_open_ns"],
         closes=world.bars["close"],
@@ -196,13 +202,29 @@ def mind_of(data: SweepInput, config: SweepConfig) -> Mind:
     """What opinions on one symbol are made of."""
     has_bundle = data.probabilities is not None
     without = MODEL_RULE if config.has_rule_strategy else MODEL_NONE
+    policy = record(POLICY) if data.policy is None else data.policy.copy()
+    if config.choice is not None:
+        for name in config.choice.__struct_fields__:
+            policy[name] = getattr(config.choice, name)
     return Mind(
         MODEL_BUNDLE if has_bundle else without,
-        (record(POLICY) if data.policy is None else data.policy.copy())[0],
+        policy[0],
         *config.weights,
         np.ascontiguousarray(_NO_PROBABILITIES if data.probabilities is None else data.probabilities),
         *(np.ascontiguousarray(data.columns[name]) for name in SWEEP_COLUMNS),
     )
+
+
+def _mind_key(config: SweepConfig) -> tuple[Hashable, ...]:
+    """All of a configuration that `mind_of` heeds."""
+    return config.choice, config.weights, config.has_rule_strategy
+
+
+def _opinions(data: SweepInput, config: SweepConfig, thoughts: Thoughts) -> NDArray[np.void]:
+    if data.opinions is not None:
+        return opinions_of(data, config)
+    key = ("opinions", data.instrument.symbol, *_mind_key(config), bool(config.rules["exit_on_sell"][0]))
+    return thoughts.of(key, lambda: (opinions_of(data, config),))[0]
 
 
 def opinions_of(data: SweepInput, config: SweepConfig) -> NDArray[np.void]:
@@ -240,6 +262,7 @@ def _lanes(
     return lanes
 
 
+@lru_cache(maxsize=8)
 def _calendar(first_ns: int, last_ns: int, zone: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """From when on each calendar day holds in the zone, and its number."""
     step_ns = NS_PER_DAY if zone == "UTC" else CALENDAR_STEP_NS

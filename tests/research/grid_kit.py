@@ -3,6 +3,7 @@
 import hashlib
 import sys
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
@@ -78,6 +79,7 @@ class StandIn:
 class StandInWorld:
     kind = "rule of the stand-in"
     names = ("stop", "target", "hold")
+    refused = MappingProxyType({"seed": "is drawn elsewhere"})
     config_hash = "rules"
     initial_e8 = INITIAL_E8
 

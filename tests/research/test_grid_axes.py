@@ -1,7 +1,11 @@
 import pytest
 
+from bnml.config import Settings
 from bnml.core.errors import Misconfigured
+from bnml.explain import fields_of
 from bnml.research.grid_axes import check_names, columns, count, parse_axes, point, shape
+from bnml.research.grid_names import rule_axes, rules_refused, setting_axes, settings_refused
+from bnml.research.rules import Rules
 
 
 def test_axes_are_ranges_lists_or_a_file(tmp_path):
@@ -68,3 +72,27 @@ def test_an_unknown_axis_is_told_the_nearest():
         check_names(["risk.max_position"], known, "setting")
     with pytest.raises(Misconfigured, match=r"the nearest is exits\.stop_atr"):
         check_names(["stop_atr"], known, "setting")
+
+
+def test_what_cannot_be_an_axis_says_why():
+    refused = {"learning.folds": "decides what is trained"}
+    with pytest.raises(Misconfigured, match=r"learning\.folds is no axis: it decides what is trained"):
+        check_names(["learning.folds"], ("exits.stop_atr",), "setting", refused)
+
+
+def test_every_setting_is_an_axis_or_says_why_not():
+    axes, refused = setting_axes(), settings_refused()
+    assert {"decision.min_buy", "scanner.weight_ml", "costs.taker_bps", "exits.exit_on_sell"} <= set(axes)
+    assert "capital.max_quote" in axes
+    assert "train" in refused["learning.rf.trees"]
+    assert "train" in refused["decision.cut_quantile"]
+    assert refused["costs.tier"] == "is no number"
+    names = [".".join(keys) for keys, _ in fields_of(Settings) if len(keys) > 1]
+    assert sorted([*axes, *refused]) == sorted(names)
+
+
+def test_every_rule_is_an_axis_or_says_why_not():
+    axes, refused = rule_axes(), rules_refused()
+    assert {"stop_pct", "max_hold_bars", "latency_bars", "exit_on_signal", "seed"} <= set(axes)
+    assert refused["entry"] == "is no number"
+    assert sorted([*axes, *refused]) == sorted(Rules.__struct_fields__)

@@ -134,6 +134,9 @@ def test_without_a_folder_the_grid_names_its_own(files, tmp_path, capsys):
         ("latency_ms=0,100", "--fast-bars"),
         ("fixed_quote=100,200", "write one into the rules"),
         ("stop_pct=0.1,0.2;stop_pct=1", "is no number"),
+        ("exit_on_signal=0,0.5", "0.5 is no switch"),
+        ("initial_quote=100,200", "what returns are measured by"),
+        ("entry=1,2", "entry is no axis: it is no number"),
     ],
 )
 def test_a_wrong_axis_is_one_sentence(files, tmp_path, capsys, axis, sentence):
@@ -184,6 +187,8 @@ def test_the_settings_of_the_daemon_are_axes_too(tmp_path, capsys):
         ("stop_atr=1,2", "the nearest is exits.stop_atr"),
         ("exits.stop_atr=0,2", "--axis exits.stop_atr: exits.stop_atr is 0.0"),
         ("exits.target1_pct=1,50", "target2_pct must lie above target1_pct"),
+        ("decision.min_buy=0.4,0.5", "only decision.rule absolute reads it"),
+        ("learning.folds=3,4", "decides what is trained"),
     ):
         assert sentence in run(capsys, "grid", *market, *start, "--axis", axis, code=2)
 

@@ -64,9 +64,9 @@ class Case:
     def swept(self):
         return sweep([self.data()], self.config())
 
-    def twin(self):
+    def twin(self, weights=WEIGHTS):
         plain = Market(self.costs, market.instrument_values(self.instrument))
-        twin = Twin(plain, self.rules, self.limits, self.policy, WEIGHTS, market.HOUR_NS, self.cash_e8)
+        twin = Twin(plain, self.rules, self.limits, self.policy, weights, market.HOUR_NS, self.cash_e8)
         bars = [dict(zip(records.BAR.names, row, strict=True)) for row in self.bars.tolist()]
         columns = {name: values.tolist() for name, values in self.columns.items()}
         final = twin.run(bars, columns, self.probabilities.tolist(), FIRST)
