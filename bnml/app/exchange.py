@@ -31,6 +31,7 @@ from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.market import Market
+from bnml.venues.sim.recorded import RecordedStreamFeed
 from bnml.venues.sim.server import Server
 from bnml.venues.sim.signing import ApiKey, KeyKind
 from bnml.venues.sim.venue import Venue
@@ -150,6 +151,9 @@ async def _open(
     ledger = Ledger(file, feed.fingerprint)
     stack.callback(ledger.close)
     market = Market(feed.instruments, feed.frame_ns, pricing, feed.history(ledger.position()))
+    if isinstance(feed, RecordedStreamFeed):
+        for change in feed.depth(ledger.position()):
+            market.change_depth(change)
     venue, key = _venue_of(settings, market, ledger, clock, live=not options.stepped)
     steps = steps_of(feed, venue.exchange.ordinal)
     begin = venue.hub.heard if options.wait else None

@@ -18,6 +18,10 @@ MAX_LAG_S: Final = 5.0
 """Wall time the market may fall behind its pace before the pace is set anew from where it stands."""
 
 
+TICK_S: Final = 0.1
+"""Wall time between two looks at what streams owe their listeners, and at the pace."""
+
+
 class Driver(Protocol):
     """Whoever moves the market; 0 is the speed of one that waits to be stepped."""
 
@@ -120,7 +124,8 @@ class Pacing:
         while self._next is not None:
             wait_s = (self._next.ts_ns - self._due_ns()) / (self.speed * NS_PER_S)
             if wait_s > 0:
-                await asyncio.sleep(min(wait_s, 1.0))  # at most a second, so that a new pace is noticed
+                await asyncio.sleep(min(wait_s, TICK_S))
+                self._venue.tick()
                 continue
             if wait_s < -MAX_LAG_S:
                 self._anchor(self._next.ts_ns)

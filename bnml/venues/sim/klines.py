@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 import numpy as np
 
 from bnml.core.events import Bar
+from bnml.core.instrument import E8
 from bnml.kernels.records import BAR
+from bnml.venues.sim.intervals import Interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +19,19 @@ if TYPE_CHECKING:
 
 
 PRINTS_PER_BAR = 4
+_INT64_MAX = 2**63 - 1
+
+DETAIL = np.dtype(
+    [
+        ("trades", np.int64),
+        ("quote_e8", np.int64),
+        ("taker_lots", np.int64),  # bought by takers
+        ("taker_quote_e8", np.int64),
+        ("first_id", np.int64),  # -1: the trades are not known
+        ("last_id", np.int64),
+    ]
+)
+"""What a candle tells besides the fields of BAR."""
 
 
 class Kline(msgspec.Struct, frozen=True, gc=False):
@@ -29,19 +44,33 @@ class Kline(msgspec.Struct, frozen=True, gc=False):
     low: int
     close: int
     volume_lots: int
-    quote_volume_e8: int  # volume x (open + high + low + close) / 4, of the base candles: feeds carry none
+    quote_volume_e8: int  # of its trades; of history: volume x (open + high + low + close) / 4
     trades: int
     is_closed: bool
+    taker_lots: int = 0
+    taker_quote_e8: int = 0
+    first_id: int = -1
+    last_id: int = -1
+
+
+class Rows(NamedTuple):
+    """Base candles with their details, ascending."""
+
+    bars: NDArray[np.void]
+    details: NDArray[np.void]
 
 
 class KlineStore:
-    """Grows by appending; history given at the start counts as published."""
+    """Grows by appending; history given at the start counts as published, its details are estimates."""
 
-    def __init__(self, frame_ns: int, history: NDArray[np.void]) -> None:
+    def __init__(self, frame_ns: int, history: NDArray[np.void], instrument: Instrument) -> None:
         self.frame_ns = frame_ns
+        self._instrument = instrument
         self._count = len(history)
         self._bars = np.zeros(max(1024, 2 * self._count), dtype=BAR)
         self._bars[: self._count] = history
+        self._unseen = self._count  # candles without kept details
+        self._details = np.zeros(1024, dtype=DETAIL)
 
     def __len__(self) -> int:
         return self._count
@@ -51,83 +80,148 @@ class KlineStore:
         """All published bars, ascending (a view)."""
         return self._bars[: self._count]
 
-    def append(self, bar: Bar) -> None:
-        """Publish one closed bar; a bar that is not later than the last one is ignored."""
+    @property
+    def last_open_ns(self) -> int:
+        """Open time of the last published bar; -1 without any."""
+        return int(self._bars["ts_open_ns"][self._count - 1]) if self._count else -1
+
+    def append(self, bar: Bar, detail: tuple[int, ...]) -> bool:
+        """Publish one closed bar with the values of DETAIL; one that is not later than the last is ignored."""
         if self._count and bar.ts_open_ns <= self._bars["ts_open_ns"][self._count - 1]:
-            return
+            return False
         if self._count == len(self._bars):
             self._bars = np.concatenate([self._bars, np.zeros(self._count, dtype=BAR)])
-        self._bars[self._count] = (
-            bar.ts_open_ns,
-            bar.open,
-            bar.high,
-            bar.low,
-            bar.close,
-            bar.volume_lots,
-        )
+        row = (bar.ts_open_ns, bar.open, bar.high, bar.low, bar.close, bar.volume_lots)
+        self._bars[self._count] = row
+        place = self._count - self._unseen
+        if place == len(self._details):
+            self._details = np.concatenate([self._details, np.zeros(place, dtype=DETAIL)])
+        self._details[place] = tuple(min(value, _INT64_MAX) for value in detail)
         self._count += 1
+        return True
 
     def extend(self, rows: NDArray[np.void]) -> None:
-        """Publish bars that follow the last one, many at once."""
+        """Publish bars that follow the last one, many at once, whose trades nobody saw."""
         count = self._count + len(rows)
         if count > len(self._bars):
             self._bars = np.concatenate([self.bars, np.zeros(2 * count - self._count, dtype=BAR)])
         self._bars[self._count : count] = rows
+        place = self._count - self._unseen
+        if place + len(rows) > len(self._details):
+            more = np.zeros(place + 2 * len(rows), dtype=DETAIL)
+            self._details = np.concatenate([self._details[:place], more])
+        self._details[place : place + len(rows)] = estimates(rows, self._instrument)
         self._count = count
 
-    def window(self, start_ns: int, end_ns: int) -> NDArray[np.void]:
+    def window(self, start_ns: int, end_ns: int) -> Rows:
         """Bars that open in [start, end)."""
         opens = self.bars["ts_open_ns"]
-        return self.bars[np.searchsorted(opens, start_ns) : np.searchsorted(opens, end_ns)]
+        return self.rows(int(np.searchsorted(opens, start_ns)), int(np.searchsorted(opens, end_ns)))
+
+    def rows(self, first: int, last: int) -> Rows:
+        """Bars number `first` to before `last`."""
+        bars = self._bars[first:last]
+        known = max(self._unseen, first)
+        kept = self._details[known - self._unseen : max(last, known) - self._unseen]
+        if first >= self._unseen:
+            return Rows(bars, kept)
+        guessed = estimates(self._bars[first : min(last, self._unseen)], self._instrument)
+        return Rows(bars, np.concatenate([guessed, kept]))
+
+
+def estimates(bars: NDArray[np.void], instrument: Instrument) -> NDArray[np.void]:
+    """Details of bars whose trades nobody saw: four prints, a quarter of the volume at each price of the bar."""
+    made = np.zeros(len(bars), dtype=DETAIL)
+    made["trades"] = PRINTS_PER_BAR
+    made["first_id"] = made["last_id"] = -1
+    if len(bars):
+        made["quote_e8"] = _estimated_quotes(bars, instrument)
+    return made
+
+
+def _estimated_quotes(bars: NDArray[np.void], instrument: Instrument) -> NDArray[np.int64] | list[int]:
+    """Each rounded down; through Python's integers where the product may not fit into 64 bits."""
+    num, den = instrument.notional_num, 4 * instrument.notional_den
+    four = bars["open"] + bars["high"] + bars["low"] + bars["close"]
+    volumes = bars["volume_lots"]
+    if int(four.max()) * max(int(volumes.max()), 1) * num <= _INT64_MAX:
+        quotes: NDArray[np.int64] = four * volumes * num // den
+        return quotes
+    return [
+        min(prices * lots * num // den, _INT64_MAX)
+        for prices, lots in zip(four.tolist(), volumes.tolist(), strict=True)
+    ]
+
+
+def estimate_of(bar: Bar, instrument: Instrument) -> tuple[int, ...]:
+    """Details of one bar whose trades nobody saw."""
+    four_prices = bar.open + bar.high + bar.low + bar.close
+    value = four_prices * bar.volume_lots * instrument.notional_num // (4 * instrument.notional_den)
+    return bar.trades, value, 0, 0, -1, -1
 
 
 def is_frame_served(base_ns: int, frame_ns: int) -> bool:
     """A candle can only be made of whole base candles."""
-    return frame_ns >= base_ns and frame_ns % base_ns == 0
+    return Interval(frame_ns).is_made_of(base_ns)
 
 
 def frame_start(ts_ns: int, frame_ns: int) -> int:
-    """Open time of the candle that holds `ts_ns`; weeks start on Monday (1970-01-01 was a Thursday)."""
-    week_ns = 7 * 86_400 * 10**9
-    shift = 3 * 86_400 * 10**9 if frame_ns == week_ns else 0
-    return (ts_ns + shift) // frame_ns * frame_ns - shift
+    """Open time of the candle that holds `ts_ns`; weeks start on Monday."""
+    return Interval(frame_ns).start(ts_ns)
 
 
-def merge(
-    bars: NDArray[np.void], instrument: Instrument, frame_ns: int, now_ns: int, trades_per_bar: int
-) -> list[Kline]:
-    """Candles of `frame_ns` made of base bars; one whose end lies after `now_ns` is not closed."""
+def merge(rows: Rows, interval: Interval, now_ns: int) -> list[Kline]:
+    """Candles of an interval made of base bars; one whose end lies after `now_ns` is not closed."""
+    bars, details = rows
     if len(bars) == 0:
         return []
-    opens = np.array([frame_start(int(ts), frame_ns) for ts in bars["ts_open_ns"]])
+    opens = interval.starts(bars["ts_open_ns"])
     starts = np.flatnonzero(np.concatenate([[True], opens[1:] != opens[:-1]]))
     ends = np.append(starts[1:], len(bars))
-    typical = bars["open"] + bars["high"] + bars["low"] + bars["close"]
-    values = _sums(typical.astype(object) * bars["volume_lots"].astype(object), starts)
-    highs = np.maximum.reduceat(bars["high"], starts)
-    lows = np.minimum.reduceat(bars["low"], starts)
-    volumes = np.add.reduceat(bars["volume_lots"], starts)
+    highs = np.maximum.reduceat(bars["high"], starts).tolist()
+    lows = np.minimum.reduceat(bars["low"], starts).tolist()
+    volumes = np.add.reduceat(bars["volume_lots"], starts).tolist()
+    trades = np.add.reduceat(details["trades"], starts).tolist()
+    taken = np.add.reduceat(details["taker_lots"], starts).tolist()
+    quotes = money_sums(details["quote_e8"], starts)
+    taken_quotes = money_sums(details["taker_quote_e8"], starts)
     return [
         Kline(
-            open_ns=int(opens[first]),
-            close_ns=int(opens[first]) + frame_ns,
+            open_ns=open_ns,
+            close_ns=interval.end(open_ns),
             open=int(bars["open"][first]),
-            high=int(highs[i]),
-            low=int(lows[i]),
+            high=highs[i],
+            low=lows[i],
             close=int(bars["close"][last - 1]),
-            volume_lots=int(volumes[i]),
-            quote_volume_e8=values[i] * instrument.notional_num // (4 * instrument.notional_den),
-            trades=int(last - first) * trades_per_bar,
-            is_closed=int(opens[first]) + frame_ns <= now_ns,
+            volume_lots=volumes[i],
+            quote_volume_e8=quotes[i],
+            trades=trades[i],
+            is_closed=interval.end(open_ns) <= now_ns,
+            taker_lots=taken[i],
+            taker_quote_e8=taken_quotes[i],
+            first_id=first_id(details[first:last]),
+            last_id=int(details["last_id"][last - 1]),
         )
-        for i, (first, last) in enumerate(zip(starts, ends, strict=True))
+        for i, (first, last, open_ns) in enumerate(zip(starts, ends, opens[starts].tolist(), strict=True))
     ]
 
 
-def kline_of(bar: Bar, instrument: Instrument) -> Kline:
+def money_sums(amounts_e8: NDArray[np.int64], starts: NDArray[np.int64]) -> list[int]:
+    """Sums of amounts from each start to the next; a month of a large market does not fit into 64 bits."""
+    whole = np.add.reduceat(amounts_e8 // E8, starts).tolist()
+    rest = np.add.reduceat(amounts_e8 % E8, starts).tolist()
+    return [units * E8 + parts for units, parts in zip(whole, rest, strict=True)]
+
+
+def first_id(details: NDArray[np.void]) -> int:
+    """The first trade id that is known."""
+    known = np.flatnonzero(details["first_id"] >= 0)
+    return int(details["first_id"][known[0]]) if len(known) else -1
+
+
+def kline_of(bar: Bar, detail: tuple[int, ...]) -> Kline:
     """One closed base bar as a candle; the same numbers as `merge` of that bar alone."""
-    four_prices = bar.open + bar.high + bar.low + bar.close
-    value = four_prices * bar.volume_lots * instrument.notional_num
+    trades, quote_e8, taker_lots, taker_quote_e8, first, last = detail
     return Kline(
         open_ns=bar.ts_open_ns,
         close_ns=bar.ts_close_ns,
@@ -136,23 +230,14 @@ def kline_of(bar: Bar, instrument: Instrument) -> Kline:
         low=bar.low,
         close=bar.close,
         volume_lots=bar.volume_lots,
-        quote_volume_e8=value // (4 * instrument.notional_den),
-        trades=bar.trades,
+        quote_volume_e8=quote_e8,
+        trades=trades,
         is_closed=True,
+        taker_lots=taker_lots,
+        taker_quote_e8=taker_quote_e8,
+        first_id=first,
+        last_id=last,
     )
-
-
-def quote_volume_e8(bars: NDArray[np.void], instrument: Instrument) -> int:
-    """S3's estimate over several base bars, each rounded down as its candle is."""
-    num, den = instrument.notional_num, 4 * instrument.notional_den
-    prices = (bars["open"] + bars["high"] + bars["low"] + bars["close"]).tolist()
-    return sum(
-        price * lots * num // den for price, lots in zip(prices, bars["volume_lots"].tolist(), strict=True)
-    )
-
-
-def _sums(values: NDArray[np.object_], starts: NDArray[np.int64]) -> list[int]:
-    return [int(value) for value in np.add.reduceat(values, starts)]
 
 
 def bar_event(symbol: str, row: np.void, frame_ns: int) -> Bar:

@@ -10,9 +10,9 @@ import msgspec
 from bnml.core.errors import Misconfigured, RecoveryNeeded
 from bnml.venues.sim.accounts import Account
 from bnml.venues.sim.desk import Counters
-from bnml.venues.sim.market import SymbolState
 from bnml.venues.sim.messages import TradeRecord
 from bnml.venues.sim.orders import SimList, SimOrder
+from bnml.venues.sim.symbol_market import SymbolState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -1,78 +1,56 @@
-"""Public state of the market: last prices, books, candles, 24 h statistics and recent trades."""
+"""Public state of the market: all symbols with their books, candles and statistics, moved by steps and own trades."""
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 
 from bnml.core.clock import NS_PER_DAY
 from bnml.core.errors import Fatal
-from bnml.core.events import Bar
 from bnml.kernels.records import BAR
+from bnml.venues.sim.depth import DepthBook
+from bnml.venues.sim.intervals import Interval
 from bnml.venues.sim.klines import (
+    DETAIL,
     Kline,
     KlineStore,
-    bar_event,
-    frame_start,
-    is_frame_served,
+    Rows,
+    estimate_of,
+    first_id,
     merge,
-    quote_volume_e8,
+    money_sums,
 )
-from bnml.venues.sim.messages import BookLevels, Print, VenueReject
+from bnml.venues.sim.messages import BookLevels, VenueReject
+from bnml.venues.sim.symbol_market import LEAST_KEPT, Fresh, Running, SymbolMarket, SymbolState
+from bnml.venues.sim.symbol_rows import SymbolRows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
+    from bnml.core.events import Bar
     from bnml.core.instrument import Instrument
-    from bnml.venues.sim.messages import Step
+    from bnml.venues.sim.messages import DepthChange, Step
     from bnml.venues.sim.pricing import Pricing
 
-RECENT_TRADES = 1000
 MAX_KLINES = 1000
+KEPT_TRADES = 100_000
+"""Of all symbols together."""
 
 
-class PublicTrade(msgspec.Struct, frozen=True, gc=False):
-    """One print as the trade list and the trade stream show it."""
+class Overlay(Protocol):
+    """Who shows the book where own orders are part of it."""
 
-    trade_id: int
-    price_ticks: int
-    quantity_lots: int
-    ts_ns: int
-    buyer_is_maker: bool
-
-
-class Running(msgspec.Struct, gc=False):
-    """The candle that is being printed, in the base frame."""
-
-    open_ns: int
-    open: int
-    high: int
-    low: int
-    close: int
-    volume_lots: int
-    trades: int
-
-
-class SymbolState(msgspec.Struct):
-    """What of one symbol must survive a restart; candles and history come back from the feed."""
-
-    last_ticks: int = 0
-    last_ns: int = 0
-    basis: Bar | None = None
-    next_trade_id: int = 1
-    update_id: int = 1
-    running: Running | None = None
-    quoted: BookLevels | None = None  # a recorded book; None: made from the last print and the basis
-    last_close_ns: int = 0
+    def book(self, symbol: str, ts_ns: int) -> BookLevels:
+        """The whole book."""
+        ...
 
 
 class Ticker(msgspec.Struct, frozen=True):
-    """Statistics of the 24 hours before now, from base candles and the running one."""
+    """Statistics of a window of time, from base candles and the running one."""
 
     symbol: str
     open_ns: int
@@ -86,66 +64,22 @@ class Ticker(msgspec.Struct, frozen=True):
     trades: int
     first_trade_id: int
     last_trade_id: int
+    last_lots: int = 0
+    before: int = 0  # last price before the window, 0 if unknown
 
 
-class SymbolMarket:
-    """One symbol: the state that prints move, and the candles published so far."""
+class Average(NamedTuple):
+    """The average price of the last minutes, in 1e-8, and when the last trade was."""
 
-    def __init__(self, instrument: Instrument, klines: KlineStore) -> None:
-        self.instrument = instrument
-        self.klines = klines
-        self.state = _state_after(instrument.symbol, klines)
-        self.trades: deque[PublicTrade] = deque(maxlen=RECENT_TRADES)
-
-    def record(self, printed: Print) -> PublicTrade:
-        """Number one print and put it into the trade list, the running candle and the last price."""
-        state = self.state
-        trade_id = printed.trade_id or state.next_trade_id
-        state.next_trade_id = trade_id + 1
-        maker = printed.buyer_is_maker or (not printed.trade_id and printed.price_ticks < state.last_ticks)
-        trade = PublicTrade(trade_id, printed.price_ticks, printed.quantity_lots, printed.ts_ns, maker)
-        self.trades.append(trade)
-        state.last_ticks, state.last_ns = printed.price_ticks, printed.ts_ns
-        state.update_id += 1
-        self._grow(trade)
-        return trade
-
-    def stand_at(self, printed: Print, published: NDArray[np.void]) -> None:
-        """Take over what happened unseen: the last print of it, and all candles published so far."""
-        state, klines = self.state, self.klines
-        klines.extend(published[len(klines) :])
-        state.last_ticks, state.last_ns = printed.price_ticks, printed.ts_ns
-        if len(published):
-            state.basis = bar_event(printed.symbol, published[-1], klines.frame_ns)
-            state.last_close_ns = state.basis.ts_close_ns
-        state.running = None
-
-    def _grow(self, trade: PublicTrade) -> None:
-        open_ns = frame_start(trade.ts_ns, self.klines.frame_ns)
-        running = self.state.running
-        price = trade.price_ticks
-        if running is None or running.open_ns != open_ns:
-            self.state.running = Running(open_ns, price, price, price, price, trade.quantity_lots, 1)
-            return
-        running.high = max(running.high, price)
-        running.low = min(running.low, price)
-        running.close = price
-        running.volume_lots += trade.quantity_lots
-        running.trades += 1
-
-
-def _state_after(symbol: str, klines: KlineStore) -> SymbolState:
-    """A market with history stands at its last close."""
-    if not len(klines):
-        return SymbolState()
-    last = bar_event(symbol, klines.bars[-1], klines.frame_ns)
-    return SymbolState(
-        last_ticks=last.close, last_ns=last.ts_close_ns, basis=last, last_close_ns=last.ts_close_ns
-    )
+    price_e8: int
+    last_ns: int
 
 
 class Market:
-    """All symbols of one exchange in one base frame."""
+    """All symbols of one exchange in one base frame.
+
+    `fresh` are trades that nobody was shown yet, `closed` the candles that the last step published.
+    """
 
     def __init__(
         self,
@@ -157,8 +91,19 @@ class Market:
         empty = np.zeros(0, dtype=BAR)
         self.frame_ns = frame_ns
         self.pricing = pricing
+        self.fresh = Fresh()
+        self.closed: list[Bar] = []
+        self.symbol_rows = SymbolRows()
+        self.overlay: Overlay | None = None
+        self.depths: dict[str, DepthBook] = {}  # of symbols whose feed has the whole book
+        kept = max(LEAST_KEPT, KEPT_TRADES // max(1, len(instruments)))
         self.symbols = {
-            name: SymbolMarket(instrument, KlineStore(frame_ns, (history or {}).get(name, empty)))
+            name: SymbolMarket(
+                instrument,
+                KlineStore(frame_ns, (history or {}).get(name, empty), instrument),
+                self.fresh,
+                kept,
+            )
             for name, instrument in sorted(instruments.items())
         }
 
@@ -177,30 +122,46 @@ class Market:
 
     def finish(self, step: Step) -> None:
         """Publish the step's books and candles; comes after its prints."""
+        for change in step.depth:
+            self.change_depth(change)
         for book in step.books:
             if self.pricing.takes_recorded_books:
                 self[book.symbol].state.quoted = book
+        self.closed = []
         for bar in step.closed_bars:
-            market = self[bar.symbol]
-            market.klines.append(bar)
-            market.state.last_close_ns = bar.ts_close_ns
-            market.state.basis = bar
-            running = market.state.running
-            if running is not None and running.open_ns <= bar.ts_open_ns:
-                market.state.running = None
+            self.closed += self[bar.symbol].close(bar)
+        for name in dict.fromkeys(bar.symbol for bar in step.closed_bars):
+            if self.symbols[name].state.ended:
+                self.closed += self.symbols[name].close_orphans(step.ts_ns)
         for bar in step.running:
-            self[bar.symbol].state.running = Running(
-                bar.ts_open_ns, bar.open, bar.high, bar.low, bar.close, bar.volume_lots, bar.trades
-            )
+            prices = (bar.open, bar.high, bar.low, bar.close)
+            detail = estimate_of(bar, self[bar.symbol].instrument)
+            running = Running(bar.ts_open_ns, *prices, bar.volume_lots, *detail)
+            self[bar.symbol].state.running = running
+
+    def change_depth(self, change: DepthChange) -> None:
+        """Take a whole recorded book, or a difference to it; after a hole there is none until the next whole one."""
+        if change.is_snapshot:
+            self.depths[change.symbol] = DepthBook()
+        book = self.depths.get(change.symbol)
+        if book is not None and not book.apply(change):
+            del self.depths[change.symbol]
 
     def forget_books(self) -> None:
         """Recorded books are out of date: until the next ones, books are made from the last print."""
+        self.depths.clear()
         for market in self.symbols.values():
             market.state.quoted = None
 
-    def book(self, symbol: str, ts_ns: int) -> BookLevels:
-        """The book as it stands: recorded, or one level a side around the last print."""
+    def book(self, symbol: str, ts_ns: int, limit: int = 20) -> BookLevels:
+        """The book as it stands: recorded, or one level a side around the last print; or as the overlay shows it."""
         state = self[symbol].state
+        if self.overlay is not None:
+            return self.overlay.book(symbol, ts_ns)
+        depth = self.depths.get(symbol)
+        if depth is not None and state.quoted is not None:
+            bids, asks = depth.top(limit)
+            return BookLevels(symbol, ts_ns, bids, asks, state.quoted.depth_e8, depth.update_id)
         if state.quoted is not None:
             return state.quoted
         if state.basis is None:
@@ -211,75 +172,102 @@ class Market:
     def candles(
         self,
         symbol: str,
-        frame_ns: int,
+        interval: Interval | int,
         now_ns: int,
         start_ns: int | None = None,
         end_ns: int | None = None,
         limit: int = 500,
     ) -> list[Kline]:
         """Candles that open in [start, end], oldest first with a start, else the last `limit`; with the running one."""
-        if not is_frame_served(self.frame_ns, frame_ns):
+        if isinstance(interval, int):
+            interval = Interval(interval)
+        if not interval.is_made_of(self.frame_ns):
             raise VenueReject(-1120, "Invalid interval.")
         market = self[symbol]
         limit = min(limit, MAX_KLINES)
-        bars = market.klines.bars
-        opens = bars["ts_open_ns"]
-        last = now_ns if end_ns is None else end_ns
-        if start_ns is None:
-            first = frame_start(last, frame_ns) - 4 * limit * frame_ns
-            most = len(bars)
-        else:
-            first = frame_start(start_ns + frame_ns - 1, frame_ns)  # aligned up
-            most = (limit + 1) * (frame_ns // self.frame_ns)
-        chosen = bars[np.searchsorted(opens, first) : np.searchsorted(opens, last, side="right")]
-        if len(chosen) <= most:
-            chosen = self._with_running(market, chosen, first, last)
-        chosen = chosen[:most]
-        made = merge(chosen, market.instrument, frame_ns, market.state.last_close_ns or now_ns, 4)
-        return made[:limit] if start_ns is not None else made[-limit:]
+        last_ns = now_ns if end_ns is None else end_ns
+        over_ns = market.state.last_close_ns or now_ns
+        if start_ns is not None:
+            first_ns = interval.start(start_ns)
+            first_ns = first_ns if first_ns == start_ns else interval.end(first_ns)  # aligned up
+            first_ns = max(first_ns, interval.start(_first_open(market)))
+            reach_ns = first_ns + (limit + 1) * interval.longest_ns
+            while True:
+                rows = self._rows(market, first_ns, min(last_ns, reach_ns))
+                made = merge(rows, interval, over_ns)
+                if len(made) > limit or reach_ns >= last_ns:
+                    return made[:limit]
+                reach_ns += 4 * (reach_ns - first_ns)
+        span = limit + 1
+        while True:
+            first_ns = interval.start(max(interval.start(last_ns) - span * interval.longest_ns, 0))
+            rows = self._rows(market, first_ns, last_ns)
+            made = merge(rows, interval, over_ns)
+            if len(made) >= limit or first_ns <= _first_open(market):
+                return made[-limit:]
+            span *= 4
 
-    def ticker(self, symbol: str, now_ns: int) -> Ticker:
-        """24 h statistics; before the first print all numbers are zero."""
+    def ticker(self, symbol: str, now_ns: int, since_ns: int | None = None) -> Ticker:
+        """Statistics of the whole base candles since a time, by default a day ago; before the first print zeros."""
         market = self[symbol]
-        since_ns = now_ns - NS_PER_DAY
-        bars = self._with_running(market, market.klines.window(since_ns, now_ns + 1), since_ns, now_ns)
+        first_ns = now_ns - NS_PER_DAY if since_ns is None else since_ns
+        rows = self._rows(market, first_ns, now_ns)
+        bars, details = rows
         state = market.state
-        trade_ids = (market.trades[0].trade_id, market.trades[-1].trade_id) if market.trades else (-1, -1)
-        is_empty = len(bars) == 0
+        if len(bars) == 0:
+            last = state.last_ticks
+            return Ticker(symbol, first_ns, now_ns, 0, 0, 0, last, 0, 0, 0, -1, -1, 0, last)
+        opened = int(bars["ts_open_ns"][0])
         return Ticker(
             symbol=symbol,
-            open_ns=since_ns if is_empty else int(bars["ts_open_ns"][0]),
+            open_ns=opened,
             close_ns=now_ns,
-            open=0 if is_empty else int(bars["open"][0]),
-            high=0 if is_empty else int(bars["high"].max()),
-            low=0 if is_empty else int(bars["low"].min()),
-            last=state.last_ticks or (0 if is_empty else int(bars["close"][-1])),
+            open=int(bars["open"][0]),
+            high=int(bars["high"].max()),
+            low=int(bars["low"].min()),
+            last=state.last_ticks or int(bars["close"][-1]),
             volume_lots=int(bars["volume_lots"].sum()),
-            quote_volume_e8=quote_volume_e8(bars, market.instrument),
-            trades=4 * len(bars),
-            first_trade_id=trade_ids[0],
-            last_trade_id=trade_ids[1],
+            quote_volume_e8=money_sums(details["quote_e8"], np.zeros(1, dtype=np.int64))[0],
+            trades=int(details["trades"].sum()),
+            first_trade_id=first_id(details),
+            last_trade_id=int(details["last_id"][-1]),
+            last_lots=market.trades[-1].quantity_lots if market.trades else 0,
+            before=_close_before(market, opened),
         )
 
+    def average(self, symbol: str, now_ns: int, window_ns: int) -> Average:
+        """The average of the trades within the window, weighted by volume; without any, the last price."""
+        market = self[symbol]
+        tick_e8 = market.instrument.tick_e8
+        lots = value = 0
+        for trade in reversed(market.trades):
+            if trade.ts_ns <= now_ns - window_ns:
+                break
+            lots += trade.quantity_lots
+            value += trade.price_ticks * trade.quantity_lots
+        last_ns = market.trades[-1].ts_ns if market.trades else market.state.last_ns or now_ns
+        return Average(value * tick_e8 // lots if lots else self.last_ticks(symbol) * tick_e8, last_ns)
+
+    def last_ticks(self, symbol: str) -> int:
+        """The last print, or the last close of history before there was one."""
+        market = self[symbol]
+        bars = market.klines.bars
+        return market.state.last_ticks or (int(bars["close"][-1]) if len(bars) else 0)
+
     @staticmethod
-    def _with_running(
-        market: SymbolMarket, bars: NDArray[np.void], first_ns: int, last_ns: int
-    ) -> NDArray[np.void]:
-        """The last published bars before `last_ns` and the running one, if it opens in [first, last]."""
-        running = market.state.running
-        published = market.klines.bars["ts_open_ns"][-1] if len(market.klines) else -1
-        if running is None or running.open_ns <= published or not first_ns <= running.open_ns <= last_ns:
-            return bars
-        row = np.zeros(1, dtype=BAR)
-        row[0] = (
-            running.open_ns,
-            running.open,
-            running.high,
-            running.low,
-            running.close,
-            running.volume_lots,
-        )
-        return np.concatenate([bars, row])
+    def _rows(market: SymbolMarket, first_ns: int, last_ns: int) -> Rows:
+        """Base candles that open in [first, last], those included that are not published yet."""
+        rows = market.klines.window(first_ns, last_ns + 1)
+        state, published_ns = market.state, market.klines.last_open_ns
+        waiting = [*state.ended, state.running] if state.running is not None else state.ended
+        live = [one for one in waiting if one.open_ns > published_ns and first_ns <= one.open_ns <= last_ns]
+        if not live:
+            return rows
+        bars, details = np.zeros(len(live), dtype=BAR), np.zeros(len(live), dtype=DETAIL)
+        for place, one in enumerate(live):
+            bars[place] = (one.open_ns, one.open, one.high, one.low, one.close, one.volume_lots)
+            details[place] = one.detail()
+        return Rows(np.concatenate([rows.bars, bars]), np.concatenate([rows.details, details]))
 
     def snapshot(self) -> dict[str, SymbolState]:
         """What a restart needs besides the feed's own position."""
@@ -293,3 +281,17 @@ class Market:
                     f"the ledger knows {name}, the feed does not; start with the feed it was made with"
                 )
             self.symbols[name].state = state
+
+
+def _first_open(market: SymbolMarket) -> int:
+    """Open time of the oldest candle; the running one's where nothing is published."""
+    bars = market.klines.bars
+    if len(bars):
+        return int(bars["ts_open_ns"][0])
+    return 0 if market.state.running is None else market.state.running.open_ns
+
+
+def _close_before(market: SymbolMarket, open_ns: int) -> int:
+    bars = market.klines.bars
+    place = int(np.searchsorted(bars["ts_open_ns"], open_ns))
+    return int(bars["close"][place - 1]) if place else 0

@@ -9,9 +9,9 @@ from bnml.venues.sim.messages import Execution, Status
 
 if TYPE_CHECKING:
     from bnml.venues.sim.desk import Desk
-    from bnml.venues.sim.market import SymbolState
     from bnml.venues.sim.messages import Print
     from bnml.venues.sim.orders import SimOrder
+    from bnml.venues.sim.symbol_market import SymbolState
 
 _NEVER_RESTS = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT})
 _NO_LEVEL = 2**63

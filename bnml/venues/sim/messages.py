@@ -235,7 +235,10 @@ class AccountView(msgspec.Struct, frozen=True):
 
 
 class Print(msgspec.Struct, frozen=True, gc=False):
-    """One public trade. `jump`: nothing was traded between the previous print and this one."""
+    """One public trade. `jump`: nothing was traded between the previous print and this one.
+
+    One of no lots moves the price where a recording has no trade, and is not shown.
+    """
 
     symbol: str
     price_ticks: int
@@ -244,6 +247,8 @@ class Print(msgspec.Struct, frozen=True, gc=False):
     jump: bool
     trade_id: int = 0  # of a recorded trade; 0: the exchange numbers it
     buyer_is_maker: bool = False
+    is_side_known: bool = False  # else a numbered print that falls has its buyer as the maker
+    is_own: bool = False  # a trade of the exchange's own accounts, which the feed's candle does not hold
 
 
 class BookLevels(msgspec.Struct, frozen=True):
@@ -257,12 +262,24 @@ class BookLevels(msgspec.Struct, frozen=True):
     update_id: int = 0
 
 
+class DepthChange(msgspec.Struct, frozen=True):
+    """A recorded difference of the whole book, or the whole book; (ticks, lots), no lots delete a level."""
+
+    symbol: str
+    first_id: int
+    last_id: int
+    bids: tuple[tuple[int, int], ...]
+    asks: tuple[tuple[int, int], ...]
+    is_snapshot: bool = False
+
+
 class Step(msgspec.Struct, frozen=True):
     """One advance of the market. Wearers apply it whole: user events first, then its frames in this order.
 
     Frames: prints, books, closed bars, and the beat (`!miniTicker@arr`) where `beat`. Spread and volume
     that price fills change with the closed bars, after the prints; `basis` gives a market its first ones.
     `running` are candles that a followed venue shows before they close; others grow from their prints.
+    `depth` are differences of whole books, where a feed has them; `books` are then their best levels.
     """
 
     ordinal: int
@@ -273,3 +290,4 @@ class Step(msgspec.Struct, frozen=True):
     basis: tuple[Bar, ...] = ()
     beat: bool = False
     running: tuple[Bar, ...] = ()
+    depth: tuple[DepthChange, ...] = ()

@@ -1,35 +1,34 @@
-"""Public operations: time, symbol rules, candles, trades, books and tickers."""
+"""Public operations: time, symbol rules, candles, trades and books."""
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
+from itertools import groupby, islice
 from typing import TYPE_CHECKING, Any, Final
 
-from bnml.core.clock import NS_PER_DAY, NS_PER_MS, NS_PER_S, frame_ns
-from bnml.core.instrument import plain
+from bnml.core.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MS
 from bnml.venues.sim import payloads_market as payloads
 from bnml.venues.sim import weights
+from bnml.venues.sim.intervals import Interval, interval_of
 from bnml.venues.sim.messages import VenueReject
-from bnml.venues.sim.operations import Call, Operation
+from bnml.venues.sim.operations import Call, Handler, Operation
+from bnml.venues.sim.outlet import in_microseconds
 from bnml.venues.sim.params_orders import symbol_of
-from bnml.venues.sim.payloads_account import price8
+from bnml.venues.sim.stream_tickers import AVERAGE_MINUTES, AVERAGE_NS
 
 if TYPE_CHECKING:
-    from bnml.venues.sim.market import PublicTrade, SymbolMarket
+    from collections.abc import Iterable
+
+    from bnml.core.instrument import Instrument
     from bnml.venues.sim.params import Params
+    from bnml.venues.sim.symbol_market import PublicTrade, SymbolMarket
 
-INTERVALS: Final = (
-    *("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w"),
-)
 _DEPTH_WEIGHTS: Final = ((100, 5), (500, 25), (1000, 50), (5000, 250))
-_AVERAGE_MINUTES: Final = 5
-
-
-class TickerType(StrEnum):
-    """How much a ticker shows."""
-
-    FULL = "FULL"
-    MINI = "MINI"
+_ZONE: Final = re.compile(r"^([+-]?)([0-9]{1,2})(?::([0-9]{2}))?$")
+_WEST_NS, _EAST_NS = -12 * NS_PER_HOUR, 14 * NS_PER_HOUR
+_SHOWN_PERMISSIONS: Final = frozenset({"SPOT"})
+"""Of every symbol of this exchange."""
 
 
 class SymbolStatus(StrEnum):
@@ -38,7 +37,16 @@ class SymbolStatus(StrEnum):
     TRADING = "TRADING"
     HALT = "HALT"
     BREAK = "BREAK"
-    CANCEL_ONLY = "CANCEL_ONLY"
+
+
+def timed(handler: Handler) -> Handler:
+    """The handler with its times in the unit that the caller asked for."""
+
+    def answer(call: Call) -> Any:
+        result = handler(call)
+        return result if call.unit_ns == NS_PER_MS else in_microseconds(result)
+
+    return answer
 
 
 def ping(call: Call) -> dict[str, Any]:
@@ -55,43 +63,76 @@ def server_time(call: Call) -> dict[str, Any]:
 
 def exchange_info(call: Call) -> dict[str, Any]:
     """Symbols with their filters, and the rate limits."""
-    names = _symbols(call)
-    status = call.params.optional_choice("symbolStatus", SymbolStatus)
-    call.params.discard("permissions", "showPermissionSets")
-    call.params.finish()
-    instruments = (call.venue.instruments[name] for name in names)
+    params, venue = call.params, call.venue
+    narrows = any(name in params for name in ("symbol", "symbols"))
+    if narrows and any(name in params for name in ("permissions", "symbolStatus")):
+        raise VenueReject(-1128, "Combination of optional parameters invalid.")
+    names = symbols_of(call)
+    status = symbol_status(params)
+    permissions = _permissions(params)
+    shows_sets = params.flag("showPermissionSets", default=True)
+    params.finish()
+    instruments = [venue.instruments[name] for name in names] if permissions & _SHOWN_PERMISSIONS else []
+    if status is not None:
+        instruments = [one for one in instruments if one.status == status]
     return {
         "timezone": "UTC",
-        "serverTime": call.venue.wall_ms(),
+        "serverTime": venue.wall_ms(),
         "rateLimits": [limit.row() for limit in weights.ALL],
         "exchangeFilters": [],
-        "symbols": [payloads.symbol_row(one) for one in instruments if status in {None, one.status}],
+        "symbols": venue.market.symbol_rows.encoded(instruments, shows_sets=shows_sets),
     }
+
+
+def _permissions(params: Params) -> frozenset[str]:
+    """`permissions=SPOT` or a JSON list; by default everything that this exchange has."""
+    text = params.optional("permissions")
+    if text is None:
+        return _SHOWN_PERMISSIONS
+    if not text.startswith("["):
+        return frozenset({text})
+    return frozenset(params.texts("permissions") or ())
 
 
 def klines(call: Call) -> list[list[Any]]:
     """Candles of any interval that is made of whole base candles."""
     params, venue = call.params, call.venue
     symbol = symbol_of(params, venue.instruments)
-    interval = params.text("interval")
-    if interval not in INTERVALS:
+    interval = interval_of(params.text("interval"))
+    if interval is None:
         raise VenueReject(-1120, "Invalid interval.")
     start, end = time_range(params)
     limit = params.limit(500, 1000)
-    if params.optional("timeZone") not in {None, "0", "+00:00", "00:00"}:
-        raise VenueReject(-1130, "Data sent for parameter 'timeZone' is not valid.")
+    zoned = Interval(interval.length_ns, zone_ns(params))
     params.finish()
-    found = venue.market.candles(symbol, frame_ns(interval), venue.now_ns, start, end, limit)
+    found = venue.market.candles(symbol, zoned, venue.now_ns, start, end, limit)
     return [payloads.kline_row(kline, venue.instruments[symbol]) for kline in found]
+
+
+def zone_ns(params: Params) -> int:
+    """`timeZone` such as `8`, `-1:00` or `05:45`, in nanoseconds east of UTC; from -12:00 to +14:00."""
+    text = params.optional("timeZone")
+    if text is None:
+        return 0
+    match = _ZONE.match(text.strip())
+    minutes = int(match[3] or 0) if match else 60
+    if match is None or minutes >= 60:
+        raise VenueReject(-1130, "Data sent for parameter 'timeZone' is not valid.")
+    offset_ns = (int(match[2]) * 60 + minutes) * NS_PER_HOUR // 60
+    offset_ns = -offset_ns if match[1] == "-" else offset_ns
+    if not _WEST_NS <= offset_ns <= _EAST_NS:
+        raise VenueReject(-1130, "Data sent for parameter 'timeZone' is not valid.")
+    return offset_ns
 
 
 def depth(call: Call) -> dict[str, Any]:
     """The book; `lastUpdateId` counts in the same line as the depth stream."""
     symbol = symbol_of(call.params, call.venue.instruments)
     limit = call.params.limit(100, 5000)
-    call.params.discard("symbolStatus")
+    status = symbol_status(call.params)
     call.params.finish()
-    book = call.venue.market.book(symbol, call.venue.now_ns)
+    check_status(call.venue.instruments[symbol], status)
+    book = call.venue.market.book(symbol, call.venue.now_ns, limit)
     return payloads.depth(book, call.venue.instruments[symbol], limit)
 
 
@@ -101,7 +142,7 @@ def trades(call: Call) -> list[dict[str, Any]]:
     limit = call.params.limit(500, 1000)
     call.params.finish()
     market = call.venue.market[symbol]
-    return [payloads.trade_row(trade, market.instrument) for trade in list(market.trades)[-limit:]]
+    return [payloads.trade_row(trade, market.instrument) for trade in _last(market, limit)]
 
 
 def historical_trades(call: Call) -> list[dict[str, Any]]:
@@ -111,7 +152,15 @@ def historical_trades(call: Call) -> list[dict[str, Any]]:
     first = call.params.optional_integer("fromId")
     call.params.finish()
     market = call.venue.market[symbol]
-    return [payloads.trade_row(trade, market.instrument) for trade in _page(market, first, None, None, limit)]
+    if first is None:
+        found = _last(market, limit)
+    else:
+        found = list(islice((trade for trade in market.trades if trade.trade_id >= first), limit))
+    return [payloads.trade_row(trade, market.instrument) for trade in found]
+
+
+def _last(market: SymbolMarket, limit: int) -> list[PublicTrade]:
+    return list(islice(reversed(market.trades), limit))[::-1]
 
 
 def aggregate_trades(call: Call) -> list[dict[str, Any]]:
@@ -124,90 +173,48 @@ def aggregate_trades(call: Call) -> list[dict[str, Any]]:
     if first is not None and (start is not None or end is not None):
         raise VenueReject(-1128, "Combination of optional parameters invalid.")
     market = call.venue.market[symbol]
-    found = _page(market, first, start, end, limit)
-    return [payloads.aggregate_row(trade, market.instrument) for trade in found]
+    if first is None and start is None and end is None:
+        found = _last_aggregates(market, limit)
+    else:
+        chosen = (
+            trade
+            for trade in market.trades
+            if (first is None or trade.aggregate_id >= first)
+            and (start is None or trade.ts_ns >= start)
+            and (end is None or trade.ts_ns < end + NS_PER_MS)
+        )
+        every = _aggregates(chosen)
+        found = every[-limit:] if first is None and start is None else every[:limit]
+    return [payloads.aggregate_row(one, market.instrument) for one in found]
 
 
-def _page(
-    market: SymbolMarket, first_id: int | None, start_ns: int | None, end_ns: int | None, limit: int
-) -> list[PublicTrade]:
-    """Kept trades from an id or a time on, oldest first; without either the latest."""
-    found = [
-        trade
-        for trade in market.trades
-        if (first_id is None or trade.trade_id >= first_id)
-        and (start_ns is None or trade.ts_ns >= start_ns)
-        and (end_ns is None or trade.ts_ns < end_ns + NS_PER_MS)
-    ]
-    return found[-limit:] if first_id is None and start_ns is None else found[:limit]
+def _last_aggregates(market: SymbolMarket, limit: int) -> list[list[PublicTrade]]:
+    """The latest aggregates; the oldest that is kept may have lost trades, and is left out when others do."""
+    found: list[list[PublicTrade]] = []
+    for _, group in groupby(reversed(market.trades), _aggregate_of):
+        if len(found) == limit:
+            break
+        found.append(list(group)[::-1])
+    return found[::-1]
 
 
-def ticker_24h(call: Call) -> Any:
-    """24 h statistics of one, several or all symbols."""
-    names = _symbols(call)
-    kind = call.params.optional_choice("type", TickerType)
-    call.params.discard("symbolStatus")
-    call.params.finish()
-    venue = call.venue
-    rows = []
-    for name in names:
-        ticker, instrument = venue.market.ticker(name, venue.now_ns), venue.instruments[name]
-        if kind is TickerType.MINI:
-            rows.append(payloads.mini_ticker(ticker, instrument))
-        else:
-            book = venue.market.book(name, venue.now_ns)
-            rows.append(payloads.full_ticker(ticker, book, instrument))
-    return _one_or_many(call, rows)
+def _aggregates(trades: Iterable[PublicTrade]) -> list[list[PublicTrade]]:
+    return [list(group) for _, group in groupby(trades, _aggregate_of)]
 
 
-def ticker_price(call: Call) -> Any:
-    """The last price of one, several or all symbols."""
-    names = _symbols(call)
-    call.params.discard("symbolStatus")
-    call.params.finish()
-    rows = [
-        {"symbol": name, "price": price8(call.venue.instruments[name], _last(call, name))} for name in names
-    ]
-    return _one_or_many(call, rows)
-
-
-def book_ticker(call: Call) -> Any:
-    """The best bid and ask of one, several or all symbols."""
-    names = _symbols(call)
-    call.params.discard("symbolStatus")
-    call.params.finish()
-    venue = call.venue
-    rows = [
-        payloads.book_ticker(venue.market.book(name, venue.now_ns), venue.instruments[name]) for name in names
-    ]
-    return _one_or_many(call, rows)
+def _aggregate_of(trade: PublicTrade) -> int:
+    return trade.aggregate_id
 
 
 def average_price(call: Call) -> dict[str, Any]:
     """The volume-weighted price of the last minutes with trades, else the last price."""
     symbol = symbol_of(call.params, call.venue.instruments)
     call.params.finish()
-    market, instrument = call.venue.market[symbol], call.venue.instruments[symbol]
-    since_ns = call.venue.now_ns - _AVERAGE_MINUTES * 60 * NS_PER_S
-    recent = [trade for trade in market.trades if trade.ts_ns > since_ns and trade.quantity_lots]
-    lots = sum(trade.quantity_lots for trade in recent)
-    ticks_lots = sum(trade.price_ticks * trade.quantity_lots for trade in recent)
-    average_e8 = ticks_lots * instrument.tick_e8 // lots if lots else _last(call, symbol) * instrument.tick_e8
-    return {
-        "mins": _AVERAGE_MINUTES,
-        "price": plain(average_e8),
-        "closeTime": (market.state.last_ns or call.venue.now_ns) // NS_PER_MS,
-    }
+    average = call.venue.market.average(symbol, call.venue.now_ns, AVERAGE_NS)
+    return payloads.average_price(average, AVERAGE_MINUTES)
 
 
-def _last(call: Call, symbol: str) -> int:
-    """The last print, or the last close of history before there was one."""
-    market = call.venue.market[symbol]
-    bars = market.klines.bars
-    return market.state.last_ticks or (int(bars["close"][-1]) if len(bars) else 0)
-
-
-def _symbols(call: Call) -> list[str]:
+def symbols_of(call: Call) -> list[str]:
     """`symbol`, `symbols` or neither, as the names that are meant."""
     params, known = call.params, call.venue.instruments
     one, several = params.optional("symbol"), params.texts("symbols")
@@ -219,8 +226,18 @@ def _symbols(call: Call) -> list[str]:
     return names
 
 
-def _one_or_many(call: Call, rows: list[dict[str, Any]]) -> Any:
-    return rows[0] if "symbol" in call.params else rows
+def symbol_status(params: Params) -> str | None:
+    """The `symbolStatus` filter; an unknown word is -1122."""
+    text = params.optional("symbolStatus")
+    if text is not None and text not in SymbolStatus.__members__:
+        raise VenueReject(-1122, "Invalid symbolStatus.")
+    return text
+
+
+def check_status(instrument: Instrument, status: str | None) -> None:
+    """Refuse a single symbol whose status is another one."""
+    if status not in {None, instrument.status}:
+        raise VenueReject(-1220, "The symbol's status does not match the requested symbolStatus.")
 
 
 def time_range(params: Params) -> tuple[int | None, int | None]:
@@ -244,26 +261,12 @@ def _depth_weight(params: Params) -> int:
     return next(weight for most, weight in _DEPTH_WEIGHTS if limit <= most)
 
 
-def _ticker_weight(params: Params) -> int:
-    if "symbol" in params:
-        return 2
-    count = len(params.texts("symbols") or ()) or 101
-    return 2 if count <= 20 else 40 if count <= 100 else 80
-
-
-def _price_weight(params: Params) -> int:
-    return 2 if "symbol" in params else 4
-
-
 PING = Operation(ping)
-TIME = Operation(server_time)
-EXCHANGE_INFO = Operation(exchange_info, 20)
-KLINES = Operation(klines, 2)
+TIME = Operation(timed(server_time))
+EXCHANGE_INFO = Operation(timed(exchange_info), 20)
+KLINES = Operation(timed(klines), 2)
 DEPTH = Operation(depth, _depth_weight)
-TRADES = Operation(trades, 25)
-HISTORICAL_TRADES = Operation(historical_trades, 25)
-AGGREGATE_TRADES = Operation(aggregate_trades, 4)
-TICKER_24H = Operation(ticker_24h, _ticker_weight)
-TICKER_PRICE = Operation(ticker_price, _price_weight)
-BOOK_TICKER = Operation(book_ticker, _price_weight)
-AVERAGE_PRICE = Operation(average_price, 2)
+TRADES = Operation(timed(trades), 25)
+HISTORICAL_TRADES = Operation(timed(historical_trades), 25)
+AGGREGATE_TRADES = Operation(timed(aggregate_trades), 4)
+AVERAGE_PRICE = Operation(timed(average_price), 2)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from bnml.core.clock import NS_PER_MS
 from bnml.core.instrument import E8, plain
 from bnml.venues.sim.filters import PERCENT_DOWN_PARTS, PERCENT_UP
 from bnml.venues.sim.payloads_account import ZERO, price8, quantity8
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bnml.core.instrument import Instrument
+    from bnml.venues.sim.depth import Levels
     from bnml.venues.sim.klines import Kline
-    from bnml.venues.sim.market import PublicTrade, Ticker
+    from bnml.venues.sim.market import Average, Ticker
     from bnml.venues.sim.messages import BookLevels
+    from bnml.venues.sim.symbol_market import PublicTrade
 
 Json = dict[str, Any]
 _STOP_TYPES: Final = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
@@ -95,7 +101,7 @@ def _filters(instrument: Instrument) -> list[Json]:
 
 
 def kline_row(kline: Kline, instrument: Instrument) -> list[Any]:
-    """The twelve columns of a candle. Recorded bars do not say who was the taker: those columns are zero."""
+    """The twelve columns of a candle; of history nobody knows who was the taker: those columns are zero."""
     return [
         kline.open_ns // NS_PER_MS,
         price8(instrument, kline.open),
@@ -106,14 +112,14 @@ def kline_row(kline: Kline, instrument: Instrument) -> list[Any]:
         kline.close_ns // NS_PER_MS - 1,
         plain(kline.quote_volume_e8),
         kline.trades,
-        ZERO,
-        ZERO,
+        quantity8(instrument, kline.taker_lots),
+        plain(kline.taker_quote_e8),
         "0",
     ]
 
 
 def kline_event(kline: Kline, instrument: Instrument, interval: str, ts_ms: int, *, is_closed: bool) -> Json:
-    """A candle of the kline stream; trade ids of recorded bars are unknown (-1)."""
+    """A candle of the kline stream; trade ids of history are unknown (-1)."""
     return {
         "e": "kline",
         "E": ts_ms,
@@ -123,8 +129,8 @@ def kline_event(kline: Kline, instrument: Instrument, interval: str, ts_ms: int,
             "T": kline.close_ns // NS_PER_MS - 1,
             "s": instrument.symbol,
             "i": interval,
-            "f": -1,
-            "L": -1,
+            "f": kline.first_id,
+            "L": kline.last_id,
             "o": price8(instrument, kline.open),
             "c": price8(instrument, kline.close),
             "h": price8(instrument, kline.high),
@@ -133,8 +139,8 @@ def kline_event(kline: Kline, instrument: Instrument, interval: str, ts_ms: int,
             "n": kline.trades,
             "x": is_closed,
             "q": plain(kline.quote_volume_e8),
-            "V": ZERO,
-            "Q": ZERO,
+            "V": quantity8(instrument, kline.taker_lots),
+            "Q": plain(kline.taker_quote_e8),
             "B": "0",
         },
     }
@@ -153,23 +159,24 @@ def trade_row(trade: PublicTrade, instrument: Instrument) -> Json:
     }
 
 
-def aggregate_row(trade: PublicTrade, instrument: Instrument) -> Json:
-    """One element of GET aggTrades; every print is its own aggregate here."""
+def aggregate_row(trades: Sequence[PublicTrade], instrument: Instrument) -> Json:
+    """One element of GET aggTrades: the trades of one aggregate."""
+    first, last = trades[0], trades[-1]
     return {
-        "a": trade.trade_id,
-        "p": price8(instrument, trade.price_ticks),
-        "q": quantity8(instrument, trade.quantity_lots),
-        "f": trade.trade_id,
-        "l": trade.trade_id,
-        "T": trade.ts_ns // NS_PER_MS,
-        "m": trade.buyer_is_maker,
+        "a": first.aggregate_id,
+        "p": price8(instrument, first.price_ticks),
+        "q": quantity8(instrument, sum(trade.quantity_lots for trade in trades)),
+        "f": first.trade_id,
+        "l": last.trade_id,
+        "T": first.ts_ns // NS_PER_MS,
+        "m": first.buyer_is_maker,
         "M": True,
     }
 
 
-def aggregate_event(trade: PublicTrade, instrument: Instrument, ts_ms: int) -> Json:
+def aggregate_event(trades: Sequence[PublicTrade], instrument: Instrument, ts_ms: int) -> Json:
     """The aggregate trade stream."""
-    return {"e": "aggTrade", "E": ts_ms, "s": instrument.symbol, **aggregate_row(trade, instrument)}
+    return {"e": "aggTrade", "E": ts_ms, "s": instrument.symbol, **aggregate_row(trades, instrument)}
 
 
 def trade_event(trade: PublicTrade, instrument: Instrument, ts_ms: int) -> Json:
@@ -200,25 +207,17 @@ def depth(book: BookLevels, instrument: Instrument, limit: int) -> Json:
     }
 
 
-def depth_event(old: BookLevels, new: BookLevels, instrument: Instrument, ts_ms: int) -> Json:
-    """The difference of two books as a diff. depth event; a level that is gone has quantity zero."""
+def depth_event(instrument: Instrument, ts_ms: int, ids: tuple[int, int], bids: Levels, asks: Levels) -> Json:
+    """A difference of two books as a diff. depth event: first and last id; a level that is gone has quantity zero."""
     return {
         "e": "depthUpdate",
         "E": ts_ms,
         "s": instrument.symbol,
-        "U": old.update_id + 1,
-        "u": new.update_id,
-        "b": _levels(_changes(old.bids, new.bids), instrument, len(old.bids) + len(new.bids)),
-        "a": _levels(_changes(old.asks, new.asks), instrument, len(old.asks) + len(new.asks)),
+        "U": ids[0],
+        "u": ids[1],
+        "b": _levels(bids, instrument, len(bids)),
+        "a": _levels(asks, instrument, len(asks)),
     }
-
-
-def _changes(
-    old: tuple[tuple[int, int], ...], new: tuple[tuple[int, int], ...]
-) -> tuple[tuple[int, int], ...]:
-    kept = dict(new)
-    gone = ((ticks, 0) for ticks, _ in old if ticks not in kept)
-    return (*gone, *(level for level in new if level not in old))
 
 
 def book_ticker(book: BookLevels, instrument: Instrument) -> Json:
@@ -249,6 +248,23 @@ def book_ticker_event(book: BookLevels, instrument: Instrument) -> Json:
 def best(book: BookLevels) -> tuple[tuple[int, int], tuple[int, int]]:
     """Best bid and ask with their lots."""
     return (book.bids[0] if book.bids else (0, 0), book.asks[0] if book.asks else (0, 0))
+
+
+def average_price(average: Average, minutes: int) -> Json:
+    """GET avgPrice."""
+    return {"mins": minutes, "price": plain(average.price_e8), "closeTime": average.last_ns // NS_PER_MS}
+
+
+def average_event(average: Average, minutes: int, symbol: str, ts_ms: int) -> Json:
+    """The average price stream."""
+    return {
+        "e": "avgPrice",
+        "E": ts_ms,
+        "s": symbol,
+        "i": f"{minutes}m",
+        "w": plain(average.price_e8),
+        "T": average.last_ns // NS_PER_MS,
+    }
 
 
 def _change_percent(ticker: Ticker) -> str:
@@ -286,9 +302,48 @@ def full_ticker(ticker: Ticker, book: BookLevels, instrument: Instrument) -> Jso
         "priceChange": price8(instrument, ticker.last - ticker.open),
         "priceChangePercent": _change_percent(ticker),
         "weightedAvgPrice": _average(ticker, instrument),
-        "prevClosePrice": price8(instrument, ticker.open),
-        "lastQty": ZERO,
+        "prevClosePrice": price8(instrument, ticker.before or ticker.open),
+        "lastQty": quantity8(instrument, ticker.last_lots),
         **{name: top[name] for name in ("bidPrice", "bidQty", "askPrice", "askQty")},
+    }
+
+
+def between(ticker: Ticker, start_ns: int, end_ns: int) -> Ticker:
+    """The statistics as those of a window with these ends."""
+    return msgspec.structs.replace(ticker, open_ns=start_ns, close_ns=end_ns)
+
+
+def window_ticker(ticker: Ticker, instrument: Instrument) -> Json:
+    """GET ticker and ticker/tradingDay."""
+    return {
+        "symbol": ticker.symbol,
+        "priceChange": price8(instrument, ticker.last - ticker.open),
+        "priceChangePercent": _change_percent(ticker),
+        "weightedAvgPrice": _average(ticker, instrument),
+        **mini_ticker(ticker, instrument),
+    }
+
+
+def window_ticker_event(ticker: Ticker, instrument: Instrument, window: str, ts_ms: int) -> Json:
+    """The rolling window streams."""
+    return {
+        "e": f"{window}Ticker",
+        "E": ts_ms,
+        "s": ticker.symbol,
+        "p": price8(instrument, ticker.last - ticker.open),
+        "P": _change_percent(ticker),
+        "o": price8(instrument, ticker.open),
+        "h": price8(instrument, ticker.high),
+        "l": price8(instrument, ticker.low),
+        "c": price8(instrument, ticker.last),
+        "w": _average(ticker, instrument),
+        "v": quantity8(instrument, ticker.volume_lots),
+        "q": plain(ticker.quote_volume_e8),
+        "O": ticker.open_ns // NS_PER_MS,
+        "C": ticker.close_ns // NS_PER_MS,
+        "F": ticker.first_trade_id,
+        "L": ticker.last_trade_id,
+        "n": ticker.trades,
     }
 
 
@@ -316,8 +371,8 @@ def ticker_event(ticker: Ticker, book: BookLevels, instrument: Instrument, ts_ms
         "p": price8(instrument, ticker.last - ticker.open),
         "P": _change_percent(ticker),
         "w": _average(ticker, instrument),
-        "x": price8(instrument, ticker.open),
-        "Q": ZERO,
+        "x": price8(instrument, ticker.before or ticker.open),
+        "Q": quantity8(instrument, ticker.last_lots),
         "b": top["bidPrice"],
         "B": top["bidQty"],
         "a": top["askPrice"],

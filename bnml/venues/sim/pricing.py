@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from bnml.core.events import Bar
     from bnml.core.instrument import Instrument
-    from bnml.venues.sim.market import SymbolState
     from bnml.venues.sim.orders import SimOrder
+    from bnml.venues.sim.symbol_market import SymbolState
 
 
 Quote = list[int]

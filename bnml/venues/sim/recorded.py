@@ -1,9 +1,11 @@
 """Recorded Binance streams as a feed: real trades and books, and the minute candles that they make.
 
 Files hold `<receive time in ns> <JSON>` a line: combined-stream frames (`trade`, `depth@100ms`,
-`bookTicker`) and one REST snapshot of the book. Frames of all files are merged by receive time and
-served in steps of 100 ms of the exchange's time; a step carries its trades and, for each symbol whose
-book moved, the book at its end. A minute closes with the symbol's first trade of a later minute, or two
+`bookTicker`) and a REST snapshot of the book. Frames of all files are merged by receive time and
+served in steps of 100 ms of the exchange's time; a step carries its trades, the depth differences as they
+were recorded and, for each symbol whose book moved, its best levels at its end. The first snapshot, which
+came a moment after the first differences, stands from the beginning: those differences change nothing.
+Recorded best quotes are left out: between two differences the book stands still. A minute closes with the symbol's first trade of a later minute, or two
 seconds after its end; the minute in which the recording begins is incomplete and never published.
 """
 
@@ -22,8 +24,8 @@ from bnml.core.errors import Misconfigured
 from bnml.core.events import Bar
 from bnml.core.instrument import Instrument
 from bnml.kernels.records import BAR
-from bnml.venues.sim.bookbuilder import BookBuilder, e8_of
-from bnml.venues.sim.messages import BookLevels, Print, Step
+from bnml.venues.sim.bookbuilder import BookBuilder, e8_of, levels_of
+from bnml.venues.sim.messages import BookLevels, DepthChange, Print, Step
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,6 +63,7 @@ class RecordedStreamFeed:
         frames = heapq.merge(*(read_frames(path) for path in files), key=lambda frame: frame.received_ns)
         assembly = _Assembly(self.instruments)
         self._steps = list(assembly.steps(frames))
+        self._snapshots = assembly.first_snapshots
         self.book_holes = assembly.holes
         begin_ns = self._steps[0].ts_ns - STEP_NS
         self._history = {
@@ -77,6 +80,12 @@ class RecordedStreamFeed:
     def step(self, ordinal: int) -> Step | None:
         """Step number `ordinal`; None after the recording."""
         return self._steps[ordinal] if ordinal < len(self._steps) else None
+
+    def depth(self, ordinal: int) -> Iterator[DepthChange]:
+        """What makes the whole books as they stand before step `ordinal`."""
+        yield from self._snapshots.values()
+        for step in self._steps[:ordinal]:
+            yield from step.depth
 
     def _with(self, name: str, bars: list[Bar]) -> NDArray[np.void]:
         rows = np.zeros(len(bars), dtype=BAR)
@@ -151,7 +160,8 @@ class _Assembly:
         self._instruments = instruments
         self._prints: list[Print] = []
         self._moved: set[str] = set()
-        self._best: dict[str, dict[str, Any]] = {}  # only the last quote of a step counts
+        self._depth: list[DepthChange] = []
+        self.first_snapshots: dict[str, DepthChange] = {}
         self._closed: list[Bar] = []
         self._count = 0
 
@@ -182,19 +192,21 @@ class _Assembly:
             self._closed.extend(self._minutes[symbol].add(printed))
             self._prints.append(printed)
             return
-        if frame.stream == "bookTicker":
-            self._best[symbol] = data
-        elif frame.stream == "snapshot":
+        if frame.stream == "snapshot":
             builder.snapshot(data)
-        else:
+            change = _change(self._instruments[symbol], data)
+            if self.first_snapshots.setdefault(symbol, change) is not change:
+                self._depth.append(change)
+        elif frame.stream.startswith("depth"):
             builder.apply(data)
+            self._depth.append(_change(self._instruments[symbol], data))
+        else:
+            return
         self._moved.add(symbol)
 
     def _cut(self, ts_ns: int) -> Step:
         for minute in self._minutes.values():
             self._closed.extend(minute.expire(ts_ns))
-        for symbol, quote in self._best.items():
-            self._builders[symbol].best(quote)
         books = [self._builders[symbol].levels(symbol, ts_ns) for symbol in sorted(self._moved)]
         step = Step(
             self._count,
@@ -202,10 +214,21 @@ class _Assembly:
             prints=tuple(self._prints),
             books=tuple(book for book in books if isinstance(book, BookLevels)),
             closed_bars=tuple(self._closed),
+            depth=tuple(self._depth),
         )
         self._count += 1
-        self._prints, self._moved, self._closed, self._best = [], set(), [], {}
+        self._prints, self._moved, self._closed, self._depth = [], set(), [], []
         return step
+
+
+def _change(instrument: Instrument, data: Mapping[str, Any]) -> DepthChange:
+    """A depth difference, or a snapshot, in ticks and lots."""
+    if "lastUpdateId" in data:
+        last_id = int(data["lastUpdateId"])
+        bids, asks = (levels_of(instrument, data[side]) for side in ("bids", "asks"))
+        return DepthChange(instrument.symbol, last_id, last_id, bids, asks, is_snapshot=True)
+    bids, asks = (levels_of(instrument, data[side]) for side in "ba")
+    return DepthChange(instrument.symbol, int(data["U"]), int(data["u"]), bids, asks)
 
 
 class _Minute:

@@ -13,6 +13,7 @@ from bnml.core.orders import ListKind
 from bnml.venues.sim import operations_account as account
 from bnml.venues.sim import operations_lists as lists
 from bnml.venues.sim import operations_market as market
+from bnml.venues.sim import operations_tickers as tickers
 from bnml.venues.sim import operations_wallet as wallet
 from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.operations import Caller, Operation, Refusal, Security, perform, refusal
@@ -34,9 +35,11 @@ ROUTES: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/api/v3/trades"): market.TRADES,
     ("GET", "/api/v3/historicalTrades"): market.HISTORICAL_TRADES,
     ("GET", "/api/v3/aggTrades"): market.AGGREGATE_TRADES,
-    ("GET", "/api/v3/ticker/24hr"): market.TICKER_24H,
-    ("GET", "/api/v3/ticker/price"): market.TICKER_PRICE,
-    ("GET", "/api/v3/ticker/bookTicker"): market.BOOK_TICKER,
+    ("GET", "/api/v3/ticker/24hr"): tickers.TICKER_24H,
+    ("GET", "/api/v3/ticker/tradingDay"): tickers.TRADING_DAY,
+    ("GET", "/api/v3/ticker"): tickers.ROLLING_WINDOW,
+    ("GET", "/api/v3/ticker/price"): tickers.TICKER_PRICE,
+    ("GET", "/api/v3/ticker/bookTicker"): tickers.BOOK_TICKER,
     ("GET", "/api/v3/avgPrice"): market.AVERAGE_PRICE,
     ("POST", "/api/v3/order"): account.PLACE,
     ("POST", "/api/v3/order/test"): account.TEST_ORDER,

@@ -16,12 +16,12 @@ from bnml.venues.sim.userdata import UserStreams
 from bnml.venues.sim.weights import RateLimits, WindowTime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from bnml.core.instrument import Instrument
     from bnml.venues.sim.connection import Connection
     from bnml.venues.sim.exchange import Exchange
-    from bnml.venues.sim.market import Market, PublicTrade
+    from bnml.venues.sim.market import Market
     from bnml.venues.sim.messages import Step
     from bnml.venues.sim.seams import Injector
     from bnml.venues.sim.signing import KeyRing
@@ -127,21 +127,21 @@ class Venue:
             self._delist()
 
     def settle_request(self) -> None:
-        """Send the user events of the request that just ran: they go out before its answer."""
-        for event in self.exchange.drain():
-            if isinstance(event, ExecutionReport) and event.trade is not None:
-                self._credit(event)
-            self.users.publish(event)
+        """Send the user events of the request that just ran, and what it made public, before its answer."""
+        self._publisher.publish_request(self.now_ns, self._settle_users())
+
+    def tick(self) -> None:
+        """Time has passed without a step: send what market streams owe their listeners by now."""
+        if self.market_time is not None:
+            self._publisher.flush(self.market_time.market_now_ns())
 
     def advance(self, step: Step) -> None:
         """Apply one step: user events of all its prints first, then its market events."""
         self._window_time.begin(self.now_ns)
         if self.faults is not None:
             step = self.faults.step(step)
-        self._publisher.before(step)
         self.exchange.apply(step)
-        self.settle_request()
-        self._publisher.publish(step, self._trades(step))
+        self._publisher.publish(step, self._settle_users())
         if self.access.delistings:
             self._delist()
 
@@ -162,20 +162,22 @@ class Venue:
             self.set_status(symbol, "BREAK")
             self.settle_request()
 
+    def _settle_users(self) -> dict[str, None]:
+        """Send user events; returns the symbols of the orders that they tell of."""
+        symbols: dict[str, None] = {}
+        for event in self.exchange.drain():
+            if isinstance(event, ExecutionReport):
+                symbols[event.order.symbol] = None
+                if event.trade is not None:
+                    self._credit(event)
+            self.users.publish(event)
+        return symbols
+
     def _credit(self, event: ExecutionReport) -> None:
         """The first fill of an order frees its place in the order limits."""
         trade = event.trade
         if trade is not None and event.order.executed_lots == trade.quantity_lots:
             self.limits.credit_fill(event.account, is_maker=trade.is_maker, now_ns=self.window_ns)
-
-    def _trades(self, step: Step) -> Iterator[tuple[str, PublicTrade]]:
-        """The numbered trades that the step's prints became, in their order."""
-        left: dict[str, int] = {}
-        for printed in step.prints:
-            left[printed.symbol] = left.get(printed.symbol, 0) + 1
-        for printed in step.prints:
-            yield printed.symbol, self.market[printed.symbol].trades[-left[printed.symbol]]
-            left[printed.symbol] -= 1
 
 
 def announce_shutdown(venue: Venue) -> None:

@@ -13,6 +13,7 @@ from bnml.core.orders import ListKind
 from bnml.venues.sim import operations_account as account
 from bnml.venues.sim import operations_lists as lists
 from bnml.venues.sim import operations_market as market
+from bnml.venues.sim import operations_tickers as tickers
 from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.operations import Caller, Operation, Security, perform, refusal
 from bnml.venues.sim.params import Params, json_text
@@ -35,9 +36,11 @@ METHODS: Final[dict[str, Operation]] = {
     "trades.historical": market.HISTORICAL_TRADES,
     "trades.aggregate": market.AGGREGATE_TRADES,
     "avgPrice": market.AVERAGE_PRICE,
-    "ticker.24hr": market.TICKER_24H,
-    "ticker.price": market.TICKER_PRICE,
-    "ticker.book": market.BOOK_TICKER,
+    "ticker.24hr": tickers.TICKER_24H,
+    "ticker.tradingDay": tickers.TRADING_DAY,
+    "ticker": tickers.ROLLING_WINDOW,
+    "ticker.price": tickers.TICKER_PRICE,
+    "ticker.book": tickers.BOOK_TICKER,
     "order.place": account.PLACE,
     "order.test": account.TEST_ORDER,
     "order.status": account.QUERY,

@@ -10,8 +10,9 @@ from bnml.core.events import Bar
 from bnml.core.instrument import E8, Instrument
 from bnml.core.orders import ListKind, OrderType, Side, TimeInForce
 from bnml.venues.sim import payloads_market as market
-from bnml.venues.sim.klines import kline_of
-from bnml.venues.sim.market import PublicTrade, Ticker
+from bnml.venues.sim.depth import changes
+from bnml.venues.sim.klines import estimate_of, kline_of
+from bnml.venues.sim.market import Average, Ticker
 from bnml.venues.sim.messages import (
     AccountPosition,
     BalanceUpdate,
@@ -25,6 +26,7 @@ from bnml.venues.sim.messages import (
     TradeRecord,
 )
 from bnml.venues.sim.payloads_account import AccountPayloads
+from bnml.venues.sim.symbol_market import PublicTrade
 
 BNB = Instrument("BNBBTC", "BNB", "BTC", tick_e8=10_000, lot_e8=100 * E8)
 TS_NS = 1_672_515_782_136 * NS_PER_MS
@@ -66,6 +68,10 @@ def order(**changes):
 FILL = TradeRecord("main", "BNBBTC", 3, 7, -1, 10, 1, 10_000_000, 10_000, "BNB", TS_NS, True, False)
 
 
+def difference():
+    return market.depth_event(BNB, 1, (157, 160), changes(OLD.bids, BOOK.bids), changes(OLD.asks, BOOK.asks))
+
+
 def report(execution=Execution.NEW, trade=None, **changes):
     return ExecutionReport("main", TS_NS, 5, execution, order(**changes), "mine", "", trade)
 
@@ -78,13 +84,15 @@ def user(event):
     ("name", "payload"),
     [
         ("trade", market.trade_event(TRADE, BNB, 1)),
-        ("aggTrade", market.aggregate_event(TRADE, BNB, 1)),
-        ("kline", market.kline_event(kline_of(BAR, BNB), BNB, "1m", 1, is_closed=True)),
+        ("aggTrade", market.aggregate_event([TRADE], BNB, 1)),
+        ("kline", market.kline_event(kline_of(BAR, estimate_of(BAR, BNB)), BNB, "1m", 1, is_closed=True)),
         ("24hrMiniTicker", market.mini_ticker_event(TICKER, BNB, 1)),
         ("24hrTicker", market.ticker_event(TICKER, BOOK, BNB, 1)),
+        ("avgPrice", market.average_event(Average(E8, TS_NS), 5, "BNBBTC", 1)),
+        ("1hTicker", market.window_ticker_event(TICKER, BNB, "1h", 1)),
         ("bookTicker", market.book_ticker_event(BOOK, BNB)),
         ("depth", market.depth(BOOK, BNB, 5)),
-        ("depthUpdate", market.depth_event(OLD, BOOK, BNB, 1)),
+        ("depthUpdate", difference()),
         ("outboundAccountPosition", user(AccountPosition("main", TS_NS, {"BNB": (1, 2)}))),
         ("balanceUpdate", user(BalanceUpdate("main", TS_NS, "BNB", -5))),
         ("executionReport", user(report())),
@@ -138,7 +146,7 @@ def test_a_sleeping_leg_has_no_working_time_and_an_expired_order_its_reason():
 
 
 def test_a_depth_difference_removes_adds_and_changes_levels():
-    event = market.depth_event(OLD, BOOK, BNB, 1)
+    event = difference()
     assert (event["U"], event["u"]) == (157, 160)
     assert event["b"] == [["0.00230000", "0.00000000"]]
     assert event["a"] == [["0.00260000", "200.00000000"]]

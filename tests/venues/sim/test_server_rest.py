@@ -341,3 +341,43 @@ async def test_the_oco_of_old_parameters_is_the_same_list(side, price, stop, lim
             "POST", f"{API}/order/oco", symbol="BTCUSDT", side=side, quantity="1", price=price
         )
         assert missing[1]["msg"].startswith("Mandatory parameter 'stopPrice'")
+
+
+async def test_the_status_filter_leaves_out_or_refuses():
+    async with served() as client:
+        client.venue.exchange.set_status("ETHUSDT", "HALT")
+        for path in ("ticker/24hr", "ticker/price", "ticker/bookTicker"):
+            rows = await client.get(f"{API}/{path}", symbolStatus="TRADING")
+            assert [row["symbol"] for row in rows] == ["BTCUSDT"]
+        for path in ("ticker/24hr", "ticker", "ticker/tradingDay", "ticker/price", "depth"):
+            refused = await client.get(f"{API}/{path}", symbol="ETHUSDT", symbolStatus="TRADING")
+            assert refused["code"] == -1220
+        assert (await client.get(f"{API}/depth", symbol="ETHUSDT", symbolStatus="MELTED"))["code"] == -1122
+        shown = await client.get(f"{API}/exchangeInfo", symbolStatus="HALT", showPermissionSets="false")
+        assert [(one["symbol"], one["permissionSets"]) for one in shown["symbols"]] == [("ETHUSDT", [])]
+        assert (await client.get(f"{API}/exchangeInfo", symbol="BTCUSDT", permissions="SPOT"))[
+            "code"
+        ] == -1128
+        assert (await client.get(f"{API}/exchangeInfo", permissions='["MARGIN"]'))["symbols"] == []
+
+
+async def test_windows_and_trading_days_are_checked():
+    async with served(history=200) as client:
+        client.steps(30)
+        one = await client.get(f"{API}/ticker", symbol="BTCUSDT", windowSize="4h")
+        assert (one["closeTime"] - one["openTime"]) // 3_600_000 == 4
+        two = await client.get(f"{API}/ticker/tradingDay", symbols='["BTCUSDT","ETHUSDT"]', timeZone="-3:30")
+        assert [row["openTime"] % 86_400_000 for row in two] == [12_600_000] * 2
+        for params, code in (
+            ({"symbol": "BTCUSDT", "windowSize": "60m"}, -1130),
+            ({"symbol": "BTCUSDT", "type": "MIDI"}, -1139),
+            ({}, -1102),
+        ):
+            assert (await client.get(f"{API}/ticker", **params))["code"] == code
+        assert (await client.get(f"{API}/klines", symbol="BTCUSDT", interval="1d", timeZone="15"))[
+            "code"
+        ] == -1130
+        zoned = await client.get(f"{API}/klines", symbol="BTCUSDT", interval="1d", timeZone="08:00")
+        assert {row[0] % 86_400_000 for row in zoned} == {57_600_000}
+        months = await client.get(f"{API}/klines", symbol="BTCUSDT", interval="1M")
+        assert [row[6] + 1 for row in months[:-1]] == [row[0] for row in months[1:]]

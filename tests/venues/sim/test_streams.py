@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from bnml.core.clock import NS_PER_MS
 from bnml.venues.sim.hub import Hub, Listener, canonical
 from bnml.venues.sim.streams import MessageBudget, answer, path_streams
 
@@ -11,8 +12,9 @@ from bnml.venues.sim.streams import MessageBudget, answer, path_streams
 class Sink:
     """Takes the place of a connection."""
 
-    def __init__(self, stepper=None):
+    def __init__(self, stepper=None, unit_ns=NS_PER_MS):
         self.stepper = stepper
+        self.unit_ns = unit_ns
         self.frames = []
 
     def send(self, frame):
@@ -42,7 +44,8 @@ def test_subscribe_echoes_the_id_and_delivers(hub):
 def test_the_combined_wrapper_carries_the_name_as_asked_for(hub):
     sink = Sink()
     ask(hub, Listener(sink, combined=True), "SUBSCRIBE", ["btcusdt@depth@100ms"])
-    hub.publish("btcusdt@depth", b'{"u":1}')
+    hub.publish("btcusdt@depth", b'{"u":0}')
+    hub.publish("btcusdt@depth@100ms", b'{"u":1}')
     assert sink.frames == [{"stream": "btcusdt@depth@100ms", "data": {"u": 1}}]
 
 
@@ -100,7 +103,9 @@ def test_names_in_paths(path, query, names):
 
 def test_spellings_of_one_stream():
     assert canonical("!miniTicker@arr@1000ms") == "!miniTicker@arr"
-    assert canonical("btcusdt@depth5@100ms") == "btcusdt@depth5"
+    assert canonical("btcusdt@depth5@1000ms") == "btcusdt@depth5"
+    assert canonical("btcusdt@depth5@100ms") == "btcusdt@depth5@100ms"
+    assert canonical("btcusdt@kline_1d@ 08:00") == "btcusdt@kline_1d@+08:00"
     assert canonical("btcusdt@kline_1m") == "btcusdt@kline_1m"
 
 
