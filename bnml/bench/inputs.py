@@ -12,9 +12,10 @@ from bnml.config import Settings
 from bnml.core.clock import NS_PER_S
 from bnml.core.ids import IdSource
 from bnml.core.instrument import E8, Instrument
+from bnml.kernels.opinions import SCORE_COLUMNS
 from bnml.kernels.records import OPINION, POLICY, Action, record
 from bnml.research.rules import Rules, compile_limits, compile_rules
-from bnml.research.sweep import SWEEP_COLUMNS, SweepConfig, SweepInput
+from bnml.research.sweep import SweepConfig, SweepInput
 from bnml.trading.compile import compile_engine
 from bnml.trading.filling import compile_costs
 from bnml.trading.instruments import instrument_record
@@ -91,7 +92,7 @@ def _predicted(number: int, bars: int) -> SweepInput:
     random = np.random.default_rng(100 + number)
     made, one = walk(bars, seed=200 + number), instrument(f"S{number:02d}USDT")
     raw = random.random((bars, 3))
-    columns = {name: random.random(bars) for name in SWEEP_COLUMNS}
+    columns = {name: random.random(bars) for name in SCORE_COLUMNS}
     columns["rsi_14"] *= 100.0
     columns["atr_ratio_14"] = 0.002 + 0.001 * columns["atr_ratio_14"]
     return SweepInput(

@@ -13,45 +13,30 @@ import numpy as np
 from bnml.kernels import njit, part
 from bnml.kernels.fills import book_of_bar, spread_ppm
 from bnml.kernels.mood import add_voice
+from bnml.kernels.opinions import Model, ask_policy, ask_rule, conclude, hold, weigh
 from bnml.kernels.policy import (
     confidence,
     decide,
     directional_score,
-    global_score,
-    hold_measure,
     may_ask,
-    momentum_score,
     rule_decision,
     sell_rank,
     side,
-    technical_score,
 )
 from bnml.kernels.records import Action, Reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MODEL_NONE, MODEL_BUNDLE, MODEL_RULE = 0, 1, 2
+_NO_BUNDLE = int(Model.NONE)
+_BUNDLE = int(Model.BUNDLE)
+_RULE = int(Model.RULE)
 _SELL = int(Action.SELL)
 _HOLD = int(Action.HOLD)
 _BUY = int(Action.BUY)
 _NONE = int(Reason.NONE)
-_POLICY = int(Reason.POLICY)
 _NO_MODEL = int(Reason.NO_MODEL)
 _FEATURES_INCOMPLETE = int(Reason.FEATURES_INCOMPLETE)
-
-VIEW = np.dtype(
-    [
-        ("action", np.int64),
-        ("reason", np.int64),  # NONE for a BUY, else why there is none
-        ("measured", np.float64),
-        ("limit", np.float64),
-        ("score", np.float64),
-        ("confidence", np.float64),
-        ("expected_edge_ppm", np.float64),
-    ]
-)
-"""The opinion on one bar, whatever it is."""
 
 
 class Mind(NamedTuple):
@@ -60,11 +45,9 @@ class Mind(NamedTuple):
     `probabilities` (P(SELL), P(HOLD), P(BUY)) are read with a bundle only.
     """
 
-    model: int  # MODEL_*
+    model: int  # opinions.Model
     policy: np.void
-    weight_ml: float
-    weight_technical: float
-    weight_momentum: float
+    weights: tuple[float, float, float]  # of model, technical and momentum score
     probabilities: NDArray[np.float64]
     rsi_14: NDArray[np.float64]
     macd_histogram: NDArray[np.float64]
@@ -89,7 +72,7 @@ def _is_incomplete(mind: Mind, t: int) -> bool:
     """Whether a value that scores, stops or the decision read is missing."""
     total = mind.rsi_14[t] + mind.macd_histogram[t] + mind.bollinger_b[t] + mind.roc_4[t]
     total += mind.roc_16[t] + mind.volume_ratio_20[t] + mind.atr_ratio_14[t]
-    if mind.model == MODEL_BUNDLE:
+    if mind.model == _BUNDLE:
         p = mind.probabilities[t]
         total += p[0] + p[1] + p[2]
     return np.isnan(total)
@@ -98,11 +81,11 @@ def _is_incomplete(mind: Mind, t: int) -> bool:
 @part
 def _decision(mind: Mind, t: int) -> tuple[int, float, int]:
     """(action, expected edge, Reason NONE or why nothing can be said) of bar `t`."""
-    if mind.model == MODEL_NONE:
+    if mind.model == _NO_BUNDLE:
         return _HOLD, 0.0, _NO_MODEL
     if _is_incomplete(mind, t):
         return _HOLD, 0.0, _FEATURES_INCOMPLETE
-    if mind.model == MODEL_RULE:
+    if mind.model == _RULE:
         action, _ = rule_decision(mind.rsi_14[t], mind.macd_histogram[t])
         return action, np.nan, _NONE
     action, edge = decide(mind.policy, mind.probabilities[t])
@@ -112,7 +95,7 @@ def _decision(mind: Mind, t: int) -> tuple[int, float, int]:
 @part
 def _scores(mind: Mind, t: int) -> tuple[float, float, float]:
     """(global score, confidence, momentum score) of a bar of which something can be said."""
-    if mind.model == MODEL_RULE:
+    if mind.model == _RULE:
         _, confident = rule_decision(mind.rsi_14[t], mind.macd_histogram[t])
     else:
         confident = confidence(mind.policy, directional_score(mind.probabilities[t]))
@@ -122,12 +105,9 @@ def _scores(mind: Mind, t: int) -> tuple[float, float, float]:
 
 @part
 def _weighed(mind: Mind, t: int, confident: float) -> tuple[float, float]:
-    technical = technical_score(mind.rsi_14[t], mind.macd_histogram[t], mind.bollinger_b[t])
-    momentum = momentum_score(mind.roc_4[t], mind.roc_16[t], mind.volume_ratio_20[t])
-    score = global_score(
-        confident, technical, momentum, mind.weight_ml, mind.weight_technical, mind.weight_momentum
-    )
-    return score, momentum
+    rsi, macd, band = mind.rsi_14[t], mind.macd_histogram[t], mind.bollinger_b[t]
+    roc_4, roc_16, volume = mind.roc_4[t], mind.roc_16[t], mind.volume_ratio_20[t]
+    return weigh(rsi, macd, band, roc_4, roc_16, volume, confident, mind.weights)
 
 
 @njit
@@ -136,7 +116,7 @@ def opine(mind: Mind, start: int, end: int, with_sells: bool, out: NDArray[np.vo
 
     It stops early, to go on later, when `out` is full.
     """
-    count, has_bundle = 0, mind.model == MODEL_BUNDLE
+    count, has_bundle = 0, mind.model == _BUNDLE
     for t in range(start, end):
         if has_bundle and not may_ask(mind.policy, mind.probabilities[t], with_sells):
             continue
@@ -161,16 +141,17 @@ def explain(mind: Mind, start: int, end: int, out: NDArray[np.void]) -> None:
     """Write the VIEW of bars `start` to `end` into `out`."""
     for t in range(start, end):
         row = out[t - start]
-        action, edge, reason = _decision(mind, t)
-        row["action"], row["reason"], row["expected_edge_ppm"] = action, reason, edge
-        row["measured"], row["limit"], row["score"], row["confidence"] = 0.0, 0.0, 0.0, 0.0
-        if reason != _NONE:
-            continue
-        row["score"], row["confidence"], _ = _scores(mind, t)
-        if action != _BUY:
-            row["reason"] = _POLICY
-            if mind.model == MODEL_BUNDLE:
-                row["measured"], row["limit"] = hold_measure(mind.policy, mind.probabilities[t])
+        if mind.model == _NO_BUNDLE:
+            hold(_NO_MODEL, row)
+        elif _is_incomplete(mind, t):
+            hold(_FEATURES_INCOMPLETE, row)
+        else:
+            if mind.model == _BUNDLE:
+                ask_policy(mind.policy, mind.probabilities[t], row)
+            else:
+                ask_rule(mind.rsi_14[t], mind.macd_histogram[t], row)
+            row["score"], row["momentum"] = _weighed(mind, t, row["confidence"])
+            conclude(row)
 
 
 @njit
@@ -190,7 +171,7 @@ def speak(
     not published at its close (the next one is missing, or it is off the frames) may not be scanned then:
     its `mood.VOICE` and number are kept apart, one after the other.
     """
-    has_bundle, kept = mind.model == MODEL_BUNDLE, 0
+    has_bundle, kept = mind.model == _BUNDLE, 0
     sell_below = sell_rank(mind.policy) if has_bundle else 0.0
     ts_close_ns = bars[start]["ts_open_ns"] + terms.frame_ns
     before = bars[start - 1]["close"] if start > 0 else 0
@@ -202,7 +183,7 @@ def speak(
         ts_close_ns = after["ts_open_ns"] + terms.frame_ns
         at = (own_ns - terms.base_ns) // terms.frame_ns
         is_late = ts_close_ns - own_ns != terms.frame_ns or terms.base_ns + at * terms.frame_ns != own_ns
-        spoke = mind.model != MODEL_NONE and not _is_incomplete(mind, t)
+        spoke = mind.model != _NO_BUNDLE and not _is_incomplete(mind, t)
         if not spoke and not is_late:
             continue
         action, confident, score, momentum, spread, depth = _HOLD, 0.0, 0.0, 0.0, 0, 0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import njit
+from bnml.kernels import njit, part
 from bnml.kernels.policy import (
     confidence,
     decide,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Integers = NDArray[np.int64]
 
-OPINION = np.dtype(
+VIEW = np.dtype(
     [
         ("action", np.int64),  # Action
         ("reason", np.int64),  # Reason: NONE for a BUY, else why there is none
@@ -41,6 +41,7 @@ OPINION = np.dtype(
         ("p_buy", np.float64),
     ]
 )
+"""What is thought of one bar, whatever it is; `records.OPINION` is the part of it that asks for a trade."""
 
 SCORE_COLUMNS = (
     "rsi_14",
@@ -54,17 +55,16 @@ SCORE_COLUMNS = (
 """Columns that scores, stops and the rule strategy read, besides what a bundle declares; in this order."""
 
 
-class Mind(IntEnum):
+class Model(IntEnum):
     """What decides for a symbol."""
 
-    NOTHING = 0
+    NONE = 0
     BUNDLE = 1
     RULE = 2
 
 
-_NOTHING = int(Mind.NOTHING)
-_BUNDLE = int(Mind.BUNDLE)
-_RULE = int(Mind.RULE)
+_NO_BUNDLE = int(Model.NONE)
+_BUNDLE = int(Model.BUNDLE)
 _HOLD = int(Action.HOLD)
 _BUY = int(Action.BUY)
 _NONE = int(Reason.NONE)
@@ -82,16 +82,33 @@ def is_complete(row: Floats, columns: Integers) -> bool:
     return missing == 0
 
 
-@njit
+@part
+def weigh(
+    rsi: float,
+    macd: float,
+    band: float,
+    roc_4: float,
+    roc_16: float,
+    volume: float,
+    confident: float,
+    weights: tuple[float, float, float],
+) -> tuple[float, float]:
+    """(global score, momentum score); `weights` are those of model, technical and momentum score."""
+    technical = technical_score(rsi, macd, band)
+    momentum = momentum_score(roc_4, roc_16, volume)
+    return global_score(confident, technical, momentum, weights[0], weights[1], weights[2]), momentum
+
+
+@part
 def hold(reason: int, out: np.void) -> None:
-    """An opinion without a thought behind it."""
+    """The view of a bar on which there is nothing to think."""
     out["action"], out["reason"] = _HOLD, reason
     out["expected_edge_ppm"], out["confidence"], out["score"], out["momentum"] = 0.0, 0.0, 0.0, 0.0
     out["measured"], out["limit"] = 0.0, 0.0
     out["p_sell"], out["p_hold"], out["p_buy"] = 0.0, 0.0, 0.0
 
 
-@njit
+@part
 def ask_policy(policy: np.void, p: Floats, out: np.void) -> None:
     """Action, edge and confidence from class probabilities; `measured` and `limit` as if it were no BUY."""
     out["p_sell"], out["p_hold"], out["p_buy"] = p[0], p[1], p[2]
@@ -100,57 +117,63 @@ def ask_policy(policy: np.void, p: Floats, out: np.void) -> None:
     out["measured"], out["limit"] = hold_measure(policy, p)
 
 
-@njit
-def opinion_row(
-    mind: int,
-    row: Floats,
-    score_columns: Integers,
-    model_columns: Integers,
-    policies: NDArray[np.void],
-    p: Floats,
-    weights: Floats,
-    out: np.void,
-) -> None:
-    """The opinion on a bar with this feature row; a bundle's `policies` (one) and probabilities `p` are read for it only.
+@part
+def ask_rule(rsi: float, macd: float, out: np.void) -> None:
+    """Action and confidence of the rule strategy, which knows no edge and no limit."""
+    hold(_NONE, out)
+    out["action"], out["confidence"] = rule_decision(rsi, macd)
+    out["expected_edge_ppm"] = np.nan
 
-    `weights` are those of model, technical and momentum score.
-    """
-    if mind == _NOTHING:
-        hold(_NO_MODEL, out)
-        return
-    hold(_FEATURES_INCOMPLETE, out)
-    if not is_complete(row, score_columns):
-        return
-    if mind == _BUNDLE:
-        if not is_complete(row, model_columns):
-            return
-        ask_policy(policies[0], p, out)
-    else:
-        out["action"], out["confidence"] = rule_decision(row[score_columns[0]], row[score_columns[1]])
-        out["expected_edge_ppm"] = np.nan
-    rsi, macd, band = row[score_columns[0]], row[score_columns[1]], row[score_columns[2]]
-    roc_4, roc_16, volume = row[score_columns[3]], row[score_columns[4]], row[score_columns[5]]
-    technical = technical_score(rsi, macd, band)
-    out["momentum"] = momentum_score(roc_4, roc_16, volume)
-    out["score"] = global_score(
-        out["confidence"], technical, out["momentum"], weights[0], weights[1], weights[2]
-    )
+
+@part
+def conclude(out: np.void) -> None:
+    """Say why it is no BUY, or that it is one."""
     out["reason"] = _POLICY
     if out["action"] == _BUY:
         out["reason"], out["measured"], out["limit"] = _NONE, 0.0, 0.0
 
 
 @njit
+def opinion_row(
+    model: int,
+    row: Floats,
+    score_columns: Integers,
+    model_columns: Integers,
+    policies: NDArray[np.void],
+    p: Floats,
+    weights: tuple[float, float, float],
+    out: np.void,
+) -> None:
+    """The VIEW of a bar with this feature row; a bundle's `policies` (one) and probabilities `p` are read for it only."""
+    if model == _NO_BUNDLE:
+        hold(_NO_MODEL, out)
+        return
+    hold(_FEATURES_INCOMPLETE, out)
+    if not is_complete(row, score_columns):
+        return
+    rsi, macd, band = row[score_columns[0]], row[score_columns[1]], row[score_columns[2]]
+    roc_4, roc_16, volume = row[score_columns[3]], row[score_columns[4]], row[score_columns[5]]
+    if model == _BUNDLE:
+        if not is_complete(row, model_columns):
+            return
+        ask_policy(policies[0], p, out)
+    else:
+        ask_rule(rsi, macd, out)
+    out["score"], out["momentum"] = weigh(rsi, macd, band, roc_4, roc_16, volume, out["confidence"], weights)
+    conclude(out)
+
+
+@njit
 def opinion_batch(
-    mind: int,
+    model: int,
     rows: Floats,
     score_columns: Integers,
     model_columns: Integers,
     policies: NDArray[np.void],
     p: Floats,
-    weights: Floats,
+    weights: tuple[float, float, float],
     out: NDArray[np.void],
 ) -> None:
     """`opinion_row` for each of `rows`[bars, columns] with its probabilities `p`[bars, 3], into `out`[bars]."""
     for i in range(len(rows)):
-        opinion_row(mind, rows[i], score_columns, model_columns, policies, p[i], weights, out[i])
+        opinion_row(model, rows[i], score_columns, model_columns, policies, p[i], weights, out[i])

@@ -12,7 +12,7 @@ from bnml.core.events import Bar
 from bnml.core.instrument import Instrument
 from bnml.core.ports import FloatArray
 from bnml.kernels.features import FeatureLayout, bar_floats, features_batch, new_state
-from bnml.kernels.opinions import OPINION, Mind, opinion_batch
+from bnml.kernels.opinions import VIEW, Model, opinion_batch
 from bnml.learn.predictors import ModelStore
 from bnml.research.models import probabilities
 from bnml.trading.compile import EngineConfig
@@ -135,15 +135,15 @@ class AheadDecider(Decider):
 
     def _think(self, track: Track, place: int, bundle_id: str) -> None:
         rows, first, end = track.rows[place : track.count], track.first + place, track.first + track.count
-        mind, columns, policy = self._without_model, self._no_columns, self._no_policy
+        model, columns, policy = self._without_model, self._no_columns, self._no_policy
         chances = np.empty((len(rows), 3))
         if bundle_id:
             predictor = self._store.predictor(bundle_id)
-            mind, columns, policy = int(Mind.BUNDLE), predictor.columns, predictor.policy
+            model, columns, policy = int(Model.BUNDLE), predictor.columns, predictor.policy
             given = self._given.probabilities.get(track.symbol)
             chances = probabilities(predictor, rows) if given is None else given[first:end]
-        out = np.empty(len(rows), OPINION)
-        opinion_batch(mind, rows, self._columns, columns, policy, chances, self._weights, out)
+        out = np.empty(len(rows), VIEW)
+        opinion_batch(model, rows, self._columns, columns, policy, chances, self._weights, out)
         closes_ns = track.close_ts_ns[first:end].tolist()
         track.opinions = [
             Opinion(track.symbol, ts_close_ns, bundle_id, *thought)

@@ -13,12 +13,13 @@ from bnml.core.events import ModelPublished
 from bnml.core.ids import IdSource
 from bnml.core.instrument import E8
 from bnml.kernels.features import bar_floats, features_batch, new_state
+from bnml.kernels.opinions import SCORE_COLUMNS
 from bnml.learn.predictors import BundlePredictor
 from bnml.research.ahead import AheadDecider, AheadFeatures, Given, Tracks
 from bnml.research.market import Market
 from bnml.research.models import Models, probabilities
 from bnml.research.replay import Replay, ReplayResult
-from bnml.research.sweep import SWEEP_COLUMNS, SweepConfig, SweepInput, SweepResult, sweep
+from bnml.research.sweep import SweepConfig, SweepInput, SweepResult, sweep
 from bnml.trading.compile import EngineConfig, compile_engine, instrument_record
 from bnml.trading.engine import Engine
 from bnml.venues.sim.inprocess import SimVenue
@@ -102,7 +103,7 @@ def sweep_input(
         bars=market.bars[symbol],
         frame_ns=market.frame_ns,
         first=market.first_row(symbol),
-        columns={name: rows[:, config.layout.column(name)].copy() for name in SWEEP_COLUMNS},
+        columns={name: rows[:, config.layout.column(name)].copy() for name in SCORE_COLUMNS},
         probabilities=None if predictor is None else probabilities(predictor, rows),
         policy=None if predictor is None else predictor.policy,
         bundle_id="" if predictor is None else predictor.bundle_id,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.research.sweep_input import SWEEP_COLUMNS, SweepConfig, SweepInput, check, check_together
+from bnml.research.sweep_input import SweepConfig, SweepInput, check, check_together
 from bnml.research.sweep_result import SweepResult
 from bnml.research.sweep_world import make_risk, make_world, run_world
 from bnml.research.thoughts import Thoughts
@@ -14,7 +14,7 @@ from bnml.research.thoughts import Thoughts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["SWEEP_COLUMNS", "SweepConfig", "SweepInput", "SweepResult", "sweep"]
+__all__ = ["SweepConfig", "SweepInput", "SweepResult", "sweep"]
 
 
 def sweep(inputs: Sequence[SweepInput], config: SweepConfig, thoughts: Thoughts | None = None) -> SweepResult:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnml.core.errors import Misconfigured
+from bnml.kernels.opinions import SCORE_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,21 +18,12 @@ if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
     from bnml.learn.predictors import PolicyChoice
 
-SWEEP_COLUMNS = (
-    "rsi_14",
-    "macd_histogram",
-    "bollinger_b",
-    "roc_4",
-    "roc_16",
-    "volume_ratio_20",
-    "atr_ratio_14",
-)
-"""Feature columns that scores, stops and breakers read; NaN in one of them is FEATURES_INCOMPLETE."""
-
 
 @dataclass(frozen=True, slots=True)
 class SweepInput:
     """One symbol. Arrays have one row per bar; bars before `first` are history, not traded.
+
+    `columns` are those of `kernels.opinions.SCORE_COLUMNS`; NaN in one of them is FEATURES_INCOMPLETE.
 
     `probabilities` is (bars, 3) and NaN where a column that the bundle declares is NaN; None = no model.
     `opinions` (kernels.records.OPINION) are given instead of columns and probabilities: then nothing is
@@ -93,7 +85,7 @@ def check(data: SweepInput) -> None:
         if len(rows) and not (rows[0] >= 0 and rows[-1] < count and (np.diff(rows) > 0).all()):
             raise Misconfigured(f"{name}: opinions must stand in ascending order of bars, one for a bar")
         return
-    for column in SWEEP_COLUMNS:
+    for column in SCORE_COLUMNS:
         if column not in data.columns or len(data.columns[column]) != count:
             raise Misconfigured(f"{name}: the sweep needs column {column} for each of {count} bars")
     if data.probabilities is not None and data.probabilities.shape != (count, 3):

@@ -11,7 +11,8 @@ from bnml.core.orders import Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.kernels.account import EQUITY_ROW, UNASKED
 from bnml.kernels.metrics import Curve
-from bnml.kernels.opining import VIEW, explain
+from bnml.kernels.opining import explain
+from bnml.kernels.opinions import VIEW
 from bnml.kernels.records import Action, ExitReason, Reason
 from bnml.kernels.world import World
 from bnml.research.sweep_world import mind_of
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bnml.research.sweep_input import SweepConfig, SweepInput
-
-_NO_OPINION = (int(Reason.NO_MODEL), int(Reason.FEATURES_INCOMPLETE))
 
 
 class SweepResult:
@@ -177,14 +176,11 @@ def _decisions(
     views: NDArray[np.void], bars: NDArray[np.int64], lots: NDArray[np.int64], data: SweepInput
 ) -> list[Decision]:
     symbol, closes = data.instrument.symbol, (data.bars["ts_open_ns"][bars] + data.frame_ns).tolist()
-    chances = np.zeros((len(bars), 3)) if data.probabilities is None else data.probabilities[bars].copy()
-    chances[np.isin(views["reason"], _NO_OPINION)] = 0.0
+    shown = ["action", "reason", "measured", "limit", "score", "confidence", "p_sell", "p_hold", "p_buy"]
+    rows = views[shown].tolist()
     made = []
-    for close, view, quantity, chance in zip(
-        closes, views.tolist(), lots.tolist(), chances.tolist(), strict=True
-    ):
-        action, reason, measured, limit, score, confident, _ = view
-        p_sell, p_hold, p_buy = chance
+    for close, row, quantity in zip(closes, rows, lots.tolist(), strict=True):
+        action, reason, measured, limit, score, confident, p_sell, p_hold, p_buy = row
         made.append(
             Decision(
                 symbol,

@@ -16,12 +16,12 @@ from bnml.kernels.exits import NEVER
 from bnml.kernels.gliding import Track
 from bnml.kernels.looking_back import REGIME, Past
 from bnml.kernels.mood import CROWD, MIN_VOICES, VOICE
-from bnml.kernels.opining import MODEL_BUNDLE, MODEL_NONE, MODEL_RULE, Mind, Terms, opine, speak
+from bnml.kernels.opining import Mind, Terms, opine, speak
+from bnml.kernels.opinions import SCORE_COLUMNS, Model
 from bnml.kernels.portfolio import run
 from bnml.kernels.records import BAR, BREAKERS, FACTS, OPINION, POLICY, record
 from bnml.kernels.regime import DRIFT_BASELINE, DRIFT_RECENT, VOLATILITY_BARS
 from bnml.kernels.world import DONE, ROWS_PER_SYMBOL, World
-from bnml.research.sweep_input import SWEEP_COLUMNS
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Sequence
@@ -201,17 +201,17 @@ def _late_count(data: SweepInput, base_ns: int) -> int:
 def mind_of(data: SweepInput, config: SweepConfig) -> Mind:
     """What opinions on one symbol are made of."""
     has_bundle = data.probabilities is not None
-    without = MODEL_RULE if config.has_rule_strategy else MODEL_NONE
+    without = Model.RULE if config.has_rule_strategy else Model.NONE
     policy = record(POLICY) if data.policy is None else data.policy.copy()
     if config.choice is not None:
         for name in config.choice.__struct_fields__:
             policy[name] = getattr(config.choice, name)
     return Mind(
-        MODEL_BUNDLE if has_bundle else without,
+        int(Model.BUNDLE if has_bundle else without),
         policy[0],
-        *config.weights,
+        config.weights,
         np.ascontiguousarray(_NO_PROBABILITIES if data.probabilities is None else data.probabilities),
-        *(np.ascontiguousarray(data.columns[name]) for name in SWEEP_COLUMNS),
+        *(np.ascontiguousarray(data.columns[name]) for name in SCORE_COLUMNS),
     )
 
 

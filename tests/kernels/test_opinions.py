@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from bnml.kernels import opinions, records
-from bnml.kernels.opinions import OPINION, Mind
+from bnml.kernels.opinions import VIEW, Model
 from bnml.kernels.records import Action, Reason
 from tests.twins import backtest_twin as twin
 from tests.twins import random_market as market
 
 COLUMNS = np.array([9, 1, 2, 7, 4, 5, 6])
 MODEL = np.array([0, 3, 9])
-WEIGHTS = np.array([0.5, 0.3, 0.2])
+WEIGHTS = (0.5, 0.3, 0.2)
 
 
 def rows_of(count, seed):
@@ -25,10 +25,10 @@ def rows_of(count, seed):
     return rows, draw.dirichlet([2, 2, 3], count)
 
 
-def made(mind, rows, p, values):
-    out = np.zeros(len(rows), OPINION)
+def made(model, rows, p, values):
+    out = np.zeros(len(rows), VIEW)
     policies = market.filled(records.POLICY, values)
-    opinions.opinion_batch(int(mind), rows, COLUMNS, MODEL, policies, p, WEIGHTS, out)
+    opinions.opinion_batch(int(model), rows, COLUMNS, MODEL, policies, p, WEIGHTS, out)
     return out
 
 
@@ -47,7 +47,7 @@ def expected(row, p, values):
 @pytest.mark.parametrize("values", [market.policy_values(cut=0.05), market.policy_values(rule=1)])
 def test_an_opinion_is_the_twins(values):
     rows, p = rows_of(400, 1)
-    found = made(Mind.BUNDLE, rows, p, values)
+    found = made(Model.BUNDLE, rows, p, values)
     for one, row, chances in zip(found, rows, p, strict=True):
         action, reason, *numbers = expected(row, chances, values)
         assert (one["action"], one["reason"]) == (action, reason)
@@ -62,11 +62,11 @@ def test_the_batch_is_the_row_in_every_bit():
     rows, p = rows_of(100, 2)
     values = market.policy_values(cut=0.05)
     policies = market.filled(records.POLICY, values)
-    batch = made(Mind.BUNDLE, rows, p, values)
-    single = np.ones(1, OPINION)
+    batch = made(Model.BUNDLE, rows, p, values)
+    single = np.ones(1, VIEW)
     for index in range(len(rows)):
         opinions.opinion_row(
-            int(Mind.BUNDLE), rows[index], COLUMNS, MODEL, policies, p[index], WEIGHTS, single[0]
+            int(Model.BUNDLE), rows[index], COLUMNS, MODEL, policies, p[index], WEIGHTS, single[0]
         )
         assert single[0].tobytes() == batch[index].tobytes()
 
@@ -76,7 +76,7 @@ def test_without_a_bundle_the_rule_speaks_or_nothing_does():
     rows[:2] = 0.0
     rows[:2, COLUMNS[0]], rows[:2, COLUMNS[1]] = (30, 75), (1, -1)
     values = market.policy_values()
-    ruled = made(Mind.RULE, rows, p, values)
+    ruled = made(Model.RULE, rows, p, values)
     assert ruled["action"][:2].tolist() == [Action.BUY, Action.SELL]
     assert ruled["confidence"][:2].tolist() == [68, 66]
     complete = ~np.isnan(rows[:, COLUMNS]).any(axis=1)
@@ -84,4 +84,4 @@ def test_without_a_bundle_the_rule_speaks_or_nothing_does():
     assert (ruled["reason"][~complete] == Reason.FEATURES_INCOMPLETE).all()
     assert not ruled["measured"].any()
     assert not ruled["p_buy"].any()
-    assert (made(Mind.NOTHING, rows, p, values)["reason"] == Reason.NO_MODEL).all()
+    assert (made(Model.NONE, rows, p, values)["reason"] == Reason.NO_MODEL).all()

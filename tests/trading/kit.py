@@ -10,10 +10,11 @@ from bnml.core.events import ModelPublished
 from bnml.core.ids import IdSource
 from bnml.core.instrument import Instrument
 from bnml.kernels.features import FeatureLayout, bar_floats, features_batch, new_state
+from bnml.kernels.opinions import SCORE_COLUMNS
 from bnml.kernels.records import BAR, BUCKETS, POLICY, QUANTILES, record
 from bnml.research.replay import Replay
 from bnml.research.runs import sweep_config
-from bnml.research.sweep import SWEEP_COLUMNS, SweepConfig, SweepInput
+from bnml.research.sweep import SweepConfig, SweepInput
 from bnml.trading.compile import EngineConfig, compile_engine, instrument_record
 from bnml.trading.engine import Engine
 from bnml.venues.sim.feed import BarFeed
@@ -186,7 +187,7 @@ class Bench:
             bars=self.bars,
             frame_ns=HOUR_NS,
             first=self.first,
-            columns={name: rows[:, layout.column(name)] for name in SWEEP_COLUMNS},
+            columns={name: rows[:, layout.column(name)] for name in SCORE_COLUMNS},
             probabilities=chances,
             policy=predictor.policy,
             bundle_id="random",
