@@ -22,6 +22,8 @@ from bnml.cli_options import (
     DataFrom,
     Engine,
     FastBarFiles,
+    FaultsFile,
+    FaultsTemplate,
     From,
     Json,
     Loose,
@@ -130,9 +132,15 @@ def exchange(
     wait: Annotated[
         bool, typer.Option("--wait", help="Hold the market until its first stream is subscribed.")
     ] = False,
+    faults: FaultsFile = None,
+    faults_template: FaultsTemplate = False,
     json: Json = False,
 ) -> int:
     """Serve the embedded exchange alone, in Binance's protocol."""
+    if faults_template:
+        from bnml.app.exchange_faults import print_template
+
+        return print_template()
     from bnml import invocation
 
     settings = invocation.read_settings(
@@ -143,6 +151,7 @@ def exchange(
         speed=speed,
         seed=seed,
         port=port,
+        faults=faults,
         feed="recorded" if replay else None,
         state_dir=state_dir,
     )

@@ -51,6 +51,12 @@ Loose = Annotated[bool, typer.Option("--loose", help="With --signals: skip those
 RulesTemplate = Annotated[
     bool, typer.Option("--rules-template", help="Print a rules file with every key explained.")
 ]
+FaultsFile = Annotated[
+    str | None, typer.Option("--faults", help="Script of faults that clients are met with (YAML or JSON).")
+]
+FaultsTemplate = Annotated[
+    bool, typer.Option("--faults-template", help="Print a fault script with an example of each action.")
+]
 Stepped = Annotated[
     bool, typer.Option("--stepped", help="The market waits for the daemon; runs repeat exactly.")
 ]

@@ -16,6 +16,7 @@ SETTING_OF_OPTION = {
     "speed": "venue.sim.speed",
     "seed": "venue.sim.seed",
     "port": "venue.sim.port",
+    "faults": "venue.sim.faults",
     "feed": "venue.sim.feed",
     "state_dir": "app.state_dir",
     "models_dir": "learning.models_dir",

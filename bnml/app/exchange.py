@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from bnml.app.announcement import Endpoint, announce
+from bnml.app.exchange_faults import begin_faults, read_faults
 from bnml.app.exchange_feed import make_feed
 from bnml.app.folder import write_durably
 from bnml.app.follower import Follower
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from bnml.config import Settings
     from bnml.core.clock import Clock
     from bnml.options import ExchangeOptions
+    from bnml.venues.sim.faults.rules import Script
+    from bnml.venues.sim.faults.words import Words
 
 Mover = Stepping | Pacing | Follower
 
@@ -55,11 +58,12 @@ def serve(settings: Settings, options: ExchangeOptions) -> int:
     configure(settings.app.log_level, settings.app.log_format)
     if settings.venue.kind == "paper" and (options.replay is not None or options.stepped):
         raise Misconfigured("a paper market is Binance's own; leave out --replay and --stepped")
+    faults = read_faults(settings)
     folder = exchange_folder(settings)
     os.umask(0o077)  # ledger and endpoint file hold the account's secret
     with _owned(folder):
         try:
-            _run(_serve(settings, options, folder))
+            _run(_serve(settings, options, folder, faults))
         except BaseExceptionGroup as group:
             found = leaves(group)
             raise next((one for one in found if isinstance(one, BnmlError)), found[0]) from group
@@ -101,7 +105,9 @@ def _owned(folder: Path) -> Iterator[None]:
         os.close(lock)
 
 
-async def _serve(settings: Settings, options: ExchangeOptions, folder: Path) -> None:
+async def _serve(
+    settings: Settings, options: ExchangeOptions, folder: Path, faults: tuple[Script, Words] | None
+) -> None:
     """Open the market, serve it, and move it; a signal ends this at any point."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -125,6 +131,7 @@ async def _serve(settings: Settings, options: ExchangeOptions, folder: Path) -> 
         if isinstance(mover, Follower):
             await _until_followed(mover, settings, moving, stopped)
         if not stopped.done():
+            begin_faults(venue, faults)
             port = await server.start(settings.venue.sim.port)
             others = _other_keys(venue)
             endpoint = Endpoint(

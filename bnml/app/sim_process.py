@@ -163,6 +163,8 @@ def exchange_arguments(settings: Settings, options: RunOptions) -> list[str]:
     arguments += ["--base-frame", settings.features.base_frame]
     arguments += ["--speed", f"{settings.venue.sim.speed:g}", "--seed", str(settings.venue.sim.seed)]
     arguments += ["--port", str(settings.venue.sim.port)]
+    if settings.venue.sim.faults:
+        arguments += ["--faults", settings.venue.sim.faults]
     return [*arguments, "--stepped" if options.stepped else "--wait"]
 
 

@@ -76,6 +76,9 @@ class SimSettings(Settings):
     feed: Literal["generated", "recorded"] = setting(
         "generated", "", "generated market (simulated prices), or recorded data as given with --replay"
     )
+    faults: str = setting(
+        "", "file", "script of faults that the exchange meets its clients with; empty = none"
+    )
     initial_quote: float = setting(10_000.0, "quote asset", "money of a new simulated account", gt=0, le=1e9)
     accounts: tuple[str, ...] = setting(
         (),

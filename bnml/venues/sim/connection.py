@@ -64,6 +64,13 @@ class Connection:
         else:
             self.gate(frame)
 
+    def send_raw(self, frame: bytes) -> None:
+        """Queue a text that is no JSON object, so that it cannot be numbered."""
+        if self.gate is None:
+            self.put(frame, numbered=False)
+        else:
+            self.gate(frame)
+
     def put(self, frame: bytes, *, numbered: bool = True) -> None:
         """Queue one frame past the gate."""
         if self._is_over:

@@ -10,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from bnml.venues.sim.control_accounts import account_routes
+from bnml.venues.sim.control_faults import fault_routes
 from bnml.venues.sim.control_venue import venue_routes
 from bnml.venues.sim.driver import Pacing, Stepping
 from bnml.venues.sim.messages import VenueReject
@@ -54,6 +55,7 @@ class Control:
             ("POST", "/sim/step"): self._step,
             **account_routes(venue),
             **venue_routes(venue),
+            **fault_routes(venue),
         }
 
     async def handle(self, request: web.BaseRequest) -> web.Response:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from bnml.core.instrument import Instrument
-from bnml.venues.sim.accounts import open_account
+from bnml.venues.sim.accounts import INSUFFICIENT, open_account
 from bnml.venues.sim.checks import Checks
 from bnml.venues.sim.desk import Desk
 from bnml.venues.sim.lists import Lists
@@ -55,6 +55,8 @@ class Exchange:
         instruments = {name: symbol.instrument for name, symbol in market.symbols.items()}
         self.market = market
         self.ordinal = 0
+        self.refused_half: Literal["", "cancel", "new"] = ""
+        """Which half of the next cancelReplace is refused, whatever speaks for it: a fault."""
         self._desk = Desk(instruments, market, market.pricing)
         self._matcher = Matcher(self._desk)
         self._lists = Lists(self._desk, self._matcher)
@@ -101,6 +103,13 @@ class Exchange:
         """TRADING, HALT, BREAK or CANCEL_ONLY; not remembered over a restart."""
         changed = msgspec.structs.replace(self._desk.instrument(symbol), status=status)
         self._desk.instruments[symbol] = changed
+
+    def set_commission(self, account: str, maker_ppm: int, taker_ppm: int) -> None:
+        """Change the rates of an account, in millionths."""
+        self._desk.account(account).maker_ppm = maker_ppm
+        self._desk.account(account).taker_ppm = taker_ppm
+        self._desk.changes.accounts.add(account)
+        self._commit(durable=True)
 
     def place(self, account: str, request: OrderRequest) -> Placed:
         """Place one order."""
@@ -164,12 +173,15 @@ class Exchange:
         self.checks.static(request)
         cancel_result: Canceled | VenueReject
         new_result: Placed | VenueReject | None = None
+        half, self.refused_half = self.refused_half, ""
         try:
+            _refuse(half == "cancel", -2011, "Unknown order sent.")
             cancel_result = self._cancel(account, key, cancel_id, only)
         except VenueReject as refusal:
             cancel_result = refusal
         if isinstance(cancel_result, Canceled) or mode == "ALLOW_FAILURE":
             try:
+                _refuse(half == "new", -2010, INSUFFICIENT)
                 new_result = self._desk.placed(self._place(account, request))
             except VenueReject as refusal:
                 new_result = refusal
@@ -248,3 +260,8 @@ class Exchange:
         if self._ledger is not None:
             self._ledger.save(self._desk, self.ordinal, durable=durable)
         self._desk.changes.clear()
+
+
+def _refuse(refused: bool, code: int, text: str) -> None:
+    if refused:
+        raise VenueReject(code, text)

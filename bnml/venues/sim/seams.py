@@ -9,15 +9,29 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+    from bnml.core.errors import Fatal
     from bnml.venues.sim.connection import Connection
     from bnml.venues.sim.hub import Listener
     from bnml.venues.sim.messages import Step, UserEvent
 
 SocketKind = Literal["api", "stream"]
+RequestId = int | str | None
 
 
 class Unanswered(Exception):
     """A REST request that gets no answer: its connection is cut before anything is written."""
+
+
+class Door(Protocol):
+    """The port, as whoever may close it sees it."""
+
+    def refuse_for(self, seconds: float, *, cut: bool) -> None:
+        """Refuse new connections for so long; those that stand stay, or are broken off (`cut`)."""
+        ...
+
+    def fail(self, error: Fatal) -> None:
+        """The exchange's own state is broken: whoever serves it must stop."""
+        ...
 
 
 class Injector(Protocol):
@@ -30,7 +44,12 @@ class Injector(Protocol):
         ...
 
     def api(
-        self, connection: Connection, method: str, values: Mapping[str, str], execute: Callable[[], bytes]
+        self,
+        connection: Connection,
+        request_id: RequestId,
+        method: str,
+        values: Mapping[str, str],
+        execute: Callable[[], bytes],
     ) -> None:
         """Around one request of the WebSocket API: sends its answer, or does not."""
         ...

@@ -35,6 +35,7 @@ CONNECT_WEIGHT: Final = 2
 TOO_MANY_CONNECTIONS: Final = -1034
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 SHUTDOWN_S: Final = 2.0
+LAST_WORDS_S: Final = 0.02  # for the answer of whoever has all connections broken off
 
 
 class Session(Protocol):
@@ -67,26 +68,65 @@ class Server:
         )
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when a request found the exchange's own state broken: its owner must stop serving."""
+        self._site: web.TCPSite | None = None
+        self._port = 0
+        self._shut: asyncio.Task[None] | None = None
+        venue.door = self
 
     async def start(self, port: int) -> int:
         """Open the port and return its number; a port in use is a sentence and exit code 4."""
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, HOST, port).start()
+            await self._open(port)
         except OSError as error:
             await self._runner.cleanup()
             raise Retryable(
                 f"port {port} of {HOST} cannot be opened ({error.strerror or error}); "
                 "stop the program that has it, or choose another with --port (0 = any free one)"
             ) from error
-        return int(self._runner.addresses[0][1])
+        self._port = int(self._runner.addresses[0][1])
+        return self._port
+
+    def refuse_for(self, seconds: float, *, cut: bool) -> None:
+        """Close the port to new connections for so long; those that stand stay, or are broken off (`cut`)."""
+        if self._shut is not None:
+            self._shut.cancel()
+        self._shut = asyncio.create_task(self._shut_for(seconds, cut=cut))
+
+    def fail(self, error: Fatal) -> None:
+        """The exchange's own state is broken: the owner of this server must stop it."""
+        if not self.failed.done():
+            self.failed.set_exception(error)
 
     async def stop(self) -> None:
         """Tell every client that we go, and close the port."""
+        if self._shut is not None:
+            self._shut.cancel()
         announce_shutdown(self._venue)
         for connection in list(self._venue.sockets):
             connection.finish()
         await self._runner.cleanup()
+
+    async def _open(self, port: int) -> None:
+        self._site = web.TCPSite(self._runner, HOST, port)
+        await self._site.start()
+
+    async def _shut_for(self, seconds: float, *, cut: bool) -> None:
+        if self._site is not None:
+            site, self._site = self._site, None
+            await site.stop()
+        served = self._runner.server
+        if cut and served is not None:
+            await asyncio.sleep(LAST_WORDS_S)
+            for connection in list(self._venue.sockets):
+                connection.reset()
+            for handler in served.connections:
+                reset_transport(handler.transport)
+        await asyncio.sleep(seconds)
+        try:
+            await self._open(self._port)
+        except OSError as error:
+            self.fail(Fatal(f"port {self._port} was taken while it was closed by a fault: {error}"))
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -95,8 +135,7 @@ class Server:
             reset_transport(request.transport)
             return web.Response()
         except Fatal as error:
-            if not self.failed.done():
-                self.failed.set_exception(error)
+            self.fail(error)
             raise
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bnml.core.clock import NS_PER_MS, NS_PER_S, NS_PER_US, Clock
 from bnml.venues.sim.access import Access
@@ -16,14 +16,14 @@ from bnml.venues.sim.userdata import UserStreams
 from bnml.venues.sim.weights import RateLimits, WindowTime
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from bnml.core.instrument import Instrument
     from bnml.venues.sim.connection import Connection
     from bnml.venues.sim.exchange import Exchange
     from bnml.venues.sim.market import Market
     from bnml.venues.sim.messages import Step
-    from bnml.venues.sim.seams import Injector
+    from bnml.venues.sim.seams import Door, Injector
     from bnml.venues.sim.signing import KeyRing
 
 
@@ -52,13 +52,15 @@ class Venue:
         self.payloads = {unit: AccountPayloads(exchange.instruments, unit) for unit in (NS_PER_MS, NS_PER_US)}
         self.users = UserStreams(self.payloads)
         self.mode = "timed" if live else "stepped"
-        self._clock = clock
+        self.clock = clock
         self._window_time = WindowTime(clock)
         self.market_time: MarketTime | None = None
         self.is_stale = False  # the source of a followed market is not connected: nobody may begin to listen
         self.sockets: set[Connection] = set()  # every open one, of streams and of the WebSocket API
         self.faults: Injector | None = None
         self.clock_offset_ms = 0  # by which the clock that signatures are checked against is wrong
+        self.fault_log: Callable[[Mapping[str, Any]], None] | None = None  # told of each fault that fires
+        self.door: Door | None = None
         self._publisher = Publisher(exchange.market, self.hub, live=live)
         self.socket_time_scale = 1.0  # how many times as fast as on Binance sockets are pinged and grow old
         for symbol, status in self.access.statuses.items():
@@ -98,15 +100,15 @@ class Venue:
     @property
     def socket_ns(self) -> int:
         """The time of sockets: wall time at their own pace."""
-        return int(self._clock.now_ns() * self.socket_time_scale)
+        return int(self.clock.now_ns() * self.socket_time_scale)
 
     def wall_ms(self) -> int:
         """Wall time: what signatures are checked against."""
-        return self._clock.now_ns() // NS_PER_MS + self.clock_offset_ms
+        return self.clock.now_ns() // NS_PER_MS + self.clock_offset_ms
 
     def wall_ns(self) -> int:
         """Wall time in nanoseconds."""
-        return self._clock.now_ns() + self.clock_offset_ms * NS_PER_MS
+        return self.clock.now_ns() + self.clock_offset_ms * NS_PER_MS
 
     def wall_seconds(self, window_ns: int) -> int:
         """How long a client has to wait for `window_ns` of window time, in whole seconds, at least one."""

@@ -112,7 +112,7 @@ class ApiSession:
         if self._venue.faults is None:
             self._connection.send(execute())
         else:
-            self._venue.faults.api(self._connection, request.method, values, execute)
+            self._venue.faults.api(self._connection, request.id, request.method, values, execute)
 
     def close(self) -> None:
         """The socket is gone."""
