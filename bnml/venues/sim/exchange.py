@@ -16,6 +16,7 @@ from bnml.venues.sim.accounts import INSUFFICIENT, open_account
 from bnml.venues.sim.checks import Checks
 from bnml.venues.sim.desk import Desk
 from bnml.venues.sim.lists import Lists
+from bnml.venues.sim.management import Management
 from bnml.venues.sim.matching import Matcher
 from bnml.venues.sim.messages import (
     BalanceUpdate,
@@ -63,6 +64,7 @@ class Exchange:
         self._matcher.lists = self._lists
         self.checks = Checks(self._desk, self._matcher)
         self.read = Queries(self._desk)
+        self.manage = Management(self._desk, self._end_request)
         self._ledger = ledger
         if ledger is not None:
             self.ordinal = ledger.load(self._desk)
@@ -103,13 +105,6 @@ class Exchange:
         """TRADING, HALT, BREAK or CANCEL_ONLY; not remembered over a restart."""
         changed = msgspec.structs.replace(self._desk.instrument(symbol), status=status)
         self._desk.instruments[symbol] = changed
-
-    def set_commission(self, account: str, maker_ppm: int, taker_ppm: int) -> None:
-        """Change the rates of an account, in millionths."""
-        self._desk.account(account).maker_ppm = maker_ppm
-        self._desk.account(account).taker_ppm = taker_ppm
-        self._desk.changes.accounts.add(account)
-        self._commit(durable=True)
 
     def place(self, account: str, request: OrderRequest) -> Placed:
         """Place one order."""

@@ -149,11 +149,11 @@ class Deeds:
         for account in self._accounts(action.account):
             view = exchange.read.account(account)
             before[account] = view.maker_ppm, view.taker_ppm
-            exchange.set_commission(account, round(action.maker_bps * 100), round(action.taker_bps * 100))
+            exchange.manage.set_rates(account, round(action.maker_bps * 100), round(action.taker_bps * 100))
 
         def undo() -> None:
             for account, (maker_ppm, taker_ppm) in before.items():
-                exchange.set_commission(account, maker_ppm, taker_ppm)
+                exchange.manage.set_rates(account, maker_ppm, taker_ppm)
 
         return undo
 
