@@ -36,6 +36,16 @@ HANDSHAKE = (
 )
 
 
+async def opening(client, path):
+    """What is said to a client that wants to open a socket."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(client.base.rpartition(":")[2]))
+    writer.write(b"\r\n".join((b"GET " + path + b" HTTP/1.1", *HANDSHAKE, b"", b"")))
+    try:
+        return await asyncio.wait_for(reader.read(1000), 5)
+    finally:
+        writer.close()
+
+
 async def raw(client, method, path, **params):
     """(status, text, headers) of a signed request."""
     payload = urlencode({"timestamp": int(time.time() * 1000), **params})
@@ -292,18 +302,14 @@ async def test_sockets_are_refused_late_or_broken_off_as_they_open():
     broken = rule("reset", {"connect": "api"}, {"times": 1})
     slow = rule(act("delay", seconds=0.2), {"connect": "any"}, {"after": 2})
     async with faulty(firewall, broken, slow) as client:
-        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
-            await client.session.ws_connect(client.sockets + "/ws")
-        assert refused.value.status == 403
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(client.base.rpartition(":")[2]))
-        writer.write(b"\r\n".join((b"GET /ws-api/v3 HTTP/1.1", *HANDSHAKE, b"", b"")))
+        assert (await opening(client, b"/ws")).startswith(b"HTTP/1.1 403 Forbidden")
         with pytest.raises(ConnectionResetError):
-            await reader.read(100)
-        writer.close()
+            await opening(client, b"/ws-api/v3")
         began = time.monotonic()
         api = await client.api()
         assert time.monotonic() - began >= 0.2
         assert (await api.ask("ping"))[0]["status"] == 200
+        await api.socket.close()
 
 
 async def test_a_stepped_market_waits_for_what_is_late():
