@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnml.venues.sim.faults.rules import Event, Seam
+from bnml.venues.sim.hub import MICROSECONDS
 from bnml.venues.sim.messages import (
     AccountPosition,
     BalanceUpdate,
@@ -29,6 +30,7 @@ KINDS: dict[type, str] = {
     ListStatus: "listStatus",
 }
 _IS_CLOSED = b'"x":true'
+_FAST = "@100ms"
 
 
 async def rest_values(request: web.BaseRequest) -> dict[str, str]:
@@ -53,10 +55,11 @@ def request_event(names: tuple[str, ...], values: Mapping[str, str], account: st
 
 def frame_event(name: str, payload: bytes) -> Event:
     """A market event on its way out."""
+    name = name.removesuffix(MICROSECONDS)
     symbol, _, kind = name.partition("@")
     closed = kind.startswith("kline") and _IS_CLOSED in payload
     shown = "" if symbol.startswith("!") else symbol.upper()
-    return Event(seam=Seam.STREAM, names=(name,), symbol=shown, closed=closed)
+    return Event(seam=Seam.STREAM, names=(name, name.removesuffix(_FAST)), symbol=shown, closed=closed)
 
 
 def user_event(event: UserEvent) -> Event:

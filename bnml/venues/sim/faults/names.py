@@ -28,7 +28,8 @@ SESSION_METHODS: Final = (
 )
 _KINDS: Final = (
     *("trade", "aggTrade", "bookTicker", "miniTicker", "ticker", "ticker_1h", "ticker_4h", "ticker_1d"),
-    *("depth", "depth5", "depth10", "depth20", "avgPrice", "referencePrice"),
+    *(f"depth{levels}{speed}" for levels in ("", 5, 10, 20) for speed in ("", "@100ms")),
+    *("avgPrice", "referencePrice"),
     *(
         f"kline_{one}"
         for one in [
