@@ -40,6 +40,9 @@ Sealed = Annotated[
 MinTrades = Annotated[int, typer.Option(help="Fewest closed positions of a candidate.", min=1)]
 Threads = Annotated[int, typer.Option(help="Combinations at once; 0 = one for each processor.", min=0)]
 DrawSeed = Annotated[int, typer.Option(help="Seed of the combinations that PBO compares in a huge grid.")]
+PerSymbol = Annotated[
+    bool, typer.Option("--per-symbol", help="A grid for each symbol alone, with all the capital.")
+]
 
 
 def grid(
@@ -63,6 +66,7 @@ def grid(
     min_trades: MinTrades = 30,
     threads: Threads = 0,
     draw_seed: DrawSeed = 1,
+    per_symbol: PerSymbol = False,
     config: ConfigFile = None,
     state_dir: StateDir = None,
     models_dir: ModelsDir = None,
@@ -97,6 +101,7 @@ def grid(
         "min_trades": min_trades,
         "threads": threads,
         "draw_seed": draw_seed,
+        "per_symbol": per_symbol,
     }
     given = _given(signals, rules, bars or replay, fast_bars, symbols, loose=loose)
     return target(settings, GridOptions(**market, **asked, **judged, **given, json=json))

@@ -85,6 +85,7 @@ class GridOptions(MarketOptions, frozen=True, kw_only=True):
 
     With `signals` that file's signals are traded by `rules` on `bars`, else the daemon's decisions on the
     market. `resume` goes on with the folder's search, `open` opens its sealed part for that combination.
+    `per_symbol` searches each symbol alone, with all the capital, in a folder of its own.
     """
 
     axes: tuple[str, ...] = ()
@@ -96,6 +97,7 @@ class GridOptions(MarketOptions, frozen=True, kw_only=True):
     min_trades: int = 30
     threads: int = 0
     draw_seed: int = 1
+    per_symbol: bool = False
     signals: Path | None = None
     rules: Path | None = None
     bars: Path | None = None

@@ -268,7 +268,7 @@ def _seen_before(ledger: TrialLedger, data: DataRange, manifest: Manifest) -> st
         seen = ledger.overlapping(msgspec.structs.replace(data, from_ns=manifest.sealed_ns)).count
     except Misconfigured as error:
         return f"whether the sealed part was looked at before is not known: {error}"
-    return f"the sealed part was looked at by {seen:,} earlier evaluations: it is not unseen" if seen else ""
+    return f"the sealed part is not unseen: evaluations that looked at it before: {seen:,}" if seen else ""
 
 
 def _check_choice(store: GridStore, combination: int) -> None:

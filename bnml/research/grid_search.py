@@ -104,7 +104,7 @@ class Progress:
         self._total = total
         self._clock = clock
         self._started_ns = self._told_ns = clock.monotonic_ns()
-        self._here = 0
+        self._first: tuple[int, int] | None = None
         self._is_terminal = sys.stderr.isatty()
 
     def elapsed_s(self) -> float:
@@ -113,11 +113,15 @@ class Progress:
     def tell(self, done: int, evaluated: int) -> None:
         """`done` of all are in the folder or in work, `evaluated` of them by this run."""
         now_ns = self._clock.monotonic_ns()
+        if self._first is None:  # it had to compile and to make tables, which says nothing of the others
+            self._first = now_ns, evaluated
+            return
         pause_s = TELL_S if self._is_terminal else TELL_IN_LINES_S
-        if now_ns - self._told_ns < pause_s * NS_PER_S or evaluated == 0:
+        began_ns, before = self._first
+        if now_ns - self._told_ns < pause_s * NS_PER_S or evaluated <= before:
             return
         self._told_ns = now_ns
-        speed = evaluated / self.elapsed_s()
+        speed = (evaluated - before) * NS_PER_S / max(now_ns - began_ns, 1)
         left_s = round((self._total - done) / speed)
         text = (
             f"{done:,} of {self._total:,} combinations ({100 * done / self._total:.1f} %), "

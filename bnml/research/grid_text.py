@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bnml.research.grid import Opening
     from bnml.research.grid_report import Candidate, GridResult
 
@@ -35,6 +38,29 @@ def result_text(result: GridResult) -> str:
     return "\n".join(text)
 
 
+def results_text(results: Mapping[str, GridResult]) -> str:
+    """One line for each symbol: its first candidate and what it is worth."""
+    first = next(iter(results.values()))
+    lines = [
+        "  SYMBOL       NUMBER TRADES  RETURN DRAWDOWN FACTOR SHARPE    DSR NEIGHBOURS  STANDS   PBO",
+        *(line for name, one in results.items() for line in _of_symbol(name, one)),
+        "",
+        _wrapped("combinations", f"{first.combinations:,} of each symbol by {first.way} ({first.way_why})"),
+        _wrapped("sealed", f"of each symbol: `bnml grid --out {Path(first.folder).parent}/SYMBOL --open N`"),
+        _wrapped("rows", f"{Path(first.folder).parent}/SYMBOL/rows-*.parquet, all figures in result.json"),
+        _wrapped("in all", f"{len(results):,} symbols are {len(results):,} chances: the best of them is lucky too"),
+    ]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _of_symbol(name: str, result: GridResult) -> list[str]:
+    pbo = "-" if result.pbo is None else f"{100 * result.pbo:.0f} %"
+    if not result.candidates:
+        return [f"  {name:<10} no candidate with enough trades; PBO {pbo}"]
+    figures, *words = _candidate(result.candidates[0])
+    return [f"  {name:<10} {figures} {pbo:>5}", *words]
+
+
 def opening_text(opening: Opening) -> str:
     """What the chosen combination did on the sealed part."""
     lines = [
@@ -45,7 +71,7 @@ def opening_text(opening: Opening) -> str:
         ("net return", f"{100 * opening.net_return:+.2f} % (searched part {100 * opening.searched_net_return:+.2f} %)"),
         ("max drawdown", f"{100 * opening.max_drawdown:.2f} % of daily marks"),
         ("Sharpe, yearly", f"{opening.sharpe:.2f} (searched part {opening.searched_sharpe:.2f})"),
-        ("deflated Sharpe", f"{opening.deflated_sharpe:.3f} after {opening.trials:,} looks at this part"),
+        ("deflated Sharpe", f"{opening.deflated_sharpe:.3f}, looks at this part with this one: {opening.trials:,}"),
     ]  # fmt: skip
     return "\n".join(_wrapped(name, value) for name, value in lines)
 

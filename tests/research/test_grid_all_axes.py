@@ -272,9 +272,9 @@ def test_every_number_is_an_axis(grid, seed, draw):
 
 @pytest.mark.long
 @pytest.mark.parametrize("grid", GRIDS)
-@settings(max_examples=1_500, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(seed=st.integers(0, 2**31), draw=st.data())
-def test_every_number_is_an_axis_a_thousand_times(grid, seed, draw):
+def test_every_number_is_an_axis_hundreds_of_times(grid, seed, draw):
     grid(seed, draw)
 
 

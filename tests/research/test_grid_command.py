@@ -159,7 +159,7 @@ def test_an_interruption_says_how_to_go_on(files, tmp_path, capsys, monkeypatch)
     monkeypatch.setattr("bnml.research.grid.Search.run", interrupt)
     where = ("--out", tmp_path / "out", "--state-dir", tmp_path / "state")
     said = run(capsys, "grid", *given(files), "--axis", "stop_pct=1,2", *where, code=1)
-    assert f"go on with `bnml grid --out {tmp_path / 'out'} --resume`" in said
+    assert f"`bnml grid --out {tmp_path / 'out'} --resume --state-dir {tmp_path / 'state'}`" in said
 
 
 def test_the_settings_of_the_daemon_are_axes_too(tmp_path, capsys):
@@ -226,3 +226,52 @@ def test_the_folder_keeps_the_question(files, tmp_path, capsys):
     kept = json.loads(manifest["request"]["options"])
     assert kept["sealed"] == 40.0
     assert kept["signals"] == str(files / "one.csv")
+
+
+def test_each_symbol_alone_has_rows_a_seal_and_capital_of_its_own(files, tmp_path, capsys):
+    state, out = ("--state-dir", tmp_path / "state"), tmp_path / "each"
+    asked = ("grid", *given(files, "both.csv"), "--axis", "stop_pct=1,2,4", *state, "--json")
+    results = json.loads(run(capsys, *asked, "--per-symbol", "--out", out))
+    assert list(results) == list(SYMBOLS)
+    assert {one["way"] for one in results.values()} == {"tables"}
+    for symbol in SYMBOLS:
+        run(capsys, *asked, "--symbols", symbol, "--out", tmp_path / symbol)
+        assert rows_of(out / symbol) == rows_of(tmp_path / symbol)
+    assert rows_of(out / SYMBOLS[0]) != rows_of(out / SYMBOLS[1])
+    assert "--resume" in run(capsys, *asked, "--per-symbol", "--out", out, code=2)
+    for path in (out / SYMBOLS[1]).iterdir():  # interrupted before its turn
+        path.unlink()
+    text = run(capsys, "grid", "--out", out, "--resume", *state)
+    assert text.splitlines()[0].split()[:3] == ["SYMBOL", "NUMBER", "TRADES"]
+    assert rows_of(out / SYMBOLS[1]) == rows_of(tmp_path / SYMBOLS[1])
+    assert f"--out {out / SYMBOLS[0]} --open 1" in run(
+        capsys, "grid", "--out", out, "--open", 1, *state, code=2
+    )
+    opened = json.loads(run(capsys, "grid", "--out", out / SYMBOLS[1], "--open", 1, *state, "--json"))
+    assert opened["values"] == {"stop_pct": 2.0}
+
+
+def test_each_symbol_of_the_daemon_alone(tmp_path, capsys):
+    bars = tmp_path / "bars"
+    bars.mkdir()
+    for seed, symbol in enumerate(SYMBOLS):
+        write_history(bars / f"{symbol}.parquet", instrument(symbol), lively_bars(1_000, 20 + seed))
+    features = {"base_frame": "1h", "higher_frames": ["4h"], "history_bars": 400}
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump(EAGER | {"features": features, "decision": {"without_model": "rule"}})
+    )
+    asked = (
+        "grid",
+        "--config",
+        tmp_path / "config.yaml",
+        "--replay",
+        bars,
+        "--state-dir",
+        tmp_path / "state",
+    )
+    axes = ("--axis", "exits.exit_on_sell=0,1", "--axis", "exits.stop_atr=1,2", "--json")
+    results = json.loads(run(capsys, *asked, *axes, "--per-symbol", "--out", tmp_path / "each"))
+    for symbol in SYMBOLS:
+        run(capsys, *asked, *axes, "--symbols", symbol, "--out", tmp_path / symbol)
+        assert rows_of(tmp_path / "each" / symbol) == rows_of(tmp_path / symbol)
+        assert results[symbol]["evaluated"] == 4
