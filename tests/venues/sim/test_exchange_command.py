@@ -132,3 +132,37 @@ async def test_another_market_does_not_continue_a_ledger(tmp_path):
     code, text = await failing("--state-dir", str(tmp_path), *STEPPED, "--seed", "43")
     assert code == 5
     assert "was made with feed" in text
+
+
+async def test_accounts_and_keys_of_settings_and_of_commands_survive_a_kill(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("venue: {sim: {accounts: [second, third=500]}}\n")
+    arguments = (*STEPPED, "--config", str(config))
+    async with aiohttp.ClientSession() as session:
+        with ExchangeProcess(tmp_path, *arguments) as exchange:
+            first = exchange.endpoint
+            assert set(first["accounts"]) == {"second", "third"}
+            third = {**first, **first["accounts"]["third"]}
+            assert (await signed(session, third, "GET", "/api/v3/account"))["balances"] == [
+                {"asset": "USDT", "free": "500.00000000", "locked": "0.00000000"}
+            ]
+            made = await control(session, first, "POST", "/sim/accounts", {"account": "bob", "balances": {"BTC": "2"}})
+            await control(
+                session, first, "POST", "/sim/keys", {"apiKey": third["api_key"], "trading": False, "reading": True}
+            )
+            await control(session, first, "POST", "/sim/status", {"symbol": "ETHUSDT", "status": "HALT"})
+            ledger = await control(session, first, "GET", "/sim/ledger")
+            assert ledger["accounts"]["bob"]["balances"] == {"BTC": {"free": "2.00000000", "locked": "0.00000000"}}
+            exchange.kill()
+        with ExchangeProcess(tmp_path, *arguments) as exchange:
+            second = exchange.endpoint
+            assert {name: second["accounts"][name] for name in ("second", "third")} == first["accounts"]
+            assert second["accounts"]["bob"] == {"api_key": made["apiKey"], "secret": made["secret"]}
+            assert await control(session, second, "GET", "/sim/ledger") == ledger
+            bob = {**second, "api_key": made["apiKey"], "secret": made["secret"]}
+            assert (await signed(session, bob, "GET", "/api/v3/account"))["uid"] == made["uid"]
+            third = {**second, **second["accounts"]["third"]}
+            assert (await signed(session, third, "DELETE", "/api/v3/openOrders", symbol="BTCUSDT"))["code"] == -2015
+            url = f"http://127.0.0.1:{second['port']}/api/v3/exchangeInfo?symbol=ETHUSDT"
+            async with session.get(url) as response:
+                assert (await response.json())["symbols"][0]["status"] == "HALT"
