@@ -185,6 +185,7 @@ def _venue_of(
         if not access.keys_of(name):
             access.add_key(make_key(name, KeyKind.HMAC, "", clock.now_ns() // NS_PER_MS)[0])
     venue = Venue(exchange, access, clock, live=live)
+    venue.ledger = ledger
     venue.socket_time_scale = settings.venue.sim.socket_time_scale
     return venue, key
 

@@ -43,6 +43,7 @@ class Connection:
         self.kind: SocketKind = kind
         self.transport = transport
         self.gate: Callable[[bytes], None] | None = None
+        self.flush: Callable[[], None] | None = None  # called before frames leave
         self.unit_ns = NS_PER_MS  # of the times in its frames
         self.session_key = ""  # API key that the session is logged on with
         self.farewell: Callable[[int], bytes] | None = None  # the serverShutdown frame at a time in ns
@@ -110,6 +111,8 @@ class Connection:
                 await self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow")
                 return
             while queue:
+                if self.flush is not None:
+                    self.flush()
                 await send_frame(queue.popleft(), WSMsgType.TEXT)
             if self._is_over:
                 code, reason = self._close

@@ -67,7 +67,9 @@ class Control:
             text = "X-SIM-TOKEN must be the token of the exchange's endpoint file"
             return _failure(401, VenueReject(-1002, text))
         try:
-            return _response(200, route(await request.read()))
+            answer = route(await request.read())
+            self._venue.flush()
+            return _response(200, answer)
         except VenueReject as error:
             return _failure(400, error)
         except msgspec.DecodeError as error:

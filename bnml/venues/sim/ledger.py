@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from bnml.core.errors import Misconfigured, RecoveryNeeded
+from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
 from bnml.venues.sim.accounts import Account
 from bnml.venues.sim.desk import Counters
 from bnml.venues.sim.messages import TradeRecord
@@ -38,7 +38,8 @@ class Ledger:
     """SQLite in WAL mode: one transaction a request or step; steps that touch no order are not synced.
 
     A kill of the process loses nothing that was saved; a power cut may lose steps without orders, which
-    the feed then repeats.
+    the feed then repeats. A `group`ed ledger saves what came in together with one sync, at its `flush`:
+    whoever tells a client about it must flush before.
     """
 
     def __init__(self, path: Path, fingerprint: str) -> None:
@@ -55,25 +56,47 @@ class Ledger:
                 f"the exchange's ledger {path} cannot be opened ({error}); check the folder's permissions or move the file away"
             ) from error
         self._synced = False
+        self._waits: Callable[[], None] | None = None
+        self._is_open = False
         self._path = path
         self._encode = msgspec.msgpack.Encoder().encode
         self.pin("version", str(VERSION))
         self.pin("feed", fingerprint)
 
+    def group(self, waits: Callable[[], None]) -> None:
+        """From now on saved is what was flushed; `waits` is called when something begins to wait for it."""
+        self._waits = waits
+
+    def flush(self) -> None:
+        """Save what waits; a disk that does not take it ends the exchange."""
+        if not self._is_open:
+            return
+        try:
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise Fatal(f"the exchange's ledger {self._path} cannot be written ({error})") from error
+        self._is_open = False
+
     def save(self, desk: Desk, ordinal: int, *, durable: bool) -> None:
         """Write what changed, and the market's position, in one transaction; synced when `durable`."""
         if durable != self._synced:
+            self.flush()
             self._db.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
             self._synced = durable
         changes = desk.changes
         position = Position(ordinal, desk.now_ns, desk.market.snapshot())
-        self._db.execute("BEGIN IMMEDIATE")
+        if not self._is_open:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._is_open = True
+            if self._waits is not None:
+                self._waits()
         self._put("orders", ((key, desk.orders[key]) for key in changes.orders))
         self._put("lists", ((key, desk.lists[key]) for key in changes.lists))
         self._put("accounts", ((key, desk.accounts[key]) for key in changes.accounts))
         self._put("trades", ((trade.trade_id, trade) for trade in changes.trades))
         self._put("state", (("position", position), ("counters", desk.counters)))
-        self._db.execute("COMMIT")
+        if self._waits is None:
+            self.flush()
 
     def load(self, desk: Desk) -> int:
         """Fill an empty desk from disk; returns the number of steps done."""
@@ -113,6 +136,7 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
+        self.flush()
         self._db.close()
 
     def pin(self, name: str, wanted: str) -> None:

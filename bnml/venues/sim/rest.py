@@ -131,6 +131,7 @@ async def _execute(
         account_name = venue.keys.find(caller.api_key).account
         for limit, count in venue.limits.order_counts(account_name, venue.window_ns):
             headers[f"X-MBX-ORDER-COUNT-{limit.letter}"] = str(count)
+    venue.flush()
     return _response(200, result, headers)
 
 

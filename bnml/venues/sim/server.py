@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -72,6 +73,9 @@ class Server:
         self._port = 0
         self._shut: asyncio.Task[None] | None = None
         venue.door = self
+        if venue.ledger is not None:
+            venue.flush = venue.ledger.flush
+            venue.ledger.group(self._flush_soon)
 
     async def start(self, port: int) -> int:
         """Open the port and return its number; a port in use is a sentence and exit code 4."""
@@ -127,6 +131,23 @@ class Server:
             await self._open(self._port)
         except OSError as error:
             self.fail(Fatal(f"port {self._port} was taken while it was closed by a fault: {error}"))
+
+    def _flush_soon(self) -> None:
+        """Save what a request or step did when those that came in with it are done too."""
+        asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        try:
+            self._venue.flush()
+        except Fatal as error:
+            self.fail(error)
+
+    def _written(self, connection: Connection, writer: asyncio.Task[None]) -> None:
+        """The end of a writer; what could not be saved is told to nobody, so the client hears no more."""
+        error = None if writer.cancelled() else writer.exception()
+        if isinstance(error, Fatal):
+            self.fail(error)
+            connection.reset()
 
     async def _guarded(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
@@ -201,13 +222,16 @@ class Server:
         await socket.prepare(request)
         connection = Connection(socket, stepper, kind, request.transport)
         connection.unit_ns = unit_ns
+        connection.flush = venue.flush
         venue.sockets.add(connection)
         self._count(stepper, opened=True)
         if faults is not None:
             faults.opened(connection)
         session = open_session(connection)
         life = Keepalive(socket, connection, venue.socket_time_scale)
-        tasks = {asyncio.create_task(connection.write()), asyncio.create_task(life.run())}
+        writer = asyncio.create_task(connection.write())
+        writer.add_done_callback(partial(self._written, connection))
+        tasks = {writer, asyncio.create_task(life.run())}
         try:
             await self._read(socket, connection, session, life)
         finally:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
     from bnml.venues.sim.connection import Connection
     from bnml.venues.sim.exchange import Exchange
+    from bnml.venues.sim.ledger import Ledger
     from bnml.venues.sim.market import Market
     from bnml.venues.sim.messages import Step
     from bnml.venues.sim.seams import Door, Injector
@@ -62,6 +63,8 @@ class Venue:
         self.fault_log: Callable[[Mapping[str, Any]], None] | None = None  # told of each fault that fires
         self.door: Door | None = None
         self._publisher = Publisher(exchange.market, self.hub, live=live)
+        self.ledger: Ledger | None = None
+        self.flush: Callable[[], None] = _nothing  # saves what was done; called before anybody is told of it
         self.socket_time_scale = 1.0  # how many times as fast as on Binance sockets are pinged and grow old
         for symbol, status in self.access.statuses.items():
             if symbol in self.instruments:
@@ -180,6 +183,10 @@ class Venue:
         trade = event.trade
         if trade is not None and event.order.executed_lots == trade.quantity_lots:
             self.limits.credit_fill(event.account, is_maker=trade.is_maker, now_ns=self.window_ns)
+
+
+def _nothing() -> None:
+    """Without a ledger there is nothing to save."""
 
 
 def announce_shutdown(venue: Venue) -> None:

@@ -77,7 +77,9 @@ async def served(*, stepped=True, speed=3600.0, clock=None, **feed_options):
     port = await server.start(0)
     async with aiohttp.ClientSession() as session:
         try:
-            yield Client(session, port, venue, driver)
+            client = Client(session, port, venue, driver)
+            client.server = server
+            yield client
         finally:
             await server.stop()
 

@@ -146,13 +146,21 @@ async def test_accounts_and_keys_of_settings_and_of_commands_survive_a_kill(tmp_
             assert (await signed(session, third, "GET", "/api/v3/account"))["balances"] == [
                 {"asset": "USDT", "free": "500.00000000", "locked": "0.00000000"}
             ]
-            made = await control(session, first, "POST", "/sim/accounts", {"account": "bob", "balances": {"BTC": "2"}})
+            made = await control(
+                session, first, "POST", "/sim/accounts", {"account": "bob", "balances": {"BTC": "2"}}
+            )
             await control(
-                session, first, "POST", "/sim/keys", {"apiKey": third["api_key"], "trading": False, "reading": True}
+                session,
+                first,
+                "POST",
+                "/sim/keys",
+                {"apiKey": third["api_key"], "trading": False, "reading": True},
             )
             await control(session, first, "POST", "/sim/status", {"symbol": "ETHUSDT", "status": "HALT"})
             ledger = await control(session, first, "GET", "/sim/ledger")
-            assert ledger["accounts"]["bob"]["balances"] == {"BTC": {"free": "2.00000000", "locked": "0.00000000"}}
+            assert ledger["accounts"]["bob"]["balances"] == {
+                "BTC": {"free": "2.00000000", "locked": "0.00000000"}
+            }
             exchange.kill()
         with ExchangeProcess(tmp_path, *arguments) as exchange:
             second = exchange.endpoint
@@ -162,7 +170,9 @@ async def test_accounts_and_keys_of_settings_and_of_commands_survive_a_kill(tmp_
             bob = {**second, "api_key": made["apiKey"], "secret": made["secret"]}
             assert (await signed(session, bob, "GET", "/api/v3/account"))["uid"] == made["uid"]
             third = {**second, **second["accounts"]["third"]}
-            assert (await signed(session, third, "DELETE", "/api/v3/openOrders", symbol="BTCUSDT"))["code"] == -2015
+            assert (await signed(session, third, "DELETE", "/api/v3/openOrders", symbol="BTCUSDT"))[
+                "code"
+            ] == -2015
             url = f"http://127.0.0.1:{second['port']}/api/v3/exchangeInfo?symbol=ETHUSDT"
             async with session.get(url) as response:
                 assert (await response.json())["symbols"][0]["status"] == "HALT"

@@ -1,10 +1,11 @@
+import sqlite3
 import subprocess
 import sys
 import textwrap
 
 import pytest
 
-from bnml.core.errors import Misconfigured, RecoveryNeeded
+from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
 from bnml.core.instrument import Instrument
 from bnml.core.orders import Side
 from bnml.venues.sim.exchange import Exchange
@@ -126,3 +127,38 @@ def test_notes_are_kept_with_the_ledger(tmp_path):
     assert second.note("api_key") == "k"
     assert second.note("secret") is None
     second.close()
+
+
+def test_a_grouped_ledger_saves_at_its_flush_what_came_together(tmp_path):
+    path = tmp_path / "ledger.db"
+    _, ledger, exchange = world(path)
+    exchange.print_trade(SYMBOL, 10_000, 1, 10 * HOUR_NS, jump=True)
+    waits = []
+    ledger.group(lambda: waits.append(1))
+
+    def saved():
+        with sqlite3.connect(path) as other:
+            return other.execute("SELECT count(*) FROM orders").fetchone()[0]
+
+    for price in (9_900, 9_901, 9_902):
+        exchange.place(ME, limit(Side.BUY, 100, price))
+    assert (saved(), waits) == (0, [1]), "one flush will do"
+    ledger.flush()
+    assert saved() == 3
+    ledger.flush()
+    exchange.place(ME, limit(Side.BUY, 100, 9_903))
+    exchange.print_trade(SYMBOL, 10_001, 1, 10 * HOUR_NS, jump=False)
+    assert saved() == 4, "what needs no sync does not wait behind what does"
+    exchange.place(ME, limit(Side.BUY, 100, 9_904))
+    ledger.close()
+    assert saved() == 5
+
+
+def test_a_disk_that_takes_nothing_more_is_fatal(tmp_path):
+    _, ledger, exchange = world(tmp_path / "ledger.db")
+    exchange.print_trade(SYMBOL, 10_000, 1, 10 * HOUR_NS, jump=True)
+    ledger.group(lambda: None)
+    exchange.place(ME, limit(Side.BUY, 100, 9_900))
+    ledger._db.execute("ROLLBACK")  # what sqlite does by itself when the disk is full
+    with pytest.raises(Fatal, match="cannot be written"):
+        ledger.flush()

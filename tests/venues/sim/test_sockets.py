@@ -8,6 +8,7 @@ import pytest
 from aiohttp import WSMsgType
 
 from bnml.core.clock import NS_PER_MS
+from bnml.core.errors import Fatal
 from bnml.venues.sim.hub import MAX_STREAMS
 from tests.venues.sim.served import served
 
@@ -276,3 +277,23 @@ async def test_maintenance_takes_no_orders_and_says_so():
         assert (await client.signed("GET", "/api/v3/account"))[0] == 200
         await client.control("POST", "/sim/maintenance", {"on": False})
         assert (await client.signed("DELETE", "/api/v3/openOrders", symbol="BTCUSDT"))[1]["code"] == -2011
+
+
+async def test_nobody_is_told_of_what_was_not_saved():
+    class Full(Fatal):
+        """The disk."""
+
+    def refuse():
+        raise Full("no space")
+
+    async with served() as client:
+        client.steps(1)
+        client.venue.flush = refuse
+        api = await client.api()
+        await api.post("ping")
+        ended = await api.socket.receive(timeout=5)
+        assert ended.type in {WSMsgType.CLOSED, WSMsgType.ERROR, WSMsgType.CLOSE}
+        assert isinstance(client.server.failed.exception(), Full)
+        order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.1"}
+        with pytest.raises(aiohttp.ContentTypeError, match="500"):
+            await client.signed("POST", "/api/v3/order", **order)
