@@ -12,7 +12,14 @@ Sockets = Literal["these", "all", "api", "stream"]
 """`these`: those that the event is about, on which a frame goes out or a request came in."""
 
 
-class Action(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="action", kw_only=True):
+class Action(
+    msgspec.Struct,
+    frozen=True,
+    forbid_unknown_fields=True,
+    tag_field="action",
+    kw_only=True,
+    omit_defaults=True,
+):
     """One thing done when a rule fires."""
 
 
