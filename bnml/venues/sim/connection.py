@@ -36,7 +36,7 @@ class Connection:
         socket: web.WebSocketResponse,
         stepper: Stepper | None,
         kind: SocketKind = "stream",
-        transport: asyncio.BaseTransport | None = None,
+        transport: asyncio.Transport | None = None,
     ) -> None:
         self._socket = socket
         self.stepper = stepper
@@ -93,7 +93,7 @@ class Connection:
         asyncio.get_running_loop().call_later(CLOSE_TIMEOUT_S, self._cut)
 
     def _cut(self) -> None:
-        if isinstance(self.transport, asyncio.Transport) and not self.transport.is_closing():
+        if self.transport is not None and not self.transport.is_closing():
             self.transport.abort()
 
     def reset(self) -> None:
@@ -120,9 +120,9 @@ class Connection:
                 return
 
 
-def reset_transport(transport: asyncio.BaseTransport | None) -> None:
+def reset_transport(transport: asyncio.Transport | None) -> None:
     """Close a transport at once; the peer sees "connection reset"."""
-    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+    if transport is None or transport.is_closing():
         return
     line = transport.get_extra_info("socket")
     if line is not None:

@@ -139,7 +139,7 @@ class Lines:
 def _listen(connection: Connection, *, hears: bool) -> None:
     """Stop, or go on, reading what the client sends, its pings too."""
     transport = connection.transport
-    if not isinstance(transport, asyncio.Transport) or transport.is_closing():
+    if transport is None or transport.is_closing():
         return
     if hears and not transport.is_reading():
         transport.resume_reading()

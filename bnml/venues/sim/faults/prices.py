@@ -109,11 +109,12 @@ class Prices:
         if bar.symbol not in self._touched:
             return bar
         frame_ns = self._market.frame_ns
-        late = [
-            one.price_ticks
+        last = [
+            one
             for one in prints
             if one.symbol == bar.symbol and frame_start(one.ts_ns, frame_ns) == bar.ts_open_ns
         ]
+        late = [one.price_ticks for one in last]
         running = self._market[bar.symbol].state.running
         if running is None or running.open_ns != bar.ts_open_ns:
             return None
@@ -123,6 +124,8 @@ class Prices:
             high=max(running.high, *late, running.high),
             low=min(running.low, *late, running.low),
             close=late[-1] if late else running.close,
+            volume_lots=running.volume_lots + sum(one.quantity_lots for one in last),
+            trades=running.trades + len(last),
         )
 
 

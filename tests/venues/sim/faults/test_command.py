@@ -1,5 +1,7 @@
 """`bnml exchange --faults`: a process that fails on purpose, and one that refuses a script it cannot mean."""
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -14,8 +16,19 @@ from tests.venues.sim.test_exchange_command import STEPPED, failing
 SCRIPT = """
 seed: 3
 rules:
+  - {name: broken, match: {request: GET /api/v3/time}, do: reset}
   - {name: busy, match: {request: GET /api/v3/ping}, when: {times: 2}, do: {action: answer, like: overloaded}}
 """
+
+
+async def asked(port, head):
+    """What a bare client reads."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(head + b" HTTP/1.1\r\nHost: x\r\n\r\n")
+    try:
+        return await reader.read(1000)
+    finally:
+        writer.close()
 
 
 async def test_a_script_is_at_work_from_the_first_request_and_told_in_the_log(tmp_path):
@@ -29,11 +42,13 @@ async def test_a_script_is_at_work_from_the_first_request_and_told_in_the_log(tm
                 async with session.get("/api/v3/ping") as response:
                     statuses.append(response.status)
             assert statuses == [503, 503, 200]
+            with pytest.raises(ConnectionResetError):  # the process has another event loop than the tests
+                await asked(endpoint["port"], b"GET /api/v3/time")
             async with session.get("/sim/faults", headers={"X-SIM-TOKEN": endpoint["token"]}) as response:
                 view = await response.json()
-            assert (view["loaded"], view["seed"], view["rules"][0]["fired"]) == (True, 3, 2)
+            assert (view["loaded"], view["seed"], view["rules"][1]["fired"]) == (True, 3, 2)
         exchange.process.terminate()
-        assert exchange.process.communicate()[1].decode().count("fault_fired") == 2
+        assert exchange.process.communicate()[1].decode().count("fault_fired") == 3
 
 
 @pytest.mark.parametrize(

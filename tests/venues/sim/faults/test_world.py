@@ -90,6 +90,10 @@ async def test_candles_of_a_halted_hour_are_missing_and_the_others_are_what_was_
         for one in closed[1:]:
             prices = [float(t["p"]) for t in frames if t["e"] == "trade" and one["t"] <= t["T"] <= one["T"]]
             assert (float(one["h"]), float(one["l"])) == (max(prices), min(prices))
+            volume = sum(
+                float(t["q"]) for t in frames if t["e"] == "trade" and one["t"] <= t["T"] <= one["T"]
+            )
+            assert float(one["v"]) == pytest.approx(volume)
 
 
 async def test_filters_become_coarser_and_are_shown_and_held():
