@@ -186,12 +186,19 @@ class Report:
 
 
 def holds_guarded(client):
-    """Symbols that are held with a stop at the exchange."""
+    """Ids of the stops that rest at the exchange."""
     return {
-        one["symbol"]
+        str(one["orderId"])
         for one in client.orders()
         if one["type"] == "STOP_LOSS_LIMIT" and one["status"] == "NEW"
     }
+
+
+def is_quiet(bot, client, *, dry):
+    """Something is held, and its stops are in its data base: freqtrade forgets what it sends while it is killed."""
+    known = {one["order_id"] for one in bot.query("select * from orders where status = 'open'")}
+    held = bot.open_trades()
+    return bool(held) and len(known) == len(held) and (dry or known == holds_guarded(client))
 
 
 def run(report, program, folder, seconds, *, dry):
@@ -210,7 +217,7 @@ def run(report, program, folder, seconds, *, dry):
             bot.wait(60, lambda: (folder / "trades.sqlite").exists() and bool(safe(bot.open_trades)))
             began_s = time.monotonic()
             bot.wait(seconds / 2)
-            bot.wait(90, lambda: bool(bot.open_trades()) and (dry or bool(holds_guarded(client))))
+            bot.wait(90, lambda: is_quiet(bot, client, dry=dry))
             held = {one["id"]: one for one in bot.open_trades()}
             guarded = holds_guarded(client)
             bot.stop(signal.SIGKILL)
