@@ -58,6 +58,11 @@ class Control:
             **fault_routes(venue),
         }
 
+    @property
+    def routes(self) -> list[str]:
+        """What there is, as `GET /sim/state`."""
+        return [" ".join(route) for route in self._routes]
+
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one control request; control answers are never numbered."""
         route = self._routes.get((request.method, request.path))

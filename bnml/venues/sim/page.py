@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from html import escape
+from inspect import cleandoc
 from typing import TYPE_CHECKING, Final
 
 from bnml.venues.sim.operations import Security
@@ -25,22 +26,37 @@ _STYLE: Final = (
     "td,th{border-color:#333}a{color:#8ab4f8}}"
 )
 _STREAMS: Final = (
-    ("SYMBOL@trade, SYMBOL@aggTrade", "each trade, ids without a gap"),
-    ("SYMBOL@kline_INTERVAL", "the running candle; x is true once, before the next candle's first update"),
-    ("SYMBOL@depth, @depth@100ms", "changes of the book, U = previous u + 1"),
-    ("SYMBOL@depth5, @depth10, @depth20", "the best levels"),
-    ("SYMBOL@bookTicker", "best bid and ask"),
+    ("SYMBOL@trade, SYMBOL@aggTrade", "each trade at once, ids without a gap"),
+    ("SYMBOL@kline_INTERVAL, SYMBOL@kline_INTERVAL@+08:00", "the running candle; x is true once, and last"),
+    ("SYMBOL@depth, SYMBOL@depth@100ms", "changes of the book, U = previous u + 1"),
+    ("SYMBOL@depth5, @depth10, @depth20, each also @100ms", "the best levels"),
+    ("SYMBOL@bookTicker", "best bid and ask at once"),
     ("SYMBOL@miniTicker, SYMBOL@ticker, !miniTicker@arr", "statistics of 24 hours"),
+    ("SYMBOL@ticker_1h, _4h, _1d, !ticker_1h@arr, _4h, _1d", "statistics of rolling windows"),
+    ("SYMBOL@avgPrice", "the average price of five minutes"),
 )
-_CONTROLS: Final = (
-    ("GET /sim/state", "mode, speed, market time, step, symbols"),
-    ("POST /sim/speed", '{"speed": 60}: market seconds per second'),
-    ("POST /sim/deposit", '{"asset": "USDT", "amount": "100"}: pays in, or out when negative'),
-    ("POST /sim/steppers, POST /sim/step", "a stepped market moves only by these"),
-)
+_CONTROLS: Final = {
+    "GET /sim/state": "mode, speed, market time, step, symbols",
+    "POST /sim/speed": '{"speed": 60}: market seconds per second',
+    "POST /sim/deposit": '{"asset": "USDT", "amount": "100"}: pays in, or out when negative',
+    "GET /sim/accounts": "accounts with their keys",
+    "POST /sim/accounts": '{"account": "bob", "balances": {"USDT": "500"}}: a new account',
+    "POST /sim/keys": "a new key, or other permissions of one",
+    "DELETE /sim/keys": "makes a key invalid",
+    "GET /sim/ledger": "what every account has, has open and has paid",
+    "POST /sim/reset": "cancels all orders of an account and sets its balances",
+    "POST /sim/status": "halts a symbol, or lets it trade again",
+    "POST /sim/delist": "schedules a delisting",
+    "POST /sim/maintenance": '{"on": true}: trading requests are refused for a while',
+    "POST /sim/ban": '{"seconds": 120}: this machine gets 418',
+    "POST /sim/shutdown": "serverShutdown to every socket, and their end",
+    "POST /sim/steppers": "a name for a client that steps the market",
+    "POST /sim/step": "a stepped market moves only by this",
+}
+"""A word on each; which there are, the controls say themselves."""
 
 
-def page(venue: Venue, address: str) -> str:
+def page(venue: Venue, address: str, controls: Iterable[str]) -> str:
     """HTML that needs nothing else; `address` is host:port as the browser asked for it."""
     instrument = venue.instruments.get("BTCUSDT") or next(iter(venue.instruments.values()))
     programs = "".join(
@@ -70,7 +86,7 @@ def page(venue: Venue, address: str) -> str:
         f"<h2>REST</h2>{_operations((' '.join(route), one) for route, one in ROUTES.items())}"
         f"<h2>Streams</h2>{_table(_STREAMS)}"
         f"<h2>WebSocket API</h2>{_operations(METHODS.items())}"
-        f"<h2>Controls</h2>{_table(_CONTROLS)}"
+        f"<h2>Controls</h2>{_table((name, _CONTROLS.get(name, '')) for name in controls)}"
         "</body></html>"
     )
 
@@ -79,8 +95,8 @@ def _operations(rows: Iterable[tuple[str, Operation]]) -> str:
     def about(operation: Operation) -> str:
         weight = operation.weight if isinstance(operation.weight, int) else "by parameters"
         free = ", 0 when done" if operation.free_when_done else ""
-        who = ", signed" if operation.security is Security.SIGNED else ""
-        return f"weight {weight}{free}{who}"
+        who = "" if operation.security is Security.OPEN else f", for {operation.security.value}"
+        return f"{cleandoc(operation.handler.__doc__ or '')} Weight {weight}{free}{who}."
 
     return _table((name, about(operation)) for name, operation in rows)
 

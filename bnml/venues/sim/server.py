@@ -168,7 +168,9 @@ class Server:
         if path == API_PATH:
             return await self._serve_api(request)
         if path == "/":
-            return web.Response(text=page(self._venue, request.host), content_type="text/html")
+            return web.Response(
+                text=page(self._venue, request.host, self._control.routes), content_type="text/html"
+            )
         names = _stream_names(path, request.query.get("streams", ""))
         if names is not None:
             return await self._serve_streams(request, names, combined=_is_combined(path))

@@ -1,5 +1,6 @@
 import re
 
+from bnml.venues.sim import page
 from bnml.venues.sim.rest import ROUTES
 from bnml.venues.sim.wsapi import METHODS
 from tests.venues.sim.served import KEY, served
@@ -11,6 +12,8 @@ async def test_the_page_tells_everything_but_secrets_and_needs_nothing_else():
         assert (answer.status, answer.content_type) == (200, "text/html")
     for method, path in ROUTES:
         assert f"<code>{method} {path}</code>" in text
+    for name in page._CONTROLS:
+        assert f"<code>{name}</code>" in text
     for name in METHODS:
         assert f"<code>{name}</code>" in text
     assert client.base.removeprefix("http://") in text
