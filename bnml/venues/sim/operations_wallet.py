@@ -80,7 +80,7 @@ def trade_fees(call: Call) -> list[dict[str, str]]:
         names = [symbol_of(call.params, call.venue.instruments)]
     call.params.finish()
     view = call.venue.exchange.read.account(call.account)
-    maker, taker = (plain(ppm * 100, 1) for ppm in (view.maker_ppm, view.taker_ppm))
+    maker, taker = (plain(ppm * 100).rstrip("0").rstrip(".") for ppm in (view.maker_ppm, view.taker_ppm))
     return [{"symbol": name, "makerCommission": maker, "takerCommission": taker} for name in names]
 
 

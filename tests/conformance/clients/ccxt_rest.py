@@ -26,6 +26,24 @@ async def markets(exchange, _endpoint):
 
 
 @check
+async def what_is_loaded_by_default(_exchange, endpoint):
+    """With currencies and margin pairs, as a user gets it who trims nothing but the markets."""
+    options = {"fetchMarkets": {"types": ["spot"]}}
+    async with connected(ccxt.binance, endpoint, options=options) as exchange:
+        assert exchange.market(SYMBOL)["spot"]
+        assert exchange.currencies["BTC"]["active"]
+        assert exchange.currencies["USDT"]["networks"] is not None
+
+
+@check
+async def fees_and_status(exchange, _endpoint):
+    fee = await exchange.fetch_trading_fee(SYMBOL)
+    assert 0 < fee["maker"] <= fee["taker"] < 0.01
+    assert {SYMBOL, OTHER} <= set(await exchange.fetch_trading_fees())
+    assert (await exchange.fetch_status())["status"] == "ok"
+
+
+@check
 async def candles(exchange, _endpoint):
     rows = await exchange.fetch_ohlcv(SYMBOL, "1m", limit=500)
     assert [later[0] - earlier[0] for earlier, later in pairwise(rows)] == [60_000] * 499
@@ -454,6 +472,15 @@ async def weight_limit(exchange, endpoint):
         wait_s = int(exchange.last_response_headers["Retry-After"])
         assert 1 <= wait_s <= 60
         assert used[-1] > 5_700
+        async with denied(exchange, ccxt.DDoSProtection, code=-1003, text="418"):
+            for _ in range(30):
+                try:
+                    await exchange.public_get_depth({"symbol": "BTCUSDT", "limit": 5000})
+                except ccxt.DDoSProtection as error:
+                    if "418" in str(error):
+                        raise
+        ban_s = int(exchange.last_response_headers["Retry-After"])
+        assert 60 < ban_s <= 120
     finally:
         endpoint.pace(FAST)
 
@@ -464,7 +491,7 @@ async def weight_limit(exchange, endpoint):
             return None
 
     assert await until(allowed, "the weight never came back")
-    return wait_s
+    return wait_s, ban_s
 
 
 if __name__ == "__main__":

@@ -102,6 +102,31 @@ async def books_and_tickers(client, _endpoint):
 
 
 @check
+async def windows_of_statistics(client, _endpoint):
+    hour = await client.get_symbol_ticker_window(symbol=SYMBOL, windowSize="1h")
+    day = await client.v3_get_ticker_trading_day(symbol=SYMBOL)
+    for window in (hour, day):
+        assert float(window["lowPrice"]) <= float(window["lastPrice"]) <= float(window["highPrice"])
+    assert hour["closeTime"] - hour["openTime"] <= 3_660_000
+
+
+@check
+async def wallet_and_permissions(client, _endpoint):
+    permissions = await client.get_account_api_permissions()
+    assert (permissions["enableReading"], permissions["enableSpotAndMarginTrading"]) == (True, True)
+    assert permissions["enableWithdrawals"] is False
+    assert (await client.get_system_status())["status"] == 0
+    (fee,) = await client.get_trade_fee(symbol=SYMBOL)
+    assert (fee["symbol"], float(fee["takerCommission"]) > 0) == (SYMBOL, True)
+    coins = {coin["coin"] for coin in await client.get_all_coins_info()}
+    assert {"BTC", "ETH", "USDT"} <= coins
+    # get_spot_delist_schedule() asks for /sapi/v1//spot: two slashes, which nobody promises to take for one
+    assert await client._request_margin_api("get", "spot/delist-schedule", signed=True) == []
+    rates = await client.v3_get_account_commission(symbol=SYMBOL)
+    assert float(rates["standardCommission"]["taker"]) == float(fee["takerCommission"])
+
+
+@check
 async def public_trades(client, _endpoint):
     async def enough():
         found = await client.get_recent_trades(symbol=SYMBOL, limit=50)
@@ -318,6 +343,8 @@ async def market_sockets(client, _endpoint):
     assert "e" not in best
     assert float(best["b"]) < float(best["a"])
     assert (await messages(manager.aggtrade_socket(SYMBOL), 1))[0]["e"] == "aggTrade"
+    zoned = manager._get_socket("btcusdt@kline_1m@+08:00")
+    assert (await messages(zoned, 1))[0]["k"]["i"] == "1m"
     (array,) = await messages(manager.miniticker_socket(), 1)
     assert {one["e"] for one in array} == {"24hrMiniTicker"}
     both = await messages(manager.multiplex_socket(["btcusdt@trade", "ethusdt@kline_1m"]), 20)

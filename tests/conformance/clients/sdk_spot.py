@@ -11,7 +11,12 @@ from binance_common.configuration import (
     ConfigurationWebSocketAPI,
     ConfigurationWebSocketStreams,
 )
-from binance_common.errors import BadRequestError, TooManyRequestsError, UnauthorizedError
+from binance_common.errors import (
+    BadRequestError,
+    RateLimitBanError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 from binance_sdk_spot.spot import Spot
 from checks import FAST, add_trades, balances_of, check, main, step_down, until
 
@@ -123,6 +128,45 @@ async def candles_books_tickers_trades(client, _endpoint):
 
 
 @check
+async def windows_of_statistics(client, _endpoint):
+    rest = client.rest_api
+    for answer in (
+        rest.ticker(symbol=SYMBOL, window_size="1h"),
+        rest.ticker_trading_day(symbol=SYMBOL),
+    ):
+        window = raw(answer)
+        assert float(window["lowPrice"]) <= float(window["lastPrice"]) <= float(window["highPrice"])
+    rows = rest.klines(symbol=SYMBOL, interval="1d", limit=3, time_zone="8").data()
+    assert all((row[0] // 3_600_000) % 24 == 16 for row in rows)
+
+
+@check
+async def a_session_with_an_ed25519_key(_client, endpoint):
+    """Logged on once, requests go without signatures; without a session they are refused."""
+    made = endpoint.control("/sim/keys", {"account": "main", "kind": "ED25519", "trading": True})
+    keys = {"api_key": made["apiKey"], "api_secret": None, "private_key": made["privateKey"]}
+    client = spot_of(endpoint, **keys)
+    assert raw(client.rest_api.get_account())["canTrade"]
+    connection = await client.websocket_api.create_connection()
+    try:
+        logged = (await connection.session_logon()).data().result
+        assert logged.api_key == made["apiKey"]
+        assert (await connection.session_status()).data().result.api_key == made["apiKey"]
+        placed = (
+            await connection.order_place(
+                symbol=SYMBOL, side="BUY", type="LIMIT", time_in_force="GTC", quantity=0.002,
+                price=at(last_price(client) * 0.8),
+            )
+        ).data()  # fmt: skip
+        assert placed.result.status == "NEW"
+        canceled = (await connection.order_cancel(symbol=SYMBOL, order_id=placed.result.order_id)).data()
+        assert canceled.result.status == "CANCELED"
+        assert (await connection.session_logout()).data().result.api_key is None
+    finally:
+        await connection.close_connection(close_session=True)
+
+
+@check
 async def every_order_type(client, _endpoint):
     rest = client.rest_api
     last = last_price(client)
@@ -162,9 +206,18 @@ async def every_order_type(client, _endpoint):
             price=at(last * 0.95),
         ).data()  # fmt: skip
         assert sold.status == status
-    assert len(raw(rest.all_orders(symbol=SYMBOL))) == 10
+    assert len(raw(rest.all_orders(symbol=SYMBOL))) >= 10
     assert len(raw(rest.rate_limit_order())) == 2
     assert raw(rest.account_commission(symbol=SYMBOL))["symbol"] == SYMBOL
+
+
+@check
+async def microseconds(_client, endpoint):
+    client = spot_of(endpoint, time_unit="MICROSECOND")
+    assert client.rest_api.time().data().server_time > 10**15
+    assert raw(client.rest_api.get_trades(symbol=SYMBOL, limit=1))[0]["time"] > 10**15
+    account = raw(client.rest_api.get_account())
+    assert account["updateTime"] > 10**15
 
 
 @check
@@ -367,8 +420,18 @@ async def rate_limits(client, endpoint):
                         clear(client)
             except TooManyRequestsError as error:
                 waits.append((error.status_code, error.retry_after))
+        banned = None
+        for _ in range(30):
+            try:
+                rest.depth(symbol=SYMBOL, limit=5000)
+            except RateLimitBanError as error:
+                banned = error
+            except TooManyRequestsError:
+                continue
     finally:
         endpoint.pace(FAST)
+    assert banned.status_code == -1003
+    assert 60 < banned.retry_after <= 120
     assert [code for code, _ in waits] == [-1015, -1003]
     assert 1 <= waits[0][1] <= 10
     assert 1 <= waits[1][1] <= 60

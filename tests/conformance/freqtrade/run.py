@@ -223,6 +223,7 @@ def run(report, program, folder, seconds, *, dry):
             bot.stop(signal.SIGKILL)
             bot.start()
             bot.wait(max(seconds - (time.monotonic() - began_s), 30) + START_S)
+            bot.wait(60, lambda: not bot.open_trades() or is_quiet(bot, client, dry=dry))
             code = bot.stop(signal.SIGINT)
         finally:
             if bot.running.poll() is None:
