@@ -121,7 +121,7 @@ async def wallet_and_permissions(client, _endpoint):
     coins = {coin["coin"] for coin in await client.get_all_coins_info()}
     assert {"BTC", "ETH", "USDT"} <= coins
     # get_spot_delist_schedule() asks for /sapi/v1//spot: two slashes, which nobody promises to take for one
-    assert await client._request_margin_api("get", "spot/delist-schedule", signed=True) == []
+    assert await client._request_margin_api("get", "spot/delist-schedule", signed=True, data={}) == []
     rates = await client.v3_get_account_commission(symbol=SYMBOL)
     assert float(rates["standardCommission"]["taker"]) == float(fee["takerCommission"])
 
