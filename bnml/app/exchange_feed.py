@@ -9,8 +9,10 @@ import msgspec
 from bnml.app.logs import logger
 from bnml.core.clock import frame_ns
 from bnml.core.errors import Misconfigured
+from bnml.venues.bar_counts import load_counts
 from bnml.venues.bar_tables import History, describe_gaps
 from bnml.venues.history import load_history
+from bnml.venues.sim.detailed import DetailedFeed
 from bnml.venues.sim.feed import BarFeed, Feed
 from bnml.venues.sim.generated import PROFILES, GeneratedFeed, Profile, profiles
 from bnml.venues.sim.pricing import Pricing
@@ -41,13 +43,24 @@ def make_feed(settings: Settings, options: ExchangeOptions, costs: NDArray[np.vo
                 raise Misconfigured("recorded streams are served whole; leave out --from and --to")
             return _streams(streams, symbols, length_ns, costs)
     pricing = Pricing(costs)
-    if options.replay is not None:
-        return pricing, _recorded(options.replay, symbols, length_ns, options, pricing, settings)
-    if is_cut:
+    if options.replay is None and is_cut:
         raise Misconfigured("--from and --to choose recorded data; name its folder with --replay, too")
-    return pricing, GeneratedFeed(
-        settings.venue.sim.seed, pricing, symbols=_profiles(symbols), frame_ns=length_ns
-    )
+    feed: BarFeed | GeneratedFeed
+    if options.replay is not None:
+        feed = _recorded(options.replay, symbols, length_ns, options, pricing, settings)
+    else:
+        seed = settings.venue.sim.seed
+        feed = GeneratedFeed(seed, pricing, symbols=_profiles(symbols), frame_ns=length_ns)
+    return pricing, _detailed(feed, options, settings) if settings.venue.sim.path == "detailed" else feed
+
+
+def _detailed(feed: BarFeed | GeneratedFeed, options: ExchangeOptions, settings: Settings) -> DetailedFeed:
+    """The same market with many trades a bar; recorded bars may say how many, and what takers bought."""
+    counted = None
+    if options.replay is not None:
+        counted = load_counts(options.replay, feed.instruments)
+    sim = settings.venue.sim
+    return DetailedFeed(feed, sim.seed, sim.bar_trades, counted)
 
 
 def _profiles(symbols: tuple[str, ...]) -> tuple[Profile, ...]:
@@ -107,7 +120,7 @@ def _recorded(
     options: ExchangeOptions,
     pricing: Pricing,
     settings: Settings,
-) -> Feed:
+) -> BarFeed:
     """Recorded bars: what opens before --from is history, the rest is printed."""
     found = load_history(folder, symbols, frame_ns=length_ns, to_ns=options.to_ns)
     for one in found.values():

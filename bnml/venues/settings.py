@@ -79,6 +79,14 @@ class SimSettings(Settings):
     faults: str = setting(
         "", "file", "script of faults that the exchange meets its clients with; empty = none"
     )
+    path: Literal["four", "detailed"] = setting(
+        "four",
+        "",
+        "how a bar is traded: four prints, or many trades that pass the same prices in the same order",
+    )
+    bar_trades: int = setting(
+        60, "trades", "of a usual bar in the detailed path, where the recording counts none", ge=4, le=100_000
+    )
     initial_quote: float = setting(10_000.0, "quote asset", "money of a new simulated account", gt=0, le=1e9)
     accounts: tuple[str, ...] = setting(
         (),

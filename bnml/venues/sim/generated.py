@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bnml.venues.sim.feed import Opening
     from bnml.venues.sim.messages import Step
     from bnml.venues.sim.pricing import Pricing
 
@@ -124,6 +125,11 @@ class GeneratedFeed:
         """Step number `ordinal`; there is always one."""
         self._reach(ordinal)
         return self._feed.step(ordinal)
+
+    def openings(self, boundary: int) -> list[Opening]:
+        """The bars that open at a boundary, by symbol."""
+        self._reach(boundary * STEPS_PER_BOUNDARY)
+        return self._feed.openings(boundary)
 
     def _reach(self, ordinal: int) -> None:
         needed = self._history_bars + ordinal // STEPS_PER_BOUNDARY + 1
