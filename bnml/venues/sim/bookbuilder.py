@@ -74,9 +74,9 @@ class BookBuilder:
             side.set(price, lots)
 
 
-def levels_of(instrument: Instrument, rows: Iterable[Any]) -> Levels:
-    """Decimal texts as ticks and lots; a quantity finer than a lot is cut."""
-    tick, lot = instrument.tick_e8, instrument.lot_e8
+def levels_of(instrument: Instrument, rows: Iterable[Any], lot_e8: int = 0) -> Levels:
+    """Decimal texts as ticks and lots (or another unit); what is finer is cut."""
+    tick, lot = instrument.tick_e8, lot_e8 or instrument.lot_e8
     return tuple((e8_of(price) // tick, e8_of(quantity) // lot) for price, quantity in rows)
 
 

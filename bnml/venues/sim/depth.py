@@ -9,12 +9,12 @@ if TYPE_CHECKING:
     from bnml.venues.sim.messages import DepthChange
 
 Level = tuple[int, int]
-"""Price in ticks, quantity in lots."""
+"""Price in ticks, and a quantity."""
 Levels = tuple[Level, ...]
 
 
 class Side:
-    """Lots by price, and the prices in ascending order of distance from the middle (`sign` -1 for bids)."""
+    """Quantities by price, and the prices in ascending order of distance from the middle (`sign` -1 for bids)."""
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
@@ -43,7 +43,7 @@ class Side:
 
 
 class DepthBook:
-    """A whole book from a snapshot and the differences that follow it."""
+    """A whole book from a snapshot and the differences that follow it; quantities in 1e-8."""
 
     def __init__(self) -> None:
         self.bids, self.asks = Side(-1), Side(1)

@@ -159,9 +159,10 @@ class Market:
         if self.overlay is not None:
             return self.overlay.book(symbol, ts_ns)
         depth = self.depths.get(symbol)
-        if depth is not None and state.quoted is not None:
+        if depth is not None:
             bids, asks = depth.top(limit)
-            return BookLevels(symbol, ts_ns, bids, asks, state.quoted.depth_e8, depth.update_id)
+            depth_e8 = 0 if state.quoted is None else state.quoted.depth_e8
+            return BookLevels(symbol, ts_ns, bids, asks, depth_e8, depth.update_id, lot_e8=1)
         if state.quoted is not None:
             return state.quoted
         if state.basis is None:

@@ -260,10 +260,14 @@ class BookLevels(msgspec.Struct, frozen=True):
     asks: tuple[tuple[int, int], ...]
     depth_e8: int
     update_id: int = 0
+    lot_e8: int = 0  # unit of the quantities where it is not the instrument's lot
 
 
 class DepthChange(msgspec.Struct, frozen=True):
-    """A recorded difference of the whole book, or the whole book; (ticks, lots), no lots delete a level."""
+    """A recorded difference of the whole book, or the whole book: (ticks, quantity in 1e-8), none deletes a level.
+
+    Old orders may hold quantities finer than a lot.
+    """
 
     symbol: str
     first_id: int

@@ -194,20 +194,23 @@ def trade_event(trade: PublicTrade, instrument: Instrument, ts_ms: int) -> Json:
     }
 
 
-def _levels(levels: tuple[tuple[int, int], ...], instrument: Instrument, limit: int) -> list[list[str]]:
-    return [[price8(instrument, ticks), quantity8(instrument, lots)] for ticks, lots in levels[:limit]]
+def _levels(levels: Levels, instrument: Instrument, limit: int, lot_e8: int) -> list[list[str]]:
+    unit_e8 = lot_e8 or instrument.lot_e8
+    return [[price8(instrument, ticks), plain(lots * unit_e8)] for ticks, lots in levels[:limit]]
 
 
 def depth(book: BookLevels, instrument: Instrument, limit: int) -> Json:
     """GET depth and the partial book streams, best level first."""
     return {
         "lastUpdateId": book.update_id,
-        "bids": _levels(book.bids, instrument, limit),
-        "asks": _levels(book.asks, instrument, limit),
+        "bids": _levels(book.bids, instrument, limit, book.lot_e8),
+        "asks": _levels(book.asks, instrument, limit, book.lot_e8),
     }
 
 
-def depth_event(instrument: Instrument, ts_ms: int, ids: tuple[int, int], bids: Levels, asks: Levels) -> Json:
+def depth_event(
+    instrument: Instrument, ts_ms: int, ids: tuple[int, int], sides: tuple[Levels, Levels], lot_e8: int = 0
+) -> Json:
     """A difference of two books as a diff. depth event: first and last id; a level that is gone has quantity zero."""
     return {
         "e": "depthUpdate",
@@ -215,20 +218,21 @@ def depth_event(instrument: Instrument, ts_ms: int, ids: tuple[int, int], bids: 
         "s": instrument.symbol,
         "U": ids[0],
         "u": ids[1],
-        "b": _levels(bids, instrument, len(bids)),
-        "a": _levels(asks, instrument, len(asks)),
+        "b": _levels(sides[0], instrument, len(sides[0]), lot_e8),
+        "a": _levels(sides[1], instrument, len(sides[1]), lot_e8),
     }
 
 
 def book_ticker(book: BookLevels, instrument: Instrument) -> Json:
     """GET ticker/bookTicker; an empty side is zero."""
     (bid, bid_lots), (ask, ask_lots) = best(book)
+    unit_e8 = book.lot_e8 or instrument.lot_e8
     return {
         "symbol": instrument.symbol,
         "bidPrice": price8(instrument, bid),
-        "bidQty": quantity8(instrument, bid_lots),
+        "bidQty": plain(bid_lots * unit_e8),
         "askPrice": price8(instrument, ask),
-        "askQty": quantity8(instrument, ask_lots),
+        "askQty": plain(ask_lots * unit_e8),
     }
 
 

@@ -47,7 +47,8 @@ class Publisher:
         for change in step.depth:
             self._books.record(change, ts_ns)
         closing = {bar.symbol for bar in market.closed}
-        for name in {**booked, **printed, **self._displayed(touched)}:
+        changed = dict.fromkeys(change.symbol for change in step.depth)
+        for name in {**booked, **changed, **printed, **self._displayed(touched)}:
             self._books.moved(name, ts_ns, partial=name in booked, at_once=name in closing)
         self._books.flush(ts_ns)
         for bar in market.closed:

@@ -222,12 +222,12 @@ class _Assembly:
 
 
 def _change(instrument: Instrument, data: Mapping[str, Any]) -> DepthChange:
-    """A depth difference, or a snapshot, in ticks and lots."""
+    """A depth difference, or a snapshot, in ticks and 1e-8."""
     if "lastUpdateId" in data:
         last_id = int(data["lastUpdateId"])
-        bids, asks = (levels_of(instrument, data[side]) for side in ("bids", "asks"))
+        bids, asks = (levels_of(instrument, data[side], 1) for side in ("bids", "asks"))
         return DepthChange(instrument.symbol, last_id, last_id, bids, asks, is_snapshot=True)
-    bids, asks = (levels_of(instrument, data[side]) for side in "ba")
+    bids, asks = (levels_of(instrument, data[side], 1) for side in "ba")
     return DepthChange(instrument.symbol, int(data["U"]), int(data["u"]), bids, asks)
 
 

@@ -84,8 +84,8 @@ class BookStreams:
         fast = self._shown.get(change.symbol + DIFFERENCES + FAST)
         if fast is not None:
             fast.last_id = max(fast.last_id, change.last_id)
-            ids = change.first_id, change.last_id
-            self._send_difference(change.symbol, DIFFERENCES + FAST, ts_ns, ids, change.bids, change.asks)
+            ids, sides = (change.first_id, change.last_id), (change.bids, change.asks)
+            self._send_difference(change.symbol, DIFFERENCES + FAST, ts_ns, ids, sides, 1)
 
     def moved(self, symbol: str, ts_ns: int, *, partial: bool, at_once: bool = False) -> None:
         """A book has changed; `partial` as the steps of a market that is not live tell their best levels.
@@ -130,19 +130,25 @@ class BookStreams:
             return
         depth = self._recorded(symbol)
         if depth is None:
-            bids, asks = changes(shown.book.bids, new.bids), changes(shown.book.asks, new.asks)
+            sides = changes(shown.book.bids, new.bids), changes(shown.book.asks, new.asks)
         else:
-            bids, asks = _now(shown.bids, depth.bids), _now(shown.asks, depth.asks)
+            sides = _now(shown.bids, depth.bids), _now(shown.asks, depth.asks)
             shown.bids, shown.asks = {}, {}
         ids = shown.last_id + 1, new.update_id
         shown.book, shown.last_id = new, new.update_id
-        self._send_difference(symbol, kind, ts_ns, ids, bids, asks)
+        self._send_difference(symbol, kind, ts_ns, ids, sides, new.lot_e8)
 
     def _send_difference(
-        self, symbol: str, kind: str, ts_ns: int, ids: tuple[int, int], bids: Levels, asks: Levels
+        self,
+        symbol: str,
+        kind: str,
+        ts_ns: int,
+        ids: tuple[int, int],
+        sides: tuple[Levels, Levels],
+        lot_e8: int,
     ) -> None:
         instrument = self._market[symbol].instrument
-        event = payloads.depth_event(instrument, ts_ns // NS_PER_MS, ids, bids, asks)
+        event = payloads.depth_event(instrument, ts_ns // NS_PER_MS, ids, sides, lot_e8)
         self._outlet.send(symbol.lower() + kind, event)
 
     def _recorded(self, symbol: str) -> DepthBook | None:

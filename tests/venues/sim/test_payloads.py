@@ -69,7 +69,9 @@ FILL = TradeRecord("main", "BNBBTC", 3, 7, -1, 10, 1, 10_000_000, 10_000, "BNB",
 
 
 def difference():
-    return market.depth_event(BNB, 1, (157, 160), changes(OLD.bids, BOOK.bids), changes(OLD.asks, BOOK.asks))
+    return market.depth_event(
+        BNB, 1, (157, 160), (changes(OLD.bids, BOOK.bids), changes(OLD.asks, BOOK.asks))
+    )
 
 
 def report(execution=Execution.NEW, trade=None, **changes):
