@@ -34,6 +34,7 @@ HOST: Final = "127.0.0.1"
 API_PATH: Final = "/ws-api/v3"
 CONNECT_WEIGHT: Final = 2
 TOO_MANY_CONNECTIONS: Final = -1034
+MAX_LINE_BYTES: Final = 64 * 1024  # a URL may name 1,024 streams
 MAX_REQUEST_BYTES: Final = 1024 * 1024
 SHUTDOWN_S: Final = 2.0
 LAST_WORDS_S: Final = 0.02  # for the answer of whoever has all connections broken off
@@ -65,7 +66,7 @@ class Server:
         self._venue = venue
         self._control = control
         self._runner = web.ServerRunner(
-            web.Server(self._guarded, access_log=None), shutdown_timeout=SHUTDOWN_S
+            web.Server(self._guarded, access_log=None, max_line_size=MAX_LINE_BYTES), shutdown_timeout=SHUTDOWN_S
         )
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when a request found the exchange's own state broken: its owner must stop serving."""
