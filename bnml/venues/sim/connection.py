@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.stepper import Stepper
 
 MAX_QUEUED_FRAMES: Final = 50_000
+MAX_QUEUED_BYTES: Final = 32 * 1024 * 1024
 CLOSE_TIMEOUT_S: Final = 5.0
 _NO_LINGER: Final = struct.pack("ii", 1, 0)
 
@@ -50,6 +51,7 @@ class Connection:
         self.sends_pings = True
         self._close = (int(WSCloseCode.GOING_AWAY), b"")
         self._queue: deque[bytes] = deque()
+        self._queued_bytes = 0
         self._wake = asyncio.Event()
         self._is_over = False
 
@@ -79,9 +81,14 @@ class Connection:
         if numbered and self.stepper is not None:
             frame = b'%b,"simSeq":%d}' % (frame[:-1], self.stepper.number())
         self._queue.append(frame)
-        if len(self._queue) > MAX_QUEUED_FRAMES:
+        self._queued_bytes += len(frame)
+        if self._is_behind:
             self.finish(WSCloseCode.TRY_AGAIN_LATER, b"too slow")
         self._wake.set()
+
+    @property
+    def _is_behind(self) -> bool:
+        return len(self._queue) > MAX_QUEUED_FRAMES or self._queued_bytes > MAX_QUEUED_BYTES
 
     def finish(self, code: int = WSCloseCode.GOING_AWAY, reason: bytes = b"") -> None:
         """Let the writer send what is queued and then close; a peer that does not read is cut off soon."""
@@ -107,13 +114,16 @@ class Connection:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            if len(queue) > MAX_QUEUED_FRAMES:
+            if self._is_behind:
+                queue.clear()
                 await self._socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow")
                 return
             while queue:
                 if self.flush is not None:
                     self.flush()
-                await send_frame(queue.popleft(), WSMsgType.TEXT)
+                frame = queue.popleft()
+                self._queued_bytes -= len(frame)
+                await send_frame(frame, WSMsgType.TEXT)
             if self._is_over:
                 code, reason = self._close
                 await self._socket.close(code=code, message=reason)

@@ -66,7 +66,8 @@ class Server:
         self._venue = venue
         self._control = control
         self._runner = web.ServerRunner(
-            web.Server(self._guarded, access_log=None, max_line_size=MAX_LINE_BYTES), shutdown_timeout=SHUTDOWN_S
+            web.Server(self._guarded, access_log=None, max_line_size=MAX_LINE_BYTES),
+            shutdown_timeout=SHUTDOWN_S,
         )
         self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Fails when a request found the exchange's own state broken: its owner must stop serving."""

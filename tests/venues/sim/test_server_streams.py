@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from bnml.venues.sim import connection
 from bnml.venues.sim.driver import Pacing
 from tests.venues.sim.served import served
 
@@ -156,3 +157,35 @@ async def test_a_market_without_its_source_takes_no_listeners(path):
         assert (await client.control("GET", "/sim/state"))[1]["stale"] is True
         client.venue.is_stale = False
         await (await client.session.ws_connect(client.base + path)).close()
+
+
+@pytest.mark.parametrize("size", [100, 200_000])
+async def test_a_client_that_does_not_read_is_cut_off_and_its_queue_stays_bounded(size, monkeypatch):
+    monkeypatch.setattr(connection, "CLOSE_TIMEOUT_S", 0.3)
+    async with served() as client:
+        socket = await client.session.ws_connect(f"{client.sockets}/ws/btcusdt@trade")
+        reader = await client.session.ws_connect(f"{client.sockets}/ws/btcusdt@miniTicker")
+        await socket.send_json({"method": "LIST_SUBSCRIPTIONS", "id": 1})
+        assert (await socket.receive_json(timeout=20))["id"] == 1
+        socket._response.connection.transport.pause_reading()
+        slow = next(one for one in client.venue.sockets if _hears(client, one))
+        frame = b'"' + b"x" * size + b'"'
+        for _ in range(2 * connection.MAX_QUEUED_FRAMES):
+            client.venue.hub.publish("btcusdt@trade", frame)
+            if slow.is_over:
+                break
+        assert slow.is_over
+        assert len(slow._queue) <= connection.MAX_QUEUED_FRAMES + 1
+        assert slow._queued_bytes <= connection.MAX_QUEUED_BYTES + size + 2
+        for _ in range(100):
+            await asyncio.sleep(0.05)
+            if slow not in client.venue.sockets:
+                break
+        assert slow not in client.venue.sockets, "gone, though it never read a closing frame"
+        assert not slow._queue
+        client.venue.hub.publish("btcusdt@miniTicker", b"{}")
+        assert await reader.receive_str(timeout=20) == "{}"
+
+
+def _hears(client, one):
+    return any(listener.connection is one for listener in client.venue.hub._listeners["btcusdt@trade"])
