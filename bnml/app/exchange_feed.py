@@ -15,8 +15,9 @@ from bnml.venues.history import load_history
 from bnml.venues.sim.detailed import DetailedFeed
 from bnml.venues.sim.feed import BarFeed, Feed
 from bnml.venues.sim.generated import PROFILES, GeneratedFeed, Profile, profiles
+from bnml.venues.sim.minutes import MINUTE_NS
 from bnml.venues.sim.pricing import Pricing
-from bnml.venues.sim.recorded import MINUTE_NS, RecordedStreamFeed, infer_instruments
+from bnml.venues.sim.recorded import RecordedStreamFeed, infer_instruments
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
     from bnml.options import ExchangeOptions
 
-STREAM_FILES: Final = "*.jsonl.gz"
+STREAM_FILES: Final = ("*.jsonl.gz", "*_trades*.parquet")
 
 
 def make_feed(settings: Settings, options: ExchangeOptions, costs: NDArray[np.void]) -> tuple[Pricing, Feed]:
@@ -37,7 +38,7 @@ def make_feed(settings: Settings, options: ExchangeOptions, costs: NDArray[np.vo
     symbols = tuple(settings.universe.symbols)
     is_cut = options.from_ns is not None or options.to_ns is not None
     if options.replay is not None:
-        streams = tuple(sorted(options.replay.glob(STREAM_FILES)))
+        streams = tuple(sorted(path for form in STREAM_FILES for path in options.replay.glob(form)))
         if streams:
             if is_cut:
                 raise Misconfigured("recorded streams are served whole; leave out --from and --to")
@@ -93,7 +94,7 @@ def _streams(
             f"it has {', '.join(instruments)}"
         )
     history = {}
-    if any(files[0].parent.glob("*.parquet")):
+    if files[0].suffix != ".parquet" and any(files[0].parent.glob("*.parquet")):
         for name, one in load_history(files[0].parent, list(instruments), frame_ns=length_ns).items():
             instruments[name], history[name] = _in_finer_units(instruments[name], one)
     feed = RecordedStreamFeed(files, instruments, history)

@@ -16,7 +16,8 @@ from bnml.trading.crosscheck import TradeCandles
 from bnml.venues.binance.codec import MarketCodec, Print
 from bnml.venues.history import load_history
 from bnml.venues.sim.bookbuilder import BookBuilder
-from bnml.venues.sim.recorded import MINUTE_NS, infer_instruments, read_frames
+from bnml.venues.sim.minutes import MINUTE_NS
+from bnml.venues.sim.recorded import infer_instruments, read_frames
 from tests.acceptance.kit import bnml, cut_recording
 
 FIRST_NS = parse_utc_ns("2024-08-08T23:55")

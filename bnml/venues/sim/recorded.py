@@ -1,4 +1,4 @@
-"""Recorded Binance streams as a feed: real trades and books, and the minute candles that they make.
+"""Recorded Binance streams or trades as a feed: real trades and books, and the minute candles that they make.
 
 Files hold `<receive time in ns> <JSON>` a line: combined-stream frames (`trade`, `depth@100ms`,
 `bookTicker`) and a REST snapshot of the book. Frames of all files are merged by receive time and
@@ -7,6 +7,8 @@ were recorded and, for each symbol whose book moved, its best levels at its end.
 came a moment after the first differences, stands from the beginning: those differences change nothing.
 Recorded best quotes are left out: between two differences the book stands still. A minute closes with the symbol's first trade of a later minute, or two
 seconds after its end; the minute in which the recording begins is incomplete and never published.
+
+Tables of trades alone (`*_trades*.parquet`) are served the same way; their books are made around the last trade.
 """
 
 from __future__ import annotations
@@ -16,16 +18,19 @@ import heapq
 import zlib
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import msgspec
 import numpy as np
 
-from bnml.core.clock import NS_PER_MS, NS_PER_S
+from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Misconfigured
 from bnml.core.events import Bar
 from bnml.core.instrument import Instrument
 from bnml.kernels.records import BAR
+from bnml.venues.bar_tables import QUOTES
 from bnml.venues.sim.bookbuilder import BookBuilder, e8_of, levels_of
 from bnml.venues.sim.messages import BookLevels, DepthChange, Print, Step
+from bnml.venues.sim.minutes import MINUTE_NS, Minute, first_bar
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,9 +38,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-MINUTE_NS = 60 * NS_PER_S
 STEP_NS = 100 * NS_PER_MS
-CLOSING_GRACE_NS = 2 * NS_PER_S
 
 
 class Frame(msgspec.Struct):
@@ -59,8 +62,8 @@ class RecordedStreamFeed:
         self.instruments = {name: instruments[name] for name in sorted(instruments)}
         self.frame_ns = MINUTE_NS
         names = sorted(path.name for path in files)
-        self.fingerprint = f"recorded:1:{','.join(names)}"
-        frames = heapq.merge(*(read_frames(path) for path in files), key=lambda frame: frame.received_ns)
+        self.fingerprint = f"recorded:2:{','.join(names)}"
+        frames = heapq.merge(*(_frames(path) for path in files), key=lambda frame: frame.received_ns)
         assembly = _Assembly(self.instruments)
         self._steps = list(assembly.steps(frames))
         self._snapshots = assembly.first_snapshots
@@ -115,21 +118,42 @@ def read_frames(path: Path) -> Iterator[Frame]:
         ) from error
 
 
+def read_trades(path: Path) -> Iterator[Frame]:
+    """Rows of a table of trades (time in ms, id, side of the taker, price, amount) as frames of a trade stream."""
+    symbol = path.name.partition("_")[0].lower()
+    try:
+        with duckdb.connect(":memory:") as connection:
+            rows = connection.read_parquet(str(path)).project("time, id, side, price, amount").fetchall()
+    except duckdb.Error as error:
+        raise Misconfigured(
+            f"{path} is not a table of trades ({str(error).splitlines()[0]}); it needs time, id, side, price, amount"
+        ) from error
+    for ms, number, side, price, amount in rows:
+        data = {"E": ms, "T": ms, "t": number, "p": f"{price:.8f}", "q": f"{amount:.8f}", "m": side == "sell"}
+        yield Frame(ms * NS_PER_MS, symbol, "trade", data)
+
+
+def _frames(path: Path) -> Iterator[Frame]:
+    return read_trades(path) if path.suffix == ".parquet" else read_frames(path)
+
+
 def infer_instruments(files: Iterable[Path]) -> dict[str, Instrument]:
     """Tick and lot of each recorded symbol: the coarsest power of ten that holds all its trades."""
     units: dict[str, tuple[int, int]] = {}
     for path in files:
-        for frame in read_frames(path):
+        for frame in _frames(path):
             if frame.stream == "trade":
                 tick, lot = units.get(frame.symbol, (10**8, 10**8))
                 units[frame.symbol] = (
                     _coarsest(tick, e8_of(frame.data["p"])),
                     _coarsest(lot, e8_of(frame.data["q"])),
                 )
-    return {
-        name.upper(): Instrument(name.upper(), name.upper().removesuffix("USDT"), "USDT", tick, lot)
-        for name, (tick, lot) in sorted(units.items())
-    }
+    return {name.upper(): _instrument(name.upper(), *units[name]) for name in sorted(units)}
+
+
+def _instrument(symbol: str, tick_e8: int, lot_e8: int) -> Instrument:
+    quote = next((one for one in QUOTES if symbol.endswith(one) and symbol != one), "USDT")
+    return Instrument(symbol, symbol.removesuffix(quote), quote, tick_e8, lot_e8)
 
 
 def print_of(instrument: Instrument, data: Mapping[str, Any]) -> Print:
@@ -156,13 +180,15 @@ class _Assembly:
 
     def __init__(self, instruments: Mapping[str, Instrument]) -> None:
         self._builders = {name: BookBuilder(one) for name, one in instruments.items()}
-        self._minutes = {name: _Minute(one) for name, one in instruments.items()}
+        self._minutes = {name: Minute(one) for name, one in instruments.items()}
         self._instruments = instruments
         self._prints: list[Print] = []
         self._moved: set[str] = set()
         self._depth: list[DepthChange] = []
         self.first_snapshots: dict[str, DepthChange] = {}
         self._closed: list[Bar] = []
+        self._begun: set[str] = set()
+        self._basis: list[Bar] = []  # prices books until a candle has closed
         self._count = 0
 
     @property
@@ -181,9 +207,16 @@ class _Assembly:
             if now_ns // STEP_NS > window:
                 if window:
                     yield self._cut((window + 1) * STEP_NS)
+                    yield from self._quiet((window + 1) * STEP_NS, now_ns // STEP_NS * STEP_NS)
                 window = now_ns // STEP_NS
             self._take(symbol, frame)
         yield self._cut((window + 1) * STEP_NS)
+
+    def _quiet(self, begin_ns: int, end_ns: int) -> Iterator[Step]:
+        """Candles that close while nothing happens."""
+        due = {minute.due_ns for minute in self._minutes.values()}
+        for ts_ns in sorted(one for one in due if begin_ns < one <= end_ns):
+            yield self._cut(ts_ns)
 
     def _take(self, symbol: str, frame: Frame) -> None:
         builder, data = self._builders[symbol], frame.data
@@ -191,6 +224,9 @@ class _Assembly:
             printed = print_of(self._instruments[symbol], data)
             self._closed.extend(self._minutes[symbol].add(printed))
             self._prints.append(printed)
+            if symbol not in self._begun:
+                self._begun.add(symbol)
+                self._basis.append(first_bar(printed))
             return
         if frame.stream == "snapshot":
             builder.snapshot(data)
@@ -215,9 +251,11 @@ class _Assembly:
             books=tuple(book for book in books if isinstance(book, BookLevels)),
             closed_bars=tuple(self._closed),
             depth=tuple(self._depth),
+            basis=tuple(self._basis),
         )
         self._count += 1
         self._prints, self._moved, self._closed, self._depth = [], set(), [], []
+        self._basis = []
         return step
 
 
@@ -229,46 +267,3 @@ def _change(instrument: Instrument, data: Mapping[str, Any]) -> DepthChange:
         return DepthChange(instrument.symbol, last_id, last_id, bids, asks, is_snapshot=True)
     bids, asks = (levels_of(instrument, data[side], 1) for side in "ba")
     return DepthChange(instrument.symbol, int(data["U"]), int(data["u"]), bids, asks)
-
-
-class _Minute:
-    """The candle of one symbol that is being traded; the first one is incomplete."""
-
-    def __init__(self, instrument: Instrument) -> None:
-        self._symbol = instrument.symbol
-        self._bar: Bar | None = None
-        self._is_complete = False
-
-    def add(self, printed: Print) -> list[Bar]:
-        """Take a trade; returns the bar that it closes, if any."""
-        open_ns = printed.ts_ns // MINUTE_NS * MINUTE_NS
-        price = printed.price_ticks
-        bar = self._bar
-        closed: list[Bar] = []
-        if bar is not None and open_ns > bar.ts_open_ns:
-            closed = self._close()
-            bar = None
-        if bar is None:
-            opened = (open_ns, open_ns + MINUTE_NS, price, price, price, price, printed.quantity_lots, 1)
-            self._bar = Bar(self._symbol, *opened)
-            return closed
-        self._bar = msgspec.structs.replace(
-            bar,
-            high=max(bar.high, price),
-            low=min(bar.low, price),
-            close=price,
-            volume_lots=bar.volume_lots + printed.quantity_lots,
-            trades=bar.trades + 1,
-        )
-        return closed
-
-    def expire(self, now_ns: int) -> list[Bar]:
-        """Close the bar when its time, and the grace for late trades, is over."""
-        if self._bar is None or now_ns < self._bar.ts_close_ns + CLOSING_GRACE_NS:
-            return []
-        return self._close()
-
-    def _close(self) -> list[Bar]:
-        bar, complete = self._bar, self._is_complete
-        self._bar, self._is_complete = None, True
-        return [bar] if bar is not None and complete else []

@@ -11,8 +11,9 @@ from bnml.kernels.records import FillTier
 from bnml.venues.history import load_history
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.market import Market
+from bnml.venues.sim.minutes import MINUTE_NS
 from bnml.venues.sim.pricing import Pricing
-from bnml.venues.sim.recorded import MINUTE_NS, RecordedStreamFeed, infer_instruments, read_frames
+from bnml.venues.sim.recorded import RecordedStreamFeed, infer_instruments, read_frames
 from tests.venues.sim.bench import ME, costs, market
 
 FIRST = parse_utc_ns("2024-08-08T23:55")
