@@ -24,6 +24,14 @@ class Account(msgspec.Struct):
     balances: dict[str, list[int]] = {}
     commissions: dict[str, int] = {}
     updated_ns: int = 0
+    rates: dict[str, tuple[int, int]] = {}  # maker and taker ppm on symbols that differ
+    pays_in_bnb: bool = False
+    trade_group: int = -1
+
+    def rates_on(self, symbol: str) -> tuple[int, int]:
+        """Maker and taker rate in ppm on a symbol."""
+        own = self.rates.get(symbol)
+        return (self.maker_ppm, self.taker_ppm) if own is None else own
 
     def free(self, asset: str) -> int:
         """Amount that new orders may lock or spend."""

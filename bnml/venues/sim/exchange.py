@@ -13,15 +13,19 @@ import msgspec
 
 from bnml.core.instrument import Instrument
 from bnml.venues.sim.accounts import INSUFFICIENT, open_account
+from bnml.venues.sim.amending import Amending
+from bnml.venues.sim.book_prints import BookPrints
 from bnml.venues.sim.checks import Checks
 from bnml.venues.sim.desk import Desk
+from bnml.venues.sim.displayed import Displayed
+from bnml.venues.sim.entry import Entry
 from bnml.venues.sim.lists import Lists
 from bnml.venues.sim.management import Management
 from bnml.venues.sim.matching import Matcher
 from bnml.venues.sim.messages import (
+    Amended,
     BalanceUpdate,
     Canceled,
-    Execution,
     ListKey,
     ListRequest,
     ListView,
@@ -31,20 +35,18 @@ from bnml.venues.sim.messages import (
     Print,
     Replaced,
     ReplaceFailed,
-    Status,
     Step,
     UserEvent,
     VenueReject,
 )
-from bnml.venues.sim.orders import new_order
 from bnml.venues.sim.queries import Queries
+from bnml.venues.sim.touch_prints import TouchPrints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bnml.venues.sim.ledger import Ledger
     from bnml.venues.sim.market import Market
-    from bnml.venues.sim.orders import SimOrder
 
 ReplaceMode = Literal["STOP_ON_FAILURE", "ALLOW_FAILURE"]
 
@@ -61,13 +63,20 @@ class Exchange:
         self._desk = Desk(instruments, market, market.pricing)
         self._matcher = Matcher(self._desk)
         self._lists = Lists(self._desk, self._matcher)
-        self._matcher.lists = self._lists
+        self._matcher.tie(self._lists)
+        prints = BookPrints if self._matcher.has_book else TouchPrints
+        self._prints: BookPrints | TouchPrints = prints(self._desk, self._matcher)
         self.checks = Checks(self._desk, self._matcher)
         self.read = Queries(self._desk)
+        self._entry = Entry(self._desk, self._matcher, self.checks, self.read)
         self.manage = Management(self._desk, self._end_request)
+        self._amending = Amending(self._desk, self._matcher, self.read)
         self._ledger = ledger
         if ledger is not None:
             self.ordinal = ledger.load(self._desk)
+            self._matcher.resume()
+        if self._matcher.has_book:
+            market.overlay = Displayed(self._desk, self._matcher.outside)
 
     @property
     def now_ns(self) -> int:
@@ -80,6 +89,9 @@ class Exchange:
 
     def set_time(self, ts_ns: int) -> None:
         """Let market time pass between steps; it never goes back."""
+        latency = self._matcher.latency
+        if latency is not None and latency.run(ts_ns):
+            self._commit(durable=True)
         self._desk.now_ns = max(self._desk.now_ns, ts_ns)
 
     def open_account(self, name: str, balances: Mapping[str, int]) -> bool:
@@ -108,7 +120,7 @@ class Exchange:
 
     def place(self, account: str, request: OrderRequest) -> Placed:
         """Place one order."""
-        order = self._place(account, request)
+        order = self._entry.place(account, request)
         placed = self._desk.placed(order)
         self._end_request()
         return placed
@@ -125,16 +137,23 @@ class Exchange:
 
     def cancel(self, account: str, key: OrderKey, cancel_id: str = "", *, only: str = "") -> Canceled:
         """Cancel one open order; a leg takes its whole list with it. -2011 when there is none, or not `only`."""
-        canceled = self._cancel(account, key, cancel_id, only)
+        canceled = self._entry.cancel(account, key, cancel_id, only)
         self._end_request()
         return canceled
+
+    def amend(self, account: str, key: OrderKey, quantity_e8: int, client_order_id: str = "") -> Amended:
+        """Reduce the quantity of an open order, which keeps its place; both legs of an OCO change together."""
+        amended = self._amending.amend(account, key, quantity_e8, client_order_id)
+        self._end_request()
+        return amended
 
     def cancel_list(self, account: str, key: ListKey, cancel_id: str = "") -> ListView:
         """Cancel an open order list."""
         order_list = self.read.find_list(account, key)
         if order_list is None or not order_list.is_open:
             raise VenueReject(-2011, "Unknown order list sent.")
-        self._lists.cancel(order_list, cancel_id or self._desk.made_id())
+        first = next(order for order in self._desk.orders_of(order_list) if order.is_open)
+        self._entry.end(first, cancel_id or self._desk.made_id())
         self._end_request()
         return self._desk.list_view(order_list)
 
@@ -145,7 +164,7 @@ class Exchange:
         for order in self._desk.open_orders(account, symbol):
             if order.is_open:
                 key = OrderKey(symbol=symbol, order_id=order.order_id)
-                answers.append(self._cancel(account, key, ""))
+                answers.append(self._entry.cancel(account, key, ""))
         if not answers:
             raise VenueReject(-2011, "Unknown order sent.")
         self._end_request()
@@ -166,18 +185,20 @@ class Exchange:
         Raises ReplaceFailed: -2022 when nothing happened, -2021 when one half did.
         """
         self.checks.static(request)
+        if not self._desk.instrument(request.symbol).cancel_replace_allowed:
+            raise VenueReject(-2010, "Order cancel-replace is not supported for this symbol.")
         cancel_result: Canceled | VenueReject
         new_result: Placed | VenueReject | None = None
         half, self.refused_half = self.refused_half, ""
         try:
             _refuse(half == "cancel", -2011, "Unknown order sent.")
-            cancel_result = self._cancel(account, key, cancel_id, only)
+            cancel_result = self._entry.cancel(account, key, cancel_id, only, at_once=True)
         except VenueReject as refusal:
             cancel_result = refusal
         if isinstance(cancel_result, Canceled) or mode == "ALLOW_FAILURE":
             try:
                 _refuse(half == "new", -2010, INSUFFICIENT)
-                new_result = self._desk.placed(self._place(account, request))
+                new_result = self._desk.placed(self._entry.place(account, request))
             except VenueReject as refusal:
                 new_result = refusal
         self._end_request()
@@ -194,16 +215,16 @@ class Exchange:
         self.market.begin(step)
         for printed in step.prints:
             self.set_time(printed.ts_ns)
-            self._matcher.on_print(printed)
+            self._prints.on_print(printed)
         self.set_time(step.ts_ns)
-        self.market.finish(step)
+        self._finish(step)
         self.ordinal = step.ordinal + 1
         self._commit(durable=bool(self._desk.changes))
 
     def print_trade(self, symbol: str, price_ticks: int, lots: int, ts_ns: int, *, jump: bool) -> None:
         """Print one trade outside of any feed; what tests move the market with."""
         self.set_time(ts_ns)
-        self._matcher.on_print(Print(symbol, price_ticks, lots, ts_ns, jump))
+        self._prints.on_print(Print(symbol, price_ticks, lots, ts_ns, jump))
         self._commit(durable=bool(self._desk.changes))
 
     def drain(self) -> list[UserEvent]:
@@ -212,40 +233,18 @@ class Exchange:
         self._desk.events = []
         return events
 
-    def _place(self, account: str, request: OrderRequest) -> SimOrder:
-        desk = self._desk
-        lots = self.checks.order(account, request)
-        instrument = desk.instrument(request.symbol)
-        client_id = request.client_order_id or desk.made_id()
-        order = new_order(
-            request, instrument, account, desk.counters.take("order_id"), client_id, desk.now_ns
-        )
-        order.quantity_lots = lots
-        order.is_working = not order.waits_for_trigger
-        order.working_ns = desk.now_ns if order.is_working else -1
-        desk.add(order)
-        if order.price_ticks or order.stop_price_ticks:
-            desk.set_lock(order, order.needs_e8(instrument))
-        desk.report(order, Execution.NEW)
-        self._matcher.arrive(order)
-        return order
-
-    def _cancel(self, account: str, key: OrderKey, cancel_id: str, only: str = "") -> Canceled:
-        """`only` names the status that the order must have, if any."""
-        desk = self._desk
-        order = self.read.find(account, key)
-        if order is None or not order.is_open:
-            raise VenueReject(-2011, "Unknown order sent.")
-        if only and order.status != only:
-            raise VenueReject(-2011, "Order was not canceled due to cancel restrictions.")
-        cancel_id = cancel_id or desk.made_id()
-        order_list = desk.lists.get(order.list_id)
-        if order_list is not None:
-            self._lists.cancel(order_list, cancel_id)
-            return Canceled(order.view(), cancel_id, desk.list_view(order_list))
-        desk.update(order, Status.CANCELED)
-        desk.report(order, Execution.CANCELED, cancel_id=cancel_id)
-        return Canceled(order.view(), cancel_id)
+    def _finish(self, step: Step) -> None:
+        """Books and candles; in a displayed book, new books meet the orders that rest."""
+        prints = self._prints
+        if isinstance(prints, TouchPrints) or not step.books:
+            self.market.finish(step)
+            return
+        before = {book.symbol: self.market[book.symbol].state.quoted for book in step.books}
+        self.market.finish(step)
+        for name, old in before.items():
+            new = self.market[name].state.quoted
+            if new is not None:
+                prints.on_book(old, new)
 
     def _end_request(self) -> None:
         self._desk.settle()

@@ -1,28 +1,33 @@
-"""Binance's filters and parameter rules: refuse what Binance refuses, with its codes and texts."""
+"""Binance's filters and parameter rules of one order: refuse what Binance refuses, with its codes and texts."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.core.orders import ListKind, OrderType, Side
+from bnml.core.orders import OrderType, Side, TimeInForce
 from bnml.venues.sim.messages import VenueReject
-from bnml.venues.sim.orders import PRICED_TYPES, STOP_TYPES, TIMED_TYPES
+from bnml.venues.sim.orders import PRICED_TYPES, STOP_LOSS_TYPES, STOP_TYPES, TIMED_TYPES
+from bnml.venues.sim.rules import PPM
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from bnml.core.instrument import Instrument
-    from bnml.venues.sim.messages import ListRequest, OrderRequest
-    from bnml.venues.sim.orders import SimOrder
+    from bnml.venues.sim.desk_state import Held
+    from bnml.venues.sim.messages import OrderRequest
+    from bnml.venues.sim.rules import ExchangeRules, PriceBand, SymbolRules
 
-PERCENT_UP = 5  # PERCENT_PRICE_BY_SIDE: bid and ask multipliers, as on most spot pairs
-PERCENT_DOWN_PARTS = 5  # multiplierDown 0.2 = 1 / 5
-_ALLOWED_WORKING = frozenset({OrderType.LIMIT, OrderType.LIMIT_MAKER})
+_UNSUPPORTED = "{} orders are not supported for this symbol."
 
 
 def filter_failure(name: str) -> VenueReject:
     """The refusal of filter `name`."""
     return VenueReject(-1013, f"Filter failure: {name}")
+
+
+def mandatory(name: str) -> VenueReject:
+    """The refusal of a request without parameter `name`."""
+    return VenueReject(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")
 
 
 def check_status(instrument: Instrument) -> None:
@@ -33,127 +38,168 @@ def check_status(instrument: Instrument) -> None:
 
 def check_parameters(request: OrderRequest, *, sized_later: bool = False) -> None:
     """Which parameters an order type must and must not have."""
-    _present("price", request.price_e8, required=request.type in PRICED_TYPES)
-    _present("stopPrice", request.stop_price_e8, required=request.type in STOP_TYPES)
-    if request.type in TIMED_TYPES and request.time_in_force is None:
-        raise _mandatory("timeInForce")
-    if request.type not in TIMED_TYPES and request.time_in_force is not None:
+    type_ = request.type
+    _present("price", request.price_e8, required=type_ in PRICED_TYPES)
+    if type_ not in STOP_TYPES:
+        _present("stopPrice", request.stop_price_e8, required=False)
+        _present("trailingDelta", request.trailing_bips, required=False)
+    elif not request.stop_price_e8 and not request.trailing_bips:
+        raise mandatory("stopPrice")
+    if type_ in TIMED_TYPES and request.time_in_force is None:
+        raise mandatory("timeInForce")
+    if type_ not in TIMED_TYPES and request.time_in_force is not None:
         raise VenueReject(-1106, "Parameter 'timeInForce' sent when not required.")
-    if request.quote_quantity_e8 and (request.type is not OrderType.MARKET or request.quantity_e8):
+    if request.quote_quantity_e8 and (type_ is not OrderType.MARKET or request.quantity_e8):
         raise VenueReject(-1106, "Parameter 'quoteOrderQty' sent when not required.")
+    if request.iceberg_e8:
+        _check_iceberg_parameters(request)
     if sized_later:
         _present("quantity", request.quantity_e8, required=False)
     elif not request.quantity_e8 and not request.quote_quantity_e8:
-        raise _mandatory("quantity")
+        raise mandatory("quantity")
 
 
-def check_amounts(request: OrderRequest, instrument: Instrument, last_ticks: int) -> None:
-    """PRICE_FILTER, PERCENT_PRICE_BY_SIDE, LOT_SIZE, MARKET_LOT_SIZE and NOTIONAL, in this order.
+def check_permissions(request: OrderRequest, instrument: Instrument, rules: SymbolRules) -> None:
+    """What the symbol offers at all."""
+    if request.iceberg_e8 and not rules.iceberg_allowed:
+        raise VenueReject(-2010, _UNSUPPORTED.format("Iceberg"))
+    if request.trailing_bips and not rules.trailing_allowed:
+        raise VenueReject(-2010, _UNSUPPORTED.format("Trailing stop"))
+    if request.type is OrderType.STOP_LOSS and not instrument.stop_loss_allowed:
+        raise VenueReject(-2010, _UNSUPPORTED.format("Stop loss"))
+    if request.type is OrderType.TAKE_PROFIT and not instrument.stop_loss_allowed:
+        raise VenueReject(-2010, _UNSUPPORTED.format("Take profit"))
+    if request.quote_quantity_e8 and not rules.quote_market_allowed:
+        raise VenueReject(-2010, "Quote order qty market orders are not support for this symbol.")
+    if request.prevention and request.prevention not in rules.preventions:
+        raise VenueReject(-1013, "This symbol does not allow the specified self-trade prevention mode.")
 
-    A quantity of 0 (quoteOrderQty, or a leg sized later) is checked when it is known.
+
+def check_amounts(
+    request: OrderRequest, instrument: Instrument, rules: SymbolRules, average: dict[int, int]
+) -> None:
+    """PRICE_FILTER, PERCENT_PRICE(_BY_SIDE), LOT_SIZE, MARKET_LOT_SIZE, NOTIONAL and what follows, in this order.
+
+    A quantity of 0 (quoteOrderQty, or a leg sized later) is checked when it is known. `average` holds the
+    average price in ticks by minutes, and the last one under 0.
     """
     for price_e8 in (request.price_e8, request.stop_price_e8):
         if price_e8:
             _check_price(price_e8, instrument)
+    last_ticks = average[0]
     price_ticks = request.price_e8 // instrument.tick_e8
-    if price_ticks and not last_ticks <= price_ticks * PERCENT_DOWN_PARTS <= last_ticks * 25:
-        raise filter_failure("PERCENT_PRICE_BY_SIDE")
+    if price_ticks:
+        _check_band("PERCENT_PRICE_BY_SIDE", rules.band_by_side, request.side, price_ticks, average)
+        _check_band("PERCENT_PRICE", rules.band, Side.BUY, price_ticks, average)
+    if request.trailing_bips:
+        _check_trailing(request, rules)
     if request.quantity_e8:
         if request.quantity_e8 % instrument.lot_e8:
             raise filter_failure("LOT_SIZE")
         valued_at = price_ticks or request.stop_price_e8 // instrument.tick_e8 or last_ticks
-        check_quantity(request.type, request.quantity_e8 // instrument.lot_e8, valued_at, instrument)
+        if request.type is OrderType.MARKET:
+            valued_at = average[rules.notional_minutes]
+        check_quantity(request.type, request.quantity_e8 // instrument.lot_e8, valued_at, instrument, rules)
     elif request.quote_quantity_e8 and not (
-        instrument.min_notional_e8 <= request.quote_quantity_e8 <= instrument.max_notional_e8
+        (instrument.min_notional_e8 if rules.min_to_market else 0)
+        <= request.quote_quantity_e8
+        <= instrument.max_notional_e8
     ):
         raise filter_failure("NOTIONAL")
+    if request.iceberg_e8:
+        _check_iceberg(request, instrument, rules)
 
 
-def check_quantity(type_: OrderType, lots: int, price_ticks: int, instrument: Instrument) -> None:
+def check_quantity(
+    type_: OrderType, lots: int, price_ticks: int, instrument: Instrument, rules: SymbolRules
+) -> None:
     """LOT_SIZE, MARKET_LOT_SIZE and NOTIONAL of a quantity in lots."""
     if not instrument.min_lots <= lots <= instrument.max_lots:
         raise filter_failure("LOT_SIZE")
-    if type_ is OrderType.MARKET and lots > instrument.market_max_lots:
+    is_market = type_ is OrderType.MARKET
+    if is_market and not rules.market_min_lots <= lots <= instrument.market_max_lots:
         raise filter_failure("MARKET_LOT_SIZE")
     notional_e8 = instrument.notional_e8(price_ticks, lots)
-    if not instrument.min_notional_e8 <= notional_e8 <= instrument.max_notional_e8:
+    is_low = notional_e8 < instrument.min_notional_e8 and (not is_market or rules.min_to_market)
+    is_high = notional_e8 > instrument.max_notional_e8 and (not is_market or rules.max_to_market)
+    if is_low or is_high:
         raise filter_failure("NOTIONAL")
 
 
 def check_counts(
-    open_orders: Iterable[SimOrder], requests: Iterable[OrderRequest], instrument: Instrument
+    held: Held, requests: Iterable[OrderRequest], instrument: Instrument, rules: SymbolRules
 ) -> None:
-    """MAX_NUM_ORDERS and MAX_NUM_ALGO_ORDERS of one account on one symbol, waiting legs included."""
-    orders = stops = 0
-    for order in open_orders:
-        orders += 1
-        stops += order.waits_for_trigger
+    """MAX_NUM_ORDERS, MAX_NUM_ALGO_ORDERS and MAX_NUM_ICEBERG_ORDERS of one account on one symbol."""
+    orders, stops, icebergs = len(held.orders), held.algos, held.icebergs
     for request in requests:
         orders += request.type is not OrderType.MARKET
         stops += request.type in STOP_TYPES
+        icebergs += request.iceberg_e8 > 0
     if orders > instrument.max_orders:
         raise filter_failure("MAX_NUM_ORDERS")
     if stops > instrument.max_algo_orders:
         raise filter_failure("MAX_NUM_ALGO_ORDERS")
+    if rules.max_icebergs and icebergs > rules.max_icebergs:
+        raise filter_failure("MAX_NUM_ICEBERG_ORDERS")
 
 
-def check_list(request: ListRequest, instrument: Instrument) -> None:
-    """Shape of a list: kind allowed, number and sides of legs, prices in relation."""
-    allowed = {
-        ListKind.OCO: instrument.oco_allowed,
-        ListKind.OTO: instrument.oto_allowed,
-        ListKind.OTOCO: instrument.oto_allowed and instrument.oco_allowed,
-        ListKind.OPO: instrument.opo_allowed,
-        ListKind.OPOCO: instrument.opo_allowed and instrument.oco_allowed,
-    }[request.kind]
-    if not allowed:
-        raise VenueReject(-2010, f"{request.kind} orders are not supported for this symbol.")
-    pairs = request.kind in {ListKind.OCO, ListKind.OTOCO, ListKind.OPOCO}
-    if len(request.pending) != (2 if pairs else 1):
-        raise _mandatory("belowType" if pairs else "pendingType")
-    _check_working(request)
-    if pairs:
-        _check_pair(request.pending[0], request.pending[1])
+def check_exchange_counts(
+    held: Iterable[Held], requests: tuple[OrderRequest, ...], rules: ExchangeRules, lists: int = 0
+) -> None:
+    """EXCHANGE_MAX_*, over all symbols of one account; `lists` are about to be added."""
+    orders = algos = icebergs = 0
+    for one in held:
+        orders, algos, icebergs = orders + len(one.orders), algos + one.algos, icebergs + one.icebergs
+        lists += one.lists
+    for request in requests:
+        orders += request.type is not OrderType.MARKET
+        algos += request.type in STOP_TYPES
+        icebergs += request.iceberg_e8 > 0
+    for name, count, most in (
+        ("ORDERS", orders, rules.max_orders),
+        ("ALGO_ORDERS", algos, rules.max_algo_orders),
+        ("ICEBERG_ORDERS", icebergs, rules.max_icebergs),
+        ("ORDER_LISTS", lists, rules.max_lists),
+    ):
+        if most and count > most:
+            raise filter_failure(f"EXCHANGE_MAX_NUM_{name}")
 
 
-def _check_working(request: ListRequest) -> None:
-    if request.kind is ListKind.OCO:
-        if request.working is not None:
-            raise VenueReject(-1106, "Parameter 'workingType' sent when not required.")
+def _check_iceberg_parameters(request: OrderRequest) -> None:
+    if request.type not in PRICED_TYPES:
+        raise VenueReject(-1106, "Parameter 'icebergQty' sent when not required.")
+    if request.time_in_force not in {None, TimeInForce.GTC}:
+        raise VenueReject(-2010, "Unsupported order combination")
+    if request.quantity_e8 and request.iceberg_e8 > request.quantity_e8:
+        raise VenueReject(-2010, "IcebergQty exceeds QTY.")
+
+
+def _check_iceberg(request: OrderRequest, instrument: Instrument, rules: SymbolRules) -> None:
+    lots, rest = divmod(request.iceberg_e8, instrument.lot_e8)
+    if rest or not instrument.min_lots <= lots <= instrument.max_lots:
+        raise filter_failure("LOT_SIZE")
+    if rules.iceberg_parts and -(-request.quantity_e8 // request.iceberg_e8) > rules.iceberg_parts:
+        raise filter_failure("ICEBERG_PARTS")
+
+
+def _check_trailing(request: OrderRequest, rules: SymbolRules) -> None:
+    is_above = (request.type in STOP_LOSS_TYPES) == (request.side is Side.BUY)
+    low, high = rules.trailing_above if is_above else rules.trailing_below
+    if not low <= request.trailing_bips <= high:
+        raise filter_failure("TRAILING_DELTA")
+
+
+def _check_band(
+    name: str, band: PriceBand | None, side: Side, price_ticks: int, average: dict[int, int]
+) -> None:
+    if band is None:
         return
-    if request.working is None or request.working.type not in _ALLOWED_WORKING:
-        raise VenueReject(
-            -1102, "Mandatory parameter 'workingType' was not sent, was empty/null, or malformed."
-        )
-    if request.kind in {ListKind.OPO, ListKind.OPOCO}:
-        if request.working.side is not Side.BUY:
-            raise VenueReject(-1222, "OPO working order must be a BUY.")
-        if any(leg.side is not Side.SELL for leg in request.pending):
-            raise VenueReject(-1223, "OPO pending orders must be SELL.")
-
-
-def _check_pair(first: OrderRequest, second: OrderRequest) -> None:
-    """One leg acts above the market, one below, and the upper price is the higher one."""
-    if first.side is not second.side or first.quantity_e8 != second.quantity_e8:
-        raise VenueReject(-2010, "The legs of an OCO must agree in side and quantity.")
-    above = [leg for leg in (first, second) if _is_above(leg)]
-    if len(above) != 1:
-        raise VenueReject(-1168, "Both OCO orders cannot be on the same side of the market.")
-    below = second if above[0] is first else first
-    if _leg_price(above[0]) <= _leg_price(below):
-        raise VenueReject(-2010, "The relationship of the prices for the orders is not correct.")
-
-
-def _is_above(leg: OrderRequest) -> bool:
-    if leg.type in {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}:
-        return leg.side is Side.BUY
-    if leg.type in {OrderType.LIMIT_MAKER, OrderType.TAKE_PROFIT, OrderType.TAKE_PROFIT_LIMIT}:
-        return leg.side is Side.SELL
-    raise VenueReject(-1158, f"Order type {leg.type} is not supported in an OCO.")
-
-
-def _leg_price(leg: OrderRequest) -> int:
-    return leg.stop_price_e8 or leg.price_e8
+    about = average[band.minutes]
+    up, down = (
+        (band.bid_up_ppm, band.bid_down_ppm) if side is Side.BUY else (band.ask_up_ppm, band.ask_down_ppm)
+    )
+    if not about * down <= price_ticks * PPM <= about * up:
+        raise filter_failure(name)
 
 
 def _check_price(price_e8: int, instrument: Instrument) -> None:
@@ -164,10 +210,6 @@ def _check_price(price_e8: int, instrument: Instrument) -> None:
 
 def _present(name: str, amount_e8: int, *, required: bool) -> None:
     if required and not amount_e8:
-        raise _mandatory(name)
+        raise mandatory(name)
     if amount_e8 and not required:
         raise VenueReject(-1106, f"Parameter '{name}' sent when not required.")
-
-
-def _mandatory(name: str) -> VenueReject:
-    return VenueReject(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.")

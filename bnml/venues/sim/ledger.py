@@ -9,9 +9,10 @@ import msgspec
 
 from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
 from bnml.venues.sim.accounts import Account
-from bnml.venues.sim.desk import Counters
-from bnml.venues.sim.messages import TradeRecord
+from bnml.venues.sim.desk_state import Counters
+from bnml.venues.sim.messages import Amendment, PreventedMatch, TradeRecord
 from bnml.venues.sim.orders import SimList, SimOrder
+from bnml.venues.sim.seating import seat_again
 from bnml.venues.sim.symbol_market import SymbolState
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.desk import Desk
 
 VERSION = 1
-_TABLES = ("orders", "lists", "trades", "accounts", "state")
+_TABLES = ("orders", "lists", "trades", "accounts", "prevented", "amendments", "state")
 Row = TypeVar("Row")
 _KEYS = {"accounts": "TEXT", "state": "TEXT"}
 
@@ -93,7 +94,9 @@ class Ledger:
         self._put("orders", ((key, desk.orders[key]) for key in changes.orders))
         self._put("lists", ((key, desk.lists[key]) for key in changes.lists))
         self._put("accounts", ((key, desk.accounts[key]) for key in changes.accounts))
-        self._put("trades", ((trade.trade_id, trade) for trade in changes.trades))
+        self._put("trades", ((trade.execution_id, trade) for trade in changes.trades))
+        self._put("prevented", ((one.prevented_id, one) for one in changes.prevented))
+        self._put("amendments", ((one.execution_id, one) for one in changes.amendments))
         self._put("state", (("position", position), ("counters", desk.counters)))
         if self._waits is None:
             self.flush()
@@ -103,11 +106,16 @@ class Ledger:
         desk.accounts = {account.name: account for account in self._all("accounts", Account)}
         for order in self._all("orders", SimOrder):
             desk.add(order)
+        seat_again(desk)
         for order_list in self._all("lists", SimList):
             desk.add_list(order_list)
         for trade in self._all("trades", TradeRecord):
             desk.add_trade(trade)
-        desk.changes.orders.clear()
+        for prevented in self._all("prevented", PreventedMatch):
+            desk.prevented[prevented.prevented_id] = prevented
+        for amendment in self._all("amendments", Amendment):
+            desk.amendments.setdefault(amendment.order_id, []).append(amendment)
+        desk.changes.clear()
         counters = self._get("counters", msgspec.msgpack.Decoder(Counters).decode)
         position = self._get("position", msgspec.msgpack.Decoder(Position).decode)
         if counters is None or position is None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from bnml.venues.sim.messages import ListRequest
     from bnml.venues.sim.orders import SimOrder
 
+_EXPIRED = frozenset({Status.EXPIRED, Status.EXPIRED_IN_MATCH})
+
 
 class Lists:
     """Rules between the orders of one list; the facade has checked each request before `start`."""
@@ -36,6 +38,7 @@ class Lists:
                 leg, instrument, account, desk.counters.take("order_id"), client_id, desk.now_ns
             )
             order.list_id = list_id
+            self._matcher.value(order)
             orders.append(order)
         working = orders[0] if request.working else None
         pending = orders[1:] if working else orders
@@ -59,17 +62,18 @@ class Lists:
         else:
             desk.set_lock(working, working.needs_e8(instrument))
         for order in orders:
-            order.is_working = order.is_live and not order.waits_for_trigger
-            order.working_ns = desk.now_ns if order.is_working else -1
+            if order.is_live:
+                self._matcher.prepare(order)
             desk.report(order, Execution.NEW)
         for order in [working] if working else pending:
             if order.is_open:
                 self._matcher.arrive(order)
+        self._matcher.finish()
         return order_list
 
     def leg_works(self, order: SimOrder) -> None:
         """The first fill or the trigger of a leg ends its sibling, which gives up the lock they shared."""
-        sibling = self._sibling(order)
+        sibling = self.sibling(order)
         if sibling is None or not sibling.is_live:
             return
         self._desk.set_lock(sibling, 0)
@@ -88,9 +92,9 @@ class Lists:
             if order.status is Status.FILLED:
                 self._wake(order_list, order, pending)
             else:
-                self._expire_all(pending, order.expiry_reason)
-        elif order.status is Status.EXPIRED and not order.triggered and not order.executed_lots:
-            self._expire_all(pending, order.expiry_reason)
+                self._expire_all(pending, "OTO_PHASE_ONE_EXPIRED")
+        elif order.status in _EXPIRED and not order.triggered and not order.executed_lots:
+            self._expire_all(pending, "OCO_TRIGGER")
         if not any(leg.is_open for leg in pending):
             self.close(order_list)
 
@@ -108,6 +112,7 @@ class Lists:
         if not order_list.is_open:
             return
         order_list.is_open = False
+        self._desk.held[order_list.account, order_list.symbol].lists -= 1
         self._desk.open_lists.pop((order_list.account, order_list.list_client_order_id), None)
         self._desk.report_list(order_list)
 
@@ -119,6 +124,8 @@ class Lists:
             lots = self._paid_out_e8(working) // instrument.lot_e8
             for leg in pending:
                 leg.quantity_lots = lots
+        for leg in pending:
+            self._matcher.value(leg)
         needed = max(self._needs_when_live(leg) for leg in pending)
         asset = pending[0].paying_asset(instrument)
         too_small = pending[0].quantity_lots < instrument.min_lots
@@ -127,14 +134,13 @@ class Lists:
             return
         for leg in pending:
             desk.update(leg, Status.NEW)
-            leg.is_working = not leg.waits_for_trigger
-            leg.working_ns = desk.now_ns if leg.is_working else -1
+            self._matcher.wake(leg)
         self._lock_legs(pending)
         for leg in pending:
             desk.report(leg, Execution.NEW)
         for leg in sorted(pending, key=lambda leg: not leg.waits_for_trigger):
             if leg.is_open:
-                self._matcher.arrive_late(leg)
+                self._matcher.arrive_later(leg)
 
     def _paid_out_e8(self, working: SimOrder) -> int:
         """Base that the working buy paid out, net of its commissions."""
@@ -146,7 +152,7 @@ class Lists:
         instrument = self._desk.instruments[leg.symbol]
         if leg.side is Side.SELL:
             return leg.remaining_lots * instrument.lot_e8
-        return instrument.notional_e8(leg.price_ticks or leg.stop_price_ticks, leg.remaining_lots)
+        return instrument.notional_e8(leg.valued_at, leg.remaining_lots)
 
     def _lock_legs(self, legs: list[SimOrder]) -> None:
         """Both legs together hold the larger of their needs; it stands with the first."""
@@ -159,7 +165,8 @@ class Lists:
                 self._desk.update(order, Status.EXPIRED)
                 self._desk.report(order, Execution.EXPIRED)
 
-    def _sibling(self, order: SimOrder) -> SimOrder | None:
+    def sibling(self, order: SimOrder) -> SimOrder | None:
+        """The other leg of the order's OCO pair."""
         order_list = self._desk.lists.get(order.list_id)
         if (
             order_list is None

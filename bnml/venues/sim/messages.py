@@ -39,6 +39,11 @@ class OrderRequest(msgspec.Struct, frozen=True, kw_only=True):
     stop_price_e8: int = 0
     time_in_force: TimeInForce | None = None
     client_order_id: str = ""
+    iceberg_e8: int = 0
+    trailing_bips: int = 0
+    prevention: str = ""  # self-trade prevention mode; "": the symbol's
+    strategy_id: int = -1  # -1: not given
+    strategy_type: int = -1
 
 
 class ListRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +85,8 @@ class Status(StrEnum):
     CANCELED = "CANCELED"
     REJECTED = "REJECTED"
     EXPIRED = "EXPIRED"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"
+    PENDING_CANCEL = "PENDING_CANCEL"  # only in answers: the cancel has not reached the book yet
 
 
 class Execution(StrEnum):
@@ -90,6 +97,8 @@ class Execution(StrEnum):
     REJECTED = "REJECTED"
     TRADE = "TRADE"
     EXPIRED = "EXPIRED"
+    REPLACED = "REPLACED"
+    TRADE_PREVENTION = "TRADE_PREVENTION"
 
 
 class TradeRecord(msgspec.Struct, frozen=True):
@@ -108,6 +117,39 @@ class TradeRecord(msgspec.Struct, frozen=True):
     ts_ns: int
     is_buyer: bool
     is_maker: bool
+    execution_id: int = 0  # of the report that told it; unlike the trade's number it is never shared
+
+
+class PreventedMatch(msgspec.Struct, frozen=True):
+    """Two orders of one owner that would have traded; lots are what the taker, the maker lost by it (0: nothing)."""
+
+    prevented_id: int
+    symbol: str
+    taker_account: str
+    maker_account: str
+    taker_order_id: int
+    maker_order_id: int
+    trade_group: int
+    mode: str
+    price_ticks: int
+    lots: int  # that would have traded
+    taker_lots: int
+    maker_lots: int
+    ts_ns: int
+
+
+class Amendment(msgspec.Struct, frozen=True):
+    """One reduction of an order's quantity in place."""
+
+    execution_id: int
+    account: str
+    symbol: str
+    order_id: int
+    old_client_order_id: str
+    new_client_order_id: str
+    old_lots: int
+    new_lots: int
+    ts_ns: int
 
 
 class OrderView(msgspec.Struct, frozen=True):
@@ -133,6 +175,14 @@ class OrderView(msgspec.Struct, frozen=True):
     updated_ns: int
     working_ns: int  # -1: not yet on the book
     expiry_reason: str
+    prevention: str = "NONE"
+    prevented_lots: int = 0
+    prevented_match_id: int = -1
+    iceberg_lots: int = 0
+    trailing_bips: int = 0
+    trailing_ns: int = -1
+    strategy_id: int = -1
+    strategy_type: int = -1
 
 
 class ListView(msgspec.Struct, frozen=True):
@@ -159,8 +209,9 @@ class ExecutionReport(msgspec.Struct, frozen=True):
     execution: Execution  # x
     order: OrderView
     client_order_id: str  # c: of the order, or of the request that canceled it
-    original_client_order_id: str  # C: empty unless canceled by request
+    original_client_order_id: str  # C: empty unless canceled or amended by request
     trade: TradeRecord | None = None  # l, L, n, N, t, m, Y
+    prevented: PreventedMatch | None = None  # v, A, B, u, U, Cs, pl, pL, pY
 
 
 class AccountPosition(msgspec.Struct, frozen=True):
@@ -181,21 +232,23 @@ class BalanceUpdate(msgspec.Struct, frozen=True):
 
 
 class ListStatus(msgspec.Struct, frozen=True):
-    """`listStatus`: the list began to execute or is over."""
+    """`listStatus`: the list began to execute or is over; `updated`: a leg has a new client id."""
 
     account: str
     ts_ns: int
     order_list: ListView
+    updated: bool = False
 
 
 UserEvent = ExecutionReport | AccountPosition | BalanceUpdate | ListStatus
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """Answer to a new order: its state after matching, and its fills so far."""
+    """Answer to a new order: its state after matching, its fills so far, and the matches prevented on the way."""
 
     order: OrderView
     fills: tuple[TradeRecord, ...]
+    prevented: tuple[PreventedMatch, ...] = ()
 
 
 class Canceled(msgspec.Struct, frozen=True):
@@ -206,6 +259,14 @@ class Canceled(msgspec.Struct, frozen=True):
 
     order: OrderView
     client_order_id: str
+    order_list: ListView | None = None
+
+
+class Amended(msgspec.Struct, frozen=True):
+    """Answer to an amendment; `order_list` is set for a leg."""
+
+    order: OrderView
+    amendment: Amendment
     order_list: ListView | None = None
 
 

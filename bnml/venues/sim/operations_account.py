@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
+from bnml.venues.sim.commissions import DISCOUNT_ASSET, DISCOUNT_PPM
 from bnml.venues.sim.messages import Canceled, OrderKey, Replaced, ReplaceFailed, VenueReject
 from bnml.venues.sim.operations import Call, Operation, ReplaceLimited, Security
 from bnml.venues.sim.operations_market import check_day, time_range
@@ -15,6 +16,7 @@ from bnml.venues.sim.weights import TooMany
 if TYPE_CHECKING:
     from bnml.venues.sim.params import Params
 
+NO_RATES: Final = dict.fromkeys(("maker", "taker", "buyer", "seller"), rate8(0))
 PARTLY_REPLACED: Final = "Order cancel-replace partially failed."
 NOT_REPLACED: Final = "Order cancel-replace failed."
 
@@ -58,7 +60,7 @@ def test_order(call: Call) -> dict[str, Any]:
     asks_rates = call.params.flag("computeCommissionRates")
     call.params.finish()
     call.venue.exchange.checks.order(call.account, request)
-    return _commission(call) if asks_rates else {}
+    return _order_commission(call, symbol) if asks_rates else {}
 
 
 def query(call: Call) -> dict[str, Any]:
@@ -213,20 +215,42 @@ def commission(call: Call) -> dict[str, Any]:
     """Commission rates of a symbol."""
     symbol = symbol_of(call.params, call.venue.instruments)
     call.params.finish()
-    return {"symbol": symbol, **_commission(call)}
-
-
-def _commission(call: Call) -> dict[str, Any]:
-    """Standard rates as charged; there is neither tax nor discount here, for any symbol."""
-    view = call.venue.exchange.read.account(call.account)
-    rates = {
-        "maker": rate8(view.maker_ppm),
-        "taker": rate8(view.taker_ppm),
-        "buyer": rate8(0),
-        "seller": rate8(0),
+    rates = _rates(call, symbol)
+    return {
+        "symbol": symbol,
+        "standardCommission": rates,
+        "specialCommission": NO_RATES,
+        "taxCommission": NO_RATES,
+        "discount": _discount(call),
     }
-    nothing = dict.fromkeys(rates, rate8(0))
-    return {"standardCommission": rates, "specialCommission": nothing, "taxCommission": nothing}
+
+
+def _rates(call: Call, symbol: str) -> dict[str, str]:
+    """Standard rates as charged; there is no tax here, for any symbol."""
+    maker_ppm, taker_ppm = call.venue.exchange.manage.commission(call.account, symbol)
+    return {**NO_RATES, "maker": rate8(maker_ppm), "taker": rate8(taker_ppm)}
+
+
+def _order_commission(call: Call, symbol: str) -> dict[str, Any]:
+    """Rates of one order: the sides are part of maker and taker."""
+    rates, roles = _rates(call, symbol), ("maker", "taker")
+    nothing = dict.fromkeys(roles, rate8(0))
+    return {
+        "standardCommissionForOrder": {role: rates[role] for role in roles},
+        "specialCommissionForOrder": nothing,
+        "taxCommissionForOrder": nothing,
+        "discount": _discount(call),
+    }
+
+
+def _discount(call: Call) -> dict[str, Any]:
+    """Paying in BNB: what is left of the standard commission then."""
+    return {
+        "enabledForAccount": call.venue.exchange.manage.pays_in_bnb(call.account),
+        "enabledForSymbol": True,
+        "discountAsset": DISCOUNT_ASSET,
+        "discount": rate8(1_000_000 - DISCOUNT_PPM),
+    }
 
 
 def order_limits(call: Call) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.operations import Call, Handler, Operation
 from bnml.venues.sim.outlet import in_microseconds
 from bnml.venues.sim.params_orders import symbol_of
+from bnml.venues.sim.payloads_filters import exchange_filters
 from bnml.venues.sim.stream_tickers import AVERAGE_MINUTES, AVERAGE_NS
 
 if TYPE_CHECKING:
@@ -79,8 +80,10 @@ def exchange_info(call: Call) -> dict[str, Any]:
         "timezone": "UTC",
         "serverTime": venue.wall_ms(),
         "rateLimits": [limit.row() for limit in weights.ALL],
-        "exchangeFilters": [],
-        "symbols": venue.market.symbol_rows.encoded(instruments, shows_sets=shows_sets),
+        "exchangeFilters": exchange_filters(venue.exchange.manage.limits),
+        "symbols": venue.market.symbol_rows.encoded(
+            instruments, venue.exchange.manage.rules, shows_sets=shows_sets
+        ),
     }
 
 

@@ -15,7 +15,7 @@ PRICED_TYPES = frozenset(
     {OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
 )
 TIMED_TYPES = PRICED_TYPES - {OrderType.LIMIT_MAKER}
-_STOP_LOSS = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
+STOP_LOSS_TYPES = frozenset({OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT})
 OPEN_STATUSES = frozenset({Status.NEW, Status.PENDING_NEW, Status.PARTIALLY_FILLED})
 
 
@@ -44,10 +44,30 @@ class SimOrder(msgspec.Struct, kw_only=True, gc=False):
     working_ns: int = -1
     expiry_reason: str = ""
     locked_e8: int = 0
+    prevention: str = "NONE"  # self-trade prevention mode
+    prevented_lots: int = 0
+    prevented_match_id: int = -1
+    iceberg_lots: int = 0
+    shown_lots: int = 0  # of an iceberg: what the book shows right now
+    trailing_bips: int = 0
+    trailing_ns: int = -1  # since when it follows the market
+    extreme_ticks: int = 0  # highest (to sell) or lowest (to buy) print since then; 0: none yet
+    trail_ticks: int = 0  # last price that triggers it while it follows the market
+    value_ticks: int = 0  # what a market stop to buy is valued at; 0: its stop price
+    strategy_id: int = -1
+    strategy_type: int = -1
+    amends: int = 0
+    priority: int = 0  # when it took its place: lower came earlier
+    seat: int = 0  # where it sits in the book, see `book`
+    seat_ticks: int = 0
+    queue_lots: int = 0  # external size at its level that comes before it
+    enters_ns: int = 0  # when it reaches the book, 0: it is there
+    leaves_ns: int = 0  # when a cancel on its way reaches the book, 0: none
+    cancel_id: str = ""
 
     @property
     def remaining_lots(self) -> int:
-        return self.quantity_lots - self.executed_lots
+        return self.quantity_lots - self.executed_lots - self.prevented_lots
 
     @property
     def is_open(self) -> bool:
@@ -65,13 +85,17 @@ class SimOrder(msgspec.Struct, kw_only=True, gc=False):
     @property
     def level_ticks(self) -> int:
         """The price whose touch makes something happen: the stop price, then the limit."""
-        return self.stop_price_ticks if self.waits_for_trigger else self.price_ticks
+        if not self.waits_for_trigger:
+            return self.price_ticks
+        return self.stop_price_ticks if self.trailing_ns < 0 else self.trail_ticks
 
     @property
     def acts_from_below(self) -> bool:
         """Whether it acts when the price rises to its level (else when it falls to it)."""
         if self.waits_for_trigger:
-            return (self.type in _STOP_LOSS) == (self.side is Side.BUY)
+            if self.trailing_ns >= 0:
+                return self.side is Side.BUY
+            return (self.type in STOP_LOSS_TYPES) == (self.side is Side.BUY)
         return self.side is Side.SELL
 
     def paying_asset(self, instrument: Instrument) -> str:
@@ -86,7 +110,17 @@ class SimOrder(msgspec.Struct, kw_only=True, gc=False):
             return 0
         if self.side is Side.SELL:
             return self.remaining_lots * instrument.lot_e8
-        return instrument.notional_e8(self.price_ticks or self.stop_price_ticks, self.remaining_lots)
+        return instrument.notional_e8(self.valued_at, self.remaining_lots)
+
+    @property
+    def valued_at(self) -> int:
+        """The price that what it locks is counted at."""
+        return self.price_ticks or self.value_ticks or self.stop_price_ticks
+
+    @property
+    def displayed_lots(self) -> int:
+        """What the public book shows of it."""
+        return min(self.shown_lots, self.remaining_lots) if self.iceberg_lots else self.remaining_lots
 
     def view(self) -> OrderView:
         """An immutable copy for answers and reports."""
@@ -111,6 +145,14 @@ class SimOrder(msgspec.Struct, kw_only=True, gc=False):
             updated_ns=self.updated_ns,
             working_ns=self.working_ns,
             expiry_reason=self.expiry_reason,
+            prevention=self.prevention,
+            prevented_lots=self.prevented_lots,
+            prevented_match_id=self.prevented_match_id,
+            iceberg_lots=self.iceberg_lots,
+            trailing_bips=self.trailing_bips,
+            trailing_ns=self.trailing_ns,
+            strategy_id=self.strategy_id,
+            strategy_type=self.strategy_type,
         )
 
 
@@ -173,6 +215,11 @@ def new_order(
         quote_quantity_e8=request.quote_quantity_e8,
         price_ticks=request.price_e8 // instrument.tick_e8,
         stop_price_ticks=request.stop_price_e8 // instrument.tick_e8,
+        iceberg_lots=request.iceberg_e8 // instrument.lot_e8,
+        trailing_bips=request.trailing_bips,
+        prevention=request.prevention,
+        strategy_id=request.strategy_id,
+        strategy_type=request.strategy_type,
         created_ns=ts_ns,
         updated_ns=ts_ns,
     )

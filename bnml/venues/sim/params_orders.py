@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from bnml.core.instrument import money_e8
 from bnml.core.orders import ListKind, OrderType, Side, TimeInForce
+from bnml.venues.sim.list_rules import check_places
 from bnml.venues.sim.messages import ListKey, ListRequest, OrderKey, OrderRequest, VenueReject
+from bnml.venues.sim.orders import PRICED_TYPES, STOP_TYPES
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -19,13 +21,14 @@ _NEEDS: Final[dict[OrderType, tuple[str, ...]]] = {
     OrderType.LIMIT: ("timeInForce", "quantity", "price"),
     OrderType.MARKET: (),
     OrderType.LIMIT_MAKER: ("quantity", "price"),
-    OrderType.STOP_LOSS: ("quantity", "stopPrice"),
+    OrderType.STOP_LOSS: ("quantity", "stopPrice"),  # or trailingDelta, or both
     OrderType.TAKE_PROFIT: ("quantity", "stopPrice"),
     OrderType.STOP_LOSS_LIMIT: ("timeInForce", "quantity", "price", "stopPrice"),
     OrderType.TAKE_PROFIT_LIMIT: ("timeInForce", "quantity", "price", "stopPrice"),
 }
 _CONDITIONAL: Final = ("timeInForce", "price", "stopPrice")
-_UNSUPPORTED: Final = ("trailingDelta", "icebergQty", "pegPriceType", "pegOffsetValue", "pegOffsetType")
+_UNSUPPORTED: Final = ("pegPriceType", "pegOffsetValue", "pegOffsetType")
+_LEAST_STRATEGY_TYPE: Final = 1_000_000
 
 
 class ResponseType(StrEnum):
@@ -37,13 +40,14 @@ class ResponseType(StrEnum):
 
 
 class Prevention(StrEnum):
-    """Self-trade prevention modes; with one resting side per account here they never differ."""
+    """Self-trade prevention modes."""
 
     NONE = "NONE"
     EXPIRE_MAKER = "EXPIRE_MAKER"
     EXPIRE_TAKER = "EXPIRE_TAKER"
     EXPIRE_BOTH = "EXPIRE_BOTH"
     DECREMENT = "DECREMENT"
+    TRANSFER = "TRANSFER"
 
 
 def symbol_of(params: Params, known: Container[str]) -> str:
@@ -96,25 +100,30 @@ def list_key(params: Params, symbol: str, client_name: str) -> ListKey:
 def read_order(params: Params, symbol: str) -> OrderRequest:
     """The parameters of POST order."""
     side = params.choice("side", Side)
-    return _leg(params, symbol, "", side, params.choice("type", OrderType))
+    return _leg(params, symbol, "", side, params.choice("type", OrderType), prevention=_prevention(params))
+
+
+def _prevention(params: Params) -> str:
+    return params.optional_choice("selfTradePreventionMode", Prevention) or ""
 
 
 def read_list(params: Params, symbol: str, kind: ListKind) -> ListRequest:
     """The parameters of POST orderList/oco, oto, otoco, opo and opoco."""
+    prevention = _prevention(params)
     if kind is ListKind.OCO:
         working = None
         side = params.choice("side", Side)
-        pending = _pair(params, symbol, "", side, _quantity(params, "quantity"))
+        pending = _pair(params, symbol, "", side, _quantity(params, "quantity"), prevention)
     else:
-        working = _working(params, symbol)
+        working = _working(params, symbol, prevention)
         side = params.choice("pendingSide", Side)
         quantity = _pending_quantity(params, kind)
         if kind in {ListKind.OTOCO, ListKind.OPOCO}:
-            pending = _pair(params, symbol, "pending", side, quantity)
+            pending = _pair(params, symbol, "pending", side, quantity, prevention)
         else:
             order_type = params.choice("pendingType", OrderType)
-            pending = (_leg(params, symbol, "pending", side, order_type, quantity),)
-    _ignored(params, "")
+            pending = (_leg(params, symbol, "pending", side, order_type, quantity, prevention),)
+    _refuse_pegs(params, "")
     return ListRequest(
         symbol=symbol,
         kind=kind,
@@ -124,11 +133,12 @@ def read_list(params: Params, symbol: str, kind: ListKind) -> ListRequest:
     )
 
 
-def _working(params: Params, symbol: str) -> OrderRequest:
+def _working(params: Params, symbol: str, prevention: str) -> OrderRequest:
     order_type = params.choice("workingType", OrderType)
     if order_type not in {OrderType.LIMIT, OrderType.LIMIT_MAKER}:
         raise VenueReject(-1116, "Invalid orderType.")
-    return _leg(params, symbol, "working", params.choice("workingSide", Side), order_type)
+    side = params.choice("workingSide", Side)
+    return _leg(params, symbol, "working", side, order_type, prevention=prevention)
 
 
 def _pending_quantity(params: Params, kind: ListKind) -> int:
@@ -140,15 +150,20 @@ def _pending_quantity(params: Params, kind: ListKind) -> int:
     return _quantity(params, "pendingQuantity")
 
 
-def _pair(params: Params, symbol: str, prefix: str, side: Side, quantity: int) -> tuple[OrderRequest, ...]:
+def _pair(
+    params: Params, symbol: str, prefix: str, side: Side, quantity: int, prevention: str
+) -> tuple[OrderRequest, ...]:
     """The legs above and below the market."""
     legs = []
+    types = []
     for place in ("above", "below"):
         name = f"{prefix}{place.capitalize()}" if prefix else place
         order_type = params.choice(f"{name}Type", OrderType)
         if order_type in {OrderType.LIMIT, OrderType.MARKET}:
             raise VenueReject(-1158, "Order type not supported in OCO.")
-        legs.append(_leg(params, symbol, name, side, order_type, quantity))
+        types.append(order_type)
+        legs.append(_leg(params, symbol, name, side, order_type, quantity, prevention))
+    check_places(side, types[0], types[1])
     return tuple(legs)
 
 
@@ -159,10 +174,14 @@ def _leg(
     side: Side,
     order_type: OrderType,
     quantity_e8: int | None = None,
+    prevention: str = "",
 ) -> OrderRequest:
     """One order whose parameter names begin with `prefix`; `quantity_e8` where the legs of a list share it."""
     needs = _NEEDS[order_type]
+    trailing, iceberg_e8 = _trailing(params, prefix, order_type), _iceberg(params, prefix, order_type)
     for name in _CONDITIONAL:
+        if name == "stopPrice" and name in needs and trailing:
+            continue
         if name in needs:
             params.text(_named(prefix, name))
         else:
@@ -170,7 +189,8 @@ def _leg(
     quote_e8 = 0
     if quantity_e8 is None:
         quantity_e8, quote_e8 = _quantities(params, prefix, order_type)
-    _ignored(params, prefix)
+    _refuse_pegs(params, prefix)
+    strategy_id, strategy_type = _strategy(params, prefix)
     client_name = _named(prefix, "clientOrderId") if prefix else "newClientOrderId"
     return OrderRequest(
         symbol=symbol,
@@ -182,6 +202,11 @@ def _leg(
         stop_price_e8=_price(params, _named(prefix, "stopPrice")),
         time_in_force=params.optional_choice(_named(prefix, "timeInForce"), TimeInForce),
         client_order_id=params.client_id(client_name) or "",
+        iceberg_e8=iceberg_e8,
+        trailing_bips=trailing,
+        prevention=prevention,
+        strategy_id=strategy_id,
+        strategy_type=strategy_type,
     )
 
 
@@ -201,6 +226,11 @@ def _quantities(params: Params, prefix: str, order_type: OrderType) -> tuple[int
         return _quantity(params, name), 0
     params.forbid(name)
     return 0, _positive(quote, "quoteOrderQty")
+
+
+def read_quantity(params: Params, name: str) -> int:
+    """A mandatory quantity above zero."""
+    return _quantity(params, name)
 
 
 def _quantity(params: Params, name: str) -> int:
@@ -224,11 +254,32 @@ def _price(params: Params, name: str) -> int:
     return money_e8(value)
 
 
-def _ignored(params: Params, prefix: str) -> None:
-    """Parameters without effect here are checked and read; those with an effect we lack are refused."""
+def _refuse_pegs(params: Params, prefix: str) -> None:
+    """Parameters with an effect that we lack are refused, not ignored."""
     for name in _UNSUPPORTED:
         if _named(prefix, name) in params:
             raise VenueReject(-1020, f"This operation is not supported: {name}.")
-    for name in ("strategyId", "strategyType"):
-        params.optional_integer(_named(prefix, name))
-    params.optional_choice("selfTradePreventionMode", Prevention)
+
+
+def _trailing(params: Params, prefix: str, order_type: OrderType) -> int:
+    """`trailingDelta` of a stop in hundredths of a per cent, 0 when not sent."""
+    name = _named(prefix, "trailingDelta")
+    if order_type not in STOP_TYPES:
+        params.forbid(name)
+    return params.optional_integer(name, low=1) or 0
+
+
+def _iceberg(params: Params, prefix: str, order_type: OrderType) -> int:
+    """`icebergQty` of an order with a limit, 0 when not sent; zero is as good as not sent."""
+    name = _named(prefix, "icebergQty")
+    if order_type not in PRICED_TYPES:
+        params.forbid(name)
+    value = params.optional_decimal(name)
+    return 0 if value is None else money_e8(value)
+
+
+def _strategy(params: Params, prefix: str) -> tuple[int, int]:
+    """`strategyId` and `strategyType`, -1 where not sent."""
+    strategy_id = params.optional_integer(_named(prefix, "strategyId"))
+    strategy_type = params.optional_integer(_named(prefix, "strategyType"), low=_LEAST_STRATEGY_TYPE)
+    return (-1 if strategy_id is None else strategy_id, -1 if strategy_type is None else strategy_type)

@@ -9,10 +9,17 @@ from bnml.core.instrument import E8, plain
 from bnml.venues.sim.messages import (
     AccountPosition,
     BalanceUpdate,
-    Execution,
     ExecutionReport,
     Status,
     VenueReject,
+)
+from bnml.venues.sim.payloads_orders import (
+    amended_order,
+    amendment_row,
+    conditional,
+    conditional_event,
+    prevented_of_answer,
+    prevented_row,
 )
 
 if TYPE_CHECKING:
@@ -21,11 +28,14 @@ if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
     from bnml.venues.sim.messages import (
         AccountView,
+        Amended,
+        Amendment,
         Canceled,
         ListStatus,
         ListView,
         OrderView,
         Placed,
+        PreventedMatch,
         Replaced,
         TradeRecord,
         UserEvent,
@@ -95,11 +105,9 @@ class AccountPayloads:
             "updateTime": self.time(order.updated_ns),
             "isWorking": order.is_working,
             "workingTime": self.time(order.working_ns),
-            "selfTradePreventionMode": "NONE",
+            "selfTradePreventionMode": order.prevention,
         }
-        if order.expiry_reason:
-            shown["expiryReason"] = order.expiry_reason
-        return shown
+        return {**shown, **conditional(order, self._instruments[order.symbol], self.time)}
 
     def ack(self, order: OrderView) -> Json:
         """The shortest answer to a new order."""
@@ -117,11 +125,11 @@ class AccountPayloads:
             **self.ack(order),
             **self._amounts(order),
             "workingTime": self.time(order.working_ns),
-            "selfTradePreventionMode": "NONE",
+            "selfTradePreventionMode": order.prevention,
         }
         if order.stop_price_ticks:
             shown["stopPrice"] = price8(self._instruments[order.symbol], order.stop_price_ticks)
-        return shown
+        return {**shown, **conditional(order, self._instruments[order.symbol], self.time)}
 
     def placed(self, placed: Placed, response_type: str) -> Json:
         """The answer to a new order as ACK, RESULT or FULL."""
@@ -130,6 +138,9 @@ class AccountPayloads:
         shown = self.result(placed.order)
         if response_type == "FULL":
             shown["fills"] = [self._fill(trade) for trade in placed.fills]
+            if placed.prevented:
+                instrument = self._instruments[placed.order.symbol]
+                shown["preventedMatches"] = [prevented_of_answer(x, instrument) for x in placed.prevented]
         return shown
 
     def _fill(self, trade: TradeRecord) -> Json:
@@ -198,6 +209,28 @@ class AccountPayloads:
                 for one in view.orders
             ]
         return shown
+
+    def amended(self, amended: Amended) -> Json:
+        """The answer to an amendment; for a leg with its list."""
+        instrument = self._instruments[amended.order.symbol]
+        shown: Json = {
+            "transactTime": self.time(amended.amendment.ts_ns),
+            "executionId": amended.amendment.execution_id,
+            "amendedOrder": amended_order(amended.order, amended.amendment, instrument, self.time),
+        }
+        if amended.order_list is not None:
+            order_list = self.order_list(amended.order_list)
+            left_out = ("listStatusType", "transactionTime")
+            shown["listStatus"] = {name: one for name, one in order_list.items() if name not in left_out}
+        return shown
+
+    def amendment(self, amendment: Amendment) -> Json:
+        """One row of order/amendments."""
+        return amendment_row(amendment, self._instruments[amendment.symbol], self.time)
+
+    def prevented(self, match: PreventedMatch) -> Json:
+        """One row of myPreventedMatches."""
+        return prevented_row(match, self._instruments[match.symbol], self.time)
 
     def my_trade(self, trade: TradeRecord) -> Json:
         """One row of myTrades."""
@@ -285,7 +318,7 @@ class AccountPayloads:
             "q": quantity8(instrument, order.quantity_lots),
             "p": price8(instrument, order.price_ticks),
             "P": price8(instrument, order.stop_price_ticks),
-            "F": ZERO,
+            "F": quantity8(instrument, order.iceberg_lots),
             "g": order.list_id,
             "C": event.original_client_order_id,
             "x": event.execution,
@@ -307,13 +340,11 @@ class AccountPayloads:
             "Z": plain(order.executed_quote_e8),
             "Y": ZERO if trade is None else plain(trade.quote_e8),
             "Q": plain(order.quote_quantity_e8),
-            "V": "NONE",
+            "V": order.prevention,
         }
         if order.working_ns >= 0:
             shown["W"] = self.time(order.working_ns)
-        if event.execution is Execution.EXPIRED and order.expiry_reason:
-            shown["eR"] = order.expiry_reason
-        return shown
+        return {**shown, **conditional_event(event, instrument, self.time)}
 
     def _list_status(self, event: ListStatus) -> Json:
         view = event.order_list
@@ -324,7 +355,7 @@ class AccountPayloads:
             "s": view.symbol,
             "g": view.list_id,
             "c": view.contingency,
-            "l": view.list_status,
+            "l": "UPDATED" if event.updated else view.list_status,
             "L": view.order_status,
             "r": "NONE",
             "C": view.list_client_order_id,

@@ -8,8 +8,9 @@ import msgspec
 
 from bnml.core.clock import NS_PER_MS
 from bnml.core.instrument import E8, plain
-from bnml.venues.sim.filters import PERCENT_DOWN_PARTS, PERCENT_UP
 from bnml.venues.sim.payloads_account import ZERO, price8, quantity8
+from bnml.venues.sim.payloads_filters import symbol_filters
+from bnml.venues.sim.rules import SymbolRules
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,10 @@ Json = dict[str, Any]
 _STOP_TYPES: Final = ("STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT")
 
 
-def symbol_row(instrument: Instrument) -> Json:
+DEFAULT_RULES: Final = SymbolRules()
+
+
+def symbol_row(instrument: Instrument, rules: SymbolRules = DEFAULT_RULES) -> Json:
     """One element of exchangeInfo's `symbols`."""
     stops = _STOP_TYPES if instrument.stop_loss_allowed else _STOP_TYPES[1::2]
     return {
@@ -39,65 +43,23 @@ def symbol_row(instrument: Instrument) -> Json:
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
         "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET", *stops],
-        "icebergAllowed": False,
+        "icebergAllowed": rules.iceberg_allowed,
         "ocoAllowed": instrument.oco_allowed,
         "otoAllowed": instrument.oto_allowed,
         "opoAllowed": instrument.opo_allowed,
-        "quoteOrderQtyMarketAllowed": True,
-        "allowTrailingStop": False,
+        "quoteOrderQtyMarketAllowed": rules.quote_market_allowed,
+        "allowTrailingStop": rules.trailing_allowed,
         "cancelReplaceAllowed": instrument.cancel_replace_allowed,
-        "amendAllowed": False,
+        "amendAllowed": rules.amend_allowed,
         "pegInstructionsAllowed": False,
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
-        "filters": _filters(instrument),
+        "filters": symbol_filters(instrument, rules),
         "permissions": [],
         "permissionSets": [["SPOT"]],
-        "defaultSelfTradePreventionMode": "NONE",
-        "allowedSelfTradePreventionModes": ["NONE"],
+        "defaultSelfTradePreventionMode": rules.prevention,
+        "allowedSelfTradePreventionModes": list(rules.preventions),
     }
-
-
-def _filters(instrument: Instrument) -> list[Json]:
-    down = plain(E8 // PERCENT_DOWN_PARTS, 1)
-    return [
-        {
-            "filterType": "PRICE_FILTER",
-            "minPrice": price8(instrument, instrument.min_ticks),
-            "maxPrice": price8(instrument, instrument.max_ticks),
-            "tickSize": price8(instrument, 1),
-        },
-        {
-            "filterType": "LOT_SIZE",
-            "minQty": quantity8(instrument, instrument.min_lots),
-            "maxQty": quantity8(instrument, instrument.max_lots),
-            "stepSize": quantity8(instrument, 1),
-        },
-        {
-            "filterType": "MARKET_LOT_SIZE",
-            "minQty": ZERO,
-            "maxQty": quantity8(instrument, instrument.market_max_lots),
-            "stepSize": ZERO,
-        },
-        {
-            "filterType": "PERCENT_PRICE_BY_SIDE",
-            "bidMultiplierUp": str(PERCENT_UP),
-            "bidMultiplierDown": down,
-            "askMultiplierUp": str(PERCENT_UP),
-            "askMultiplierDown": down,
-            "avgPriceMins": 0,
-        },
-        {
-            "filterType": "NOTIONAL",
-            "minNotional": plain(instrument.min_notional_e8),
-            "applyMinToMarket": True,
-            "maxNotional": plain(instrument.max_notional_e8),
-            "applyMaxToMarket": True,
-            "avgPriceMins": 0,
-        },
-        {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": instrument.max_orders},
-        {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": instrument.max_algo_orders},
-    ]
 
 
 def kline_row(kline: Kline, instrument: Instrument) -> list[Any]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bnml.core.errors import Misconfigured
-from bnml.core.orders import OrderType, Side, TimeInForce
+from bnml.core.orders import OrderType, Side
 from bnml.kernels import fills
 from bnml.kernels.records import BAR, COSTS, INSTRUMENT, Taking
 from bnml.venues.sim.messages import BookLevels
+from bnml.venues.sim.tiers import BookModel, Tier
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.symbol_market import SymbolState
 
 
+_AT_ANY_PRICE = frozenset({OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT})
 Quote = list[int]
 """Bid, ask, bid lots, ask lots, depth (1e-8 of the quote asset): a book with one level a side, see `fills.book_of_bar`."""
 QUOTE_FIELDS = 5
@@ -36,10 +38,21 @@ class Take(NamedTuple):
 class Pricing:
     """Fill rules of one session: `costs` is a one-element array of `kernels.records.COSTS`."""
 
-    def __init__(self, costs: NDArray[np.void], *, takes_recorded_books: bool = False) -> None:
+    def __init__(
+        self,
+        costs: NDArray[np.void],
+        *,
+        takes_recorded_books: bool = False,
+        tier: Tier | None = None,
+        model: BookModel | None = None,
+    ) -> None:
+        """`tier` None: that of `costs`; `model` belongs to F2 and F3."""
         if costs.dtype != COSTS or len(costs) != 1:
             raise Misconfigured("the exchange needs one record of costs (kernels.records.COSTS)")
         self.costs = costs[0]
+        self.tier = Tier(f"F{self.costs['tier']}") if tier is None else tier
+        self.model = model or BookModel()
+        self.seed = int(self.costs["seed"])
         self.takes_recorded_books = takes_recorded_books
         self._touching = costs.copy()[0]  # a recorded quote already holds its spread
         self._touching["spread_floor_ppm"] = self._touching["spread_range_ppm"] = 0
@@ -88,23 +101,37 @@ class Pricing:
         """Lots and price that an order gets at once at the last print; (0, price) when its limit forbids."""
         taking = _taking(order, at_any_price=at_any_price)
         is_buy = order.side is Side.BUY
-        price, costs = state.last_ticks, self.costs
-        if state.quoted is not None:
-            levels = state.quoted.asks if is_buy else state.quoted.bids
-            price, costs = (levels[0][0] if levels else price), self._touching
+        price = self._at(state, is_buy=is_buy)
+        costs = self.costs if state.quoted is None else self._touching
         bar = self._nothing if state.basis is None else self._bar(state.basis)
         got, at = fills.taker_fill(taking, is_buy, lots, order.price_ticks, price, bar, costs)
         return Take(int(got), int(at))
+
+    def most(self, order: SimOrder, lots: int, state: SymbolState) -> int:
+        """What an order would take of `lots` if it were content with less."""
+        bar = self._nothing if state.basis is None else self._bar(state.basis)
+        is_buy = order.side is Side.BUY
+        costs = self.costs if state.quoted is None else self._touching
+        price = self._at(state, is_buy=is_buy)
+        got, _ = fills.taker_fill(int(Taking.IOC), is_buy, lots, order.price_ticks, price, bar, costs)
+        return int(got)
+
+    @staticmethod
+    def _at(state: SymbolState, *, is_buy: bool) -> int:
+        """The price that taking starts from: the recorded quote, else the last print."""
+        if state.quoted is None:
+            return state.last_ticks
+        levels = state.quoted.asks if is_buy else state.quoted.bids
+        return levels[0][0] if levels else state.last_ticks
 
     def lots_for(self, amount_e8: int, price_ticks: int, instrument: Instrument) -> int:
         """The most lots that an amount of quote buys at a price."""
         return int(fills.lots_for(amount_e8, price_ticks, self._instrument(instrument)))
 
-    def resting_fills(self, order: SimOrder, print_ticks: int, ts_ns: int, instrument: Instrument) -> bool:
-        """Whether a print fills a resting limit order at its level."""
+    def touch_fills(self, print_ticks: int, ts_ns: int, instrument: Instrument) -> bool:
+        """Whether a print fills the limit orders that rest at its very price; beyond it they fill for certain."""
         key = int(self._instrument(instrument)["symbol_key"])
-        is_buy = order.side is Side.BUY
-        return bool(fills.limit_fills(is_buy, order.price_ticks, print_ticks, key, ts_ns, self.costs))
+        return bool(fills.limit_fills(True, print_ticks, print_ticks, key, ts_ns, self.costs))
 
     def commission_e8(self, amount_e8: int, ppm: int) -> int:
         """Commission on what a fill pays out, rounded down."""
@@ -158,6 +185,5 @@ def bar_record(bar: Bar) -> np.void:
 
 
 def _taking(order: SimOrder, *, at_any_price: bool) -> int:
-    if at_any_price or order.type in {OrderType.MARKET, OrderType.STOP_LOSS, OrderType.TAKE_PROFIT}:
-        return int(Taking.MARKET)
-    return int(Taking.FOK if order.time_in_force is TimeInForce.FOK else Taking.IOC)
+    """FOK is looked at before, over everything that an order could meet."""
+    return int(Taking.MARKET if at_any_price or order.type in _AT_ANY_PRICE else Taking.IOC)

@@ -9,7 +9,15 @@ from bnml.venues.sim.messages import AccountView, VenueReject
 
 if TYPE_CHECKING:
     from bnml.venues.sim.desk import Desk
-    from bnml.venues.sim.messages import ListKey, ListView, OrderKey, OrderView, TradeRecord
+    from bnml.venues.sim.messages import (
+        Amendment,
+        ListKey,
+        ListView,
+        OrderKey,
+        OrderView,
+        PreventedMatch,
+        TradeRecord,
+    )
     from bnml.venues.sim.orders import SimList, SimOrder
 
 MAX_ROWS = 1000
@@ -121,6 +129,39 @@ class Queries:
             and _within(trade.ts_ns, start_ns, end_ns)
         ]
         return _cut(chosen, limit, oldest_first=bool(from_id) or start_ns is not None)
+
+    def amendments(
+        self, account: str, symbol: str, order_id: int, first_id: int, limit: int
+    ) -> list[Amendment]:
+        """Amendments of an order by execution id."""
+        found = [
+            one
+            for one in self._desk.amendments.get(order_id, ())
+            if one.account == account and one.symbol == symbol and one.execution_id >= first_id
+        ]
+        return _cut(found, limit, oldest_first=True)
+
+    def prevented_matches(
+        self,
+        account: str,
+        symbol: str,
+        *,
+        prevented_id: int | None = None,
+        order_id: int | None = None,
+        first_id: int = 0,
+        limit: int = 500,
+    ) -> list[PreventedMatch]:
+        """Prevented matches of an account by number: one of them, or those of an order."""
+        found = [
+            one
+            for one in self._desk.prevented.values()
+            if account in {one.taker_account, one.maker_account}
+            and one.symbol == symbol
+            and one.prevented_id >= first_id
+            and prevented_id in {None, one.prevented_id}
+            and (order_id is None or order_id in {one.taker_order_id, one.maker_order_id})
+        ]
+        return _cut(found, limit, oldest_first=True)
 
     def order_list(self, account: str, key: ListKey) -> ListView:
         """One order list; -2018 when there is none."""

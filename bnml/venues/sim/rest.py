@@ -13,6 +13,7 @@ from bnml.core.orders import ListKind
 from bnml.venues.sim import operations_account as account
 from bnml.venues.sim import operations_lists as lists
 from bnml.venues.sim import operations_market as market
+from bnml.venues.sim import operations_orders as orders
 from bnml.venues.sim import operations_tickers as tickers
 from bnml.venues.sim import operations_wallet as wallet
 from bnml.venues.sim.messages import VenueReject
@@ -46,6 +47,9 @@ ROUTES: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/api/v3/order"): account.QUERY,
     ("DELETE", "/api/v3/order"): account.CANCEL,
     ("POST", "/api/v3/order/cancelReplace"): account.REPLACE,
+    ("PUT", "/api/v3/order/amend/keepPriority"): orders.AMEND,
+    ("GET", "/api/v3/order/amendments"): orders.AMENDMENTS,
+    ("GET", "/api/v3/myPreventedMatches"): orders.PREVENTED_MATCHES,
     ("GET", "/api/v3/openOrders"): account.OPEN_ORDERS,
     ("DELETE", "/api/v3/openOrders"): account.CANCEL_ALL,
     ("GET", "/api/v3/allOrders"): account.ALL_ORDERS,

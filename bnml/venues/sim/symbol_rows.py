@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bnml.venues.sim.payloads_market import symbol_row
+from bnml.venues.sim.payloads_market import DEFAULT_RULES, symbol_row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bnml.core.instrument import Instrument
+    from bnml.venues.sim.rules import SymbolRules
 
 _NOTHING = msgspec.Raw(b"[]")
 
@@ -21,21 +24,29 @@ class SymbolRows:
         self._rows: dict[tuple[str, bool], tuple[Instrument, bytes]] = {}
         self._last: dict[bool, tuple[list[Instrument], msgspec.Raw]] = {}
 
-    def encoded(self, instruments: list[Instrument], *, shows_sets: bool) -> msgspec.Raw:
-        """The rows as a JSON array; a changed instrument is a new object."""
+    def encoded(
+        self,
+        instruments: list[Instrument],
+        rules: Callable[[str], SymbolRules] = lambda _: DEFAULT_RULES,
+        *,
+        shows_sets: bool,
+    ) -> msgspec.Raw:
+        """The rows as a JSON array; an instrument that has changed, or whose rules have, is a new object."""
         shown, encoded = self._last.get(shows_sets, ([], _NOTHING))
         if len(shown) == len(instruments) and all(map(_is_same, shown, instruments)):
             return encoded
-        rows = msgspec.Raw(b"[%b]" % b",".join(self._row(one, shows_sets) for one in instruments))
+        rows = msgspec.Raw(
+            b"[%b]" % b",".join(self._row(one, rules(one.symbol), shows_sets) for one in instruments)
+        )
         self._last[shows_sets] = (instruments, rows)
         return rows
 
-    def _row(self, instrument: Instrument, shows_sets: bool) -> bytes:
+    def _row(self, instrument: Instrument, rules: SymbolRules, shows_sets: bool) -> bytes:
         key = (instrument.symbol, shows_sets)
         known = self._rows.get(key)
         if known is not None and known[0] is instrument:
             return known[1]
-        shown = symbol_row(instrument)
+        shown = symbol_row(instrument, rules)
         if not shows_sets:
             shown["permissionSets"] = []
         row = msgspec.json.encode(shown)

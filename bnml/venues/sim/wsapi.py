@@ -13,6 +13,7 @@ from bnml.core.orders import ListKind
 from bnml.venues.sim import operations_account as account
 from bnml.venues.sim import operations_lists as lists
 from bnml.venues.sim import operations_market as market
+from bnml.venues.sim import operations_orders as orders
 from bnml.venues.sim import operations_tickers as tickers
 from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.operations import Caller, Operation, Security, perform, refusal
@@ -46,6 +47,9 @@ METHODS: Final[dict[str, Operation]] = {
     "order.status": account.QUERY,
     "order.cancel": account.CANCEL,
     "order.cancelReplace": account.REPLACE,
+    "order.amend.keepPriority": orders.AMEND,
+    "order.amendments": orders.AMENDMENTS,
+    "myPreventedMatches": orders.PREVENTED_MATCHES,
     "openOrders.status": account.OPEN_ORDERS,
     "openOrders.cancelAll": account.CANCEL_ALL,
     "allOrders": account.ALL_ORDERS,

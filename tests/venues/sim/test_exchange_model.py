@@ -81,7 +81,7 @@ class ExchangeModel(RuleBasedStateMachine):
                 self.lists[event.order_list.list_id] = event.order_list.order_status
             elif isinstance(event, AccountPosition):
                 self.balances = {**self.balances, **event.assets}
-        if any(isinstance(event, ExecutionReport) for event in events):
+        if any(isinstance(event, ExecutionReport) and event.trade for event in events):
             assert isinstance(events[-1], AccountPosition)
 
     @rule(side=SIDES, lots=LOTS, price=PRICES, tif=TIMES)

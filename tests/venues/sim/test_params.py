@@ -44,8 +44,11 @@ def test_trailing_zeros_are_no_precision():
         ({"quoteOrderQty": "10"}, -1106),
         ({"newClientOrderId": "with space"}, -1100),
         ({"newClientOrderId": "x" * 37}, -1100),
-        ({"icebergQty": "1"}, -1020),
-        ({"trailingDelta": "100"}, -1020),
+        ({"icebergQty": "one"}, -1100),
+        ({"type": "MARKET", "timeInForce": "", "price": "", "icebergQty": "1"}, -1106),
+        ({"trailingDelta": "100"}, -1106),
+        ({"pegPriceType": "PRIMARY_PEG"}, -1020),
+        ({"strategyType": "999"}, -1130),
         ({"selfTradePreventionMode": "SOMETIMES"}, -1130),
     ],
 )
