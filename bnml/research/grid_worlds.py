@@ -53,7 +53,11 @@ class RulesWorld:
         if 0.0 in axes.get("fixed_quote", ()):
             raise Misconfigured("--axis fixed_quote: with 0 share_pct sizes; take values above 0")
         for corner in corners(axes):
-            changed(self._rules, **_as_declared(corner))
+            values = _as_declared(corner)
+            try:
+                changed(self._rules, **values)
+            except Misconfigured as error:
+                raise Misconfigured(f"{error} (in combination {_words(corner)})") from error
 
     def plan(self, axes: Axes) -> tuple[str, str]:
         return plan(self._inputs, self.config_of, axes)
@@ -183,8 +187,8 @@ def changed_settings(settings: Settings, values: Point) -> Settings:
         return Settings.model_validate(tree)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        words = ", ".join(f"{name} {value:g}" for name, value in values.items())
-        raise Misconfigured(f"{explain_error(Settings, first, origins)} (in combination {words})") from error
+        said = explain_error(Settings, first, origins)
+        raise Misconfigured(f"{said} (in combination {_words(values)})") from error
 
 
 def model_config(settings: Settings, symbols: Sequence[str]) -> SweepConfig:
@@ -201,3 +205,7 @@ def corners(axes: Axes) -> Iterator[dict[str, float]]:
     ]
     for chosen in product(*kept):
         yield dict(zip(axes, chosen, strict=True))
+
+
+def _words(values: Point) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in values.items())

@@ -130,6 +130,7 @@ def test_without_a_folder_the_grid_names_its_own(files, tmp_path, capsys):
         ("stop_pc=1,2", "no such numeric rule; the nearest is stop_pct"),
         ("max_hold_bars=1.5,2", "max_hold_bars is 1.5"),
         ("stop_pct=1,200", "stop_pct is 200"),
+        ("stop_pct=1,200", "(in combination stop_pct 200)"),
         ("trail_start_pct=0,1", "trail_start_pct has nothing to start"),
         ("latency_ms=0,100", "--fast-bars"),
         ("fixed_quote=100,200", "write one into the rules"),
