@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any, Final
 
 import msgspec
@@ -116,7 +117,7 @@ def http_answer(answer: Answer, wall_ms: int) -> web.Response:
     whole = complete(answer)
     headers = {}
     if whole.retry_after_s:
-        headers["Retry-After"] = str(max(1, round(whole.retry_after_s)))
+        headers["Retry-After"] = str(max(1, ceil(whole.retry_after_s)))
     if whole.body or not whole.code:
         body, kind = (whole.body or whole.text).encode(), whole.content_type or "text/plain"
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from math import ceil
 from typing import TYPE_CHECKING
 
 from bnml.core.clock import NS_PER_S
@@ -102,7 +101,7 @@ class World:
             self.ban = None
             return None
         like = "banned" if ban.status == 418 else "too_many_requests"
-        return acts.Answer(like=like, retry_after_s=float(ceil(left_s)))
+        return acts.Answer(like=like, retry_after_s=left_s)
 
     def last_price(self, symbol: str) -> Decimal:
         """The last price of a symbol."""

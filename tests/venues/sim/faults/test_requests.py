@@ -107,7 +107,7 @@ async def test_an_answer_of_the_scripts_own():
         rule(own, {"request": "GET /api/v3/ping"}), rule(html, {"request": "/api/v3/time"})
     ) as client:
         status, body, headers = await client.send("GET", "/api/v3/ping")
-        assert (status, body, headers["Retry-After"]) == (408, {"code": -1007, "msg": "Late."}, "2")
+        assert (status, body, headers["Retry-After"]) == (408, {"code": -1007, "msg": "Late."}, "3")
         async with client.session.get(client.base + "/api/v3/time") as response:
             assert (response.status, await response.text()) == (503, "<h1>busy</h1>")
 

@@ -170,6 +170,10 @@ async def test_a_ban_holds_for_its_time_and_says_how_long(status):
         assert 0 < frame["error"]["data"]["retryAfter"] - time.time() * 1000 <= 2_000
         with pytest.raises(Exception, match=str(status)):
             await client.session.ws_connect(client.sockets + "/ws")
+        said = [await client.send("GET", "/api/v3/ping") for _ in range(2)]
+        if status == 418:  # the moment at which it ends stays where it is
+            first, second = (int(one["msg"].split("until ")[1].split(".")[0]) for _, one, _ in said)
+            assert abs(first - second) <= 2
         await asyncio.sleep(1.3)
         assert (await client.send("GET", "/api/v3/ping"))[0] == 200
         assert await orders(client) == []
