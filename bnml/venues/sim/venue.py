@@ -168,8 +168,10 @@ class Venue:
             self.settle_request()
 
     def _settle_users(self) -> dict[str, None]:
-        """Send user events; returns the symbols of the orders that they tell of."""
+        """Send user events; returns the symbols whose books accounts' orders may have changed."""
         symbols: dict[str, None] = {}
+        if self.market.overlay is not None:  # in F3 an order comes into the book without an event
+            symbols = dict.fromkeys(self.exchange.read.symbols_with_orders())
         for event in self.exchange.drain():
             if isinstance(event, ExecutionReport):
                 symbols[event.order.symbol] = None

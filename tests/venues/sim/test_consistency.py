@@ -1,5 +1,6 @@
 """Candles, statistics, trades and books of one market never contradict each other, whatever the feed."""
 
+import contextlib
 import itertools
 
 import msgspec
@@ -7,11 +8,14 @@ import numpy as np
 import pytest
 
 from bnml.core.clock import NS_PER_DAY
+from bnml.core.events import Bar
 from bnml.core.instrument import E8, Instrument
+from bnml.core.orders import OrderType, Side, TimeInForce
 from bnml.kernels.records import BAR
 from bnml.venues.sim.feed import BarFeed
-from bnml.venues.sim.messages import Print
+from bnml.venues.sim.messages import OrderRequest, Print, Step, VenueReject
 from bnml.venues.sim.pricing import Pricing
+from bnml.venues.sim.tiers import Tier
 from tests.venues.sim.bench import costs
 from tests.venues.sim.public_side import (
     LocalBook,
@@ -32,6 +36,7 @@ STREAMS = (
     *("kline_1d@+08:00", "ticker_1h", "depth5"),
 )
 FRAME_NS = 15 * MINUTE_NS
+EMPTY = [["0.00000000", "0.00000000"]]
 
 
 def random_bars(random, count):
@@ -90,25 +95,63 @@ class Own:
         venue._publisher.publish_request(venue.now_ns, [symbol])
 
 
-@pytest.fixture(scope="module", params=[(1, True, True), (2, True, False), (3, False, True)])
+class Traders:
+    """Two accounts whose random orders meet each other and a displayed book."""
+
+    def __init__(self, random, exchange):
+        self._random = random
+        self._exchange = exchange
+        for name in ("one", "two"):
+            exchange.open_account(name, {"USDT": 10**18, "ADA": 10**18, "BTC": 10**18})
+
+    def act(self, venue):
+        random = self._random
+        if random.random() > 0.5:
+            return
+        symbol = SYMBOLS[random.integers(len(SYMBOLS))]
+        name = ("one", "two")[random.integers(2)]
+        is_buy, is_market = bool(random.random() < 0.5), bool(random.random() < 0.3)
+        price = self._exchange.market[symbol].state.last_ticks + int(random.integers(-8, 9))
+        wanted = OrderRequest(
+            symbol=symbol,
+            side=Side.BUY if is_buy else Side.SELL,
+            type=OrderType.MARKET if is_market else OrderType.LIMIT,
+            quantity_e8=int(random.integers(1_000, 3_000)) * 1_000_000,
+            price_e8=0 if is_market else price * 10_000,
+            time_in_force=None if is_market else TimeInForce.GTC,
+        )
+        with contextlib.suppress(VenueReject):
+            self._exchange.place(name, wanted)
+        if len(self._exchange.read.open_orders(name, symbol)) > 12:
+            self._exchange.cancel_all(name, symbol)
+        venue.settle_request()
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(1, True, "own"), (2, True, ""), (3, False, "own"), (4, True, "F2"), (5, False, "F3")],
+)
 def played(request):
-    """A market after three days, with what was said: some with own trades and orders, one not in real time."""
-    seed, live, with_own = request.param
+    """A market after days, with what was said: some with own trades and orders, some not in real time."""
+    seed, live, actors = request.param
     random = np.random.default_rng(seed)
-    pricing = Pricing(costs(spread_ppm=200))
+    pricing = Pricing(costs(spread_ppm=200), tier=Tier(actors) if actors in {"F2", "F3"} else None)
     instruments = {
         name: Instrument(name, name[:-4], "USDT", tick_e8=10_000, lot_e8=1_000_000) for name in SYMBOLS
     }
     bars = {name: random_bars(random, 300) for name in SYMBOLS}
     side = PublicSide(BarFeed(instruments, bars, FRAME_NS, pricing, START_NS), pricing, STREAMS, live=live)
-    own = Own(random, side.market)
-    side.market.overlay = own if with_own else None
+    actor = None
+    if actors == "own":
+        side.market.overlay = actor = Own(random, side.market)
+    elif actors:
+        actor = Traders(random, side.venue.exchange)
     side.books = {}
     side.checks = 0
     for number in range(1000):
         assert side.step()
-        if with_own:
-            own.act(side.venue)
+        if actor is not None:
+            actor.act(side.venue)
         if number == 10:
             side.books = {name: side.get("depth", symbol=name, limit=5000) for name in SYMBOLS}
         if number > 10 and random.random() < 0.05:
@@ -141,10 +184,10 @@ def check_moment(side):
         assert [one["id"] for one in listed] == [one.id for one in trades][-1000:]
         book = side.get("depth", symbol=name, limit=5000)
         top = side.get("ticker/bookTicker", symbol=name)
-        assert [top["bidPrice"], top["bidQty"]] == book["bids"][0]
-        assert [top["askPrice"], top["askQty"]] == book["asks"][0]
+        best = [*(book["bids"] or EMPTY)[0], *(book["asks"] or EMPTY)[0]]
+        assert [top[field] for field in ("bidPrice", "bidQty", "askPrice", "askQty")] == best
         said = side.ear.heard[f"{name.lower()}@bookTicker"][-1]
-        assert [said["b"], said["B"]] == book["bids"][0]
+        assert [said[field] for field in "bBaA"] == best
 
 
 def of_ticker(day):
@@ -229,3 +272,45 @@ def test_windows_hold_the_trades_since_their_beginning(played):
         assert day["openTime"] % 86_400_000 == 0
         inside = [one for one in trades if one.ms >= day["openTime"]]
         assert of_ticker(day) == statistics(inside)[:7] + statistics(inside)[9:]
+
+
+def test_an_update_of_the_next_candle_waits_for_the_close_of_the_last_one():
+    """A followed venue may tell trades of the new candle before it closes the old one."""
+    pricing = Pricing(costs(spread_ppm=100))
+    side = PublicSide(Silent(), pricing, ("kline_15m", "kline_1h", "trade"))
+
+    def advance(ordinal, after_ns, price, *closed):
+        ts_ns = START_NS + after_ns
+        prints = (Print("BTCUSDT", price, 10, ts_ns, False),) if price else ()
+        side.venue.advance(Step(ordinal, ts_ns, prints=prints, closed_bars=closed))
+
+    advance(0, FRAME_NS * 3, 100)
+    advance(1, FRAME_NS * 3 + 5 * 10**9, 104)
+    advance(2, FRAME_NS * 4 + 10**9, 105)
+    advance(3, FRAME_NS * 4 + 9 * 10**9, 106)
+    bar = Bar("BTCUSDT", START_NS + FRAME_NS * 3, START_NS + FRAME_NS * 4, 100, 104, 100, 104, 20, 2)
+    advance(4, FRAME_NS * 4 + 10 * 10**9, 0, bar)
+    advance(5, FRAME_NS * 4 + 20 * 10**9, 107)
+    for name in ("15m", "1h"):
+        events = [one["k"] for one in side.ear.heard[f"btcusdt@kline_{name}"]]
+        opens = [one["t"] for one in events]
+        assert opens == sorted(opens)
+        first = [one for one in events if one["t"] == opens[0]]
+        assert [one["x"] for one in first] == [False] * (len(first) - 1) + [True]
+        assert len(set(opens)) == 2
+        rows = side.get("klines", symbol="BTCUSDT", interval=name)
+        made = candles_of(side.trades("BTCUSDT"), name)
+        assert {row[0]: of_row(row) for row in rows} == {at: one[:9] for at, one in made.items()}
+
+
+class Silent:
+    """A feed that somebody else steps."""
+
+    frame_ns = FRAME_NS
+
+    def __init__(self):
+        one = Instrument("BTCUSDT", "BTC", "USDT", tick_e8=10_000, lot_e8=1_000_000)
+        self.instruments = {"BTCUSDT": one}
+
+    def history(self, ordinal):
+        return {}
