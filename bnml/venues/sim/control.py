@@ -24,10 +24,11 @@ _encode = msgspec.json.Encoder().encode
 
 
 class StepRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /sim/step`."""
+    """`POST /sim/step`: of a stepper that has confirmed all it got, or `count` steps where there is no stepper."""
 
-    stepper: str
-    confirmed: int
+    stepper: str = ""
+    confirmed: int = 0
+    count: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1
 
 
 class SpeedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -113,8 +114,12 @@ class Control:
 
     def _step(self, body: bytes) -> dict[str, Any]:
         asked = msgspec.json.decode(body, type=StepRequest)
+        if not isinstance(self._driver, Stepping):
+            raise VenueReject(-1130, "only a stepped market can be stepped")
+        if not asked.stepper:
+            return self._step_alone(asked.count)
         stepper = self._venue.steppers.find(asked.stepper)
-        if stepper is None or not isinstance(self._driver, Stepping):
+        if stepper is None:
             raise VenueReject(-1130, "only a stepped market can be stepped")
         confirmation = self._venue.steppers.confirm(stepper, asked.confirmed)
         advanced = confirmation.ready and self._driver.step()
@@ -124,6 +129,15 @@ class Control:
             "tsNs": self._venue.now_ns,
             "done": self._driver.is_done,
         }
+
+    def _step_alone(self, count: int) -> dict[str, Any]:
+        """Steps of a market that nobody confirms."""
+        if len(self._venue.steppers):
+            raise VenueReject(-1130, "this market has steppers; each step needs their confirmation")
+        done = 0
+        while done < count and isinstance(self._driver, Stepping) and self._driver.step():
+            done += 1
+        return {"advanced": done, "tsNs": self._venue.now_ns, "done": self._driver.is_done}
 
 
 def _failure(status: int, error: VenueReject) -> web.Response:

@@ -53,6 +53,8 @@ def rolling_window(call: Call) -> Any:
     names, is_mini = _named(call), _is_mini(call.params)
     length_ns = _window_ns(call.params)
     call.params.finish()
+    if any(call.venue.instruments[name].status == "BREAK" for name in names):
+        raise VenueReject(-2016, "No trading window could be found for the symbol. Try ticker/24hrs instead.")
     now_ns = call.venue.now_ns
     start_ns = window_start(now_ns, length_ns, call.venue.market.frame_ns)
     return _statistics(call, names, start_ns, now_ns, is_mini=is_mini)

@@ -237,7 +237,7 @@ class Server:
         writer.add_done_callback(partial(self._written, connection))
         tasks = {writer, asyncio.create_task(life.run())}
         try:
-            await self._read(socket, connection, session, life)
+            await self._read(socket, connection, session, life, request.remote or LOOPBACK)
         finally:
             session.close()
             venue.sockets.discard(connection)
@@ -261,12 +261,19 @@ class Server:
         return rest.failure(self._venue, refused, address, wait_s)
 
     async def _read(
-        self, socket: web.WebSocketResponse, connection: Connection, session: Session, life: Keepalive
+        self,
+        socket: web.WebSocketResponse,
+        connection: Connection,
+        session: Session,
+        life: Keepalive,
+        address: str,
     ) -> None:
         """Take the client's frames until it goes, or sends more than it may."""
         loop = asyncio.get_running_loop()
         async for message in socket:
             if not session.allows_frame(loop.time()):
+                if not connection.is_over:
+                    self._venue.limits.address(address).bans.strike(self._venue.window_ns)
                 connection.finish(WSCloseCode.POLICY_VIOLATION, b"Too many requests")
             elif message.type is WSMsgType.PING:
                 await socket.pong(message.data)

@@ -74,6 +74,7 @@ ELSEWHERE = {
     -1103: "tags of FIX; what REST and WebSocket API do not know is -1104, or -1101 where nothing is expected",
     -1015: "test_limits",
     -1034: "test_limits",
+    -1112: "an empty book lets a MARKET order expire; without any price the market counts as closed (-2010)",
 }
 LIMIT = {
     "symbol": "BTCUSDT",
@@ -172,6 +173,16 @@ CASES = [
         400,
         "cancelRestrictions has to be either ONLY_NEW or ONLY_PARTIALLY_FILLED.",
     ),
+    (-1122, "GET", "/depth", {"symbol": "BTCUSDT", "symbolStatus": "OPEN"}, 400, "Invalid symbolStatus."),
+    (-1139, "GET", "/ticker/24hr", {"symbol": "BTCUSDT", "type": "TINY"}, 400, "Invalid ticker type."),
+    (
+        -1220,
+        "GET",
+        "/depth",
+        {"symbol": "BTCUSDT", "symbolStatus": "HALT"},
+        400,
+        "The symbol's status does not match the requested symbolStatus.",
+    ),
     (
         -1151,
         "GET",
@@ -196,6 +207,8 @@ CASES = [
     (-2036, None, "userDataStream.unsubscribe", {}, 400, "User Data Stream subscription not active."),
 ]
 """(code, HTTP method or None for a method of the WebSocket API, path, parameters, status, beginning of the text)."""
+WITH_A_PAST = {-2010, -2021, -2026, -2035, -2039}
+OF_THE_DOOR = {-1003, -1016, -1022, -1194, -2014, -2015, -2016}
 
 
 @pytest.mark.parametrize("case", CASES, ids=[f"{one[0]}-{number}" for number, one in enumerate(CASES)])
@@ -271,3 +284,13 @@ async def test_codes_of_the_door():
         client.venue.limits.forget()
         closed = await client.signed("POST", f"{API}/order", **LIMIT)
         assert (closed[0], closed[1]["code"]) == (503, -1016)
+        await client.control("POST", "/sim/status", {"symbol": "BTCUSDT", "status": "BREAK"})
+        status, body, _ = await client.send("GET", f"{API}/ticker", symbol="BTCUSDT", windowSize="1h")
+        assert (status, body["code"]) == (400, -2016)
+        assert body["msg"] == "No trading window could be found for the symbol. Try ticker/24hrs instead."
+
+
+def test_every_code_that_clients_must_know_is_provoked_or_says_why_not():
+    provoked = {case[0] for case in CASES} | WITH_A_PAST | OF_THE_DOOR
+    assert provoked.isdisjoint(ELSEWHERE)
+    assert (MUST | SHOULD) - provoked - set(ELSEWHERE) == set()

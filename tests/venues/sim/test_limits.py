@@ -192,6 +192,17 @@ async def test_a_replacement_beyond_the_limit_of_orders(mode, beyond, cancels, e
         ("GET", "/ticker/price", {"symbol": "BTCUSDT"}, 2),
         ("GET", "/ticker/price", {}, 4),
         ("GET", "/ticker/bookTicker", {}, 4),
+        ("GET", "/ticker", {"symbol": "BTCUSDT"}, 4),
+        ("GET", "/ticker", {"symbols": '["BTCUSDT","ETHUSDT"]'}, 8),
+        ("GET", "/ticker/tradingDay", {"symbol": "BTCUSDT"}, 4),
+        ("GET", "/uiKlines", {"symbol": "BTCUSDT", "interval": "1h"}, 2),
+        ("GET", "/myFilters", {"symbol": "BTCUSDT"}, 40),
+        (
+            "POST",
+            "/order/cancelReplace",
+            {**LIMIT, "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": 9},
+            1,
+        ),
         ("GET", "/order", {"symbol": "BTCUSDT", "orderId": 1}, 4),
         ("POST", "/order", LIMIT, 0),
         ("POST", "/order", {**LIMIT, "price": "0.001"}, 1),
@@ -221,6 +232,7 @@ async def test_requests_weigh_what_binance_says(method, path, params, weight):
             "/trades",
             "/historicalTrades",
             "/aggTrades",
+            "/uiKlines",
         }
         if path.startswith(("/ticker", "/avgPrice")):
             is_signed = False
@@ -298,3 +310,56 @@ async def test_the_age_is_checked_again_before_the_matching_engine_and_counts_as
         counts = [count for _, count in client.venue.limits.order_counts("main", client.venue.window_ns)]
         assert counts == [1, 1], "refused by the first check, it was none"
         assert asyncio.get_running_loop().time() - late < 5
+
+
+async def test_who_floods_sockets_again_and_again_is_banned():
+    async with served() as client:
+        for _ in range(STRIKES):
+            assert (await client.send("GET", f"{API}/ping"))[0] == 200
+            async with client.session.ws_connect(f"{client.sockets}/ws") as socket:
+                for _ in range(12):
+                    await socket.ping(b"x")
+                await socket.receive(timeout=5)
+        assert (await client.send("GET", f"{API}/ping"))[0] == 418
+
+
+async def test_filters_of_an_account_are_those_of_the_symbol():
+    async with served() as client:
+        mine = (await client.signed("GET", f"{API}/myFilters", symbol="BTCUSDT"))[1]
+        (symbol,) = (await client.get(f"{API}/exchangeInfo", symbol="BTCUSDT"))["symbols"]
+        assert (mine["symbolFilters"], mine["assetFilters"]) == (symbol["filters"], [])
+        api = await client.api()
+        answer, _ = await api.ask("myFilters", is_signed=True, symbol="BTCUSDT")
+        assert answer["result"] == mine
+
+
+async def test_a_market_without_steppers_is_stepped_by_the_controls():
+    async with served() as client:
+        status, body = await client.control("POST", "/sim/step", {"count": 3})
+        assert (status, body["advanced"], body["done"]) == (200, 3, False)
+        assert body["tsNs"] == client.venue.now_ns
+        await client.control("POST", "/sim/steppers", {})
+        assert (await client.control("POST", "/sim/step", {"count": 3}))[0] == 400
+
+
+async def test_a_reset_begins_anew():
+    async with served() as client:
+        client.steps(1)
+        await client.signed("POST", f"{API}/order", **LIMIT)
+        market = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.5"}
+        await client.signed("POST", f"{API}/order", **market)
+        use_up(client)
+        body = {"account": "main", "balances": {"USDT": "123.5", "ETH": "2"}}
+        assert (await client.control("POST", "/sim/reset", body))[0] == 200
+        ledger = (await client.control("GET", "/sim/ledger"))[1]["accounts"]["main"]
+        held = {
+            asset: (one["free"], one["locked"])
+            for asset, one in ledger["balances"].items()
+            if one["free"] != "0.00000000"
+        }
+        assert held == {"USDT": ("123.50000000", "0.00000000"), "ETH": ("2.00000000", "0.00000000")}
+        assert ledger["openOrders"] == []
+        assert (await client.send("GET", f"{API}/ping"))[2]["X-MBX-USED-WEIGHT-1M"] == "1"
+        assert len((await client.signed("GET", f"{API}/allOrders", symbol="BTCUSDT"))[1]) == 2, (
+            "history stays"
+        )
