@@ -364,3 +364,17 @@ def test_keys_statuses_and_schedules_outlive_a_restart():
     assert again.is_frozen("bob")
     assert (again.statuses, again.delistings) == ({"BTCUSDT": "HALT"}, {"ETHUSDT": 5})
     assert [again.number(name) for name in ("bob", "main", "bob")] == numbers == [1, 2, 1]
+
+
+async def test_a_request_of_a_session_may_name_another_key():
+    async with served() as client:
+        client.steps(1)
+        bob = await client.new_account("bob", USDT="500")
+        key = await client.new_key(kind="ED25519")
+        api = await client.api()
+        await api.ask("session.logon", is_signed=True, key=key)
+        await api.ask("order.place", is_signed=True, key=bob, **LIMIT)
+        assert len(client.venue.exchange.read.open_orders("bob")) == 1
+        unsigned, _ = await api.ask("order.place", apiKey=bob.api_key, timestamp=now_ms(), **LIMIT)
+        assert unsigned["error"]["code"] == -1102, "a key that is named has to sign"
+        assert client.venue.exchange.read.open_orders("main") == []
