@@ -59,6 +59,6 @@ def _prevented_weight(params: Params) -> int:
 
 
 _SIGNED: Final = Security.SIGNED
-AMEND: Final = Operation(amend, 4, Security.TRADE)
+AMEND: Final = Operation(amend, 4, Security.TRADE, free_when_done=True)
 AMENDMENTS: Final = Operation(amendments, 4, _SIGNED)
 PREVENTED_MATCHES: Final = Operation(prevented_matches, _prevented_weight, _SIGNED)

@@ -91,9 +91,7 @@ OCO = {
     "side": "SELL",
     "quantity": "1",
     "aboveType": "LIMIT_MAKER",
-    "abovePrice": "110",
     "belowType": "STOP_LOSS",
-    "belowStopPrice": "90",
 }
 REPLACE = {**LIMIT, "cancelReplaceMode": "STOP_ON_FAILURE", "cancelOrderId": "1"}
 ILLEGAL = "Illegal characters found in parameter '{}'; legal range is "
@@ -104,6 +102,16 @@ WEEK_MS = 7 * 86_400_000
 
 def order(code, text, status=400, **params):
     return (code, "POST", "/order", {**LIMIT, **params}, status, text)
+
+
+def oco(code, text, **changed):
+    """An OCO whose legs are on the wrong sides; each leg has the price that its type needs."""
+    types = {**OCO, **changed}
+    params = {name: types[name] for name in ("symbol", "side", "quantity", "aboveType", "belowType")}
+    for place, price in (("above", "110"), ("below", "90")):
+        needs = "Price" if types[f"{place}Type"] == "LIMIT_MAKER" else "StopPrice"
+        params[place + needs] = price
+    return (code, "POST", "/orderList/oco", params, 400, text)
 
 
 CASES = [
@@ -204,10 +212,25 @@ CASES = [
     (-2011, "DELETE", "/openOrders", {"symbol": "BTCUSDT"}, 400, "Unknown order sent."),
     (-2013, "GET", "/order", {"symbol": "BTCUSDT", "orderId": 99}, 400, "Order does not exist."),
     (-2022, "POST", "/order/cancelReplace", REPLACE, 400, "Order cancel-replace failed."),
+    oco(-1165, "A limit order in a buy OCO must be below.", side="BUY", belowType="STOP_LOSS"),
+    oco(
+        -1166, "A limit order in a sell OCO must be above.", aboveType="TAKE_PROFIT", belowType="LIMIT_MAKER"
+    ),
+    oco(-1168, "At least one OCO order must be contingent.", belowType="LIMIT_MAKER"),
+    oco(-1196, "A stop loss order in a buy OCO must be above.", side="BUY", aboveType="STOP_LOSS"),
+    oco(-1197, "A stop loss order in a sell OCO must be below.", aboveType="STOP_LOSS"),
+    oco(
+        -1198,
+        "A take profit order in a buy OCO must be below.",
+        side="BUY",
+        aboveType="TAKE_PROFIT",
+        belowType="LIMIT_MAKER",
+    ),
+    oco(-1199, "A take profit order in a sell OCO must be above.", belowType="TAKE_PROFIT"),
     (-2036, None, "userDataStream.unsubscribe", {}, 400, "User Data Stream subscription not active."),
 ]
 """(code, HTTP method or None for a method of the WebSocket API, path, parameters, status, beginning of the text)."""
-WITH_A_PAST = {-2010, -2021, -2026, -2035, -2039}
+WITH_A_PAST = {-2010, -2021, -2038, -2026, -2035, -2039}
 OF_THE_DOOR = {-1003, -1016, -1022, -1194, -2014, -2015, -2016}
 
 
@@ -236,6 +259,10 @@ async def test_codes_that_need_a_past():
         assert duplicate == {"code": -2010, "msg": "Duplicate order sent."}
         taking = await client.order(type="LIMIT_MAKER", quantity="1", price="200")
         assert taking == {"code": -2010, "msg": "Order would immediately match and take."}
+        amend = {"symbol": "BTCUSDT", "orderId": mine["orderId"], "newQty": "2"}
+        status, body, _ = await client.signed("PUT", f"{API}/order/amend/keepPriority", **amend)
+        assert (status, body["code"]) == (400, -2038)
+        assert body["msg"] == "Order amend (quantity increase) is not supported."
         both = {"symbol": "BTCUSDT", "orderId": mine["orderId"], "origClientOrderId": "yours"}
         status, body, _ = await client.signed("GET", f"{API}/order", **both)
         assert (status, body["code"]) == (400, -2039)

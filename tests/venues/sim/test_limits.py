@@ -219,6 +219,10 @@ async def test_a_replacement_beyond_the_limit_of_orders(mode, beyond, cancels, e
         ("GET", "/rateLimit/order", {}, 40),
         ("GET", "/orderList", {"orderListId": 1}, 4),
         ("GET", "/openOrderList", {}, 6),
+        ("PUT", "/order/amend/keepPriority", {"symbol": "BTCUSDT", "orderId": 9, "newQty": "1"}, 4),
+        ("GET", "/order/amendments", {"symbol": "BTCUSDT", "orderId": 9}, 4),
+        ("GET", "/myPreventedMatches", {"symbol": "BTCUSDT", "orderId": 9}, 20),
+        ("GET", "/myPreventedMatches", {"symbol": "BTCUSDT", "preventedMatchId": 9}, 2),
         ("GET", "/allOrderList", {}, 20),
     ],
 )
@@ -239,6 +243,23 @@ async def test_requests_weigh_what_binance_says(method, path, params, weight):
         send = client.signed if is_signed else client.send
         headers = (await send(method, API + path, **params))[2]
         assert headers["X-MBX-USED-WEIGHT-1M"] == headers["X-MBX-USED-WEIGHT"] == str(weight)
+
+
+async def test_an_amendment_that_works_weighs_nothing_and_is_no_order():
+    async with served() as client:
+        client.steps(1)
+        order_id = (await client.order(**LIMIT))["orderId"]
+        amend = {"symbol": "BTCUSDT", "orderId": order_id, "newQty": "0.09"}
+        status, body, headers = await client.signed("PUT", f"{API}/order/amend/keepPriority", **amend)
+        assert (status, body["amendedOrder"]["qty"], headers["X-MBX-USED-WEIGHT-1M"]) == (
+            200,
+            "0.09000000",
+            "0",
+        )
+        assert [count for _, count in client.venue.limits.order_counts("main", client.venue.window_ns)] == [
+            1,
+            1,
+        ]
 
 
 async def test_who_is_refused_at_the_door_has_been_weighed():
