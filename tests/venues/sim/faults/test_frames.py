@@ -292,3 +292,16 @@ async def test_a_held_frame_goes_out_when_the_script_goes():
         await client.control("DELETE", "/sim/faults")
         assert kinds(await heard(api.socket)) == [TRADE]
         assert (await client.signed("GET", "/api/v3/myTrades", **BTC))[0] == 200
+
+
+async def test_a_stepped_market_waits_for_frames_that_are_held_back():
+    async with faulty(rule(act("delay", seconds=0.3), {"stream": "*@trade"}, {"times": 1})) as client:
+        _, made = await client.control("POST", "/sim/steppers", {})
+        socket = await streams(client, f"{TRADES}?stepper={made['stepper']}")
+        step = {"stepper": made["stepper"], "confirmed": 0}
+        advanced = [(await client.control("POST", "/sim/step", step))[1]["advanced"] for _ in range(4)]
+        assert advanced[-2:] == [False, False]
+        (frame,) = await heard(socket, 0.5)
+        assert frame["simSeq"] == 1
+        _, body = await client.control("POST", "/sim/step", {**step, "confirmed": 1})
+        assert body["advanced"] is True

@@ -87,6 +87,10 @@ async def test_candles_of_a_halted_hour_are_missing_and_the_others_are_what_was_
         closed = [frame["k"] for frame in frames if frame["e"] == "kline"]
         listed = await client.get("/api/v3/klines", **BTC, interval="1h", limit=len(closed) + 1)
         assert [row[0] for row in listed[:-1]] == [one["t"] for one in closed]
+        traded = {t["T"] // 3_600_000 for t in frames if t["e"] == "trade"}
+        hours = [one["t"] // 3_600_000 for one in closed]
+        assert set(hours[1:]) <= traded
+        assert set(range(hours[0], hours[-1] + 1)) - set(hours)
         for one in closed[1:]:
             prices = [float(t["p"]) for t in frames if t["e"] == "trade" and one["t"] <= t["T"] <= one["T"]]
             assert (float(one["h"]), float(one["l"])) == (max(prices), min(prices))
