@@ -139,9 +139,9 @@ def _backtest(data: SweepInput, config: SweepConfig) -> Figures:
 
 
 def _hand(made: Walk, entry: NDArray[np.bool_], leave: NDArray[np.bool_]) -> None:
-    trades = np.empty((len(entry) // 4, 6))
-    equity = np.full(len(entry), 1e4)
+    trades, equity, figures = np.empty((len(entry) // 4, 7)), np.empty(len(entry)), np.empty(hand.FIGURES)
+    equity[0] = 1e4
     count = hand.hand_backtest(
-        made.open, made.high, made.low, made.close, entry, leave, LEVELS, trades, equity
+        made.open, made.high, made.low, made.close, entry, leave, LEVELS, trades, equity, figures
     )
-    hand.hand_metrics(equity, trades, count, np.zeros(8))
+    hand.hand_metrics(equity, trades, count, figures)

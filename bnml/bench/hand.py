@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import erfc, exp, sqrt
 from typing import TYPE_CHECKING
 
 import numba
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 FEE = 0.001
 SLIPPAGE = 0.0005
 STOP, TARGET, TRAIL, HOLD = 0.006, 0.02, 0.012, 240
+BARS_PER_DAY = 1440
+PATHS = 512
+FIGURES = 24
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
@@ -26,13 +30,16 @@ def hand_backtest(  # noqa: PLR0917 - compiled functions are called by position
     levels: tuple[float, float, float, int],
     trades: NDArray[np.float64],
     equity: NDArray[np.float64],
+    figures: NDArray[np.float64],
 ) -> int:
     """One symbol, one position: stop, target, trailing and time stop within the bar; returns the trades.
 
-    `trades` is [rows, 6]: entry, exit, profit, best and worst price, bars held; `equity` one value per bar.
+    `trades` is [rows, 7]: entry, exit, profit, best and worst price, bars held, value traded; `equity` one value
+    per bar; the exposure goes to `figures`.
     """
     stop_share, target_share, trail_share, hold = levels
     cash, units, price, stop, target, top, bottom, since, count = 1e4, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0
+    exposed = 0.0
     for i in range(1, len(c)):
         if units > 0.0:
             out = 0.0
@@ -48,6 +55,7 @@ def hand_backtest(  # noqa: PLR0917 - compiled functions are called by position
                 got = units * out * (1.0 - FEE)
                 trades[count, 0], trades[count, 1], trades[count, 2] = price, out, got - units * price
                 trades[count, 3], trades[count, 4], trades[count, 5] = top, bottom, i - since
+                trades[count, 6] = units * (price + out)
                 count += 1
                 cash, units = cash + got, 0.0
             else:
@@ -62,32 +70,116 @@ def hand_backtest(  # noqa: PLR0917 - compiled functions are called by position
             )
             top, bottom, since = h[i], l[i], i
         equity[i] = cash + units * c[i]
+        if units > 0.0:
+            exposed += units * c[i] / equity[i]
+    figures[7] = exposed / len(c)
     return count
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
 def hand_metrics(
-    equity: NDArray[np.float64], trades: NDArray[np.float64], count: int, out: NDArray[np.float64]
+    equity: NDArray[np.float64],
+    trades: NDArray[np.float64],
+    count: int,
+    out: NDArray[np.float64],
 ) -> None:
-    """Eight figures in one pass each: return, drawdown, mean, deviation, profit factor, wins, expectancy, exposure."""
-    peak = drop = total = squares = 0.0
-    for i in range(2, len(equity)):
-        peak = max(peak, equity[i])
-        drop = max(drop, 1.0 - equity[i] / peak)
-        change = equity[i] / equity[i - 1] - 1.0
-        total, squares = total + change, squares + change * change
-    gain = loss = wins = held = 0.0
+    """Every figure that bnml gives of a run, each in the plainest way; 365 days a year, `BARS_PER_DAY` bars a day."""
+    bars = len(equity)
+    daily = np.empty((bars - 1) // BARS_PER_DAY + 1)
+    peak, trough, peak_at, day, before = equity[0], equity[0], 0, 0, equity[0]
+    drop = drop_quote = total = 0.0
+    longest = under = 0
+    for i in range(bars):
+        value = equity[i]
+        total += value
+        if value >= peak:
+            if trough < peak:
+                drop, drop_quote = max(drop, 1.0 - trough / peak), max(drop_quote, peak - trough)
+                longest, under = max(longest, i - peak_at), under + i - peak_at
+            peak = trough = value
+            peak_at = i
+        else:
+            trough = min(trough, value)
+        if i % BARS_PER_DAY == BARS_PER_DAY - 1 or i == bars - 1:
+            daily[day] = value / before - 1.0
+            day, before = day + 1, value
+    if trough < peak:
+        drop, drop_quote = max(drop, 1.0 - trough / peak), max(drop_quote, peak - trough)
+        longest, under = max(longest, bars - 1 - peak_at), under + bars - 1 - peak_at
+    annual = (equity[-1] / equity[0]) ** (365.0 * BARS_PER_DAY / bars) - 1.0
+    out[0], out[1], out[2], out[3], out[4] = (
+        equity[-1] / equity[0] - 1.0,
+        annual,
+        drop,
+        drop_quote,
+        annual / drop,
+    )
+    out[5], out[6] = longest / BARS_PER_DAY, under / bars
+    _of_trades(trades, count, total / bars, equity[0], out)
+    _of_days(daily, out)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _of_trades(
+    trades: NDArray[np.float64], count: int, mean_equity: float, initial: float, out: NDArray[np.float64]
+) -> None:
+    """Turnover, win rate, mean win and loss, payoff, profit factor, expectancy, risk of ruin."""
+    gain = loss = wins = traded = 0.0
     for k in range(count):
         profit = trades[k, 2]
-        held += trades[k, 5]
+        traded += trades[k, 6]
         if profit > 0.0:
             gain, wins = gain + profit, wins + 1.0
         else:
             loss -= profit
-    bars = len(equity)
-    out[0], out[1], out[2] = equity[-1] / equity[1] - 1.0, drop, total / bars
-    out[3] = np.sqrt(squares / bars - (total / bars) ** 2)
-    out[4], out[5], out[6], out[7] = gain / loss, wins / count, (gain - loss) / count, held / bars
+    rate, win, lost = wins / count, gain / wins, loss / (count - wins)
+    odds = (1.0 - rate) / (rate * win / lost)
+    out[8], out[9], out[10], out[11] = traded / mean_equity, rate, win, lost
+    out[12], out[13], out[14] = win / lost, gain / loss, (gain - loss) / count
+    out[15] = 1.0 if odds >= 1.0 else odds ** (initial / lost)
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _of_days(daily: NDArray[np.float64], out: NDArray[np.float64]) -> None:
+    """Sharpe, Sortino, CVaR, probabilistic Sharpe (of one trial also the deflated), two bootstraps."""
+    days = len(daily)
+    mean, losses, second, third, fourth = daily.mean(), 0.0, 0.0, 0.0, 0.0
+    for value in daily:
+        losses += min(value, 0.0) ** 2
+        second += (value - mean) ** 2
+        third += (value - mean) ** 3
+        fourth += (value - mean) ** 4
+    deviation, variance = sqrt(second / (days - 1)), second / days
+    ratio = mean / deviation
+    spread = 1.0 - third / days / variance**1.5 * ratio
+    spread += (fourth / days / variance**2 - 1.0) / 4.0 * ratio * ratio
+    out[16], out[17] = ratio * sqrt(365.0), mean / sqrt(losses / days) * sqrt(365.0)
+    out[18] = np.sort(daily)[: max(1, days // 20)].mean()
+    out[19] = 0.5 * erfc(-ratio * sqrt(days - 1) / sqrt(spread) / sqrt(2.0))
+    steps = np.log(1.0 + daily)
+    out[20], out[21] = _bootstrap(steps, 1.0)
+    out[22], out[23] = _bootstrap(steps, days ** (-1.0 / 3.0))
+
+
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _bootstrap(steps: NDArray[np.float64], fresh: float) -> tuple[float, float]:
+    """(95 % quantile of the drawdown, 5 % quantile of the profit) of paths whose days are drawn anew with this chance."""
+    days, state = np.uint64(len(steps)), np.uint64(1)
+    choices = np.uint64(len(steps) / fresh)
+    totals, falls = np.empty(PATHS), np.empty(PATHS)
+    for path in range(PATHS):
+        total = peak = fall = 0.0
+        at = np.uint64(0)
+        for _ in range(len(steps)):
+            state = state * np.uint64(6364136223846793005) + np.uint64(1442695040888963407)
+            drawn = (state >> np.uint64(32)) * choices >> np.uint64(32)
+            at = np.uint64(0) if at + np.uint64(1) == days else at + np.uint64(1)
+            at = drawn if drawn < days else at
+            total += steps[at]
+            peak = max(peak, total)
+            fall = max(fall, peak - total)
+        totals[path], falls[path] = total, fall
+    return 1.0 - exp(-np.sort(falls)[PATHS * 95 // 100]), exp(np.sort(totals)[PATHS * 5 // 100]) - 1.0
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.kernels import njit, part
+from bnml.kernels import lean, njit
 from bnml.kernels.account import Kit, is_held, note_change, open_lots
 from bnml.kernels.asking import ask, ask_to_leave, begin_scan, count_closed, send
 from bnml.kernels.candidates import Money, Risk
@@ -27,7 +27,7 @@ _BUY = int(Action.BUY)
 _SELL = int(Action.SELL)
 
 
-@part
+@lean
 def _scan(kit: Kit, track: Track, risk: Risk | None, limits: np.void, facts: np.void) -> None:
     """Decide on the close of the bar before the last that opened."""
     lane, slot, book, t = track.lane, kit.slot, kit.book, track.lane["bar"] - 1
@@ -57,7 +57,7 @@ def _scan(kit: Kit, track: Track, risk: Risk | None, limits: np.void, facts: np.
             send(slot, lane["bar"] + track.latency_bars, lane["opened_ns"] + track.latency_ns)
 
 
-@part
+@lean
 def _step(kit: Kit, track: Track, risk: Risk | None, limits: np.void, facts: np.void) -> None:
     """One boundary, with everything up to the next."""
     lane, slot, bars = track.lane, kit.slot, track.bars

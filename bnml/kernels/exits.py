@@ -97,8 +97,8 @@ def trail_stop(stop_ticks: int, print_ticks: int, activation_ticks: int, atr: in
     """The stop after a print; unchanged unless it rises by at least the step. Valid for later prints only."""
     if print_ticks < activation_ticks:
         return stop_ticks
-    candidate = trail_candidate(print_ticks, atr, rules)
-    if candidate >= stop_ticks + ceil_ppm(stop_ticks, rules["trail_step_ppm"]):
+    candidate, step_ppm = trail_candidate(print_ticks, atr, rules), rules["trail_step_ppm"]
+    if candidate >= stop_ticks + (ceil_ppm(stop_ticks, step_ppm) if step_ppm > 0 else 0):
         return candidate
     return stop_ticks
 

@@ -23,7 +23,7 @@ _NONE = int(ExitReason.NONE)
 
 
 @part
-def _seek(fast: NDArray[np.void], start: int, end: int, ts_ns: int) -> int:
+def seek(fast: NDArray[np.void], start: int, end: int, ts_ns: int) -> int:
     """First place from `start` on whose bar opens at `ts_ns` or later: steps that double, then halves."""
     if start >= end or fast[start]["ts_open_ns"] >= ts_ns:
         return start
@@ -44,7 +44,7 @@ def _seek(fast: NDArray[np.void], start: int, end: int, ts_ns: int) -> int:
 @part
 def find_stretch(fast: NDArray[np.void], lane: np.void, bar: np.void, frame_ns: int) -> int:
     """Move the lane's cursor to the fast bars of `bar`; returns their end, or the cursor itself for none."""
-    begin = _seek(fast, lane["fast"], lane["fast_end"], bar["ts_open_ns"])
+    begin = seek(fast, lane["fast"], lane["fast_end"], bar["ts_open_ns"])
     lane["fast"] = begin
     until_ns = bar["ts_open_ns"] + frame_ns
     low, high, at = bar["high"], bar["low"], begin

@@ -133,6 +133,8 @@ def print_lots(volume_lots: int, slot: int) -> int:
 @lean
 def half_spread_ppm(bar: np.void, costs: np.void) -> int:
     """Half spread after `bar`: a floor plus a share of the bar's relative range, up to a cap."""
+    if costs["spread_range_ppm"] == 0:  # divisions are dear
+        return min(costs["spread_cap_ppm"], costs["spread_floor_ppm"])
     range_ppm = (bar["high"] - bar["low"]) * PPM // bar["close"]
     return min(
         costs["spread_cap_ppm"], costs["spread_floor_ppm"] + mul_ppm(range_ppm, costs["spread_range_ppm"])

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from bnml.kernels import part
+from bnml.kernels import lean
 from bnml.kernels.account import Kit, lowest_target, note_change, open_cost_e8, open_lots
 from bnml.kernels.exits import NEVER, trail_stop, trail_trigger
-from bnml.kernels.fills import mul_ppm
+from bnml.kernels.fast_path import seek
+from bnml.kernels.fills import mul_ppm, notional_e8
+from bnml.kernels.prefetch import prefetch
 from bnml.kernels.records import Action, ExitReason, Reason
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ _NONE = int(ExitReason.NONE)
 _TRAILING = int(ExitReason.TRAILING)
 
 
-STRIDE = 4
+SOON, AHEAD = 16, 96
+"""Bars of a coming position that are asked of memory before it is entered; and how far ahead of a held one."""
 
 
 class Track(NamedTuple):
@@ -45,7 +48,7 @@ class Track(NamedTuple):
     latency_ns: int
 
 
-@part
+@lean
 def _next_sell(track: Track, from_bar: int) -> int:
     """Bar of the first SELL from `from_bar` on; NEVER without one."""
     lane, opinions = track.lane, track.opinions
@@ -56,54 +59,89 @@ def _next_sell(track: Track, from_bar: int) -> int:
     return opinions[at]["bar"] if at < lane["opinions_end"] else NEVER
 
 
-@part
+@lean
+def _first_due(track: Track, start: int, end: int, due_ns: int) -> int:
+    """The first bar of `start` to `end` that closes at `due_ns` or later; `end` without one."""
+    due_ns -= track.frame_ns
+    if due_ns <= track.bars[start]["ts_open_ns"]:
+        return start
+    if track.lane["is_regular"] == 1:
+        return min(end, start + (due_ns - track.bars[start]["ts_open_ns"] - 1) // track.frame_ns + 1)
+    return seek(track.bars, start, end, due_ns)
+
+
+@lean
+def _quiet_until(bars: NDArray[np.void], start: int, end: int, stop: int, ceiling: int) -> int:
+    """The first bar from `start` on, or `end`, that reaches the stop or the ceiling."""
+    k = start
+    while k < end and bars[k]["low"] > stop and bars[k]["high"] < ceiling:
+        prefetch(bars, k + AHEAD)
+        k += 1
+    return k
+
+
+@lean
+def _mark_held(kit: Kit, track: Track, start: int, end: int) -> None:
+    """Equity at the closes of bars `start` to before `end`."""
+    lots, den, num = open_lots(kit.slot), kit.instrument["notional_den"], kit.instrument["notional_num"]
+    whole, rest, cash = (lots // den) * num, (lots % den) * num, kit.book["cash_e8"]
+    bars, marks = track.bars[start:end], track.equity_e8[start - track.lane["first"] :]
+    for i in range(len(bars)):
+        close = bars[i]["close"]
+        marks[i] = cash + close * whole + (close * rest // den if rest > 0 else 0)
+
+
+@lean
 def _glide_held(kit: Kit, track: Track, end: int, due_ns: int) -> int:
     """Pass quiet bars of a position; returns the last bar passed, whose scan is the next to be made.
 
-    From the closing time `due_ns` on, the time stop is asked at every scan.
+    From the closing time `due_ns` on, the time stop is asked at every scan. No print up to the highest that
+    has moved the stop can move it again, so that the print which can is looked for only at the end.
     """
-    slot, bars, equity, first = kit.slot, track.bars, track.equity_e8, track.lane["first"]
-    lots, den, num = open_lots(slot), kit.instrument["notional_den"], kit.instrument["notional_num"]
-    whole, rest, cash, cost = (lots // den) * num, (lots % den) * num, kit.book["cash_e8"], open_cost_e8(slot)
-    band = mul_ppm(cost, kit.rules["time_stop_band_ppm"])
+    slot, bars = kit.slot, track.bars
     stop, ceiling, target = slot["stop"], slot["ceiling"], lowest_target(slot, NEVER)
-    activation, atr, keeps = slot["activation"], slot["atr"], len(equity) > 0
-    t, due_ns = track.lane["bar"], due_ns - track.frame_ns
-    close, ts_ns = bars[t]["close"], bars[t]["ts_open_ns"]
+    activation, atr, t = slot["activation"], slot["atr"], track.lane["bar"]
+    due = _first_due(track, t, end, due_ns)
     while t < end:
-        bar = bars[t + 1]
+        until = due
+        if t >= due:
+            if _is_in_band(kit, bars[t]["close"]):
+                break
+            until = t + 1
+        loud = _quiet_until(bars, t + 1, until + 1, stop, ceiling)
+        t = loud - 1
+        if loud > until:
+            continue
+        bar = bars[loud]
         low, high = bar["low"], bar["high"]
-        if low <= stop:
+        if low <= stop or high >= target or track.fast_frame_ns > 0:
             break
-        if keeps or ts_ns >= due_ns:
-            value = close * whole
-            if rest > 0:
-                value += close * rest // den
-            if ts_ns >= due_ns and abs(value - cost) < band:
-                break
-            if keeps:
-                equity[t - first] = cash + value
-        close, ts_ns = bar["close"], bar["ts_open_ns"]
-        if high >= ceiling:
-            if high >= target or track.fast_frame_ns > 0:
-                break
+        raised = stop
+        if bar["open"] >= ceiling:
             raised = trail_stop(stop, bar["open"], activation, atr, kit.rules)
             if low <= raised:
                 break
-            raised = trail_stop(raised, high, activation, atr, kit.rules)
-            if close <= raised:
-                break
-            stop = raised
-            ceiling = min(target, trail_trigger(stop, activation, atr, kit.rules))
-        t += 1
+        raised = trail_stop(raised, high, activation, atr, kit.rules)
+        if bar["close"] <= raised:
+            break
+        stop, ceiling, t = raised, min(target, high + 1), loud
+    if len(track.equity_e8) > 0:
+        _mark_held(kit, track, track.lane["bar"], t)
     if stop > slot["stop"]:
         slot["stop"] = stop
         slot["stop_kind"] = _TRAILING
-        slot["ceiling"] = ceiling
+        slot["ceiling"] = min(target, trail_trigger(stop, activation, atr, kit.rules))
     return t
 
 
-@part
+@lean
+def _is_in_band(kit: Kit, close: int) -> bool:
+    """Whether the result at this close is small enough for the time stop."""
+    value, cost = notional_e8(close, open_lots(kit.slot), kit.instrument), open_cost_e8(kit.slot)
+    return abs(value - cost) < mul_ppm(cost, kit.rules["time_stop_band_ppm"])
+
+
+@lean
 def _refuse_held(track: Track, until_bar: int) -> None:
     """Opinions on bars before `until_bar` were passed: a BUY of what is held is refused."""
     lane = track.lane
@@ -116,7 +154,7 @@ def _refuse_held(track: Track, until_bar: int) -> None:
         lane["opinion_bar"] = track.opinions[at + 1]["bar"] if at + 1 < lane["opinions_end"] else NEVER
 
 
-@part
+@lean
 def glide(kit: Kit, track: Track) -> None:
     """Pass as many bars as nothing happens on; the next boundary is the first at which something may."""
     slot, lane, book = kit.slot, track.lane, kit.book
@@ -139,7 +177,7 @@ def glide(kit: Kit, track: Track) -> None:
     book["scans"] = lane["bar"] - lane["first"]
 
 
-@part
+@lean
 def _glide_idle(kit: Kit, track: Track, last: int) -> None:
     lane, book = track.lane, kit.book
     note_change(book, track.changes, lane["bar"] - lane["first"])
@@ -151,12 +189,10 @@ def _glide_idle(kit: Kit, track: Track, last: int) -> None:
     at = lane["opinion"]
     lane["opinion_bar"] = track.opinions[at]["bar"] if at < lane["opinions_end"] else NEVER
     until = min(last, lane["opinion_bar"])
-    # Nothing is asked of these bars. Read in passing, they bring the next position's with them from memory,
-    # which costs less than to wait for those.
-    seen = 0
-    for t in range(lane["bar"], until, STRIDE):
-        seen ^= track.bars[t]["low"]
-    book["passed"] = seen
+    for k in range(until, min(until + SOON, lane["end"])):
+        prefetch(track.bars, k)
     if len(track.equity_e8) > 0:
-        track.equity_e8[lane["bar"] - lane["first"] : until - lane["first"]] = book["cash_e8"]
+        marks, cash = track.equity_e8[lane["bar"] - lane["first"] : until - lane["first"]], book["cash_e8"]
+        for i in range(len(marks)):
+            marks[i] = cash
     lane["bar"] = until

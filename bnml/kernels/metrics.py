@@ -77,15 +77,32 @@ def _first_from(ts_ns: NDArray[np.int64], start: int, end: int, limit_ns: int) -
 
 
 @lean
+def _look_over(
+    marks: NDArray[np.int64], free: int, shares: NDArray[np.float64], total: float, exposed: float
+) -> tuple[float, float, int, int]:
+    """(total with these marks, sum of shares in positions with theirs, lowest, highest); `shares` is scratch."""
+    differ, low, high = 0, marks[0], marks[0]
+    for k in range(len(marks)):
+        shares[k] = (marks[k] - free) / marks[k]
+        differ |= marks[k] ^ free
+        low, high = min(low, marks[k]), max(high, marks[k])
+    for k in range(len(marks)):
+        total += marks[k]
+        if differ != 0:
+            exposed += shares[k]
+    return total, exposed, low, high
+
+
+@lean
 def walk_equity(
-    curve: Curve, initial_e8: int, final_e8: int, daily: NDArray[np.float64]
+    curve: Curve, initial_e8: int, final_e8: int, daily: NDArray[np.float64], shares: NDArray[np.float64]
 ) -> tuple[int, float, int, int, int, int, float, float]:
     """Fields of `EquityWalk` from a curve in one pass; the return of each UTC day goes to `daily`.
 
     `final_e8`, the mark at the end of the run, belongs to the time and the day of the last point. A day's
     return is that of its last point over the last of the day before, the first day's over `initial_e8`;
     days without a point return 0, so the compounded returns are exactly final over initial. `daily`
-    holds one value per calendar day of the span.
+    holds one value per calendar day of the span; `shares` is scratch of any length.
 
     Drawdown: loss from the running peak, in money and as a share of that peak, the largest of each.
     Under water: from a peak that is followed by less, to the first point that regains it, or to the end.
@@ -108,21 +125,21 @@ def walk_equity(
                 at += 1
             free = changes[at]["free_quote_e8"]
             until = min(stop, changes[at + 1]["scan"]) if at + 1 < len(changes) else stop
-            for k in range(i, until):
-                value = equity_e8[k]
-                total += value
-                if value != free:
-                    exposed += (value - free) / value
+            marks = equity_e8[i : min(until, i + len(shares))]
+            total, exposed, low, high = _look_over(marks, free, shares, total, exposed)
+            trough = min(trough, low) if high < peak else trough
+            for k in range(len(marks) if high >= peak else 0):
+                value = marks[k]
                 if value < peak:
                     trough = min(trough, value)
                     continue
                 if trough < peak:
                     share, fall = max(share, (peak - trough) / peak), max(fall, peak - trough)
-                    spell_ns = ts_ns[k] - ts_ns[peak_at]
+                    spell_ns = ts_ns[i + k] - ts_ns[peak_at]
                     longest_ns, under_ns = max(longest_ns, spell_ns), under_ns + spell_ns
                 peak = trough = value
-                peak_at = k
-            i = until
+                peak_at = i + k
+            i += len(marks)
         if stop < count:
             daily[days] = equity_e8[stop - 1] / before - 1.0
             gap = (ts_ns[stop] + lag_ns) // NS_PER_DAY - day

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from bnml.core.outcomes import EquityPoint, Trade
 
 E8 = 100_000_000
+SHARES = 256
+"""Scratch of the walk over equity: small enough to stay in the nearest cache."""
 
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,7 +119,7 @@ def _walk(
         first, last = int(times[0]) + curve.lag_ns, int(times[-1]) + curve.lag_ns
         days = last // NS_PER_DAY - first // NS_PER_DAY + 1
     daily = np.empty(days)
-    return kernel.EquityWalk(*kernel.walk_equity(curve, initial_e8, final_e8, daily)), daily
+    return kernel.EquityWalk(*kernel.walk_equity(curve, initial_e8, final_e8, daily, np.empty(SHARES))), daily
 
 
 def measure(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from bnml.research.sweep_input import SweepConfig, SweepInput, check, check_together
 from bnml.research.sweep_result import SweepResult
 from bnml.research.sweep_world import make_risk, make_world, run_world
@@ -29,7 +27,7 @@ def sweep(inputs: Sequence[SweepInput], config: SweepConfig, thoughts: Thoughts 
     thoughts = thoughts or Thoughts()
     order = sorted(range(len(inputs)), key=lambda number: inputs[number].instrument.symbol)
     chosen = tuple(inputs[number] for number in order)
-    limits = config.limits[order] if len(config.limits) > 1 else np.repeat(config.limits, len(order))
+    limits = config.limits[order] if len(config.limits) > 1 else config.limits.repeat(len(order))
     world, parts = make_world(chosen, limits, config, thoughts)
     risk = make_risk(chosen, world, config, thoughts) if config.risk else None
     return SweepResult(chosen, config, run_world(world, risk), parts)

@@ -19,7 +19,7 @@ from bnml.kernels.mood import CROWD, MIN_VOICES, VOICE
 from bnml.kernels.opining import Mind, Terms, opine, speak
 from bnml.kernels.opinions import SCORE_COLUMNS, Model
 from bnml.kernels.portfolio import run
-from bnml.kernels.records import BAR, BREAKERS, FACTS, OPINION, POLICY, record
+from bnml.kernels.records import BAR, BREAKERS, COSTS, FACTS, LIMITS, OPINION, POLICY, RULES, record
 from bnml.kernels.regime import DRIFT_BASELINE, DRIFT_RECENT, VOLATILITY_BARS
 from bnml.kernels.world import DONE, ROWS_PER_SYMBOL, World
 
@@ -36,8 +36,12 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 OPINIONS_AT_FIRST = 1024
 BOUNDARIES_AT_FIRST = 64
 """Room for the rows of so many boundaries at which everything happens; outputs grow from there."""
+SCANS_PER_ROW = 8
+"""Room for one row in so many scans, and for one of each opinion: what is never written takes no memory, while
+to enlarge the outputs takes time, and so does fresh memory for equity that is not the smaller block of the two."""
 CALENDAR_STEP_NS = NS_PER_DAY // 96
 """Zones change their offset at multiples of a quarter of an hour."""
+_LANE_FIELDS = LANE.names or ()
 _NO_PROBABILITIES = np.zeros((0, 3))
 
 
@@ -56,6 +60,7 @@ def make_world(
     bars = _joined([data.bars for data in inputs], BAR)
     book = record(BOOK)
     book["cash_e8"] = config.initial_quote_e8
+    rows = max(BOUNDARIES_AT_FIRST * ROWS_PER_SYMBOL * len(inputs), len(opinions), scans // SCANS_PER_ROW)
     book["next_ns"] = min(int(data.bars["ts_open_ns"][data.first]) for data in inputs)
     world = World(
         bars=bars,
@@ -64,19 +69,19 @@ def make_world(
         lanes=_lanes(inputs, opinions, parts),
         slots=np.zeros(len(inputs), dtype=SLOT),
         instruments=np.concatenate([data.instrument_record for data in inputs]),
-        limits=limits.copy(),
+        limits=_joined([limits], LIMITS),
         book=book[0],
         facts=record(FACTS)[0],
-        costs=config.costs.copy()[0],
-        rules=config.rules.copy()[0],
+        costs=_joined([config.costs], COSTS)[0],
+        rules=_joined([config.rules], RULES)[0],
         order=np.zeros(len(inputs), dtype=np.int64),
         held=np.zeros(len(inputs), dtype=np.int64),
         queue=np.zeros(len(inputs), dtype=np.int64),
         answers=answers,
-        trades=np.empty(BOUNDARIES_AT_FIRST * ROWS_PER_SYMBOL * len(inputs), dtype=TRADE_ROW),
+        trades=np.empty(rows, dtype=TRADE_ROW),
         equity_e8=np.empty(scans if config.keep_equity else 0, dtype=np.int64),
         scan_ns=_times(np.empty(0, dtype=np.int64), 0 if is_one else scans),
-        changes=np.empty(BOUNDARIES_AT_FIRST * ROWS_PER_SYMBOL * len(inputs), dtype=CHANGE),
+        changes=np.empty(rows, dtype=CHANGE),
         late=np.zeros(0 if is_one else len(bars), dtype=np.uint8),
         frame_ns=inputs[0].frame_ns,
         fast_frame_ns=inputs[0].fast_frame_ns,
@@ -244,21 +249,30 @@ def opinions_of(data: SweepInput, config: SweepConfig) -> NDArray[np.void]:
 def _lanes(
     inputs: Sequence[SweepInput], opinions: NDArray[np.void], parts: Sequence[slice]
 ) -> NDArray[np.void]:
-    lanes = np.zeros(len(inputs), dtype=LANE)
-    ends = list(accumulate(len(data.bars) for data in inputs))
-    fast_ends = list(accumulate(0 if data.fast is None else len(data.fast) for data in inputs))
-    for lane, data, part, end, fast_end in zip(lanes, inputs, parts, ends, fast_ends, strict=True):
-        start = end - len(data.bars)
-        lane["start"], lane["first"], lane["end"] = start, start + data.first, end
-        lane["bar"] = lane["first"] - 1
-        lane["next_ns"] = data.bars["ts_open_ns"][data.first]
-        span_ns = data.bars["ts_open_ns"][-1] - lane["next_ns"]
-        lane["is_regular"] = span_ns == (len(data.bars) - 1 - data.first) * data.frame_ns
-        lane["opinion"] = lane["sell"] = lane["opinions_start"] = part.start
-        lane["opinions_end"] = part.stop
+    lanes, end, fast_end = np.zeros(len(inputs), dtype=LANE), 0, 0
+    for number, (data, part) in enumerate(zip(inputs, parts, strict=True)):
+        times_ns = data.bars["ts_open_ns"]
+        start, end = end, end + len(data.bars)
+        fast, fast_end = fast_end, fast_end + (0 if data.fast is None else len(data.fast))
+        first, next_ns = start + data.first, int(times_ns[data.first])
+        span_ns = int(times_ns[-1]) - next_ns
         has_opinions = part.start < part.stop
-        lane["opinion_bar"] = start + opinions["bar"][part.start] if has_opinions else NEVER
-        lane["fast"], lane["fast_end"] = fast_end - (0 if data.fast is None else len(data.fast)), fast_end
+        lane = {
+            "start": start,
+            "first": first,
+            "end": end,
+            "bar": first - 1,
+            "next_ns": next_ns,
+            "is_regular": int(span_ns == (end - 1 - first) * data.frame_ns),
+            "opinion": part.start,
+            "sell": part.start,
+            "opinions_start": part.start,
+            "opinions_end": part.stop,
+            "opinion_bar": start + int(opinions["bar"][part.start]) if has_opinions else NEVER,
+            "fast": fast,
+            "fast_end": fast_end,
+        }
+        lanes[number] = tuple(lane.get(name, 0) for name in _LANE_FIELDS)
     return lanes
 
 

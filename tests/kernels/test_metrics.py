@@ -28,7 +28,7 @@ def walked(points, initial, final):
     rows = np.array([(*point, 0) for point in points], dtype=EQUITY_ROW)
     days = points[-1][0] // twin.DAY_NS - points[0][0] // twin.DAY_NS + 1 if points else 0
     daily = np.full(days, np.nan)
-    return metrics.EquityWalk(*metrics.walk_equity(curve_of(rows), initial, final, daily)), daily
+    return metrics.EquityWalk(*metrics.walk_equity(curve_of(rows), initial, final, daily, np.empty(3))), daily
 
 
 def moments(values):
