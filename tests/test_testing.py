@@ -2,10 +2,12 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -62,6 +64,14 @@ async def test_a_stepped_exchange_stands_still_and_a_folder_is_gone_on_from(tmp_
         async with bnml.testing.exchange(**given) as url:
             found = (await account(session, url))["balances"]
             assert {"asset": "USDT", "free": "10005.00000000", "locked": "0.00000000"} in found
+
+
+async def test_the_manual_says_it_right():
+    manual = (Path(__file__).parents[1] / "docs" / "exchange.md").read_text("utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", manual, re.DOTALL)
+    names = {}
+    exec(compile(program, "exchange.md", "exec"), names)
+    await names["test_my_program_reads_the_price"]()
 
 
 async def test_what_does_not_start_says_why():
