@@ -60,3 +60,13 @@ async def denied(exchange, kind, *, code, text=""):
     async with refused(kind, text=text):
         yield
     assert exchange.last_json_response["code"] == code, exchange.last_http_response
+
+
+async def tried_again(kind, place):
+    """Place orders close to a price that runs away: what the market has overtaken (`kind`) is tried once more."""
+    for _ in range(20):
+        try:
+            return await place()
+        except kind:
+            continue
+    raise AssertionError("the market overtook twenty orders in a row")

@@ -4,7 +4,7 @@ from decimal import Decimal
 from itertools import pairwise
 
 import ccxt.async_support as ccxt
-from ccxt_client import OTHER, SYMBOL, clear, connected, denied, last_price
+from ccxt_client import OTHER, SYMBOL, clear, connected, denied, last_price, tried_again
 from checks import FAST, add_trades, balances_of, check, main, until
 
 START = {}
@@ -215,11 +215,14 @@ async def stops_and_targets(exchange, _endpoint):
 @check
 async def a_stop_that_triggers(exchange, _endpoint):
     """One of two stops around the price is reached soon."""
-    last = await last_price(exchange)
     ids = []
     for side, factor in (("sell", 0.9985), ("buy", 1.0015)):
-        params = {"stopLossPrice": round(last * factor, 2)}
-        ids.append((await exchange.create_order(SYMBOL, "market", side, 0.001, None, params))["id"])
+
+        async def place(side=side, factor=factor):
+            params = {"stopLossPrice": round(await last_price(exchange) * factor, 2)}
+            return await exchange.create_order(SYMBOL, "market", side, 0.001, None, params)
+
+        ids.append((await tried_again(ccxt.OrderImmediatelyFillable, place))["id"])
 
     async def triggered():
         orders = [await exchange.fetch_order(one, SYMBOL) for one in ids]
@@ -288,19 +291,22 @@ async def one_cancels_the_other(exchange, _endpoint):
 
 @check
 async def an_oco_leg_ends_the_other(exchange, _endpoint):
-    book = await exchange.fetch_order_book(SYMBOL, 5)
-    ask = book["asks"][0][0]
-    placed = await exchange.private_post_orderlist_oco(
-        {
-            "symbol": "BTCUSDT",
-            "side": "SELL",
-            "quantity": "0.002",
-            "aboveType": "LIMIT_MAKER",
-            "abovePrice": exchange.price_to_precision(SYMBOL, ask * 1.001),
-            "belowType": "STOP_LOSS",
-            "belowStopPrice": exchange.price_to_precision(SYMBOL, ask * 0.998),
-        }
-    )
+
+    async def place():
+        ask = (await exchange.fetch_order_book(SYMBOL, 5))["asks"][0][0]
+        return await exchange.private_post_orderlist_oco(
+            {
+                "symbol": "BTCUSDT",
+                "side": "SELL",
+                "quantity": "0.002",
+                "aboveType": "LIMIT_MAKER",
+                "abovePrice": exchange.price_to_precision(SYMBOL, ask * 1.001),
+                "belowType": "STOP_LOSS",
+                "belowStopPrice": exchange.price_to_precision(SYMBOL, ask * 0.998),
+            }
+        )
+
+    placed = await tried_again(ccxt.OrderImmediatelyFillable, place)
 
     async def over():
         found = await exchange.private_get_orderlist({"orderListId": placed["orderListId"]})
@@ -338,7 +344,7 @@ async def one_triggers_a_pair(exchange, _endpoint):
 @check
 async def filter_violations(exchange, _endpoint):
     last = await last_price(exchange)
-    low = exchange.price_to_precision(SYMBOL, last * 0.9)
+    low = f"{last * 0.9:.2f}"
     order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "GTC"}
     violations = {
         "PRICE_FILTER": (ccxt.InvalidOrder, {"price": low + "5", "quantity": "0.001"}),
