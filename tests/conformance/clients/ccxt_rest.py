@@ -234,6 +234,25 @@ async def a_stop_that_triggers(exchange, _endpoint):
 
 
 @check
+async def trailing_stops_and_icebergs(exchange, _endpoint):
+    last = await last_price(exchange)
+    trailing = await exchange.create_order(
+        SYMBOL, "market", "sell", 0.002, None, {"trailingPercent": 2.5, "stopLossOrTakeProfit": "stopLoss"}
+    )
+    found = await exchange.fetch_order(trailing["id"], SYMBOL)
+    assert (found["info"]["type"], int(found["info"]["trailingDelta"])) == ("STOP_LOSS", 250)
+    hidden = await exchange.create_order(
+        SYMBOL, "limit", "buy", 0.005, round(last * 0.8, 2), {"icebergQty": "0.001"}
+    )
+    assert float((await exchange.fetch_order(hidden["id"], SYMBOL))["info"]["icebergQty"]) == 0.001
+    await clear(exchange)
+    async with denied(exchange, ccxt.BadRequest, code=-1013, text="TRAILING_DELTA"):
+        await exchange.create_order(
+            SYMBOL, "market", "sell", 0.002, None, {"trailingPercent": 99, "stopLossOrTakeProfit": "stopLoss"}
+        )
+
+
+@check
 async def edit_is_cancel_and_replace(exchange, _endpoint):
     last = await last_price(exchange)
     placed = await exchange.create_order(SYMBOL, "limit", "buy", 0.01, round(last * 0.8, 2))

@@ -158,7 +158,7 @@ async def every_order_type(client, _endpoint):
             "stopPrice": at(last * 0.7),
             "price": at(last * 0.69),
         },
-        "TAKE_PROFIT": {"side": "SELL", "stopPrice": at(last * 1.3)},
+        "TAKE_PROFIT": {"side": "SELL", "trailingDelta": 150, "stopPrice": at(last * 1.3)},
         "TAKE_PROFIT_LIMIT": {
             "side": "SELL",
             "timeInForce": "GTC",

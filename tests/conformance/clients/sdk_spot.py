@@ -279,6 +279,60 @@ async def order_lists(client, _endpoint):
 
 
 @check
+async def orders_on_orders(client, _endpoint):
+    """OPO and OPOCO: what the working order buys is what the pending ones sell."""
+    rest = client.rest_api
+    last = last_price(client)
+    entry = {
+        "symbol": SYMBOL, "working_type": "LIMIT", "working_side": "BUY", "working_time_in_force": "GTC",
+        "working_quantity": 0.003, "pending_side": "SELL",
+    }  # fmt: skip
+    placed = rest.order_list_opo(
+        **entry, working_price=at(last * 1.02), pending_type="LIMIT_MAKER", pending_price=at(last * 1.2)
+    ).data()
+    found = {one["side"]: one for one in raw(rest.all_orders(symbol=SYMBOL))[-2:]}
+    bought = found["BUY"]
+    assert (placed.contingency_type, bought["status"], found["SELL"]["status"]) == ("OTO", "FILLED", "NEW")
+    assert Decimal("0.0029") < Decimal(found["SELL"]["origQty"]) <= Decimal("0.003")
+    clear(client)
+    waiting = rest.order_list_opoco(
+        **entry, working_price=at(last * 0.9), pending_above_type="LIMIT_MAKER",
+        pending_above_price=at(last * 1.2), pending_below_type="STOP_LOSS",
+        pending_below_stop_price=at(last * 0.8),
+    ).data()  # fmt: skip
+    assert sorted(one.status for one in waiting.order_reports) == ["NEW", "PENDING_NEW", "PENDING_NEW"]
+    clear(client)
+
+
+@check
+async def amend_trailing_iceberg_and_self_trades(client, _endpoint):
+    rest = client.rest_api
+    last = last_price(client)
+    order = {"symbol": SYMBOL, "side": "BUY", "type": "LIMIT", "time_in_force": "GTC", "quantity": 0.004}
+    placed = rest.new_order(**order, price=at(last * 0.8)).data()
+    amended = raw(rest.order_amend_keep_priority(symbol=SYMBOL, order_id=placed.order_id, new_qty=0.003))
+    assert Decimal(amended["amendedOrder"]["qty"]) == Decimal("0.003")
+    with failing(BadRequestError, -2038):
+        rest.order_amend_keep_priority(symbol=SYMBOL, order_id=placed.order_id, new_qty=0.005)
+    (change,) = raw(rest.order_amendments(symbol=SYMBOL, order_id=placed.order_id))
+    assert (Decimal(change["origQty"]), Decimal(change["newQty"])) == (Decimal("0.004"), Decimal("0.003"))
+    hidden = rest.new_order(**order, price=at(last * 0.8), iceberg_qty=0.001).data()
+    assert Decimal(raw(rest.get_order(symbol=SYMBOL, order_id=hidden.order_id))["icebergQty"]) == Decimal(
+        "0.001"
+    )
+    trailing = rest.new_order(
+        symbol=SYMBOL, side="SELL", type="STOP_LOSS", quantity=0.002, trailing_delta=200
+    ).data()
+    assert raw(rest.get_order(symbol=SYMBOL, order_id=trailing.order_id))["trailingDelta"] == 200
+    guarded = rest.new_order(**order, price=at(last * 0.8), self_trade_prevention_mode="EXPIRE_BOTH").data()
+    assert guarded.self_trade_prevention_mode == "EXPIRE_BOTH"
+    assert raw(rest.my_prevented_matches(symbol=SYMBOL, order_id=guarded.order_id)) == []
+    filters = raw(rest.my_filters(symbol=SYMBOL))
+    assert "MAX_NUM_ORDERS" in {one["filterType"] for one in filters["symbolFilters"]}
+    clear(client)
+
+
+@check
 async def filter_violations(client, _endpoint):
     rest = client.rest_api
     last = last_price(client)
