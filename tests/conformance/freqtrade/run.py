@@ -19,6 +19,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+from websockets.sync.client import connect
 
 from tests.venues.sim.stepping_client import ExchangeProcess
 
@@ -206,9 +207,13 @@ def run(report, program, folder, seconds, *, dry):
     sys.stdout.write(f"freqtrade {'dry' if dry else 'live'}, {seconds} s\n")
     market = folder / "market"
     write_market(market)
-    begin = datetime.fromtimestamp(time.time() // 60 * 60, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    arguments = ("--replay", str(market), "--base-frame", "1m", "--speed", "1", "--from", begin)
+    begin_s = (time.time() + 25) // 60 * 60 + 60
+    begin = datetime.fromtimestamp(begin_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    arguments = ("--replay", str(market), "--base-frame", "1m", "--speed", "1", "--from", begin, "--wait")
     with ExchangeProcess(folder / "state", *arguments) as exchange:
+        time.sleep(max(begin_s - time.time(), 0))
+        with connect(f"ws://127.0.0.1:{exchange.endpoint['port']}/ws/btcusdt@trade"):
+            pass  # the first listener sets the market going, at its own time by the wall
         client = Client(exchange.endpoint)
         before = client.balances()
         bot = Freqtrade(program, folder, configuration(exchange.endpoint, folder, dry=dry))
