@@ -27,6 +27,12 @@ BaseFrame = Annotated[str | None, typer.Option(help="Bars on which decisions are
 Venue = Annotated[str | None, typer.Option(help="sim, paper, testnet or live; default sim.")]
 Speed = Annotated[float | None, typer.Option(help="Market seconds per second of the embedded exchange.")]
 Seed = Annotated[int | None, typer.Option(help="Seed of the generated market.")]
+FillTierName = Annotated[
+    str | None,
+    typer.Option(
+        "--fill-tier", help="F0, F1, F2 or F3: how orders meet the market of the embedded exchange."
+    ),
+]
 Port = Annotated[int | None, typer.Option(help="TCP port of the embedded exchange; 0 = any free one.")]
 Engine = Annotated[str, typer.Option(help="replay: the engine, event by event; sweep: the kernel loop.")]
 TradesFile = Annotated[Path | None, typer.Option("--trades", help="Write the trades to this CSV file.")]

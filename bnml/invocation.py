@@ -15,6 +15,7 @@ SETTING_OF_OPTION = {
     "retrain": "app.retrain",
     "speed": "venue.sim.speed",
     "seed": "venue.sim.seed",
+    "fill_tier": "venue.sim.fill_tier",
     "port": "venue.sim.port",
     "faults": "venue.sim.faults",
     "feed": "venue.sim.feed",

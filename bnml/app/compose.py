@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bnml.app.deployment import Deployment, deploy
+from bnml.app.exchange_feed import fill_tier
 from bnml.app.folder import Identity, StateFolder
 from bnml.app.inbox import LiveInbox, SteppedInbox
 from bnml.app.links import Links
@@ -239,7 +240,7 @@ def _header(
         config_hash=settings.content_hash(),
         kernel_hash=KERNEL_HASH,
         code_version=code_version(),
-        tier=settings.costs.tier,
+        tier=fill_tier(settings) if settings.venue.kind in {"sim", "paper"} else settings.costs.tier,
         seed=settings.venue.sim.seed,
         config=settings.model_dump_json(),
         arguments=tuple(sys.argv[1:]),

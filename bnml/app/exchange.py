@@ -14,7 +14,7 @@ import msgspec
 
 from bnml.app.announcement import Endpoint, announce
 from bnml.app.exchange_faults import begin_faults, read_faults
-from bnml.app.exchange_feed import make_feed
+from bnml.app.exchange_feed import make_feed, record_tier
 from bnml.app.folder import write_durably
 from bnml.app.follower import Follower
 from bnml.app.logs import configure, logger
@@ -173,6 +173,7 @@ async def _open(
 def _venue_of(
     settings: Settings, market: Market, ledger: Ledger, clock: Clock, *, live: bool
 ) -> tuple[Venue, ApiKey]:
+    record_tier(ledger, market.pricing.tier)
     exchange = Exchange(market, ledger=ledger)
     money = {settings.universe.quote: money_e8(str(settings.venue.sim.initial_quote))}
     exchange.open_account(ACCOUNT, money)

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from bnml.app.logs import logger
-from bnml.core.clock import frame_ns
+from bnml.core.clock import NS_PER_MS, frame_ns
 from bnml.core.errors import Misconfigured
+from bnml.kernels.records import FillTier
 from bnml.venues.bar_counts import load_counts
 from bnml.venues.bar_tables import History, describe_gaps
 from bnml.venues.history import load_history
@@ -18,6 +19,7 @@ from bnml.venues.sim.generated import PROFILES, GeneratedFeed, Profile, profiles
 from bnml.venues.sim.minutes import MINUTE_NS
 from bnml.venues.sim.pricing import Pricing
 from bnml.venues.sim.recorded import RecordedStreamFeed, infer_instruments
+from bnml.venues.sim.tiers import BookModel, Tier
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +30,42 @@ if TYPE_CHECKING:
     from bnml.config import Settings
     from bnml.core.instrument import Instrument
     from bnml.options import ExchangeOptions
+    from bnml.venues.sim.ledger import Ledger
 
 STREAM_FILES: Final = ("*.jsonl.gz", "*_trades*.parquet")
+
+TOUCH: Final = "touch"
+"""F0 and F1, which may take turns."""
+
+
+def fill_tier(settings: Settings) -> Tier:
+    """The tier that the embedded exchange fills orders by."""
+    return Tier(settings.venue.sim.fill_tier or settings.costs.tier)
+
+
+def make_pricing(
+    settings: Settings, costs: NDArray[np.void], *, takes_recorded_books: bool = False
+) -> Pricing:
+    """The fill rules of the embedded exchange."""
+    tier, sim = fill_tier(settings), settings.venue.sim
+    if not tier.has_book:
+        costs = costs.copy()
+        costs["tier"] = FillTier[tier]
+    model = BookModel(
+        queue_power=sim.queue_power,
+        submit_median_ns=round(sim.submit_latency_ms * NS_PER_MS),
+        cancel_median_ns=round(sim.cancel_latency_ms * NS_PER_MS),
+        sigma=sim.latency_sigma,
+    )
+    return Pricing(costs, takes_recorded_books=takes_recorded_books, tier=tier, model=model)
+
+
+def record_tier(ledger: Ledger, tier: Tier) -> None:
+    """Keep the tier with the ledger: numbers of trades and orders on their way do not survive a change of the book."""
+    if ledger.note("fills") is None and ledger.position():
+        ledger.pin("fills", TOUCH)
+    ledger.pin("fills", tier if tier.has_book else TOUCH)
+    ledger.note("fill_tier", tier)
 
 
 def make_feed(settings: Settings, options: ExchangeOptions, costs: NDArray[np.void]) -> tuple[Pricing, Feed]:
@@ -42,8 +78,8 @@ def make_feed(settings: Settings, options: ExchangeOptions, costs: NDArray[np.vo
         if streams:
             if is_cut:
                 raise Misconfigured("recorded streams are served whole; leave out --from and --to")
-            return _streams(streams, symbols, length_ns, costs)
-    pricing = Pricing(costs)
+            return _streams(streams, symbols, length_ns, settings, costs)
+    pricing = make_pricing(settings, costs)
     if options.replay is None and is_cut:
         raise Misconfigured("--from and --to choose recorded data; name its folder with --replay, too")
     feed: BarFeed | GeneratedFeed
@@ -79,7 +115,11 @@ def _profiles(symbols: tuple[str, ...]) -> tuple[Profile, ...]:
 
 
 def _streams(
-    files: tuple[Path, ...], symbols: tuple[str, ...], length_ns: int, costs: NDArray[np.void]
+    files: tuple[Path, ...],
+    symbols: tuple[str, ...],
+    length_ns: int,
+    settings: Settings,
+    costs: NDArray[np.void],
 ) -> tuple[Pricing, Feed]:
     """Recorded raw streams: real trades and books, fills from the books; one-minute bars beside them are history."""
     if length_ns != MINUTE_NS:
@@ -100,7 +140,7 @@ def _streams(
     feed = RecordedStreamFeed(files, instruments, history)
     if feed.book_holes:
         logger().warning("book_has_holes", count=feed.book_holes, folder=str(files[0].parent))
-    return Pricing(costs, takes_recorded_books=True), feed
+    return make_pricing(settings, costs, takes_recorded_books=True), feed
 
 
 def _in_finer_units(instrument: Instrument, history: History) -> tuple[Instrument, NDArray[np.void]]:

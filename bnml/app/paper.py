@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from bnml.app.exchange_feed import make_pricing
 from bnml.core.clock import NS_PER_MS, frame_ns
 from bnml.core.errors import Misconfigured
 from bnml.kernels.records import BAR
@@ -17,7 +18,6 @@ from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.market import Market
-from bnml.venues.sim.pricing import Pricing
 from bnml.venues.sim.public_frames import is_confirmed
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class PaperMarket:
             ]
             history[name] = _rows(published)
             known_ns[name] = published[-1].ts_close_ns if published else until_ns
-        pricing = Pricing(compile_costs(settings.costs), takes_recorded_books=True)
+        pricing = make_pricing(settings, compile_costs(settings.costs), takes_recorded_books=True)
         return cls(source, ledger, Market(instruments, length_ns, pricing, history), known_ns)
 
 

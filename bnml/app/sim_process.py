@@ -162,6 +162,8 @@ def exchange_arguments(settings: Settings, options: RunOptions) -> list[str]:
         arguments += ["--to", format_utc(options.to_ns)]
     arguments += ["--base-frame", settings.features.base_frame]
     arguments += ["--speed", f"{settings.venue.sim.speed:g}", "--seed", str(settings.venue.sim.seed)]
+    if settings.venue.sim.fill_tier:
+        arguments += ["--fill-tier", settings.venue.sim.fill_tier]
     arguments += ["--port", str(settings.venue.sim.port)]
     if settings.venue.sim.faults:
         arguments += ["--faults", settings.venue.sim.faults]

@@ -8,7 +8,18 @@ from collections.abc import Callable, Sequence
 import msgspec
 from rich.console import Console
 
-from bnml.bench import backtests, features, feeds, grids, indicators, models, replays, start, statistics
+from bnml.bench import (
+    backtests,
+    exchange,
+    features,
+    feeds,
+    grids,
+    indicators,
+    models,
+    replays,
+    start,
+    statistics,
+)
 from bnml.bench.case import Case, Effort, Figure, machine
 from bnml.core.errors import Misconfigured
 
@@ -27,6 +38,8 @@ CASES: dict[str, Case] = {
     "statistics": statistics.rolling,
     "training-set": features.training_set,
     "models": models.one_row,
+    "exchange-orders": exchange.orders,
+    "exchange-prints": exchange.prints,
     "streams": feeds.streams,
     "exchange-info": feeds.exchange_info,
     "prints": feeds.prints,

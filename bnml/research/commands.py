@@ -131,6 +131,11 @@ def _sweep_run(settings: Settings, market: Market, models: Models) -> Conclusion
 
 
 def _same_tier(settings: Settings, session: RecordedSession) -> None:
+    if session.header.tier not in {"F0", "F1"}:
+        raise Rejected(
+            f"the session's orders were filled by tier {session.header.tier}, from a displayed book; "
+            "a replay fills by F0 or F1, so the two cannot be compared"
+        )
     if settings.costs.tier != session.header.tier:
         raise Rejected(
             f"the session ran with costs.tier {session.header.tier}, the configuration says {settings.costs.tier}; "

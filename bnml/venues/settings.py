@@ -87,6 +87,27 @@ class SimSettings(Settings):
     bar_trades: int = setting(
         60, "trades", "of a usual bar in the detailed path, where the recording counts none", ge=4, le=100_000
     )
+    fill_tier: Literal["", "F0", "F1", "F2", "F3"] = setting(
+        "",
+        "empty = costs.tier",
+        "F2: orders walk the displayed book and are part of it; F3: and wait in its queues, after a latency",
+    )
+    submit_latency_ms: float = setting(
+        20.0, "ms, market time", "F3: median way of an order to the book", ge=0, le=10_000
+    )
+    cancel_latency_ms: float = setting(
+        20.0, "ms, market time", "F3: median way of a cancel to the book", ge=0, le=10_000
+    )
+    latency_sigma: float = setting(
+        0.5, "", "F3: deviation of the logarithm of a way, which is drawn from the seed of costs", ge=0, le=3
+    )
+    queue_power: int = setting(
+        2,
+        "",
+        "F3: cancellations come from before an order in proportion to this power of the queue",
+        ge=1,
+        le=5,
+    )
     initial_quote: float = setting(10_000.0, "quote asset", "money of a new simulated account", gt=0, le=1e9)
     accounts: tuple[str, ...] = setting(
         (),

@@ -141,6 +141,8 @@ class Checks:
 
     def _walk(self, trial: SimOrder, instrument: Instrument, rules: SymbolRules) -> int:
         """As `_market_order`, over the levels of the book."""
+        if trial.side is Side.SELL and not trial.quote_quantity_e8:
+            return trial.quantity_lots * instrument.lot_e8
         lots, quote_e8 = self._matcher.taking.cost(trial)
         if trial.quote_quantity_e8:
             if lots < instrument.min_lots:

@@ -92,6 +92,7 @@ class Control:
     def _state(self, _body: bytes) -> dict[str, Any]:
         return {
             "mode": self._venue.mode,
+            "fillTier": self._venue.market.pricing.tier,
             "speed": self._driver.speed,
             "marketTsNs": self._venue.now_ns,
             "ordinal": self._venue.exchange.ordinal,

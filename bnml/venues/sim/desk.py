@@ -88,7 +88,9 @@ class Desk:
 
     def rename(self, order: SimOrder, client_order_id: str) -> None:
         """Give an open order another client id."""
-        self.open_ids.pop((order.account, order.client_order_id), None)
+        for ids in (self.open_ids, self.last_ids):
+            if ids.get((order.account, order.client_order_id)) == order.order_id:
+                del ids[order.account, order.client_order_id]
         order.client_order_id = client_order_id
         self.open_ids[order.account, client_order_id] = order.order_id
         self.last_ids[order.account, client_order_id] = order.order_id

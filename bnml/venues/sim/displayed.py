@@ -25,11 +25,15 @@ class Displayed:
         self._desk = desk
         self._outside = outside
         self._seen: dict[str, tuple[object, int, int]] = {}
+        self._own: dict[str, tuple[int, Sides]] = {}
 
     def displayed(self, symbol: str) -> Sides:
         """Lots by price of our accounts' resting orders: bids and asks; of icebergs what they show."""
         book = self._desk.books[symbol]
-        return _shown(book.bids), _shown(book.asks)
+        known = self._own.get(symbol)
+        if known is None or known[0] != book.version:
+            known = self._own[symbol] = (book.version, (_shown(book.bids), _shown(book.asks)))
+        return known[1]
 
     def book(self, symbol: str, ts_ns: int) -> BookLevels:
         """The whole book."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -25,13 +25,20 @@ _LEAST_SHARE = 250_000
 """A level of a generated ladder holds at least this much, in parts of what an even one would."""
 
 
+class Anchor(NamedTuple):
+    """What a generated ladder is made of: the market's own last print, and the bar that priced it then."""
+
+    price_ticks: int
+    ts_ns: int
+    basis: Bar | None
+
+
 class Ladder(msgspec.Struct):
     """What is left of one snapshot, best levels first; `source` is the recorded book, or the anchor it was made of."""
 
     bids: list[Level]
     asks: list[Level]
-    source: BookLevels | tuple[int, int]
-    basis: Bar | None = None
+    source: BookLevels | Anchor
     version: int = 0  # rises when something is taken
 
     def against(self, side: Side) -> list[Level]:
@@ -51,12 +58,12 @@ class LadderOutside:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._ladders: dict[str, Ladder] = {}
-        self._anchors: dict[str, tuple[int, int]] = {}  # price and time of the market's own last print
+        self._anchors: dict[str, Anchor] = {}
         self._keys: dict[str, int] = {}
 
     def move(self, symbol: str, price_ticks: int, ts_ns: int) -> None:
         """The market printed: a ladder that follows prints is a new one."""
-        self._anchors[symbol] = price_ticks, ts_ns
+        self._anchors[symbol] = Anchor(price_ticks, ts_ns, self._desk.market[symbol].state.basis)
 
     def ladder(self, symbol: str) -> Ladder:
         """The levels of a symbol as they stand."""
@@ -70,15 +77,11 @@ class LadderOutside:
                 self._ladders[symbol] = ladder
             return ladder
         anchor = self._anchors.get(symbol)
-        if anchor is None:
-            anchor = self._anchors[symbol] = state.last_ticks, state.last_ns
-        if (
-            ladder is None
-            or ladder.source is not anchor
-            or (ladder.basis is None and state.basis is not None)
-        ):
-            ladder = self._generated(symbol, anchor, state.basis)
-            self._ladders[symbol] = ladder
+        if anchor is None or (anchor.basis is None and state.basis is not None):
+            anchor = Anchor(anchor.price_ticks if anchor else state.last_ticks, state.last_ns, state.basis)
+            self._anchors[symbol] = anchor
+        if ladder is None or ladder.source is not anchor:
+            ladder = self._ladders[symbol] = self._generated(symbol, anchor)
         return ladder
 
     def offer(self, order: SimOrder, lots: int, *, at_any_price: bool) -> Offer:
@@ -127,13 +130,13 @@ class LadderOutside:
         levels = self.ladder(symbol).beside(side)
         return next((left for price, left in levels if price == price_ticks), 0)
 
-    def _generated(self, symbol: str, anchor: tuple[int, int], basis: Bar | None) -> Ladder:
+    def _generated(self, symbol: str, anchor: Anchor) -> Ladder:
         """Half the depth of `fills.book_of_bar` a side, over some levels of sizes drawn from seed, symbol and time."""
         desk = self._desk
+        price, ts_ns, basis = anchor
         if basis is None:
-            return Ladder([], [], anchor, basis)
+            return Ladder([], [], anchor)
         instrument, model = desk.instruments[symbol], desk.pricing.model
-        price, ts_ns = anchor
         book = desk.pricing.book(instrument, price, basis, ts_ns)
         step = max(1, price * model.band_ppm // _PPM // model.levels)
         key = self._keys.setdefault(symbol, fills.symbol_key(symbol))
@@ -149,4 +152,4 @@ class LadderOutside:
                 [best + sign * at * step, max(1, lots * share // whole)] for at, share in enumerate(shares)
             ]
             sides.append([level for level in made if level[0] > 0])
-        return Ladder(sides[0], sides[1], anchor, basis)
+        return Ladder(sides[0], sides[1], anchor)

@@ -39,7 +39,11 @@ class Prevention:
         """Whether the two must not trade."""
         if taker.prevention == "NONE":
             return False
-        return taker.account == maker.account or self._group(taker, maker) != NO_GROUP
+        if taker.account == maker.account:
+            return True
+        accounts = self._desk.accounts
+        group = accounts[taker.account].trade_group
+        return group != NO_GROUP and group == accounts[maker.account].trade_group
 
     def prevent(self, taker: SimOrder, maker: SimOrder) -> None:
         """Take the quantities out that would have traded, and record the match that did not happen."""
@@ -78,11 +82,6 @@ class Prevention:
         if taker.prevention == "TRANSFER" and maker.prevention != "TRANSFER":
             return "DECREMENT"
         return taker.prevention
-
-    def _group(self, taker: SimOrder, maker: SimOrder) -> int:
-        """The trade group that both accounts belong to."""
-        group = self._desk.account(taker.account).trade_group
-        return group if group == self._desk.account(maker.account).trade_group else NO_GROUP
 
     def _cut(self, order: SimOrder, lots: int, match: PreventedMatch) -> None:
         desk = self._desk

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from heapq import merge
 from typing import TYPE_CHECKING, Protocol
 
 from bnml.core.orders import OrderType, Side, TimeInForce
 from bnml.venues.sim.outside import Offer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bnml.venues.sim.book import Levels
     from bnml.venues.sim.desk import Desk
     from bnml.venues.sim.orders import SimOrder
@@ -106,18 +109,17 @@ class Taking:
                 break
         return lots, spent
 
-    def _offers(self, order: SimOrder) -> list[tuple[int, int]]:
+    def _offers(self, order: SimOrder) -> Iterator[tuple[int, int]]:
         """(lots, price) of everybody that an order at any price would meet, the best first."""
         book = self._desk.books[order.symbol]
         buys = order.side is Side.BUY
-        makers = (book.asks if buys else book.bids).orders()
-        found = [
+        makers = (
             (one.remaining_lots, one.price_ticks)
-            for one in makers
+            for one in (book.asks if buys else book.bids).orders()
             if not self._prevention.applies(order, one)
-        ]
-        found += self._outside.levels(order)
-        return sorted(found, key=lambda one: one[1] if buys else -one[1])
+        )
+        sign = 1 if buys else -1
+        return merge(makers, self._outside.levels(order), key=lambda offered: sign * offered[1])
 
     def _meet(self, order: SimOrder, maker: SimOrder, *, at_any_price: bool) -> bool:
         """Trade with one maker, or prevent it; False when the order cannot pay for a lot."""

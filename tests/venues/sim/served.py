@@ -62,10 +62,10 @@ def make_feed(pricing, symbols=("BTCUSDT", "ETHUSDT"), history=48, length=200, f
 
 
 @contextlib.asynccontextmanager
-async def served(*, stepped=True, speed=3600.0, clock=None, **feed_options):
+async def served(*, stepped=True, speed=3600.0, clock=None, tier=None, **feed_options):
     """A running server with its venue and driver; the driver of a timed market is not started."""
     clock = clock or LiveClock()
-    pricing = Pricing(compile_costs(CostSettings()))
+    pricing = Pricing(compile_costs(CostSettings()), tier=tier)
     feed = make_feed(pricing, **feed_options)
     exchange = Exchange(Market(feed.instruments, feed.frame_ns, pricing, feed.history(0)))
     exchange.open_account("main", {"USDT": 10_000 * E8})
