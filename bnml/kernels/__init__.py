@@ -7,6 +7,7 @@ versions of numba and numpy, and the processor; it is set here before the first 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import importlib
 import os
@@ -42,6 +43,10 @@ def _set_up_arrays() -> None:
 _set_up_arrays()
 
 from bnml.kernels.deferred import EntryCompiler, PartCompiler, cache_lowered  # noqa: E402 - numba's arrays are set up first
+from bnml.kernels.shortcuts import compile_nested, remember_operators, remember_sizes  # noqa: E402
+
+remember_operators()
+remember_sizes()
 
 
 def _content_hash() -> str:
@@ -100,6 +105,7 @@ def _two_doors(function: Callable[P, R], options: dict[str, bool | str]) -> Any:
         if not parts:
             made = numba.njit(**options, no_cpython_wrapper=True, pipeline_class=PartCompiler)(function)
             cache_lowered(made)
+            made.compile = functools.partial(compile_nested, made)
             parts.append(made)
         return parts[0]
 
@@ -107,6 +113,7 @@ def _two_doors(function: Callable[P, R], options: dict[str, bool | str]) -> Any:
         args = tuple(numba.types.unliteral(arg) for arg in args)
         return part().get_call_template(args, {name: numba.types.unliteral(arg) for name, arg in kws.items()})
 
+    entry.part = part
     entry.get_call_template = template
     entry.get_overload = lambda signature: part().get_overload(signature)
     return entry

@@ -8,48 +8,106 @@ overrides what numba 0.68 does between lowering and machine code.
 
 from __future__ import annotations
 
+import functools
+import importlib
+import zlib
 from typing import Any
 
 import llvmlite.binding
 from llvmlite.binding import newpassmanagers
 from numba import _dynfunc
 from numba.core import caching, codegen, typed_passes
-from numba.core.compiler import CompilerBase, CompileResult, DefaultPassBuilder
+from numba.core.compiler import CompilerBase, CompileResult
 from numba.core.compiler_machinery import register_pass
 from numba.core.environment import lookup_environment
 
+from bnml.kernels.shortcuts import passes
+
 _ENVIRONMENT = "_ZN08NumbaEnv"
+_DYNAMIC = "numba.dynamic.globals"
 
 
 class PartLibrary(codegen.JITCodeLibrary):  # type: ignore[misc] # numba has no types
-    """LLVM code of a function and all it calls, as lowered."""
+    """LLVM code of one function, and which others it calls."""
 
-    def _optimize_functions(self, ll_module: Any) -> None:
+    def __init__(self, codegen: Any, name: str, kernel: Kernel) -> None:
+        super().__init__(codegen, name)
+        self._linking_libraries: list[Any]
+        self.kernel = kernel
+        self.callees: list[PartLibrary] = []
+
+    def add_llvm_module(self, ll_module: Any) -> None:
+        """Take the code as it is."""
+        self._final_module.link_in(ll_module)
+
+    def finalize(self) -> None:
         """Take variables off the stack and drop what nobody reads, addresses of this process among it."""
-        ll_module.data_layout = self._codegen._data_layout
-        manager = newpassmanagers.create_new_function_pass_manager()
-        manager.add_sroa_pass()
-        manager.add_simplify_cfg_pass()
-        manager.add_dead_code_elimination_pass()
-        builder = self._codegen._pass_builder(opt=0)
-        for function in ll_module.functions:
-            manager.run(function, builder)
+        for library in dict.fromkeys(self._linking_libraries):
+            if isinstance(library, PartLibrary):
+                self.callees.append(library)
+            else:
+                self._final_module.link_in(library._get_module_for_linking(), preserve=True)
+        self._final_module.data_layout = self._codegen._data_layout
+        _tidy().run(self._final_module, self._codegen._pass_builder(opt=0))
+        self.adopt(self._final_module)
 
-    def _optimize_final_module(self) -> None:
-        """Left to the entry."""
-        manager = newpassmanagers.create_new_module_pass_manager()
-        manager.add_global_dead_code_eliminate_pass()
-        manager.run(self._final_module, self._codegen._pass_builder(opt=0))
-
-    def _finalize_final_module(self) -> None:
-        self._finalize_dynamic_globals()
-        self._verify_declare_only_symbols()
+    def adopt(self, module: Any) -> None:
+        """Take a finished module for the code."""
+        self._final_module = module
+        self._dynamic_globals += [
+            one.name for one in module.global_variables if one.name.startswith(_DYNAMIC)
+        ]
         self._finalized = True
 
     def get_pointer_to_function(self, name: str) -> int:
         """No machine code: no address."""
         del name
         return 0
+
+
+class EntryLibrary(codegen.JITCodeLibrary):  # type: ignore[misc]
+    """Machine code of a function with all it calls."""
+
+    def finalize(self) -> None:
+        """Link every part once, however many call it; then optimise and compile as numba does."""
+        linked: list[Any] = self._linking_libraries
+        for library in linked:
+            if isinstance(library, PartLibrary):
+                linked += [callee for callee in library.callees if callee not in linked]
+        super().finalize()
+        for variable in self._final_module.global_variables:
+            name = variable.name
+            if name.startswith(_ENVIRONMENT) and (environment := lookup_environment(name)) is not None:
+                self._codegen.set_env(name, environment)
+
+
+@functools.cache
+def _tidy() -> Any:
+    manager = newpassmanagers.create_new_module_pass_manager()
+    manager.add_sroa_pass()
+    manager.add_dead_code_elimination_pass()
+    manager.add_global_dead_code_eliminate_pass()
+    return manager
+
+
+class Kernel:
+    """Where a kernel is found again, and its version: by module, name and types of the arguments."""
+
+    def __init__(self, module: str, name: str, types: tuple[Any, ...]) -> None:
+        self.module, self.name, self.types = module, name, types
+
+    def is_global(self) -> bool:
+        """Whether another process finds it."""
+        return hasattr(self._dispatcher(), "part")
+
+    def library(self) -> Any:
+        """Its code, from the cache or lowered now."""
+        part = self._dispatcher().part()
+        part.compile(self.types)
+        return part.overloads[self.types].library
+
+    def _dispatcher(self) -> Any:
+        return getattr(importlib.import_module(self.module), self.name, None)
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -60,11 +118,16 @@ class PartLowering(typed_passes.NativeLowering):  # type: ignore[misc]
 
     def run_pass(self, state: Any) -> bool:
         """Lower, and make the result known to callers."""
-        state.library = PartLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        function = state.func_id
+        kernel = Kernel(function.modname, function.func_qualname, tuple(state.args))
+        state.library = PartLibrary(state.targetctx.codegen(), function.func_qualname, kernel)
         state.library.enable_object_caching()
         state.flags.no_compile = True
         super().run_pass(state)
+        state.library.finalize()
         lowered = state["cr"]
+        state.library._final_module.get_function(lowered.fndesc.llvm_func_name).linkage = "linkonce_odr"
+        state.library._shared_module = state.library._final_module
         hollow = _hollow(lowered.fndesc, lowered.env, state.library)
         state.targetctx.insert_user_function(hollow, lowered.fndesc, [state.library])
         state.reload_init.extend(state.library._reload_init)
@@ -74,39 +137,40 @@ class PartLowering(typed_passes.NativeLowering):  # type: ignore[misc]
 
 @register_pass(mutates_CFG=True, analysis_only=False)
 class EntryLowering(typed_passes.NativeLowering):  # type: ignore[misc]
-    """Compiles to machine code, with all parts."""
+    """Lowers and compiles to an `EntryLibrary`."""
 
     _name = "entry_lowering"
 
     def run_pass(self, state: Any) -> bool:
-        """Lower and compile, then give each part its environment, as its own compilation would have."""
-        super().run_pass(state)
-        library = state.library
-        for variable in library._final_module.global_variables:
-            name = variable.name
-            if name.startswith(_ENVIRONMENT) and (environment := lookup_environment(name)) is not None:
-                library.codegen.set_env(name, environment)
-        return True
+        """As numba."""
+        state.library = EntryLibrary(state.targetctx.codegen(), state.func_id.func_qualname)
+        state.library.enable_object_caching()
+        return bool(super().run_pass(state))
 
 
 class _PartCacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
     def get_filename_base(self, fullname: str, abiflags: str) -> str:
         return "part-" + str(super().get_filename_base(fullname, abiflags))
 
+    def check_cachable(self, cres: Any) -> bool:
+        kernels = [cres.library.kernel, *(callee.kernel for callee in cres.library.callees)]
+        return all(kernel.is_global() for kernel in kernels) and bool(super().check_cachable(cres))
+
     def reduce(self, cres: Any) -> Any:
         fndesc, library = cres.fndesc, cres.library
         fndesc.typemap = fndesc.calltypes = None
-        code = library._get_module_for_linking().as_bitcode()
-        environments = tuple(cres._find_referenced_environments())
-        return library.name, code, fndesc, cres.environment, cres.signature, cres.reload_init, environments
+        code = library._final_module.as_bitcode()
+        callees = [callee.kernel for callee in library.callees]
+        return library.kernel, code, callees, fndesc, cres.environment, cres.signature, cres.reload_init
 
     def rebuild(self, target_context: Any, payload: Any) -> Any:
-        name, code, fndesc, environment, signature, reload_init, environments = payload
+        kernel, code, callees, fndesc, environment, signature, reload_init = payload
         for function in reload_init:
             function()
-        library = PartLibrary(target_context.codegen(), name)
-        library._final_module = llvmlite.binding.parse_bitcode(code)
-        library._finalize_final_module()
+        library = PartLibrary(target_context.codegen(), kernel.name, kernel)
+        library.adopt(llvmlite.binding.parse_bitcode(code))
+        library._shared_module = library._final_module
+        library.callees = [callee.library() for callee in callees]
         return CompileResult(
             target_context=target_context,
             typing_context=target_context.typing_context,
@@ -122,7 +186,7 @@ class _PartCacheImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
             call_helper=None,
             metadata=None,
             reload_init=reload_init,
-            referenced_envs=environments,
+            referenced_envs=(),
         )
 
 
@@ -144,27 +208,24 @@ def _hollow(fndesc: Any, environment: Any, library: Any) -> Any:
     )
 
 
-class _Compiler(CompilerBase):  # type: ignore[misc]
-    lowering: Any
+class EntryCompiler(CompilerBase):  # type: ignore[misc]
+    """For functions called from Python."""
+
+    lowering: Any = EntryLowering
 
     def define_pipelines(self) -> list[Any]:
-        manager = DefaultPassBuilder.define_nopython_pipeline(self.state)
-        manager.passes = [
-            (self.lowering, text) if one is typed_passes.NativeLowering else (one, text)
-            for one, text in manager.passes
-        ]
-        manager._finalized = False
-        manager.finalize()
-        return [manager]
+        """The passes that kernels need."""
+        return [passes(self.state, self.lowering)]
 
 
-class PartCompiler(_Compiler):
+class PartCompiler(EntryCompiler):
     """For functions called by kernels."""
 
     lowering = PartLowering
 
-
-class EntryCompiler(_Compiler):
-    """For functions called from Python."""
-
-    lowering = EntryLowering
+    def _compile_bytecode(self) -> Any:
+        """Name a global function alike in every process: cached callers look for it by that name."""
+        function = self.state.func_id
+        if "<locals>" not in function.func_qualname:
+            function.unique_id = zlib.crc32(function.code.co_code)
+        return super()._compile_bytecode()

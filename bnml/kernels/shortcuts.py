@@ -1,0 +1,125 @@
+"""What numba does anew for every function, and need not: types of operators, passes without work."""
+
+from __future__ import annotations
+
+from types import CodeType
+from typing import Any
+
+from numba import types
+from numba.core import event, ir, typed_passes, untyped_passes
+from numba.core.base import BaseContext
+from numba.core.compiler import DefaultPassBuilder
+from numba.core.compiler_machinery import register_pass
+from numba.core.types.functions import BaseFunction
+
+_IDLE = {
+    untyped_passes.WithLifting,
+    untyped_passes.MakeFunctionToJitFunction,
+    untyped_passes.FindLiterallyCalls,
+    untyped_passes.LiteralUnroll,
+    untyped_passes.LiteralPropagationSubPipelinePass,
+    typed_passes.NoPythonSupportedFeatureValidation,
+    typed_passes.DumpParforDiagnostics,
+}
+"""Passes for what kernels do not have: `with` blocks, closures, literal arguments, parallel loops."""
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class ArrayRewrites(typed_passes.NopythonRewrites):  # type: ignore[misc]
+    """Fuses expressions of arrays, where there are any."""
+
+    _name = "array_rewrites"
+
+    def run_pass(self, state: Any) -> bool:
+        """Look at what is assigned first: most functions have numbers only."""
+        for block in state.func_ir.blocks.values():
+            for assigned in block.find_insts(ir.Assign):
+                if isinstance(assigned.value, ir.Expr) and _concerns_arrays(assigned, state.typemap):
+                    return bool(super().run_pass(state))
+        return False
+
+
+def _concerns_arrays(assigned: Any, typemap: Any) -> bool:
+    expression = assigned.value
+    if expression.op == "getitem":
+        return isinstance(typemap[expression.index.name], types.StringLiteral)
+    if expression.op in {"static_getitem", "getattr", "cast"}:
+        return False
+    return isinstance(typemap[assigned.target.name], types.Array)
+
+
+def passes(state: Any, lowering: Any) -> Any:
+    """The passes of numba that can have work, with another last one."""
+    kinds = _has_closures(state.func_id.code), lowering
+    if kinds not in _MANAGERS:
+        _MANAGERS[kinds] = _chosen(DefaultPassBuilder.define_nopython_pipeline(state), *kinds)
+    return _MANAGERS[kinds]
+
+
+_MANAGERS: dict[Any, Any] = {}
+
+
+def _chosen(manager: Any, has_closures: bool, lowering: Any) -> Any:
+    replaced = {typed_passes.NativeLowering: lowering, typed_passes.NopythonRewrites: ArrayRewrites}
+    idle = _IDLE if has_closures else _IDLE | {untyped_passes.InlineClosureLikes}
+    manager.passes = [(replaced.get(one, one), text) for one, text in manager.passes if one not in idle]
+    manager._finalized = False
+    manager.finalize()
+    return manager
+
+
+def _has_closures(code: Any) -> bool:
+    return "array" in code.co_names or any(isinstance(constant, CodeType) for constant in code.co_consts)
+
+
+def remember_operators() -> None:
+    """Types of operators, by the types of their operands: otherwise numba tries all it knows, at each place.
+
+    Only what numba itself implements is remembered, none of its functions written in Python: their
+    versions depend on the options of the caller.
+    """
+    work_out = BaseFunction.get_call_type
+    known: dict[Any, Any] = {}
+
+    def get_call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
+        key = (id(self), args)
+        if not kws and key in known:
+            return known[key][1]
+        signature = work_out(self, context, args, kws)
+        if signature is not None and not kws and self._impl_keys.get(signature.args) is self.typing_key:
+            known[key] = self, signature  # with itself: its identity is not given to another
+        return signature
+
+    BaseFunction.get_call_type = get_call_type  # type: ignore[method-assign]
+
+
+def remember_sizes() -> None:
+    """Sizes of types: numba has LLVM parse a module for each."""
+    work_out = BaseContext.get_abi_sizeof
+    known: dict[Any, int] = {}
+
+    def get_abi_sizeof(self: Any, kind: Any) -> int:
+        if kind not in known:
+            known[kind] = work_out(self, kind)
+        return known[kind]
+
+    BaseContext.get_abi_sizeof = get_abi_sizeof
+
+
+def compile_nested(dispatcher: Any, args: Any) -> Any:
+    """As `Dispatcher.compile`, within the compilation of a caller: its lock is held and its timers run.
+
+    Timers of its own would hear of each call into LLVM, on each level of nested calls.
+    """
+    args = tuple(args)
+    if args not in dispatcher.overloads:
+        result = dispatcher._cache.load_overload(args, dispatcher.targetctx)
+        if result is None:
+            with event.trigger_event("numba:compile", data={"dispatcher": dispatcher, "args": args}):
+                result = dispatcher._compiler.compile(args, None)
+            dispatcher.add_overload(result)
+            dispatcher._cache.save_overload(args, result)
+        else:
+            dispatcher.targetctx.insert_user_function(result.entry_point, result.fndesc, [result.library])
+            dispatcher.add_overload(result)
+    return dispatcher.overloads[args].entry_point
