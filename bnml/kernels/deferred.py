@@ -30,9 +30,10 @@ _DYNAMIC = "numba.dynamic.globals"
 class PartLibrary(codegen.JITCodeLibrary):  # type: ignore[misc] # numba has no types
     """LLVM code of one function, and which others it calls."""
 
+    _linking_libraries: list[Any]
+
     def __init__(self, codegen: Any, name: str, kernel: Kernel) -> None:
         super().__init__(codegen, name)
-        self._linking_libraries: list[Any]
         self.kernel = kernel
         self.callees: list[PartLibrary] = []
 
@@ -68,17 +69,43 @@ class PartLibrary(codegen.JITCodeLibrary):  # type: ignore[misc] # numba has no 
 class EntryLibrary(codegen.JITCodeLibrary):  # type: ignore[misc]
     """Machine code of a function with all it calls."""
 
+    _linking_libraries: list[Any]
+
     def finalize(self) -> None:
         """Link every part once, however many call it; then optimise and compile as numba does."""
-        linked: list[Any] = self._linking_libraries
-        for library in linked:
-            if isinstance(library, PartLibrary):
-                linked += [callee for callee in library.callees if callee not in linked]
+        others = [one for one in self._linking_libraries if not isinstance(one, PartLibrary)]
+        self._linking_libraries = others + callers_first(self._linking_libraries)
         super().finalize()
         for variable in self._final_module.global_variables:
             name = variable.name
             if name.startswith(_ENVIRONMENT) and (environment := lookup_environment(name)) is not None:
                 self._codegen.set_env(name, environment)
+
+    def _verify_declare_only_symbols(self) -> None:
+        """Nothing compiled by numba is missing: a call to it would be one to address 0."""
+        missing = [
+            one.name
+            for one in self._final_module.functions
+            if one.is_declaration and one.name.startswith("_ZN")
+        ]
+        if missing:
+            raise AssertionError(f"{self.name} was linked without {', '.join(missing)}")
+
+
+def callers_first(libraries: list[Any]) -> list[Any]:
+    """All parts that these need. LLVM leaves out what nobody calls yet: whoever may call is linked before."""
+    callees_first: dict[Any, None] = {}
+
+    def visit(library: PartLibrary) -> None:
+        if library not in callees_first:
+            for callee in library.callees:
+                visit(callee)
+            callees_first[library] = None
+
+    for library in libraries:
+        if isinstance(library, PartLibrary):
+            visit(library)
+    return list(reversed(callees_first))
 
 
 @functools.cache

@@ -5,6 +5,7 @@ import textwrap
 from numba import types
 
 from bnml.kernels import lean, njit, part
+from bnml.kernels.deferred import PartLibrary, callers_first
 
 
 def test_constants_at_call_sites_share_one_version():
@@ -37,6 +38,16 @@ def test_a_kernel_called_by_kernels_is_compiled_only_within_them():
     assert not tripled.overloads
     assert doubled(4) == 8  # from Python it is an entry like any other
     assert list(doubled.overloads) == [(types.int64,)]
+
+
+def test_a_part_is_linked_after_all_that_may_call_it():
+    first, second, third, shared = parts = [PartLibrary.__new__(PartLibrary) for _ in range(4)]
+    for part_of, callees in zip(parts, ([shared], [third], [shared], []), strict=True):
+        part_of.callees = callees
+    order = callers_first([first, second])
+    assert len(order) == 4
+    assert order[-1] is shared
+    assert order.index(second) < order.index(third)
 
 
 KERNELS = """
