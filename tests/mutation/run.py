@@ -74,10 +74,12 @@ def read_plan() -> Plan:
     return plan
 
 
-def chosen(plan: Plan, count: int, seed: int) -> list[Mutant]:
-    """`count` different defects, drawn evenly over all that can be made."""
+def chosen(plan: Plan, count: int, seed: int, only: str = "") -> list[Mutant]:
+    """`count` different defects, drawn evenly over all that can be made; or all with `only` in their names."""
     every = [one for path in plan.sources for one in mutants(path, (ROOT / path).read_text())]
     every = list({one.name: one for one in every}.values())
+    if only:
+        return [one for one in every if only in one.name]
     return random.Random(seed).sample(every, min(count, len(every)))
 
 
@@ -137,6 +139,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=150, help="defects to plant")
     parser.add_argument("--seed", type=int, default=1, help="which of them")
+    parser.add_argument("--only", default="", help="all defects with this in their names instead")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="at the same time")
     parser.add_argument("--json", type=Path, help="write the verdicts here")
     options = parser.parse_args()
@@ -147,7 +150,7 @@ def main() -> int:
     for name in WARM:
         importlib.import_module(name)
     plan = read_plan()
-    verdicts = judged(plan, chosen(plan, options.count, options.seed), options.workers)
+    verdicts = judged(plan, chosen(plan, options.count, options.seed, options.only), options.workers)
     if options.json:
         options.json.write_text(json.dumps(verdicts, indent=1))
     explained = yaml.safe_load(EXPLAINED.read_text()) or {}

@@ -7,7 +7,7 @@ from bnml.core.instrument import E8
 from bnml.kernels.records import FillTier
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.market import Market
-from bnml.venues.sim.messages import ExecutionReport, Step
+from bnml.venues.sim.messages import BookLevels, ExecutionReport, OrderKey, Step
 from bnml.venues.sim.pricing import Pricing
 from bnml.venues.sim.tiers import Tier
 from tests.venues.sim.bench import HOUR_NS, INSTRUMENT, SYMBOL, T0, costs
@@ -52,3 +52,16 @@ def tape(exchange):
     return [
         (one.price_ticks, one.quantity_lots, one.buyer_is_maker) for one in exchange.market[SYMBOL].trades
     ]
+
+
+def display(exchange, bids, asks, ts_ns=0):
+    """The market displays these levels."""
+    exchange.market.pricing.takes_recorded_books = True
+    now_ns = ts_ns or exchange.now_ns + 1
+    book = BookLevels(SYMBOL, now_ns, bids, asks, 0, update_id=now_ns)
+    exchange.apply(Step(exchange.ordinal, now_ns, books=(book,)))
+    exchange.drain()
+
+
+def view(exchange, client_id, account="ann"):
+    return exchange.read.order(account, OrderKey(symbol=SYMBOL, client_order_id=client_id))
