@@ -378,3 +378,37 @@ async def test_a_request_of_a_session_may_name_another_key():
         unsigned, _ = await api.ask("order.place", apiKey=bob.api_key, timestamp=now_ms(), **LIMIT)
         assert unsigned["error"]["code"] == -1102, "a key that is named has to sign"
         assert client.venue.exchange.read.open_orders("main") == []
+
+
+@pytest.mark.parametrize(
+    ("act", "shows"),
+    [
+        (lambda access: access.note_status("BTCUSDT", "HALT"), lambda access: access.statuses),
+        (lambda access: access.schedule("BTCUSDT", 5), lambda access: access.delistings),
+        (lambda access: access.freeze("bob", frozen=True), lambda access: access.is_frozen("bob")),
+        (lambda access: access.remove_key(KEY.api_key), lambda access: not list(access.keys)),
+        (lambda access: access.number("bob"), lambda access: access._kept.numbers),
+    ],
+)
+def test_each_change_is_written_down_at_once(act, shows):
+    memory = Memory()
+    act(Access([KEY], memory))
+    assert shows(Access([KEY], memory))
+
+
+async def test_what_proves_a_key_has_to_name_it_even_in_a_session():
+    async with served() as client:
+        key = await client.new_key(kind="ED25519")
+        api = await client.api()
+        await api.ask("session.logon", is_signed=True, key=key)
+        for method in ("session.logon", "userDataStream.subscribe.signature"):
+            answer, _ = await api.ask(method, timestamp=now_ms())
+            assert (answer["status"], answer["error"]["code"]) == (401, -2014), method
+
+
+async def test_an_api_key_opens_the_controls_of_stepping_only():
+    async with served() as client:
+        for path, status in [("/sim/state", 200), ("/sim/ledger", 401), ("/sim/accounts", 401)]:
+            headers = {"X-MBX-APIKEY": KEY.api_key}
+            async with client.session.get(client.base + path, headers=headers) as response:
+                assert response.status == status, path

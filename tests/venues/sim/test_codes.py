@@ -272,7 +272,11 @@ async def test_codes_that_need_a_past():
         assert (status, body["code"], body["msg"]) == (409, -2021, "Order cancel-replace partially failed.")
         assert body["data"]["cancelResult"] == "SUCCESS"
         assert body["data"]["newOrderResponse"]["code"] == -2010
+        kept = [await client.order(**LIMIT), await client.order(type="MARKET", quantity="0.1")]
         client.venue.exchange.set_time(client.venue.now_ns + 91 * NS_PER_DAY)
+        for order in kept:
+            found = await client.signed("GET", f"{API}/order", symbol="BTCUSDT", orderId=order["orderId"])
+            assert found[1]["status"] == order["status"], "what is open or was filled is not archived"
         status, body, _ = await client.signed(
             "GET", f"{API}/order", symbol="BTCUSDT", orderId=mine["orderId"]
         )

@@ -384,3 +384,17 @@ async def test_a_reset_begins_anew():
         assert len((await client.signed("GET", f"{API}/allOrders", symbol="BTCUSDT"))[1]) == 2, (
             "history stays"
         )
+
+
+async def test_a_replacement_counts_as_the_order_that_it_attempted():
+    async with served() as client:
+        client.steps(1)
+        replace = {**LIMIT, "cancelReplaceMode": "STOP_ON_FAILURE"}
+        counts = []
+        order_id = (await client.order(**LIMIT))["orderId"]
+        for cancel_id, changed in [(99, {}), (order_id, {}), (order_id + 1, {"quantity": "900"})]:
+            await client.signed(
+                "POST", f"{API}/order/cancelReplace", **{**replace, **changed}, cancelOrderId=cancel_id
+            )
+            counts.append(client.venue.limits.order_counts("main", client.venue.window_ns)[0][1])
+        assert counts == [1, 2, 3], "none after a failed cancel; then one, and one that was refused"

@@ -297,3 +297,17 @@ async def test_nobody_is_told_of_what_was_not_saved():
         order = {"symbol": "BTCUSDT", "side": "BUY", "type": "MARKET", "quantity": "0.1"}
         with pytest.raises(aiohttp.ContentTypeError, match="500"):
             await client.signed("POST", "/api/v3/order", **order)
+
+
+async def test_each_connection_hears_an_event_once_in_its_own_unit():
+    async with served() as client:
+        client.steps(1)
+        api, micro = await client.api(), await client.api()
+        micro.socket = await client.session.ws_connect(f"{client.sockets}/ws-api/v3?timeUnit=MICROSECOND")
+        for one in (api, micro):
+            await one.ask("userDataStream.subscribe.signature", is_signed=True)
+        await client.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "1"})
+        for one, unit_ns in ((api, NS_PER_MS), (micro, 1_000)):
+            _, before = await one.ask("time")
+            assert len(before) == len({frame["event"]["e"] for frame in before}) == 2
+            assert {frame["event"]["E"] for frame in before} == {client.venue.now_ns // unit_ns}
