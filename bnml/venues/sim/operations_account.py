@@ -11,7 +11,6 @@ from bnml.venues.sim.operations import Call, Operation, ReplaceLimited, Security
 from bnml.venues.sim.operations_market import check_day, time_range
 from bnml.venues.sim.params_orders import order_key, read_order, response_type, symbol_of
 from bnml.venues.sim.payloads_account import rate8
-from bnml.venues.sim.payloads_filters import exchange_filters, symbol_filters
 from bnml.venues.sim.weights import TooMany
 
 if TYPE_CHECKING:
@@ -254,18 +253,6 @@ def _discount(call: Call) -> dict[str, Any]:
     }
 
 
-def my_filters(call: Call) -> dict[str, Any]:
-    """What limits orders of the account on a symbol; no asset has a limit of its own here."""
-    symbol = symbol_of(call.params, call.venue.instruments)
-    call.params.finish()
-    manage = call.venue.exchange.manage
-    return {
-        "exchangeFilters": exchange_filters(manage.limits),
-        "symbolFilters": symbol_filters(call.venue.instruments[symbol], manage.rules(symbol)),
-        "assetFilters": [],
-    }
-
-
 def order_limits(call: Call) -> list[dict[str, Any]]:
     """Usage of the order limits."""
     call.params.finish()
@@ -299,4 +286,3 @@ MY_TRADES = Operation(my_trades, _trades_weight, _SIGNED)
 ACCOUNT = Operation(account, 20, _SIGNED)
 COMMISSION = Operation(commission, 20, _SIGNED)
 ORDER_LIMITS = Operation(order_limits, 40, _SIGNED)
-MY_FILTERS = Operation(my_filters, 40, _SIGNED)

@@ -58,7 +58,6 @@ ROUTES: Final[dict[tuple[str, str], Operation]] = {
     ("GET", "/api/v3/account"): account.ACCOUNT,
     ("GET", "/api/v3/account/commission"): account.COMMISSION,
     ("GET", "/api/v3/rateLimit/order"): account.ORDER_LIMITS,
-    ("GET", "/api/v3/myFilters"): account.MY_FILTERS,
     **{("POST", f"/api/v3/orderList/{kind.lower()}"): lists.PLACE[kind] for kind in ListKind},
     ("POST", "/api/v3/order/oco"): lists.PLACE_PAIR,
     ("GET", "/api/v3/orderList"): lists.QUERY,

@@ -58,7 +58,6 @@ METHODS: Final[dict[str, Operation]] = {
     "account.status": account.ACCOUNT,
     "account.commission": account.COMMISSION,
     "account.rateLimits.orders": account.ORDER_LIMITS,
-    "myFilters": account.MY_FILTERS,
     **{f"orderList.place.{kind.lower()}": lists.PLACE[kind] for kind in ListKind},
     "orderList.place": lists.PLACE_PAIR,
     "orderList.status": lists.QUERY,
