@@ -233,12 +233,12 @@ def test_two_changes_between_looks_never_cancel_each_other():
 
 def test_the_whole_displayed_book():
     exchange = exchange_of("F2")
-    for side, prices in ((Side.BUY, (9_970, 9_940, 9_990)), (Side.SELL, (10_030, 10_061, 10_010))):
+    for side, prices in ((Side.BUY, (9_950, 9_940, 9_990)), (Side.SELL, (10_050, 10_051, 10_010))):
         for price in prices:
             exchange.place("ann", limit(side, 100, price))
-    exchange.place("bob", limit(Side.BUY, 70, 9_970))
+    exchange.place("bob", limit(Side.BUY, 70, 9_950))
     book = exchange.market.overlay.book(SYMBOL, exchange.now_ns)
-    assert book.bids == ((9_990, 100), (9_970, 170), (9_940, 100))
-    assert book.asks == ((10_010, 100), (10_030, 100), (10_061, 100))
-    near = 9_990 * 100 + 9_970 * 170 + 10_010 * 100 + 10_030 * 100  # 0.5 % of 100.00 each way
+    assert book.bids == ((9_990, 100), (9_950, 170), (9_940, 100))
+    assert book.asks == ((10_010, 100), (10_050, 100), (10_051, 100))
+    near = 9_990 * 100 + 9_950 * 170 + 10_010 * 100 + 10_050 * 100  # 0.5 % of 100.00 each way
     assert book.depth_e8 == near * 1_000

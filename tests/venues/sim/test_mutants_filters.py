@@ -260,11 +260,11 @@ def test_counts_over_all_symbols(name, rule, filter_, last):
 
 def test_averages_are_weighted_by_quantity_over_their_minutes():
     exchange = exchange_of("F0")
-    for price, lots, after in ((10_000, 100, 0), (11_000, 300, 40), (12_000, 100, 80)):
+    for price, lots, after in ((10_000, 100, 0), (11_000, 300, 1), (12_000, 100, 60)):
         exchange.print_trade(SYMBOL, price, lots, T0 + (200 + after) * SECOND, jump=True)
     band = PriceBand(bid_up_ppm=PPM, bid_down_ppm=1, minutes=1)
     exchange.manage.set_rules(SYMBOL, SymbolRules(band_by_side=None, band=band))
-    highest = (300 * 11_000 + 100 * 12_000) // 400  # the first is 80 s old
+    highest = (300 * 11_000 + 100 * 12_000) // 400  # the first is a minute old
     assert verdict(exchange.place, "ann", limit(Side.BUY, 100, highest)) is None
     assert verdict(exchange.place, "ann", limit(Side.BUY, 100, highest + 1)) == failure("PERCENT_PRICE")
     exchange.set_time(T0 + 10_000 * SECOND)  # nothing was traded: the last price

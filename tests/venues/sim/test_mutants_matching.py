@@ -31,15 +31,14 @@ UNIT = E8 // 100_000
 def test_the_better_price_first_and_at_one_price_our_accounts_before_the_market(taker, maker):
     sign = 1 if taker is Side.BUY else -1
     exchange = exchange_of("F2")
-    levels = tuple((10_000 + at * sign, 100) for at in (20, 30))
+    levels = ((10_000 + 20 * sign, 70), (10_000 + 30 * sign, 100))
     far = ((10_000 - 20 * sign, 100),)
     display(exchange, far if sign > 0 else levels, levels if sign > 0 else far)
     for price in (30, 10, 20):
         exchange.place("ann", limit(maker, 100, 10_000 + price * sign))
     placed = exchange.place("bob", limit(taker, 450, 10_000 + 30 * sign))
-    assert fills(placed) == [(10_000 + at * sign, 100) for at in (10, 20, 20, 30)] + [
-        (10_000 + 30 * sign, 50)
-    ]
+    met = ((10, 100), (20, 100), (20, 70), (30, 100), (30, 80))
+    assert fills(placed) == [(10_000 + at * sign, lots) for at, lots in met]
     assert [one[0] for one in tape(exchange)][-5:] == [10_000 + at * sign for at in (10, 20, 20, 30, 30)]
     assert {one[2] for one in tape(exchange)[-5:]} == {taker is Side.SELL}
 

@@ -1,11 +1,15 @@
 """What prints and new books of the market do, by hand: trailing stops, queues, and who gets how much at which price."""
 
+import math
+
 import pytest
 
 from bnml.core.orders import OrderType, Side
-from bnml.venues.sim.messages import ExecutionReport, Print, Step
+from bnml.kernels import fills
+from bnml.venues.sim.ledger import Ledger
+from bnml.venues.sim.messages import ExecutionReport, OrderKey, Print, Step
 from bnml.venues.sim.tiers import BookModel
-from tests.venues.sim.bench import ME, SYMBOL, bench, limit, move, order, order_list, stop
+from tests.venues.sim.bench import INSTRUMENT, ME, SYMBOL, T0, bench, limit, move, order, order_list, stop
 from tests.venues.sim.traders import asked, display, exchange_of, tape, view
 
 SECOND = 10**9
@@ -149,3 +153,75 @@ def test_a_new_book_fills_what_it_crosses_as_far_as_it_reaches():
     display(exchange, ((9_970, 100),), ((9_990, 400), (10_020, 50)))
     assert (view(exchange, "a").executed_lots, view(exchange, "b").executed_lots) == (300, 100)
     assert [one.price_ticks for one in exchange.read.trades("ann", SYMBOL)] == [10_000, 9_990]
+
+
+def test_on_which_side_the_tape_shows_a_print_that_met_an_order():
+    for tier in ("F0", "F2"):
+        exchange = exchange_of(tier)
+        exchange.place("ann", limit(Side.BUY, 300, 9_990))
+        exchange.place("ann", limit(Side.SELL, 300, 10_020))
+        for price in (9_995, 9_985, 10_005, 10_030, 10_025):
+            exchange.print_trade(SYMBOL, price, 7, exchange.now_ns + SECOND, jump=False)
+        shown = [one for one in tape(exchange) if one[1] == 7]
+        assert [one[:2] for one in shown] == [(price, 7) for price in (9_995, 9_985, 10_005, 10_030, 10_025)]
+        assert [one[2] for one in shown] == [True, True, False, False, True], tier
+
+
+def drawn_ns(seed, median_ns, sigma, ordinal):
+    """A latency by the definition of the log-normal, out of two even draws (Box-Muller)."""
+    first, second = (int(fills.draw_ppm(seed, at, ordinal, 0)) for at in (1, 2))
+    normal = math.sqrt(-2 * math.log((first + 1) / 10**6)) * math.cos(2 * math.pi * second / 10**6)
+    return round(median_ns * math.exp(sigma * normal) / 1_000) * 1_000
+
+
+def test_latencies_are_those_of_their_definition():
+    model = BookModel(submit_median_ns=30_000_000, cancel_median_ns=70_000_000, sigma=0.4)
+    exchange = exchange_of("F3", model=model)
+    for _ in range(5):
+        placed_ns = exchange.now_ns
+        number = exchange.place("ann", limit(Side.BUY, 300, 9_990)).order.order_id
+        arrives_ns = placed_ns + drawn_ns(7, 30_000_000, 0.4, 2 * number)
+        assert exchange.market.overlay.displayed(SYMBOL)[0] == {}
+        exchange.set_time(arrives_ns - 1)
+        assert exchange.market.overlay.displayed(SYMBOL)[0] == {}
+        exchange.set_time(arrives_ns)
+        assert exchange.market.overlay.displayed(SYMBOL)[0] == {9_990: 300}
+        exchange.cancel("ann", OrderKey(symbol=SYMBOL, order_id=number))
+        leaves_ns = arrives_ns + drawn_ns(7, 70_000_000, 0.4, 2 * number + 1)
+        exchange.set_time(leaves_ns - 1)
+        assert len(exchange.read.open_orders("ann")) == 1
+        exchange.set_time(leaves_ns)
+        assert exchange.read.open_orders("ann") == []
+
+
+def test_a_cancel_on_its_way_survives_a_restart(tmp_path):
+    ledger = Ledger(tmp_path / "ledger", "test")
+    exchange = exchange_of("F3", ledger=ledger)
+    exchange.place("ann", limit(Side.BUY, 300, 9_990, client_id="a"))
+    exchange.set_time(exchange.now_ns + SECOND)
+    exchange.cancel("ann", OrderKey(symbol=SYMBOL, client_order_id="a"), "c")
+    ledger.close()
+    ledger = Ledger(tmp_path / "ledger", "test")
+    again = exchange_of("F3", ledger=ledger)
+    again.set_time(again.now_ns + 2 * SECOND)
+    assert str(view(again, "a").status) == "CANCELED"
+    ledger.close()
+
+
+def test_a_generated_ladder_is_that_of_its_draws():
+    exchange = exchange_of("F2", 20_000, spread_ppm=1_000)
+    exchange.print_trade(SYMBOL, 10_000, 1, T0 + SECOND, jump=True)
+    pricing = exchange.market.pricing
+    touch = pricing.book(INSTRUMENT, 10_000, exchange.market[SYMBOL].state.basis, T0 + SECOND)
+    assert (touch.bids[0][0], touch.asks[0][0]) == (9_990, 10_010)
+    book = exchange.market.overlay.book(SYMBOL, exchange.now_ns)
+    key = int(fills.symbol_key(SYMBOL))
+    for side, levels, ((best, lots),), step in (
+        (0, book.bids, touch.bids, -5),
+        (1, book.asks, touch.asks, 5),
+    ):
+        shares = [
+            250_000 + int(fills.draw_ppm(pricing.seed, key, T0 + SECOND, 2 * at + side)) for at in range(10)
+        ]
+        made = tuple((best + at * step, lots * share // sum(shares)) for at, share in enumerate(shares))
+        assert levels == made
