@@ -165,6 +165,7 @@ class Daemon:
                 await self._rhythm.live()
         finally:
             self.picture.state = "stopping"
+            gc.unfreeze()  # libraries that count what is left at the end would complain
             scheduler.shutdown(wait=False)
             self._notifier.send("STOPPING=1")
         await self._wind_down()
