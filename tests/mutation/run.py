@@ -30,12 +30,12 @@ ROOT = HERE.parent.parent
 PLAN = HERE / "plan.yaml"
 EXPLAINED = HERE / "explained.yaml"
 SLOWEST = 10  # times as long as the tests take without a defect: it hangs, which is noticed too
+OPTIONS = ("-x", "-q", "-W", "ignore::pytest.PytestAssertRewriteWarning")  # the second run finds all imported
 WARM = (
     "numpy",
     "numba",
     "msgspec",
     "aiohttp",
-    "hypothesis.stateful",
     "bnml.kernels.fills",
     "bnml.core.orders",
     "bnml.trading.filling",
@@ -97,7 +97,7 @@ def start(plan: Plan, mutant: Mutant | None, output: str = os.devnull) -> int:
     os.environ["CI"] = "true"
     if mutant is not None:
         sys.meta_path.insert(0, MutatedSource(mutant))
-    verdicts = (int(pytest.main(["-x", "-q", path])) for path in plan.tests)
+    verdicts = (int(pytest.main([*OPTIONS, path])) for path in plan.tests)
     os._exit(next(filter(None, verdicts), 0))
 
 
