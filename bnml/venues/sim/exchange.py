@@ -7,7 +7,7 @@ user events in Binance's order.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from bnml.venues.sim.ledger import Ledger
     from bnml.venues.sim.market import Market
 
+NO_LIST: Final = -1
 ReplaceMode = Literal["STOP_ON_FAILURE", "ALLOW_FAILURE"]
 
 
@@ -89,10 +90,8 @@ class Exchange:
 
     def set_time(self, ts_ns: int) -> None:
         """Let market time pass between steps; it never goes back."""
-        latency = self._matcher.latency
-        if latency is not None and latency.run(ts_ns):
+        if self._matcher.pass_time(ts_ns):
             self._commit(durable=True)
-        self._desk.now_ns = max(self._desk.now_ns, ts_ns)
 
     def open_account(self, name: str, balances: Mapping[str, int]) -> bool:
         """Open an account with `balances` (1e-8 by asset); False, and nothing changed, if it exists."""
@@ -161,8 +160,10 @@ class Exchange:
         """Cancel all open orders and lists of a symbol; -2011 when none is open."""
         self._desk.instrument(symbol)
         answers = []
+        ended: set[int] = set()
         for order in self._desk.open_orders(account, symbol):
-            if order.is_open:
+            if order.is_open and order.list_id not in ended:
+                ended.update({order.list_id} - {NO_LIST})
                 key = OrderKey(symbol=symbol, order_id=order.order_id)
                 answers.append(self._entry.cancel(account, key, ""))
         if not answers:
@@ -214,16 +215,16 @@ class Exchange:
         """Advance the market by one step of a feed: its prints meet the orders, then books and candles."""
         self.market.begin(step)
         for printed in step.prints:
-            self.set_time(printed.ts_ns)
+            self._matcher.pass_time(printed.ts_ns)
             self._prints.on_print(printed)
-        self.set_time(step.ts_ns)
+        self._matcher.pass_time(step.ts_ns)
         self._finish(step)
         self.ordinal = step.ordinal + 1
         self._commit(durable=bool(self._desk.changes))
 
     def print_trade(self, symbol: str, price_ticks: int, lots: int, ts_ns: int, *, jump: bool) -> None:
         """Print one trade outside of any feed; what tests move the market with."""
-        self.set_time(ts_ns)
+        self._matcher.pass_time(ts_ns)
         self._prints.on_print(Print(symbol, price_ticks, lots, ts_ns, jump))
         self._commit(durable=bool(self._desk.changes))
 

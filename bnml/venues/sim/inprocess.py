@@ -45,6 +45,8 @@ _STATES = {
     Status.CANCELED: OrderState.CANCELED,
     Status.REJECTED: OrderState.REJECTED,
     Status.EXPIRED: OrderState.EXPIRED,
+    Status.EXPIRED_IN_MATCH: OrderState.EXPIRED,
+    Status.PENDING_CANCEL: OrderState.OPEN,
 }
 
 

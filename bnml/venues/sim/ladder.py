@@ -10,7 +10,7 @@ from bnml.core.events import Bar
 from bnml.core.orders import Side
 from bnml.kernels import fills
 from bnml.venues.sim.messages import BookLevels
-from bnml.venues.sim.outside import Offer
+from bnml.venues.sim.outside import Offer, is_better
 
 if TYPE_CHECKING:
     from bnml.venues.sim.desk import Desk
@@ -114,12 +114,16 @@ class LadderOutside:
         levels = self.ladder(symbol).against(side)
         return levels[0][0] if levels else None
 
-    def total(self, order: SimOrder, lots: int) -> int:
+    def total(self, order: SimOrder, lots: int, barrier: int) -> int:
         """What lies within the limit."""
         del lots
-        buys, limit = order.side is Side.BUY, order.price_ticks
         levels = self.ladder(order.symbol).against(order.side)
-        return sum(left for price, left in levels if (price <= limit if buys else price >= limit))
+        return sum(
+            left
+            for price, left in levels
+            if not is_better(order.side, order.price_ticks, price)
+            and (not barrier or is_better(order.side, price, barrier))
+        )
 
     def levels(self, order: SimOrder) -> list[tuple[int, int]]:
         """(lots, price) of the side that an order takes from."""

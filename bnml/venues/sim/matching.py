@@ -50,6 +50,12 @@ class Matcher:
         if self.latency is not None:
             self.latency.resume()
 
+    def pass_time(self, ts_ns: int) -> bool:
+        """Move market time forward; whether something that was on its way arrived meanwhile."""
+        arrived = self.latency is not None and self.latency.run(ts_ns)
+        self._desk.now_ns = max(self._desk.now_ns, ts_ns)
+        return arrived
+
     def prepare(self, order: SimOrder) -> None:
         """Before a live order is reported: since when it works, or follows the market."""
         now_ns = self._desk.now_ns

@@ -79,9 +79,12 @@ def trade_fees(call: Call) -> list[dict[str, str]]:
     if "symbol" in call.params:
         names = [symbol_of(call.params, call.venue.instruments)]
     call.params.finish()
-    view = call.venue.exchange.read.account(call.account)
-    maker, taker = (plain(ppm * 100).rstrip("0").rstrip(".") for ppm in (view.maker_ppm, view.taker_ppm))
-    return [{"symbol": name, "makerCommission": maker, "takerCommission": taker} for name in names]
+    return [_trade_fee(name, *call.venue.exchange.manage.commission(call.account, name)) for name in names]
+
+
+def _trade_fee(symbol: str, maker_ppm: int, taker_ppm: int) -> dict[str, str]:
+    maker, taker = (plain(ppm * 100).rstrip("0").rstrip(".") for ppm in (maker_ppm, taker_ppm))
+    return {"symbol": symbol, "makerCommission": maker, "takerCommission": taker}
 
 
 def coins(call: Call) -> list[dict[str, Any]]:

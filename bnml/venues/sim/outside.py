@@ -36,8 +36,8 @@ class Outside(Protocol):
         """The best price that an order of `side` meets."""
         ...
 
-    def total(self, order: SimOrder, lots: int) -> int:
-        """How many lots there are within the limit of an order that wants `lots`."""
+    def total(self, order: SimOrder, lots: int, barrier: int) -> int:
+        """How many lots there are within the limit of an order that wants `lots`; better than `barrier`, 0: none."""
         ...
 
     def levels(self, order: SimOrder) -> list[tuple[int, int]]:
@@ -47,6 +47,11 @@ class Outside(Protocol):
     def at(self, side: Side, symbol: str, price_ticks: int) -> int:
         """Lots that rest at a price on the side of such an order."""
         ...
+
+
+def is_better(side: Side, price_ticks: int, other: int) -> bool:
+    """Whether an order of `side` would rather trade at one price than at another."""
+    return price_ticks < other if side is Side.BUY else price_ticks > other
 
 
 class TouchOutside:
@@ -72,9 +77,13 @@ class TouchOutside:
         state = desk.market[symbol].state
         return desk.pricing.touch(side, state, desk.instruments[symbol], desk.now_ns)
 
-    def total(self, order: SimOrder, lots: int) -> int:
+    def total(self, order: SimOrder, lots: int, barrier: int) -> int:
         """What one order may take."""
-        return self._desk.pricing.most(order, lots, self._desk.market[order.symbol].state)
+        state = self._desk.market[order.symbol].state
+        got = self._desk.pricing.most(order, lots, state)
+        if barrier and not is_better(order.side, got.price_ticks, barrier):
+            return 0
+        return got.lots
 
     def levels(self, order: SimOrder) -> list[tuple[int, int]]:
         """No book is shown."""

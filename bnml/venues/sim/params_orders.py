@@ -180,7 +180,8 @@ def _leg(
     needs = _NEEDS[order_type]
     trailing, iceberg_e8 = _trailing(params, prefix, order_type), _iceberg(params, prefix, order_type)
     for name in _CONDITIONAL:
-        if name == "stopPrice" and name in needs and trailing:
+        if name == "stopPrice" and name in needs:
+            _stop_or_trail(params, prefix)
             continue
         if name in needs:
             params.text(_named(prefix, name))
@@ -259,6 +260,15 @@ def _refuse_pegs(params: Params, prefix: str) -> None:
     for name in _UNSUPPORTED:
         if _named(prefix, name) in params:
             raise VenueReject(-1020, f"This operation is not supported: {name}.")
+
+
+def _stop_or_trail(params: Params, prefix: str) -> None:
+    """A stop needs a price, a distance to follow at, or both."""
+    names = _named(prefix, "stopPrice"), _named(prefix, "trailingDelta")
+    if not any(name in params for name in names):
+        raise VenueReject(
+            -1102, f"Param '{names[0]}' or '{names[1]}' must be sent, but both were empty/null!"
+        )
 
 
 def _trailing(params: Params, prefix: str, order_type: OrderType) -> int:

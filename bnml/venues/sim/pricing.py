@@ -107,14 +107,14 @@ class Pricing:
         got, at = fills.taker_fill(taking, is_buy, lots, order.price_ticks, price, bar, costs)
         return Take(int(got), int(at))
 
-    def most(self, order: SimOrder, lots: int, state: SymbolState) -> int:
+    def most(self, order: SimOrder, lots: int, state: SymbolState) -> Take:
         """What an order would take of `lots` if it were content with less."""
         bar = self._nothing if state.basis is None else self._bar(state.basis)
         is_buy = order.side is Side.BUY
         costs = self.costs if state.quoted is None else self._touching
         price = self._at(state, is_buy=is_buy)
-        got, _ = fills.taker_fill(int(Taking.IOC), is_buy, lots, order.price_ticks, price, bar, costs)
-        return int(got)
+        got, at = fills.taker_fill(int(Taking.IOC), is_buy, lots, order.price_ticks, price, bar, costs)
+        return Take(int(got), int(at))
 
     @staticmethod
     def _at(state: SymbolState, *, is_buy: bool) -> int:

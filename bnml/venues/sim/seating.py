@@ -32,10 +32,17 @@ def trigger(desk: Desk, order: SimOrder) -> None:
 
 
 def seat_again(desk: Desk) -> None:
-    """After loading: everybody to the place they had, in the order in which they took it."""
-    seated = [order for orders in desk.live.values() for order in orders.values() if order.seat]
-    for order in sorted(seated, key=lambda order: order.priority):
-        desk.books[order.symbol].enter(order, order.seat, order.seat_ticks)
+    """After loading: everybody to the place they had, in the order in which they took it.
+
+    Those of a ledger that knew no places follow by their numbers.
+    """
+    live = [order for orders in desk.live.values() for order in orders.values() if order.is_live]
+    for order in sorted(live, key=lambda order: order.priority):
+        if order.seat:
+            desk.books[order.symbol].enter(order, order.seat, order.seat_ticks)
+    for order in live:
+        if not order.seat and not order.enters_ns:
+            seat(desk, order)
 
 
 def show_more(desk: Desk, order: SimOrder, lots: int) -> None:

@@ -142,17 +142,21 @@ class Taking:
         return min(lots, self._desk.pricing.lots_for(available, price_ticks, instrument))
 
     def _is_enough(self, order: SimOrder) -> bool:
-        """Whether a FOK order would be filled wholly; own orders that prevention would end do not count."""
+        """Whether a FOK order would be filled wholly: before it meets an order of its owner that would end it."""
         wanted = order.remaining_lots
         book = self._desk.books[order.symbol]
         makers = book.asks if order.side is Side.BUY else book.bids
-        found = 0
+        found, barrier = 0, 0
         for maker in makers.orders(order.price_ticks):
-            if not self._prevention.applies(order, maker):
-                found += maker.remaining_lots
-                if found >= wanted:
-                    return True
-        return found + self._outside.total(order, wanted - found) >= wanted
+            if self._prevention.applies(order, maker):
+                if order.prevention == "EXPIRE_MAKER":
+                    continue
+                barrier = maker.price_ticks
+                break
+            found += maker.remaining_lots
+            if found >= wanted:
+                return True
+        return found + self._outside.total(order, wanted - found, barrier) >= wanted
 
 
 NOTHING = Offer(0, 0)

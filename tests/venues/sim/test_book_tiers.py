@@ -11,7 +11,7 @@ from bnml.venues.sim.book_prints import queue_after
 from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.messages import BookLevels, OrderKey, Print, Step, VenueReject
 from bnml.venues.sim.tiers import BookModel
-from tests.venues.sim.bench import SYMBOL, limit, market, move, order, stop
+from tests.venues.sim.bench import SYMBOL, limit, market, move, order, order_list, stop, target
 from tests.venues.sim.traders import exchange_of, fills, tape, told_of
 
 BIDS = ((9_990, 200), (9_980, 300), (9_970, 5_000))
@@ -303,6 +303,32 @@ def test_latencies_are_log_normal_and_repeat_themselves():
     mean = sum(logs) / len(logs)
     assert abs(mean) < 0.25
     assert 0.3 < math.sqrt(sum((one - mean) ** 2 for one in logs) / len(logs)) < 0.7
+
+
+def test_canceling_everything_answers_once_for_a_list():
+    exchange = slow(sigma=0.0)
+    exchange.place_list("ann", order_list("OCO", [target(100), stop(100)]))
+    exchange.place("ann", limit(Side.BUY, 100, 9_000))
+    exchange.set_time(exchange.now_ns + 20 * MS)
+    answers = exchange.cancel_all("ann", SYMBOL)
+    assert [one.order_list is not None for one in answers] == [True, False]
+    exchange.set_time(exchange.now_ns + 20 * MS)
+    assert exchange.read.open_orders("ann") == []
+
+
+def test_ledger_of_an_exchange_that_knew_no_places_seats_its_orders_by_number(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.db", "test")
+    exchange = exchange_of("F0", 10_000, ledger=ledger)
+    exchange.place("ann", limit(Side.BUY, 100, 9_500))
+    exchange.place("ann", stop(100, 9_600))
+    for one in exchange._desk.orders.values():
+        one.seat = one.priority = 0
+        exchange._desk.changes.orders.add(one.order_id)
+    exchange.deposit("ann", "USDT", 1)
+    ledger.close()
+    again = exchange_of("F0", 10_000, ledger=Ledger(tmp_path / "ledger.db", "test"))
+    move(again, 9_400)
+    assert again.read.open_orders("ann") == []
 
 
 def test_what_is_on_its_way_survives_a_restart(tmp_path):

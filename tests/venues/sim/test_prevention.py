@@ -2,7 +2,7 @@
 
 import pytest
 
-from bnml.core.orders import OrderType, Side
+from bnml.core.orders import OrderType, Side, TimeInForce
 from bnml.venues.sim.messages import OrderKey, VenueReject
 from bnml.venues.sim.rules import SymbolRules
 from tests.venues.sim.bench import SYMBOL, limit, market, order, order_list, stop, target
@@ -161,3 +161,17 @@ def test_matches_are_found_by_number_and_by_order():
     assert (match.mode, match.taker_order_id, match.lots) == ("DECREMENT", taker.order.order_id, 200)
     assert exchange.read.prevented_matches("ann", SYMBOL, prevented_id=match.prevented_id) == [match]
     assert exchange.read.prevented_matches("bob", SYMBOL, prevented_id=match.prevented_id) == []
+
+
+@pytest.mark.parametrize(
+    ("mode", "status", "executed"),
+    [("EXPIRE_MAKER", "FILLED", 300), ("EXPIRE_TAKER", "EXPIRED", 0), ("DECREMENT", "EXPIRED", 0)],
+)
+def test_fill_or_kill_is_not_begun_when_its_own_order_would_end_it(mode, status, executed):
+    exchange = exchange_of()
+    placed(exchange, Side.SELL, 100, 10_000, owner="bob")
+    placed(exchange, Side.SELL, 100, 10_010)
+    placed(exchange, Side.SELL, 200, 10_020, owner="bob")
+    request = limit(Side.BUY, 300, 10_020, TimeInForce.FOK)
+    view_ = exchange.place("ann", asked(request, prevention=mode)).order
+    assert (str(view_.status), view_.executed_lots) == (status, executed)
