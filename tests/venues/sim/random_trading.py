@@ -13,6 +13,7 @@ from bnml.venues.sim.messages import (
     BookLevels,
     ExecutionReport,
     ListRequest,
+    ListStatus,
     OrderKey,
     Step,
     VenueReject,
@@ -36,6 +37,7 @@ class Trading:
         self.paid_in = {name: {"USDT": 1_000_000 * E8, "BTC": 1_000 * E8, "BNB": 0} for name in NAMES}
         self.reported = {}
         self.positions = {}
+        self.ended = set()
         self.execution_id = 0
         self.digest = hashlib.sha256()
         self.refused = {}
@@ -76,6 +78,9 @@ class Trading:
                 assert event.execution_id > self.execution_id
                 self.execution_id = event.execution_id
                 self.reported[event.order.order_id] = event.order
+            elif isinstance(event, ListStatus) and event.order_list.list_status == "ALL_DONE":
+                assert event.order_list.list_id not in self.ended
+                self.ended.add(event.order_list.list_id)
             elif isinstance(event, AccountPosition):
                 self.positions.setdefault(event.account, {}).update(event.assets)
 

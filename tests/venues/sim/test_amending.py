@@ -130,3 +130,12 @@ def test_fill_or_kill_working_order_has_nothing_left_to_amend():
     exchange = exchange_of("F0", 10_000)
     exchange.place("ann", fill_or_kill(100))
     assert refusal_of(exchange, "w", 50)[0] == -2038
+
+
+def test_prevented_quantity_counts_like_executed_one():
+    exchange = exchange_of()
+    exchange.place("ann", limit(Side.BUY, 300, 10_000, client_id="a"))
+    exchange.place("bob", limit(Side.SELL, 100, 10_000))
+    exchange.place("ann", asked(limit(Side.SELL, 100, 10_000), prevention="DECREMENT"))
+    answer = amend(exchange, "a", 150, "a")
+    assert (str(answer.order.status), answer.order.quantity_lots) == ("EXPIRED", 200)

@@ -201,3 +201,12 @@ def test_rates_of_a_symbol_by_role():
     assert (maker.is_maker, maker.commission_e8) == (True, 100 * LOT * 200 // 10**6)
     assert (taker.is_maker, taker.commission_e8) == (False, 10 * E8 * 700 // 10**6)
     assert [one.commission_asset for one in (maker, taker)] == ["BTC", "USDT"]
+
+
+def test_new_account_has_the_rates_of_the_exchange_by_role():
+    made = costs()
+    made[0]["maker_ppm"], made[0]["taker_ppm"] = 100, 900
+    exchange = Exchange(Market({SYMBOL: INSTRUMENT}, HOUR_NS, Pricing(made)))
+    exchange.open_account("ann", {})
+    view = exchange.read.account("ann")
+    assert (view.maker_ppm, view.taker_ppm) == (100, 900)
