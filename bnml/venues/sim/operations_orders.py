@@ -8,6 +8,7 @@ from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.operations import Call, Operation, Security
 from bnml.venues.sim.params import Params
 from bnml.venues.sim.params_orders import order_key, read_quantity, symbol_of
+from bnml.venues.sim.payloads_filters import exchange_filters, symbol_filters
 
 
 def amend(call: Call) -> dict[str, Any]:
@@ -54,11 +55,25 @@ def prevented_matches(call: Call) -> list[dict[str, Any]]:
     return [call.payloads.prevented(one) for one in found]
 
 
+def my_filters(call: Call) -> dict[str, Any]:
+    """The filters that count or limit what this account has on a symbol; no asset is limited here."""
+    symbol = symbol_of(call.params, call.venue.instruments)
+    call.params.finish()
+    manage = call.venue.exchange.manage
+    shown = symbol_filters(call.venue.instruments[symbol], manage.rules(symbol))
+    return {
+        "exchangeFilters": exchange_filters(manage.limits),
+        "symbolFilters": [one for one in shown if one["filterType"].startswith("MAX_")],
+        "assetFilters": [],
+    }
+
+
 def _prevented_weight(params: Params) -> int:
     return 20 if "orderId" in params else 2
 
 
 _SIGNED: Final = Security.SIGNED
 AMEND: Final = Operation(amend, 4, Security.TRADE, free_when_done=True)
+MY_FILTERS: Final = Operation(my_filters, 40, _SIGNED)
 AMENDMENTS: Final = Operation(amendments, 4, _SIGNED)
 PREVENTED_MATCHES: Final = Operation(prevented_matches, _prevented_weight, _SIGNED)

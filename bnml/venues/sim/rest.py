@@ -49,6 +49,7 @@ ROUTES: Final[dict[tuple[str, str], Operation]] = {
     ("POST", "/api/v3/order/cancelReplace"): account.REPLACE,
     ("PUT", "/api/v3/order/amend/keepPriority"): orders.AMEND,
     ("GET", "/api/v3/order/amendments"): orders.AMENDMENTS,
+    ("GET", "/api/v3/myFilters"): orders.MY_FILTERS,
     ("GET", "/api/v3/myPreventedMatches"): orders.PREVENTED_MATCHES,
     ("GET", "/api/v3/openOrders"): account.OPEN_ORDERS,
     ("DELETE", "/api/v3/openOrders"): account.CANCEL_ALL,

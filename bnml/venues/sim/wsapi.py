@@ -49,6 +49,7 @@ METHODS: Final[dict[str, Operation]] = {
     "order.cancelReplace": account.REPLACE,
     "order.amend.keepPriority": orders.AMEND,
     "order.amendments": orders.AMENDMENTS,
+    "myFilters": orders.MY_FILTERS,
     "myPreventedMatches": orders.PREVENTED_MATCHES,
     "openOrders.status": account.OPEN_ORDERS,
     "openOrders.cancelAll": account.CANCEL_ALL,
