@@ -128,7 +128,9 @@ async def fuzz_api(client, inputs, count):
 async def fuzz_streams(client, inputs, count):
     """Send `count` frames to market streams, four a connection: more in a second end it, as they should."""
     answered = 0
-    for _ in range(count // 4):
+    for number in range(count // 4):
+        if number % 100 == 0:
+            forget_limits(client)
         socket = await client.session.ws_connect(
             f"{client.sockets}/{inputs.random.choice(('ws', 'stream', 'ws/7'))}"
         )
