@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.core.orders import ListKind, Side
+from bnml.core.orders import Side
 from bnml.venues.sim.messages import Execution, Status
 from bnml.venues.sim.orders import SimList, new_order
 
@@ -176,8 +176,3 @@ class Lists:
             return None
         first, second = order_list.pending_ids
         return self._desk.orders[second if order.order_id == first else first]
-
-
-def pairs_legs(kind: ListKind) -> bool:
-    """Whether the pending orders of this kind of list form an OCO."""
-    return kind in {ListKind.OCO, ListKind.OTOCO, ListKind.OPOCO}
