@@ -225,3 +225,12 @@ def test_a_generated_ladder_is_that_of_its_draws():
         ]
         made = tuple((best + at * step, lots * share // sum(shares)) for at, share in enumerate(shares))
         assert levels == made
+
+
+@pytest.mark.parametrize("jump", [False, True])
+def test_a_print_that_stops_at_an_order_still_fell(jump):
+    exchange = exchange_of("F0")
+    exchange.place("ann", limit(Side.BUY, 300, 9_990))
+    exchange.print_trade(SYMBOL, 9_990, 7, exchange.now_ns + SECOND, jump=jump)
+    assert tape(exchange)[-1] == (9_990, 7, True)
+    assert exchange.read.open_orders("ann") == []
