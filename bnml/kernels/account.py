@@ -124,6 +124,7 @@ LANE = np.dtype(
         ("is_regular", np.int64),  # 1: no bar is missing from the first traded one on
         ("fast", np.int64),  # its next bar of the fast frame
         ("fast_end", np.int64),
+        ("bars_at", np.int64),  # kernels.borrowed.address_of its bars
     ]
 )
 """Where one symbol is in time; numbers are places in the arrays of all symbols joined."""

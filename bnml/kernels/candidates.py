@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.kernels import lean, part
 from bnml.kernels.account import Kit
+from bnml.kernels.borrowed import borrowed
 from bnml.kernels.breakers import copy_to_facts
 from bnml.kernels.exits import NEVER, atr_ticks, entry_cap, initial_stop
 from bnml.kernels.fills import book_of_bar, lots_for, mul_ppm, notional_e8, spread_ppm
@@ -37,7 +38,7 @@ class Risk(NamedTuple):
     slots: NDArray[np.void]
     benchmark: int
     past: Past
-    crowds: NDArray[np.void]
+    crowds: NDArray[np.float64]
     base_ns: int
     late_bars: NDArray[np.int64]
     late_voices: NDArray[np.void]
@@ -115,10 +116,10 @@ def _write_opinion(facts: np.void, opinion: np.void) -> None:
 
 
 @part
-def _measure_regime(facts: np.void, risk: Risk) -> None:
+def _measure_regime(facts: np.void, risk: Risk, bars: NDArray[np.void]) -> None:
     """Facts of the benchmark, up to its last published bar."""
     lane, regime = risk.lanes[risk.benchmark], risk.past.regime
-    look_at_regime(risk.past, lane["start"], max(lane["bar"], lane["first"]))
+    look_at_regime(risk.past, borrowed(bars, lane["bars_at"]), lane["start"], max(lane["bar"], lane["first"]))
     facts["volatility_ratio"] = regime["volatility_ratio"]
     facts["ks"] = regime["ks"]
     facts["ks_p"] = regime["ks_p"]
@@ -126,7 +127,7 @@ def _measure_regime(facts: np.void, risk: Risk) -> None:
 
 
 @part
-def _correlation(risk: Risk, symbol: int) -> float:
+def _correlation(risk: Risk, symbol: int, bars: NDArray[np.void]) -> float:
     """The largest with any other symbol that has a position; 0 without one."""
     lanes, slots, largest = risk.lanes, risk.slots, 0.0
     is_alone = True
@@ -135,7 +136,7 @@ def _correlation(risk: Risk, symbol: int) -> float:
         if other == symbol or slots[other]["is_open"] == 0:
             continue
         lane = lanes[other]
-        found = correlation(risk.past, own["start"], own["bar"], lane["start"], lane["bar"])
+        found = correlation(risk.past, bars, own, borrowed(bars, lane["bars_at"]), lane)
         largest = found if is_alone else max(largest, found)
         is_alone = False
     return largest
@@ -160,10 +161,10 @@ def judge(
     reason, measured, limit = first_refusal(facts, limits)
     if _NONE < reason <= _LOSS_STREAK:
         return reason, measured, limit
-    _measure_regime(facts, risk)
+    _measure_regime(facts, risk, bars)
     reason, measured, limit = first_refusal(facts, limits)
     if reason == _NONE or _CORRELATION <= reason <= _CAPITAL:
-        facts["correlation"] = _correlation(risk, kit.symbol)
+        facts["correlation"] = _correlation(risk, kit.symbol, bars)
         reason, measured, limit = first_refusal(facts, limits)
     return reason, measured, limit
 

@@ -48,13 +48,12 @@ REGIME = np.dtype(
 
 
 class Past(NamedTuple):
-    """Closes of all symbols joined, and what was made of them so far.
+    """What was made of closes so far.
 
-    `returns` are log returns, 0 where not asked for yet; `atr_ratios` are of the benchmark alone.
+    `returns` are log returns by number of their bar, 0 where not asked for yet; `atr_ratios` are of the benchmark
+    alone.
     """
 
-    opens_ns: NDArray[np.int64]
-    closes: NDArray[np.int64]
     returns: NDArray[np.float64]
     atr_ratios: NDArray[np.float64]
     regime: np.void  # of the benchmark
@@ -64,10 +63,10 @@ class Past(NamedTuple):
 
 
 @part
-def _return(past: Past, i: int) -> float:
+def _return(past: Past, bars: NDArray[np.void], i: int) -> float:
     known = past.returns[i]
     if known == 0.0:
-        known = log(past.closes[i] / past.closes[i - 1])
+        known = log(bars[i]["close"] / bars[i - 1]["close"])
         past.returns[i] = known
     return known
 
@@ -92,23 +91,23 @@ def _slide(values: NDArray[np.float64], count: int, gone: float, come: float) ->
 
 
 @part
-def _move_windows(past: Past, end: int) -> None:
+def _move_windows(past: Past, bars: NDArray[np.void], end: int) -> None:
     """Bring the sorted windows of returns to the bars before `end`."""
     regime, recent = past.regime, DRIFT_RECENT
     whole = DRIFT_RECENT + DRIFT_BASELINE
     at = regime["sorted_end"]
     if at == 0 or end - at > MEND:
         for i in range(DRIFT_BASELINE):
-            past.baseline[i] = _return(past, end - whole + i)
+            past.baseline[i] = _return(past, bars, end - whole + i)
         for i in range(recent):
-            past.recent[i] = _return(past, end - recent + i)
+            past.recent[i] = _return(past, bars, end - recent + i)
         sort_in_place(past.baseline, DRIFT_BASELINE)
         sort_in_place(past.recent, recent)
         at = end
     while at < end:
-        middle = _return(past, at - recent)
-        _slide(past.baseline, DRIFT_BASELINE, _return(past, at - whole), middle)
-        _slide(past.recent, recent, middle, _return(past, at))
+        middle = _return(past, bars, at - recent)
+        _slide(past.baseline, DRIFT_BASELINE, _return(past, bars, at - whole), middle)
+        _slide(past.recent, recent, middle, _return(past, bars, at))
         at += 1
     regime["sorted_end"] = end
 
@@ -140,7 +139,7 @@ def _volatility_ratio(past: Past, count: int) -> float:
 
 
 @part
-def look_at_regime(past: Past, start: int, end: int) -> None:
+def look_at_regime(past: Past, bars: NDArray[np.void], start: int, end: int) -> None:
     """Bring `past.regime` to the benchmark's bars from `start` to before `end`."""
     regime = past.regime
     if regime["end"] == end:
@@ -150,7 +149,7 @@ def look_at_regime(past: Past, start: int, end: int) -> None:
     regime["ks"], regime["ks_p"], regime["drift_ratio"] = 0.0, 1.0, 1.0
     if end - start < DRIFT_CLOSES:
         return
-    _move_windows(past, end)
+    _move_windows(past, bars, end)
     middle = end - DRIFT_RECENT
     now = deviation(past.returns, middle, DRIFT_RECENT)
     before = deviation(past.returns, middle - DRIFT_BASELINE, DRIFT_BASELINE)
@@ -161,19 +160,22 @@ def look_at_regime(past: Past, start: int, end: int) -> None:
 
 
 @part
-def correlation(past: Past, start1: int, end1: int, start2: int, end2: int) -> float:
-    """As `regime.aligned_correlation`, of the last closes of two symbols."""
-    first1, first2 = max(start1, end1 - HISTORY) + 1, max(start2, end2 - HISTORY) + 1
+def correlation(
+    past: Past, bars1: NDArray[np.void], own: np.void, bars2: NDArray[np.void], other: np.void
+) -> float:
+    """As `regime.aligned_correlation`, of the last closes of two symbols, by their lanes."""
+    end1, end2 = own["bar"], other["bar"]
+    first1, first2 = max(own["start"], end1 - HISTORY) + 1, max(other["start"], end2 - HISTORY) + 1
     i, k, count = end1 - 1, end2 - 1, 0
     sum1 = sum2 = sum11 = sum22 = sum12 = 0.0
     while i >= first1 and k >= first2 and count < CORRELATION_RETURNS:
-        ts1, ts2 = past.opens_ns[i], past.opens_ns[k]
+        ts1, ts2 = bars1[i]["ts_open_ns"], bars2[k]["ts_open_ns"]
         if ts1 > ts2:
             i -= 1
         elif ts1 < ts2:
             k -= 1
         else:
-            x, y = _return(past, i), _return(past, k)
+            x, y = _return(past, bars1, i), _return(past, bars2, k)
             sum1, sum2 = sum1 + x, sum2 + y
             sum11, sum22, sum12 = sum11 + x * x, sum22 + y * y, sum12 + x * y
             count, i, k = count + 1, i - 1, k - 1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import lean, njit
+from bnml.kernels import lean, njit, part
 from bnml.kernels.fills import E8
 from bnml.kernels.records import Action, MoodRegime
 
@@ -78,6 +78,22 @@ CROWD = np.dtype(
     ]
 )
 """The voices of one scan added up, in order of name."""
+_SUMS = range(len(CROWD.names or ()))
+(
+    SPOKE,
+    MOVED,
+    SCORE,
+    SQUARES,
+    WEIGHT,
+    BUYERS,
+    SELLERS,
+    MOMENTUM,
+    MODEL,
+    GLOBAL_SCORE,
+    SPREAD_PPM,
+    ATR_RATIO,
+) = _SUMS
+"""Rows of an array that has a crowd in each column; all values are floats there."""
 
 
 @lean
@@ -98,6 +114,25 @@ def clear(crowd: np.void) -> None:
 
 
 @lean
+def weight_of(depth_e8: int) -> float:
+    """Voices count by the depth of their market in quote units."""
+    return max(depth_e8 / E8, 1.0)
+
+
+@lean
+def weighed(weight: float, points: float) -> float:
+    """Points of 100 as -1..1, by weight."""
+    return weight * (points - 50.0) / 50.0
+
+
+@lean
+def belief(action: int, confidence: float) -> float:
+    """-1..1; a SELL that is sure of itself speaks against the market, however its confidence is made."""
+    found = (confidence - 50.0) / 50.0
+    return -abs(found) if action == _SELL else found
+
+
+@lean
 def add_voice(
     crowd: np.void,
     action: int,
@@ -109,12 +144,8 @@ def add_voice(
     atr_ratio: float,
     direction: int,
 ) -> None:
-    """Add the voice of a symbol that spoke; see `VOICE`.
-
-    A SELL that is sure of itself speaks against the market, however its confidence is made.
-    """
-    depth = max(depth_e8 / E8, 1.0)
-    belief = (confidence - 50.0) / 50.0
+    """Add the voice of a symbol that spoke; see `VOICE`."""
+    depth = weight_of(depth_e8)
     crowd["spoke"] += 1
     crowd["moved"] += direction
     crowd["score"] += score
@@ -124,10 +155,9 @@ def add_voice(
         crowd["buyers"] += depth
     elif action == _SELL:
         crowd["sellers"] += depth
-        belief = -abs(belief)
-    crowd["momentum"] += depth * (momentum - 50.0) / 50.0
-    crowd["model"] += depth * belief
-    crowd["global_score"] += depth * (score - 50.0) / 50.0
+    crowd["momentum"] += weighed(depth, momentum)
+    crowd["model"] += depth * belief(action, confidence)
+    crowd["global_score"] += weighed(depth, score)
     crowd["spread_ppm"] += depth * spread_ppm
     crowd["atr_ratio"] += depth * atr_ratio
 
@@ -149,6 +179,38 @@ def add_voices(crowd: np.void, voices: NDArray[np.void], count: int) -> None:
                 voice["atr_ratio"],
                 voice["direction"],
             )
+
+
+@part
+def add_crowd(crowds: NDArray[np.float64], at: int, crowd: np.void) -> None:
+    """Add a crowd to the one in column `at`."""
+    crowds[SPOKE, at] += crowd["spoke"]
+    crowds[MOVED, at] += crowd["moved"]
+    crowds[SCORE, at] += crowd["score"]
+    crowds[SQUARES, at] += crowd["squares"]
+    crowds[WEIGHT, at] += crowd["weight"]
+    crowds[BUYERS, at] += crowd["buyers"]
+    crowds[SELLERS, at] += crowd["sellers"]
+    crowds[MOMENTUM, at] += crowd["momentum"]
+    crowds[MODEL, at] += crowd["model"]
+    crowds[GLOBAL_SCORE, at] += crowd["global_score"]
+    crowds[SPREAD_PPM, at] += crowd["spread_ppm"]
+    crowds[ATR_RATIO, at] += crowd["atr_ratio"]
+
+
+@part
+def take_crowd(crowds: NDArray[np.float64], at: int, crowd: np.void) -> None:
+    """The crowd in column `at`."""
+    crowd["spoke"], crowd["moved"] = int(crowds[SPOKE, at]), int(crowds[MOVED, at])
+    crowd["score"], crowd["squares"], crowd["weight"] = (
+        crowds[SCORE, at],
+        crowds[SQUARES, at],
+        crowds[WEIGHT, at],
+    )
+    crowd["buyers"], crowd["sellers"] = crowds[BUYERS, at], crowds[SELLERS, at]
+    crowd["momentum"], crowd["model"] = crowds[MOMENTUM, at], crowds[MODEL, at]
+    crowd["global_score"], crowd["spread_ppm"] = crowds[GLOBAL_SCORE, at], crowds[SPREAD_PPM, at]
+    crowd["atr_ratio"] = crowds[ATR_RATIO, at]
 
 
 @njit

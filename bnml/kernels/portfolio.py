@@ -33,6 +33,7 @@ from bnml.kernels.world import (
     DONE,
     MORE_ROOM,
     World,
+    bars_of,
     drop_late,
     has_room,
     kit_of,
@@ -57,10 +58,10 @@ def _is_due(world: World, symbol: int, ts_ns: int) -> bool:
 @part
 def _meet_open(world: World, risk: Risk | None, symbol: int, ts_ns: int) -> None:
     """The order under way meets the open of the symbol's bar."""
-    k = world.lanes[symbol]["bar"]
+    k, bars = world.lanes[symbol]["bar"], bars_of(world, world.lanes[symbol])
     if world.latency_bars + world.latency_ns == 0:
         ts_ns = world.slots[symbol]["due_ns"]  # of a scan at the beat
-    meet(kit_of(world, symbol), world.bars[k]["open"], ts_ns, world.bars[k - 1])
+    meet(kit_of(world, symbol), bars[k]["open"], ts_ns, bars[k - 1])
     if risk is not None:
         count_closed(risk, world.limits[0])
 
@@ -93,7 +94,7 @@ def _walk_bars(world: World, ts_ns: int) -> None:
             walk(
                 kit_of(world, symbol),
                 lane,
-                world.bars,
+                bars_of(world, lane),
                 world.fast,
                 world.frame_ns,
                 world.fast_frame_ns,

@@ -59,10 +59,16 @@ def volatility_ratio(atr_ratios: NDArray[np.float64], end: int, scratch: NDArray
 
 @njit
 def ks_statistic(first: NDArray[np.float64], count1: int, second: NDArray[np.float64], count2: int) -> float:
-    """Largest distance of two empirical distributions; both samples ascending."""
+    """Largest distance of two empirical distributions; both samples ascending.
+
+    It is reached right before or at a value of the first sample: in between it only falls on one side.
+    """
     i, k, largest = 0, 0, 0.0
     while i < count1 and k < count2:
-        value = min(first[i], second[k])
+        value = first[i]
+        while k < count2 and second[k] < value:
+            k += 1
+        largest = max(largest, abs(i / count1 - k / count2))
         while i < count1 and first[i] <= value:
             i += 1
         while k < count2 and second[k] <= value:

@@ -13,9 +13,10 @@ from bnml.kernels.asking import ask, ask_to_leave, begin_scan, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.fills import notional_e8
-from bnml.kernels.mood import add_voices, clear, hear
+from bnml.kernels.mood import add_voices, clear, hear, take_crowd
+from bnml.kernels.prefetch import prefetch
 from bnml.kernels.records import Action
-from bnml.kernels.world import World, hold, kit_of
+from bnml.kernels.world import World, bars_of, hold, kit_of
 
 _BUY = int(Action.BUY)
 _SELL = int(Action.SELL)
@@ -29,7 +30,8 @@ def _mark(world: World) -> int:
         symbol = world.held[i]
         slot = world.slots[symbol]
         if is_held(slot):
-            close = world.bars[world.lanes[symbol]["bar"] - 1]["close"]
+            lane = world.lanes[symbol]
+            close = bars_of(world, lane)[lane["bar"] - 1]["close"]
             value += notional_e8(close, open_lots(slot), world.instruments[symbol])
     at = book["scans"]
     if len(world.equity_e8) > 0:
@@ -55,7 +57,13 @@ def _read_opinion(world: World, lane: np.void, t: int) -> int:
 def _pass_opinion(world: World, lane: np.void) -> None:
     at = lane["opinion"] + 1
     lane["opinion"] = at
-    lane["opinion_bar"] = lane["start"] + world.opinions[at]["bar"] if at < lane["opinions_end"] else NEVER
+    if at < lane["opinions_end"]:
+        lane["opinion_bar"] = lane["start"] + world.opinions[at]["bar"]
+        prefetch(bars_of(world, lane), lane["opinion_bar"])
+        prefetch(bars_of(world, lane), lane["opinion_bar"] + 1)
+        prefetch(world.opinions, at + 1)
+    else:
+        lane["opinion_bar"] = NEVER
 
 
 @part
@@ -99,19 +107,21 @@ def _leave(world: World, ts_close_ns: int, ts_ns: int, active_e8: int) -> None:
         if at >= lane["opinions_start"]:
             opinion = world.opinions[at]
             is_sell = lane["start"] + opinion["bar"] == t and opinion["action"] == _SELL
-        if ask_to_leave(kit_of(world, symbol), world.bars[t]["close"], ts_close_ns, active_e8, is_sell):
+        if ask_to_leave(
+            kit_of(world, symbol), bars_of(world, lane)[t]["close"], ts_close_ns, active_e8, is_sell
+        ):
             send(slot, lane["bar"] + world.latency_bars, ts_ns + world.latency_ns)
 
 
 @part
 def _hear(world: World, risk: Risk, ts_close_ns: int, count: int) -> None:
     """The mood of the market, from what is thought of every bar of the scan."""
-    at = (ts_close_ns - risk.base_ns) // world.frame_ns
+    at, crowd = (ts_close_ns - risk.base_ns) // world.frame_ns, risk.crowd[0]
     is_framed = risk.base_ns + at * world.frame_ns == ts_close_ns
     if is_framed and world.book["now_ns"] == ts_close_ns:
-        hear(risk.crowds[at], count, risk.breakers, world.limits[0])
+        take_crowd(risk.crowds, at, crowd)
+        hear(crowd, count, risk.breakers, world.limits[0])
         return
-    crowd = risk.crowd[0]
     clear(crowd)
     for symbol in range(len(world.lanes)):
         lane = world.lanes[symbol]
@@ -123,9 +133,10 @@ def _hear(world: World, risk: Risk, ts_close_ns: int, count: int) -> None:
 
 @part
 def _ask_of(world: World, risk: Risk | None, symbol: int, money: Money) -> bool:
-    at, t, kit = world.lanes[symbol]["opinion"] - 1, world.lanes[symbol]["bar"] - 1, kit_of(world, symbol)
+    lane, kit = world.lanes[symbol], kit_of(world, symbol)
+    at, t = lane["opinion"] - 1, lane["bar"] - 1
     limits, opinion, answer = world.limits[symbol], world.opinions[at], world.answers[at]
-    return ask(kit, risk, limits, world.facts, opinion, answer, world.bars, t, money)
+    return ask(kit, risk, limits, world.facts, opinion, answer, bars_of(world, lane), t, money)
 
 
 @part

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.kernels import inlined, part
 from bnml.kernels.account import Kit
+from bnml.kernels.borrowed import borrowed
 from bnml.kernels.exits import NEVER
 from bnml.kernels.orders import is_quiet_print, on_print
 
@@ -19,9 +20,12 @@ ROWS_PER_SYMBOL = 16
 
 
 class World(NamedTuple):
-    """Inputs of a run, its books and its outputs; `bars`, `opinions`, `fast` are of all symbols joined."""
+    """Inputs of a run, its books and its outputs; `opinions` and `fast` are of all symbols joined.
 
-    bars: NDArray[np.void]
+    Bars are numbered as if they were, too, but stay where they are: `bars_of` a lane.
+    """
+
+    bars: NDArray[np.void]  # of the first symbol
     fast: NDArray[np.void]
     opinions: NDArray[np.void]
     lanes: NDArray[np.void]
@@ -61,6 +65,12 @@ def kit_of(world: World, symbol: int) -> Kit:
     )
 
 
+@inlined
+def bars_of(world: World, lane: np.void) -> NDArray[np.void]:
+    """One symbol's bars, by their numbers."""
+    return borrowed(world.bars, lane["bars_at"])
+
+
 @part
 def has_room(world: World) -> bool:
     """Whether every output surely suffices for one more boundary."""
@@ -76,7 +86,7 @@ def has_room(world: World) -> bool:
 @part
 def move_lanes(world: World, ts_ns: int) -> None:
     """Move every lane whose bar opens at a boundary; notes what is published there, and the next boundary."""
-    bars, book, frame_ns = world.bars, world.book, world.frame_ns
+    book, frame_ns = world.book, world.frame_ns
     next_ns, earliest_ns, latest_ns, count = NEVER, NEVER, 0, 0
     for symbol in range(len(world.lanes)):
         lane = world.lanes[symbol]
@@ -94,7 +104,7 @@ def move_lanes(world: World, ts_ns: int) -> None:
             elif lane["is_regular"] == 1:
                 lane["next_ns"] = ts_ns + frame_ns
             else:
-                lane["next_ns"] = bars[k + 1]["ts_open_ns"]
+                lane["next_ns"] = bars_of(world, lane)[k + 1]["ts_open_ns"]
         lane["published_ns"] = published_ns
         next_ns = min(next_ns, lane["next_ns"])
     book["now_ns"], book["next_ns"] = ts_ns, next_ns
@@ -113,9 +123,9 @@ def print_opens(world: World, ts_ns: int) -> None:
         held[left] = symbol
         left += 1
         if lane["opened_ns"] == ts_ns and slot["entering"] == 0:
-            k = lane["bar"]
-            if not is_quiet_print(slot, world.bars[k]["open"]):
-                on_print(kit_of(world, symbol), world.bars[k]["open"], ts_ns, True, world.bars[k - 2])
+            k, bars = lane["bar"], bars_of(world, lane)
+            if not is_quiet_print(slot, bars[k]["open"]):
+                on_print(kit_of(world, symbol), bars[k]["open"], ts_ns, True, bars[k - 2])
     book["held"] = left
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.research.sweep_input import SweepConfig, SweepInput, check, check_together
+from bnml.research.sweep_input import SweepConfig, SweepInput, check, check_together, in_place
 from bnml.research.sweep_result import SweepResult
 from bnml.research.sweep_world import make_risk, make_world, run_world
 from bnml.research.thoughts import Thoughts
@@ -26,7 +26,7 @@ def sweep(inputs: Sequence[SweepInput], config: SweepConfig, thoughts: Thoughts 
     check_together(inputs, config)
     thoughts = thoughts or Thoughts()
     order = sorted(range(len(inputs)), key=lambda number: inputs[number].instrument.symbol)
-    chosen = tuple(inputs[number] for number in order)
+    chosen = tuple(in_place(inputs[number]) for number in order)
     limits = config.limits[order] if len(config.limits) > 1 else config.limits.repeat(len(order))
     world, parts = make_world(chosen, limits, config, thoughts)
     risk = make_risk(chosen, world, config, thoughts) if config.risk else None

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from bnml.core.errors import Misconfigured
 from bnml.kernels.opinions import SCORE_COLUMNS
+from bnml.kernels.records import BAR
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -82,7 +83,7 @@ def check(data: SweepInput) -> None:
         )
     if data.opinions is not None:
         rows = data.opinions["bar"]
-        if len(rows) and not (rows[0] >= 0 and rows[-1] < count and (np.diff(rows) > 0).all()):
+        if len(rows) and not (rows[0] >= 0 and rows[-1] < count and (rows[1:] > rows[:-1]).all()):
             raise Misconfigured(f"{name}: opinions must stand in ascending order of bars, one for a bar")
         return
     for column in SCORE_COLUMNS:
@@ -92,6 +93,14 @@ def check(data: SweepInput) -> None:
         raise Misconfigured(f"{name}: probabilities have shape {data.probabilities.shape}, not ({count}, 3)")
     if (data.probabilities is None) != (data.policy is None):
         raise Misconfigured(f"{name}: probabilities and policy come together, from one bundle")
+
+
+def in_place(data: SweepInput) -> SweepInput:
+    """The same with bars that kernels can read where they are: writable, without gaps; they are never written to."""
+    flags = data.bars.flags
+    if flags.c_contiguous and flags.writeable and flags.aligned and data.bars.dtype == BAR:
+        return data
+    return replace(data, bars=np.array(data.bars, dtype=BAR))
 
 
 def check_together(inputs: Sequence[SweepInput], config: SweepConfig) -> None:

@@ -134,6 +134,7 @@ def _final_equity_e8(world: World, inputs: Sequence[SweepInput]) -> int:
     return int(world.book["cash_e8"]) + sum(
         data.instrument.notional_e8(int(data.bars[-1]["close"]), int(slot["lots"].sum()))
         for slot, data in held
+        if slot["is_open"]
     )
 
 

@@ -11,11 +11,13 @@ import numpy as np
 from bnml.core.clock import NS_PER_DAY, day_number
 from bnml.kernels.account import ANSWER, BOOK, CHANGE, LANE, SLOT, TRADE_ROW, UNASKED, Kit
 from bnml.kernels.alone import run_alone
+from bnml.kernels.borrowed import address_of
 from bnml.kernels.candidates import Risk
+from bnml.kernels.chorus import new_chorus
 from bnml.kernels.exits import NEVER
 from bnml.kernels.gliding import Track
 from bnml.kernels.looking_back import REGIME, Past
-from bnml.kernels.mood import CROWD, MIN_VOICES, VOICE
+from bnml.kernels.mood import ATR_RATIO, CROWD, MIN_VOICES, VOICE
 from bnml.kernels.opining import Mind, Terms, opine, speak
 from bnml.kernels.opinions import SCORE_COLUMNS, Model
 from bnml.kernels.portfolio import run
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-OPINIONS_AT_FIRST = 1024
+OPINIONS_AT_FIRST, BARS_PER_OPINION = 1024, 16
 BOUNDARIES_AT_FIRST = 64
 """Room for the rows of so many boundaries at which everything happens; outputs grow from there."""
 SCANS_PER_ROW = 8
@@ -57,13 +59,13 @@ def make_world(
     scans = max(len(data.bars) - data.first - 1 for data in inputs)
     answers = np.zeros(len(opinions), dtype=ANSWER)
     answers["reason"] = UNASKED
-    bars = _joined([data.bars for data in inputs], BAR)
+    bars = sum(len(data.bars) for data in inputs)
     book = record(BOOK)
     book["cash_e8"] = config.initial_quote_e8
     rows = max(BOUNDARIES_AT_FIRST * ROWS_PER_SYMBOL * len(inputs), len(opinions), scans // SCANS_PER_ROW)
     book["next_ns"] = min(int(data.bars["ts_open_ns"][data.first]) for data in inputs)
     world = World(
-        bars=bars,
+        bars=inputs[0].bars,
         fast=_joined([data.fast for data in inputs if data.fast is not None], BAR),
         opinions=opinions,
         lanes=_lanes(inputs, opinions, parts),
@@ -82,7 +84,7 @@ def make_world(
         equity_e8=np.empty(scans if config.keep_equity else 0, dtype=np.int64),
         scan_ns=_times(np.empty(0, dtype=np.int64), 0 if is_one else scans),
         changes=np.empty(rows, dtype=CHANGE),
-        late=np.zeros(0 if is_one else len(bars), dtype=np.uint8),
+        late=np.zeros(0 if is_one else bars, dtype=np.uint8),
         frame_ns=inputs[0].frame_ns,
         fast_frame_ns=inputs[0].fast_frame_ns,
         latency_bars=config.latency_bars,
@@ -144,9 +146,7 @@ def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig, t
         key, lambda: _crowds(inputs, world, config, base_ns, last_ns)
     )
     past = Past(
-        opens_ns=world.bars["ts_open_ns"],
-        closes=world.bars["close"],
-        returns=np.zeros(len(world.bars)),
+        returns=np.zeros(int(world.lanes["end"][-1])),
         atr_ratios=np.ascontiguousarray(atr_ratios),
         regime=record(REGIME)[0],
         recent=np.empty(DRIFT_RECENT),
@@ -171,23 +171,33 @@ def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig, t
 
 def _crowds(
     inputs: Sequence[SweepInput], world: World, config: SweepConfig, base_ns: int, last_ns: int
-) -> tuple[NDArray[np.void], NDArray[np.int64], NDArray[np.void]]:
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.void]]:
     """What is thought in each scan, added up by name; bars and voices of those that may be scanned later.
 
     Nothing where nobody listens or too few can speak.
     """
     listens = float(world.limits["mood_smoothing"][0]) > 0.0
     if not listens or len(inputs) < MIN_VOICES or any(data.opinions is not None for data in inputs):
-        return np.empty(0, dtype=CROWD), np.empty(0, dtype=np.int64), np.empty(0, dtype=VOICE)
-    crowds = np.zeros((last_ns - base_ns) // world.frame_ns + 2, dtype=CROWD)
-    bars, voices = [], []
+        return np.empty((0, 0)), np.empty(0, dtype=np.int64), np.empty(0, dtype=VOICE)
+    crowds = np.zeros((ATR_RATIO + 1, (last_ns - base_ns) // world.frame_ns + 2))
+    bars, voices, chorus = [], [], new_chorus()
     for number, (data, lane) in enumerate(zip(inputs, world.lanes, strict=True)):
         count = _late_count(data, base_ns)
         late_bars, late_voices = np.empty(count, dtype=np.int64), np.empty(count, dtype=VOICE)
-        part = world.bars[lane["start"] : lane["end"]]
         terms = Terms(world.instruments[number], world.costs, base_ns, world.frame_ns)
         mind = mind_of(data, config)
-        speak(mind, part, terms, data.first, len(data.bars) - 1, crowds, late_bars, late_voices)
+        speak(
+            mind,
+            data.bars,
+            terms,
+            data.first,
+            len(data.bars) - 1,
+            crowds,
+            chorus,
+            record(CROWD)[0],
+            late_bars,
+            late_voices,
+        )
         bars.append(late_bars + int(lane["start"]))
         voices.append(late_voices)
     return crowds, np.concatenate(bars), np.concatenate(voices)
@@ -237,7 +247,8 @@ def opinions_of(data: SweepInput, config: SweepConfig) -> NDArray[np.void]:
     if data.opinions is not None:
         return np.ascontiguousarray(data.opinions)
     mind, with_sells = mind_of(data, config), bool(config.rules["exit_on_sell"][0])
-    out, count, at, end = np.empty(OPINIONS_AT_FIRST, dtype=OPINION), 0, data.first, len(data.bars) - 1
+    count, at, end = 0, data.first, len(data.bars) - 1
+    out = np.empty(max(OPINIONS_AT_FIRST, (end - at) // BARS_PER_OPINION), dtype=OPINION)
     while True:
         written, at = opine(mind, at, end, with_sells, out[count:])
         count += written
@@ -271,6 +282,7 @@ def _lanes(
             "opinion_bar": start + int(opinions["bar"][part.start]) if has_opinions else NEVER,
             "fast": fast,
             "fast_end": fast_end,
+            "bars_at": address_of(data.bars, start),
         }
         lanes[number] = tuple(lane.get(name, 0) for name in _LANE_FIELDS)
     return lanes
@@ -289,7 +301,8 @@ def _calendar(first_ns: int, last_ns: int, zone: str) -> tuple[NDArray[np.int64]
 def _joined(arrays: Sequence[NDArray[np.void]], dtype: np.dtype[np.void]) -> NDArray[np.void]:
     """One contiguous, writable array: kernels are compiled for no other; a copy only where it is needed."""
     if len(arrays) == 1:
-        return np.require(arrays[0], dtype, ["C", "W", "A"])
+        one = arrays[0]
+        return one if one.flags.carray and one.dtype is dtype else np.require(one, dtype, ["C", "W", "A"])
     return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)
 
 
