@@ -1,7 +1,12 @@
 """Random rules, markets, fast frames and latencies through the loop and through its plain-Python twin."""
 
 import dataclasses
+import hashlib
+import os
+import subprocess
+import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +23,7 @@ from tests.twins.portfolio_twin import Place, Portfolio
 
 # Without compilation the hash of a draw wraps around in numpy scalars, which warn of it.
 pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+ROOT = Path(__file__).resolve().parents[2]
 HOUR_NS = market.HOUR_NS
 FAST = 6
 FAST_NS = HOUR_NS // FAST
@@ -352,3 +358,25 @@ def test_inputs_that_do_not_go_together_are_refused_in_words():
         sweep([dataclasses.replace(bare[0], opinions=bare[0].opinions[::-1])], case.config(latency_ns=0))
     with pytest.raises(Misconfigured, match="shorter than the bars"):
         sweep([dataclasses.replace(one, fast=one.bars, fast_frame_ns=HOUR_NS)], case.config())
+
+
+def test_interpreted_and_compiled_agree():
+    script = (
+        "from tests.research.test_portfolio import Case, digest\n"
+        "print([digest(Case(seed, symbols=3, bars=90).swept()) for seed in (3, 7)])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script],
+        cwd=ROOT,
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    compiled = [digest(Case(seed, symbols=3, bars=90).swept()) for seed in (3, 7)]
+    assert done.stdout.strip() == str(compiled)
+
+
+def digest(result):
+    return hashlib.sha256(repr(rows_of(result)).encode() + result.equity_e8.tobytes()).hexdigest()
