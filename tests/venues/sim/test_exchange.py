@@ -283,8 +283,9 @@ def test_cancel_all_ends_orders_and_says_when_there_is_none():
     exchange.place(ME, limit(Side.BUY, 1000, 9_900))
     exchange.place(ME, target(1000))
     assert len(exchange.cancel_all(ME, SYMBOL)) == 2
-    with pytest.raises(VenueReject, match="Unknown order sent"):
+    with pytest.raises(VenueReject, match="Unknown order sent") as refused:
         exchange.cancel_all(ME, SYMBOL)
+    assert refused.value.code == -2011
 
 
 def test_deposit_is_an_event_of_its_own():

@@ -1,10 +1,11 @@
 """What the ledger is told: at which moments, in which step of the feed, and whether it must be on disk before going on."""
 
 from bnml.core.orders import Side
+from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.messages import OrderKey, Step
 from bnml.venues.sim.tiers import BookModel
 from tests.venues.sim.bench import SYMBOL, limit
-from tests.venues.sim.traders import exchange_of
+from tests.venues.sim.traders import exchange_of, told_of
 
 SECOND = 10**9
 
@@ -56,3 +57,17 @@ def test_what_arrives_while_time_passes_is_on_disk():
     assert ledger.said() == []
     exchange.set_time(placed_ns + SECOND)
     assert ledger.said() == [(7, True, True)]
+
+
+def test_who_came_first_is_first_after_a_restart_too(tmp_path):
+    def opened():
+        return exchange_of("F2", ledger=Ledger(tmp_path / "ledger.db", "test"))
+
+    before = opened()
+    for name in ("cy", "bob"):
+        before.place(name, limit(Side.BUY, 100, 9_990, client_id=name))
+    after = opened()
+    after.drain()
+    after.place("ann", limit(Side.SELL, 150, 9_990, client_id="s"))
+    told = [one for one in told_of(after) if one[1] == "TRADE" and one[0] != "ann"]
+    assert [(one[0], one[3]) for one in told] == [("cy", "FILLED"), ("bob", "PARTIALLY_FILLED")]
