@@ -117,8 +117,10 @@ def bytes_of(folder):
 
 def main():
     """A grid slow enough to be interrupted: `grid_kit.py FOLDER resume|new`, says "begun" when it evaluates."""
+    import signal  # noqa: PLC0415
     import time  # noqa: PLC0415
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs are born deaf to it
     folder, how = Path(sys.argv[1]), sys.argv[2]
 
     def slow(number):
