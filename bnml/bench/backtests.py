@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
 from functools import partial
@@ -96,10 +95,15 @@ def run_long() -> None:
     """Run the backtest of 1M bars; print this process's largest resident size and that before, in GB."""
     entry, leave = signals(LONG)
     data, config = given(walk(LONG), entry, leave), rules_world()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _peak_gb()
     _backtest(data, config)
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sys.stdout.write(f"{after * 1024 / 1e9} {before * 1024 / 1e9}\n")
+    sys.stdout.write(f"{_peak_gb()} {before}\n")
+
+
+def _peak_gb() -> float:
+    """Largest resident size of this process; `getrusage` would begin with that of the process it was forked from."""
+    with Path("/proc/self/status").open() as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024 / 1e9
 
 
 def portfolio(effort: Effort) -> list[Figure]:
