@@ -318,6 +318,8 @@ def judge_dry(report, _bot, client, before, _guarded):
 
 
 def main():
+    # A background job of a shell is born deaf to SIGINT, and what it starts with it: freqtrade must hear it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program", type=Path, help="freqtrade's executable")
     parser.add_argument("--seconds", type=int, default=100, help="of each mode")
