@@ -57,9 +57,12 @@ class JournalWriter:
     @classmethod
     async def open(cls, path: Path, durability: Durability) -> Self:
         """Open or create the journal; Misconfigured when the folder cannot be written."""
+        connecting = aiosqlite.connect(path, isolation_level=None)
         try:
-            database = await aiosqlite.connect(path, isolation_level=None)
+            database = await connecting
         except (sqlite3.Error, OSError) as error:
+            # The library does not wait for its thread here, which would complain of a loop that is gone.
+            await asyncio.to_thread(connecting._thread.join)  # noqa: SLF001 - it has no other name
             raise _unwritable(path, error) from error
         try:
             return cls(database, await _prepare(database, path, durability))
