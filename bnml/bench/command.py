@@ -42,7 +42,6 @@ CASES: dict[str, Case] = {
     "exchange-prints": exchange.prints,
     "streams": feeds.streams,
     "exchange-info": feeds.exchange_info,
-    "prints": feeds.prints,
 }
 
 SLOW = ("start", "compile", "memory")

@@ -1,4 +1,4 @@
-"""What the embedded exchange's market data cost: streams over sockets, exchangeInfo of a whole exchange, prints in process."""
+"""What the embedded exchange's market data cost: streams over sockets, exchangeInfo of a whole exchange."""
 
 from __future__ import annotations
 
@@ -24,7 +24,6 @@ from bnml.venues.sim.driver import Stepping, steps_of
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.feed import STEPS_PER_BOUNDARY, BarFeed
 from bnml.venues.sim.market import Market
-from bnml.venues.sim.messages import Print, Step
 from bnml.venues.sim.pricing import Pricing
 from bnml.venues.sim.server import HOST, Server
 from bnml.venues.sim.signing import ApiKey, KeyRing
@@ -42,8 +41,6 @@ FILLING_STEPS = 1_300  # until lists of trades are as long as they become
 ROOM_MIB = 16
 EVERY_SYMBOL = 3_500
 INFO_MS = 20
-PRINTS = 200_000
-A_STEP = 100  # prints
 
 
 def streams(effort: Effort) -> list[Figure]:
@@ -80,39 +77,6 @@ def exchange_info(effort: Effort) -> list[Figure]:
     return [
         at_most(
             INFO_MS, name="exchangeInfo: 3,500 symbols", bnml=taken_ms, yardstick=None, unit="ms", against="-"
-        )
-    ]
-
-
-def prints(effort: Effort) -> list[Figure]:
-    """Public trades a second through matching, tape and candles, in process and with nobody listening."""
-    market = Market(_instruments(1), FRAME_NS, _pricing())
-    exchange = Exchange(market)
-    count = effort.size(200_000, 20_000)
-    (name,) = market.symbols
-    path = 10_000 + np.random.default_rng(1).integers(-1, 2, count).cumsum()
-    made = [
-        Print(name, int(price), 1, START_NS + index * 1_000_000, jump=False)
-        for index, price in enumerate(path)
-    ]
-    steps = [
-        Step(index, part[-1].ts_ns, prints=part)
-        for index, part in enumerate(tuple(made[i : i + A_STEP]) for i in range(0, count, A_STEP))
-    ]
-    round_s = float("inf")
-    for _ in range(effort.rounds):
-        start_s = processor_s()
-        for step in steps:
-            exchange.apply(step)
-        round_s = min(round_s, processor_s() - start_s)
-    return [
-        at_least(
-            PRINTS,
-            name="prints in process",
-            bnml=count / round_s,
-            yardstick=None,
-            unit="a second",
-            against="-",
         )
     ]
 
