@@ -10,6 +10,7 @@ import msgspec
 from bnml.app.deployment import Deployment, deploy
 from bnml.app.exchange_feed import fill_tier
 from bnml.app.folder import Identity, StateFolder
+from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox, SteppedInbox
 from bnml.app.links import Links
 from bnml.app.logs import logger
@@ -57,6 +58,7 @@ class Parts(msgspec.Struct):
     inbox: LiveInbox | SteppedInbox
     venue: BinanceVenue
     links: Links
+    guards: Guards
     universe: UniverseUpdate
     followed: tuple[str, ...]  # the universe, and symbols that left it with a position
     instruments: dict[str, Instrument]  # of those that are followed
@@ -103,6 +105,7 @@ async def compose(
     await warming
     inbox: LiveInbox | SteppedInbox = SteppedInbox() if deployment.stepper is not None else LiveInbox()
     links.inbox, links.is_stepped = inbox, deployment.stepper is not None
+    guards = Guards(inbox, lambda: links.now_ns)
     venue = await _venue(settings, deployment, clock, inbox, links, stack)
     skew_ms = await venue.rest.synchronise_clock()
     control = deployment.control
@@ -119,6 +122,7 @@ async def compose(
         with JournalReader(folder.journal) as reader:
             recovered = recover(reader, config, bundles, settings.content_hash())
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
+    guards.recall(engine.state.activity.guards)
     followed = (*symbols, *sorted(set(engine.portfolio.positions) - set(symbols)))
     header = _header(settings, options, symbols, identity, recovered)
     await journal.begin_session(header, clock.now_ns())
@@ -131,6 +135,7 @@ async def compose(
         inbox=inbox,
         venue=venue,
         links=links,
+        guards=guards,
         universe=found,
         followed=followed,
         instruments=await _instruments(venue, engine, followed, settings.universe.quote),

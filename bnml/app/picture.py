@@ -14,6 +14,7 @@ from bnml.core.orders import Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.journal.schema import Health, Position
 from bnml.kernels.records import Action, Reason
+from bnml.trading.guarding import HALTED
 from bnml.trading.portfolio import value_e8
 
 if TYPE_CHECKING:
@@ -168,9 +169,14 @@ class Picture:
         activity = self._engine.state.activity
         if activity.halted:
             return f"halted: {activity.halted}"
+        halts = [f"{name}: {detail}" for name, (level, detail) in activity.guards.items() if level == HALTED]
+        if halts:
+            return f"halted: {'; '.join(halts)}"
         if activity.channels_down:
             return "waiting for " + ", ".join(sorted(activity.channels_down))
-        return "reducing" if activity.is_reducing else "running"
+        if activity.is_reducing or not activity.guards:
+            return "reducing" if activity.is_reducing else "running"
+        return f"reducing: {'; '.join(f'{name}: {detail}' for name, (_, detail) in activity.guards.items())}"
 
     def _equity_e8(self) -> int:
         ledger = self._engine.state.ledger

@@ -146,6 +146,19 @@ class ModelPublished(msgspec.Struct, frozen=True, gc=False, array_like=True, tag
     ts_ns: int
 
 
+class Guard(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """A reason to trade less that was found around the engine; the same name speaks again when it is over.
+
+    `level` is ACTIVE (over), REDUCING (no entries, exits go on) or HALTED (no entries until the cause is over
+    and the operator has resumed).
+    """
+
+    name: str
+    level: str
+    ts_ns: int
+    detail: str = ""
+
+
 class OperatorCommand(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """`halt`, `resume`, `reduce`, `flatten`, `enable_entries`; `argument` is a symbol, the reason of a halt, or empty."""
 
@@ -168,4 +181,5 @@ Event = (
     | Timer
     | ModelPublished
     | OperatorCommand
+    | Guard
 )

@@ -16,6 +16,7 @@ from bnml.core.events import (
     CancelFailed,
     CapitalFlow,
     Event,
+    Guard,
     InstrumentUpdate,
     ModelPublished,
     OperatorCommand,
@@ -33,6 +34,7 @@ from bnml.trading import exits, snapshot
 from bnml.trading.compile import EngineConfig
 from bnml.trading.deciding import Decider
 from bnml.trading.features import FeatureStore
+from bnml.trading.guarding import GuardDesk
 from bnml.trading.operating import OperatorDesk
 from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
@@ -72,7 +74,8 @@ class Engine:
         self._breakers = Breakers(self.state.breakers, config.limits, config.time_zone)
         self._protection = protection = Protection(self.book)
         self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
-        self._operator = OperatorDesk(self.state, self.portfolio, self._breakers)
+        self._guards = GuardDesk(self.state.activity)
+        self._operator = OperatorDesk(self.state, self.portfolio, self._breakers, self._guards)
         self._scan = ScanStages(
             config,
             self.state,
@@ -89,6 +92,7 @@ class Engine:
         """All that can happen, in the order in which concerns come first; there is no other table."""
         return {
             OperatorCommand: self._on_operator,
+            Guard: self._guards.take,
             VenueStatus: self._on_venue_status,
             OrderReport: self._reports.report,
             CancelFailed: self._reports.cancel_failed,

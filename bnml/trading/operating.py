@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from bnml.core.events import OperatorCommand
 from bnml.kernels.records import ExitReason
+from bnml.trading.guarding import GuardDesk
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
 from bnml.trading.risk.breakers import Breakers
@@ -15,11 +16,14 @@ from bnml.trading.state import EngineState
 class OperatorDesk:
     """Changes activity and marks positions for sale; protection keeps working in every mode."""
 
-    def __init__(self, state: EngineState, portfolio: Portfolio, breakers: Breakers) -> None:
+    def __init__(
+        self, state: EngineState, portfolio: Portfolio, breakers: Breakers, guards: GuardDesk
+    ) -> None:
         self._state = state
         self._portfolio = portfolio
         self._breakers = breakers
-        self._orders: dict[str, Callable[[OperatorCommand], list[str]]] = {
+        self._guards = guards
+        self._orders: dict[str, Callable[[OperatorCommand, Outbox], list[str]]] = {
             "halt": self._halt,
             "resume": self._resume,
             "enable_entries": self._enable_entries,
@@ -34,27 +38,28 @@ class OperatorDesk:
             known = ", ".join(sorted(self._orders))
             out.alert("warning", "command_unknown", f"{command.name} is no command; there are {known}")
             return []
-        return order(command)
+        return order(command, out)
 
-    def _halt(self, command: OperatorCommand) -> list[str]:
+    def _halt(self, command: OperatorCommand, _: Outbox) -> list[str]:
         self._state.activity.halted = command.argument or "operator"
         return []
 
-    def _resume(self, command: OperatorCommand) -> list[str]:
+    def _resume(self, command: OperatorCommand, out: Outbox) -> list[str]:
         """Entries may come again, and no breaker's pause remains from before."""
         self._breakers.release()
-        return self._enable_entries(command)
+        return self._enable_entries(command, out)
 
-    def _enable_entries(self, _: OperatorCommand) -> list[str]:
+    def _enable_entries(self, _: OperatorCommand, out: Outbox) -> list[str]:
         self._state.activity.halted = ""
         self._state.activity.is_reducing = False
+        self._guards.resume(out)
         return []
 
-    def _reduce(self, _: OperatorCommand) -> list[str]:
+    def _reduce(self, _: OperatorCommand, __: Outbox) -> list[str]:
         self._state.activity.is_reducing = True
         return []
 
-    def _flatten(self, command: OperatorCommand) -> list[str]:
+    def _flatten(self, command: OperatorCommand, _: Outbox) -> list[str]:
         """Sell one symbol, or everything and stay out until resumed."""
         if not command.argument:
             self._state.activity.halted = "flattened by the operator"

@@ -21,10 +21,16 @@ class Activity(msgspec.Struct):
     halted: str = ""  # reason; not empty: no entries until the operator resumes
     is_reducing: bool = False  # operator: positions may leave, none may come
     channels_down: dict[str, str] = msgspec.field(default_factory=dict)
+    guards: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
+    """What was found around the engine: name -> (REDUCING or HALTED, detail)."""
+    guards_over: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
+    """Halting guards whose cause is over, and what each becomes when the operator resumes."""
+    guards_resumed: list[str] = msgspec.field(default_factory=list)
+    """Halting guards that the operator has resumed from while their cause still stands."""
 
     @property
     def allows_entries(self) -> bool:
-        return not (self.halted or self.is_reducing or self.channels_down)
+        return not (self.halted or self.is_reducing or self.channels_down or self.guards)
 
 
 class SymbolState(msgspec.Struct):
