@@ -10,6 +10,7 @@ from bnml.core.events import (
     Bar,
     CancelFailed,
     CapitalFlow,
+    Guard,
     InstrumentUpdate,
     ModelPublished,
     OperatorCommand,
@@ -71,6 +72,7 @@ def test_every_event_has_exactly_one_handler():
 def test_concerns_come_in_the_fixed_order():
     assert list(Engine(config(), None).handlers) == [
         OperatorCommand,
+        Guard,
         VenueStatus,
         OrderReport,
         CancelFailed,
