@@ -103,9 +103,7 @@ async def compose(
     warming = in_thread(lambda: warm_kernels(settings))
     deployment = await deploy(settings, options, credentials, SimProcess(exchange_folder(settings)), stack)
     await warming
-    inbox: LiveInbox | SteppedInbox = SteppedInbox() if deployment.stepper is not None else LiveInbox()
-    links.inbox, links.is_stepped = inbox, deployment.stepper is not None
-    guards = Guards(inbox, lambda: links.now_ns)
+    inbox, guards = _inbox(deployment, links)
     venue = await _venue(settings, deployment, clock, inbox, links, stack)
     skew_ms = await venue.rest.synchronise_clock()
     control = deployment.control
@@ -149,6 +147,13 @@ async def compose(
         market_now_ns=market_now_ns,
         skew_ms=skew_ms,
     )
+
+
+def _inbox(deployment: Deployment, links: Links) -> tuple[LiveInbox | SteppedInbox, Guards]:
+    """The one inbox, and who post to it on their own."""
+    inbox: LiveInbox | SteppedInbox = SteppedInbox() if deployment.stepper is not None else LiveInbox()
+    links.inbox, links.is_stepped = inbox, deployment.stepper is not None
+    return inbox, Guards(inbox, lambda: links.now_ns)
 
 
 async def _venue(
