@@ -120,7 +120,6 @@ async def compose(
         with JournalReader(folder.journal) as reader:
             recovered = recover(reader, config, bundles, settings.content_hash())
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
-    guards.recall(engine.state.activity.guards)
     followed = (*symbols, *sorted(set(engine.portfolio.positions) - set(symbols)))
     header = _header(settings, options, symbols, identity, recovered)
     await journal.begin_session(header, clock.now_ns())

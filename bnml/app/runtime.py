@@ -81,6 +81,7 @@ class Daemon:
             request_training=self.trainer.request,
             sequential=self._stepped,
         )
+        parts.guards.recall(engine.state.activity.guards)
         self._pump.now_ns = max(parts.market_now_ns, engine.state.now_ns)
         self._pump.remember_bars(
             {name: one.bar.ts_close_ns for name, one in engine.state.symbols.items() if one.bar is not None}
