@@ -43,8 +43,9 @@ def _set_up_arrays() -> None:
 _set_up_arrays()
 
 from bnml.kernels.deferred import EntryCompiler, PartCompiler, cache_lowered  # noqa: E402 - numba's arrays are set up first
-from bnml.kernels.shortcuts import compile_nested, remember_operators, remember_sizes  # noqa: E402
+from bnml.kernels.shortcuts import compile_nested, name_records, remember_operators, remember_sizes  # noqa: E402
 
+name_records()
 remember_operators()
 remember_sizes()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from types import CodeType
 from typing import Any
 
@@ -91,6 +93,23 @@ def remember_operators() -> None:
         return signature
 
     BaseFunction.get_call_type = get_call_type  # type: ignore[method-assign]
+
+
+def name_records() -> None:
+    """Name a record type in symbols by what it holds.
+
+    numba names it by a count of the types that the process has met. Code of one process is linked with code of
+    others here, so that name would miss what is there, or find the code of another record.
+    """
+
+    @functools.cache
+    def digest(name: str) -> str:
+        return hashlib.sha256(name.encode()).hexdigest()[:16]
+
+    def mangling_args(self: Any) -> tuple[str, tuple[str]]:
+        return type(self).__name__, (digest(self.name),)
+
+    types.Record.mangling_args = property(mangling_args)
 
 
 def remember_sizes() -> None:

@@ -110,3 +110,61 @@ def test_what_one_process_lowered_the_next_one_takes_from_the_cache(tmp_path):
     assert use("first") == ["first", "quartered", "halved", "2", odd]
     assert use("second") == ["second", "6", odd]
     assert use("second", "first") == ["6", odd, "2", odd]
+
+
+RECORDS = """
+import os
+import numpy as np
+from numba import from_dtype
+from bnml.kernels import njit
+
+for met_before in range(int(os.environ["MET_BEFORE"])):
+    from_dtype(np.dtype([(f"other{met_before}", "i8")]))
+
+PAIR = np.dtype([("one", "i8"), ("two", "i8")])
+
+@njit
+def total(pair):
+    return pair["one"] + pair["two"]
+
+@njit
+def twice(pair):
+    return 2 * total(pair)
+
+@njit
+def entry(pair):
+    return twice(pair) + total(pair)
+
+if __name__ == "__main__":
+    import kernels
+    print(kernels.entry(np.array([(1, 2)], kernels.PAIR)[0]))
+"""
+
+
+def test_code_of_processes_that_met_other_types_before_is_linked_with_one_another(tmp_path):
+    (tmp_path / "kernels.py").write_text(textwrap.dedent(RECORDS))
+    cache = tmp_path / "cache"
+
+    def use(met_before):
+        environment = {
+            "BNML_NUMBA_CACHE": str(cache),
+            "PYTHONPATH": ":".join(sys.path),
+            "MET_BEFORE": str(met_before),
+        }
+        done = subprocess.run(
+            [sys.executable, "kernels.py"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    assert use(0) == "9"
+    lost = [file for file in cache.rglob("*") if file.is_file() and "twice" not in file.name]
+    assert len(lost) > 1
+    for file in lost:  # the caller of `total` stays; `total` itself is lowered by another process
+        file.unlink()
+    assert use(3) == "9"
