@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bnml.app.access import ACCESS, watch_access
 from bnml.app.deployment import Deployment, deploy
 from bnml.app.exchange_feed import fill_tier
 from bnml.app.folder import Identity, StateFolder
@@ -35,6 +36,7 @@ from bnml.options import RunOptions
 from bnml.trading import universe
 from bnml.trading.compile import EngineConfig, compile_engine
 from bnml.trading.engine import Engine
+from bnml.trading.guarding import ACTIVE
 from bnml.venues.binance.reports import user_item
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
@@ -104,7 +106,7 @@ async def compose(
     deployment = await deploy(settings, options, credentials, SimProcess(exchange_folder(settings)), stack)
     await warming
     inbox, guards = _inbox(deployment, links)
-    venue = await _venue(settings, deployment, clock, inbox, links, stack)
+    venue = await _venue(settings, deployment, clock, inbox, links, guards, stack)
     skew_ms = await venue.rest.synchronise_clock()
     control = deployment.control
     market_now_ns = await control.market_now_ns() if control else clock.now_ns() + skew_ms * 1_000_000
@@ -161,9 +163,11 @@ async def _venue(
     clock: Clock,
     inbox: LiveInbox | SteppedInbox,
     links: Links,
+    guards: Guards,
     stack: AsyncExitStack,
 ) -> BinanceVenue:
     signer = Signer(deployment.api_key, deployment.api_secret)
+    watch_access(signer, guards)
     timeout_s, window_ms = settings.venue.request_timeout_s, settings.venue.receive_window_ms
     stepper = deployment.stepper.stepper_id if deployment.stepper is not None else ""
     rest = await stack.enter_async_context(
@@ -182,13 +186,18 @@ async def _venue(
     async def on_event(number: int, event: msgspec.Raw) -> None:
         await inbox.put(number, user_item(event, instruments))
 
+    async def on_link(up: bool, detail: str) -> None:
+        if up:
+            guards.report(ACCESS, ACTIVE)
+        await links.account(up, detail)
+
     api = ApiConnection(
         deployment.api_url,
         signer,
         clock,
         timestamp_ms=rest.timestamp_ms,
         on_event=on_event,
-        on_link=links.account,
+        on_link=on_link,
         on_number=inbox.complete,
         timeout_s=timeout_s,
         receive_window_ms=window_ms,

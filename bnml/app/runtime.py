@@ -8,6 +8,8 @@ import os
 from typing import TYPE_CHECKING
 
 from bnml.app import schedule, warmup
+from bnml.app.access import keep_proving
+from bnml.app.desk import Desk
 from bnml.app.executor import Executor
 from bnml.app.health import LoopLag, Notifier
 from bnml.app.logs import logger
@@ -92,7 +94,7 @@ class Daemon:
         self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
         self._membership = Membership(parts, self._pump, self._gate, self.trainer, self._streams)
         self._renewing: asyncio.Task[None] | None = None
-        self._spool = Spool(parts.folder.path, self._pump.feed, parts.journal.barrier)
+        self._spool = Spool(parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts).act)
         self._rechecking: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
 
@@ -154,6 +156,8 @@ class Daemon:
         gc.freeze()
         if not parts.options.once:
             tasks.append(group.create_task(self._spool.run(self._now_ns)))
+        if not (parts.options.once or self._stepped):
+            tasks.append(group.create_task(keep_proving(parts.venue, parts.followed[0])))
         self.picture.state = "running"
         self._started.set()
         self._notifier.send("READY=1")

@@ -40,8 +40,17 @@ class Word(msgspec.Struct, frozen=True):
     argument: str = ""
 
 
+class Answer(msgspec.Struct, frozen=True):
+    """What the daemon says to a word beside having taken it; `exit_code` is that of the command that sent it."""
+
+    text: str = ""
+    exit_code: int = 0
+
+
 class Spool:
     """The daemon's end: feeds each word to the engine, and removes its file when the journal has it.
+
+    `act` then does what a word asks of the daemon around the engine; a text that it returns is the answer.
 
     Files that lie there at the start are thrown away: a daemon was killed before it took them, or between
     the journal and the removal, and their senders were told that they were not taken.
@@ -52,12 +61,16 @@ class Spool:
         state_dir: Path,
         feed: Callable[[OperatorCommand], None],
         journaled: Callable[[], Awaitable[None]],
+        act: Callable[[Word], Awaitable[Answer | None]] | None = None,
     ) -> None:
         self._path = state_dir / FOLDER
+        self._act = act
         self._feed = feed
         self._journaled = journaled
         for file in self._files():
             logger().warning("operator_command_discarded", file=file.name)
+            _remove(file)
+        for file in self._path.glob("*.answer"):
             _remove(file)
 
     async def run(self, now_ns: Callable[[], int]) -> None:
@@ -73,6 +86,9 @@ class Spool:
             logger().warning("operator_command", name=word.name, argument=word.argument)
             self._feed(OperatorCommand(word.name, now_ns, word.argument))
             await self._journaled()
+            answer = await self._act(word) if self._act is not None else None
+            if answer is not None:
+                write_durably(_answer_file(file), msgspec.json.encode(answer))
         _remove(file)
 
     def _files(self) -> list[Path]:
@@ -87,32 +103,50 @@ def send(settings: Settings, options: OrderOptions) -> int:
             f"no daemon is running on the state folder {state_dir}, so nobody can {options.name}; "
             "name the folder of a running one with --state-dir, or start it with `bnml run`"
         )
+    answer = ask(state_dir, Word(options.name, options.argument), PATIENCE_S)
+    if answer is None:
+        raise Rejected(
+            f"the daemon did not take `{options.name}` within {PATIENCE_S:.0f} s and it was withdrawn; the daemon "
+            "may still be starting: repeat it when `bnml status` says more than starting"
+        )
+    taken = {"command": options.name, "argument": options.argument, "taken": True, **_said(answer)}
+    text = answer.text or f"the daemon has taken `{options.name}`; `bnml status` shows what it does now"
+    sys.stdout.write(f"{msgspec.json.encode(taken).decode() if options.json else text}\n")
+    return answer.exit_code
+
+
+def ask(state_dir: Path, word: Word, patience_s: float) -> Answer | None:
+    """Leave a word; None when the daemon did not take it in time, and it was withdrawn."""
     clock = LiveClock()
     file = state_dir / FOLDER / f"{clock.now_ns():020d}-{os.getpid()}.json"
     try:
         file.parent.mkdir(exist_ok=True)
-        write_durably(file, msgspec.json.encode(Word(options.name, options.argument)))
+        write_durably(file, msgspec.json.encode(word))
     except OSError as error:
         raise Misconfigured(
             f"{file.parent} cannot be written ({error.strerror}); give the command as the daemon's user"
         ) from error
-    deadline_ns = clock.monotonic_ns() + int(PATIENCE_S * NS_PER_S)
+    deadline_ns = clock.monotonic_ns() + int(patience_s * NS_PER_S)
     pause = threading.Event()
     while file.exists():
         if clock.monotonic_ns() > deadline_ns:
             _remove(file)
-            raise Rejected(
-                f"the daemon did not take `{options.name}` within {PATIENCE_S:.0f} s and it was withdrawn; the daemon "
-                "may still be starting: repeat it when `bnml status` says more than starting"
-            )
+            return None
         pause.wait(WAIT_S)
-    taken = {"command": options.name, "argument": options.argument, "taken": True}
-    sys.stdout.write(
-        msgspec.json.encode(taken).decode() + "\n"
-        if options.json
-        else f"the daemon has taken `{options.name}`; `bnml status` shows what it does now\n"
-    )
-    return 0
+    answer_file = _answer_file(file)
+    if not answer_file.exists():
+        return Answer()
+    answer = msgspec.json.decode(answer_file.read_bytes(), type=Answer)
+    _remove(answer_file)
+    return answer
+
+
+def _said(answer: Answer) -> dict[str, str]:
+    return {"answer": answer.text} if answer.text else {}
+
+
+def _answer_file(file: Path) -> Path:
+    return file.with_suffix(".answer")
 
 
 def _read(file: Path) -> Word | None:

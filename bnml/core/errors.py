@@ -2,6 +2,7 @@
 
 BnmlError
 |-- Retryable      try again later: the world was not ready (network, overload, rate limit)
+|   `-- AccessRefused  the key: a person must act first
 |-- Rejected       this request will never succeed as it stands (filter, balance, refused by a rule)
 |-- Misconfigured  the operator must change something (file, key, option, folder)
 |   `-- UsageError    the command line itself is wrong
@@ -31,6 +32,12 @@ class Retryable(BnmlError):
 
 class UnknownOutcome(Retryable):
     """The request may or may not have been executed: read the truth before anything else."""
+
+
+class AccessRefused(Retryable):
+    """The venue does not accept the key, its signature or its address: not executed, and nothing will be until a person acts."""
+
+    exit_code = 2
 
 
 class Rejected(BnmlError):

@@ -160,7 +160,10 @@ class Guard(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class OperatorCommand(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """`halt`, `resume`, `reduce`, `flatten`, `enable_entries`; `argument` is a symbol, the reason of a halt, or empty."""
+    """`halt`, `resume`, `reduce`, `flatten`, `panic`, `enable_entries`; `argument` is a symbol, the reason of a halt, or empty.
+
+    `rotate_keys` (with the path of the new key) and `reload` change what is around the engine.
+    """
 
     name: str
     ts_ns: int

@@ -75,7 +75,7 @@ class Engine:
         self._protection = protection = Protection(self.book)
         self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
         self._guards = GuardDesk(self.state.activity)
-        self._operator = OperatorDesk(self.state, self.portfolio, self._breakers, self._guards)
+        self._operator = OperatorDesk(self.state, self.book, self.portfolio, self._breakers, self._guards)
         self._scan = ScanStages(
             config,
             self.state,

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from bnml.core.commands import CancelList, CancelOrder
 from bnml.core.events import OperatorCommand
+from bnml.core.orders import Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.guarding import GuardDesk
+from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
 from bnml.trading.risk.breakers import Breakers
 from bnml.trading.state import EngineState
+
+FOR_OTHERS = frozenset({"rotate_keys", "reload"})
+"""Words to the daemon around the engine; in the event order only to be remembered."""
 
 
 class OperatorDesk:
     """Changes activity and marks positions for sale; protection keeps working in every mode."""
 
     def __init__(
-        self, state: EngineState, portfolio: Portfolio, breakers: Breakers, guards: GuardDesk
+        self,
+        state: EngineState,
+        book: OrderBook,
+        portfolio: Portfolio,
+        breakers: Breakers,
+        guards: GuardDesk,
     ) -> None:
         self._state = state
+        self._book = book
         self._portfolio = portfolio
         self._breakers = breakers
         self._guards = guards
@@ -29,10 +41,13 @@ class OperatorDesk:
             "enable_entries": self._enable_entries,
             "reduce": self._reduce,
             "flatten": self._flatten,
+            "panic": self._panic,
         }
 
     def obey(self, command: OperatorCommand, out: Outbox) -> list[str]:
         """Do it; returns the symbols whose positions must move. An unknown word is told of and does nothing."""
+        if command.name in FOR_OTHERS:
+            return []
         order = self._orders.get(command.name)
         if order is None:
             known = ", ".join(sorted(self._orders))
@@ -68,3 +83,18 @@ class OperatorDesk:
             position = self._portfolio.positions[name]
             position.exit_reason = position.exit_reason or int(ExitReason.OPERATOR)
         return symbols
+
+    def _panic(self, command: OperatorCommand, out: Outbox) -> list[str]:
+        """Entries withdrawn, everything sold (or one symbol), and no entries until resumed."""
+        self._state.activity.halted = "panic of the operator"
+        cancelled: set[str] = set()
+        for order in self._book.open():
+            asked = command.argument in {"", order.symbol} and order.side is Side.BUY
+            if not asked or order.cancel_sent:
+                continue
+            if order.list_id and order.list_id not in cancelled:
+                cancelled.add(order.list_id)
+                out.commands.append(CancelList(order.symbol, order.list_id, "panic"))
+            elif not order.list_id:
+                out.commands.append(CancelOrder(order.symbol, order.client_order_id, "panic"))
+        return self._flatten(command, out)

@@ -6,7 +6,7 @@ from enum import Enum
 
 import msgspec
 
-from bnml.core.errors import BnmlError, Misconfigured, Rejected, Retryable, UnknownOutcome
+from bnml.core.errors import AccessRefused, BnmlError, Rejected, Retryable, UnknownOutcome
 
 
 class Kind(Enum):
@@ -103,8 +103,9 @@ def error_of(
     if kind is Kind.LATER:
         return Retryable(text, code=body.code, retry_after_s=retry_after_s or _retry_after_s(body, now_ms))
     if kind is Kind.ACCESS:
-        return Misconfigured(
-            f"{text}; check that the API key, its secret, its IP list and its permission to trade are right"
+        return AccessRefused(
+            f"{text}; check that the API key, its secret, its IP list and its permission to trade are right",
+            code=body.code,
         )
     return Rejected(text, code=body.code)
 

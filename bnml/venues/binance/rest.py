@@ -10,7 +10,7 @@ import msgspec
 import yarl
 
 from bnml.core.clock import NS_PER_MS, Clock
-from bnml.core.errors import BnmlError, Retryable, UnknownOutcome
+from bnml.core.errors import AccessRefused, BnmlError, Retryable, UnknownOutcome
 from bnml.venues.binance.budget import Lane, WeightBudget
 from bnml.venues.binance.errors import CLOCK_SKEW, ErrorBody, error_of
 from bnml.venues.binance.wire import ServerTime
@@ -47,7 +47,7 @@ class RestClient:
         on_number: NumberSink | None = None,
     ) -> None:
         self._base_url = base_url
-        self._signer = signer
+        self.signer = signer
         self._clock = clock
         self._timeout_s = timeout_s
         self._receive_window_ms = receive_window_ms
@@ -110,11 +110,10 @@ class RestClient:
 
     def _query(self, params: Mapping[str, str]) -> str:
         window = {"recvWindow": str(self._receive_window_ms), "timestamp": str(self.timestamp_ms())}
-        return self._signer.query({**params, **window})
+        return self.signer.query({**params, **window})
 
     def _headers(self) -> dict[str, str]:
-        headers = {"X-MBX-APIKEY": self._signer.api_key} if self._signer.api_key else {}
-        return {**headers, "X-SIM-STEPPER": self._stepper} if self._stepper else headers
+        return {"X-SIM-STEPPER": self._stepper} if self._stepper else {}
 
     def _released(self, answer: Answer) -> bytes:
         if answer.number:
@@ -129,7 +128,7 @@ class RestClient:
         try:
             # As signed: without `encoded` the percent-encoding would be decoded and made anew.
             url = yarl.URL(self._base_url + target, encoded=True)
-            async with self._session.request(method, url) as response:
+            async with self._session.request(method, url, headers=self.signer.header()) as response:
                 body = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise unclear(
@@ -148,7 +147,10 @@ class RestClient:
         retry_after_s = float(text) if text.isdigit() else None
         if status in {418, 429}:
             self.budget.pause(retry_after_s or DEFAULT_PAUSE_S)
-        return error_of(status, error_body(body), what, retry_after_s=retry_after_s)
+        error = error_of(status, error_body(body), what, retry_after_s=retry_after_s)
+        if isinstance(error, AccessRefused) and error.code:
+            self.signer.lose(str(error))
+        return error
 
 
 def error_body(body: bytes) -> ErrorBody:

@@ -8,7 +8,7 @@ import msgspec
 
 from bnml.core.clock import NS_PER_MS
 from bnml.core.commands import CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
-from bnml.core.errors import Misconfigured, Rejected
+from bnml.core.errors import AccessRefused, Misconfigured, Rejected
 from bnml.core.events import Balances, Bar, Book, OrderReport
 from bnml.core.orders import ListTicket, Side
 from bnml.venues.binance.budget import Lane
@@ -56,8 +56,18 @@ class BinanceVenue:
     async def execute(self, command: VenueCommand, cancel_id: str = "") -> Executed:
         """Carry out one command. Its good outcome comes as user events; by REST it is in the result, too.
 
-        Raises by the error tree; UnknownOutcome when the venue may or may not have executed it.
+        Raises by the error tree; UnknownOutcome when the venue may or may not have executed it. What is not
+        an entry waits for a key that the venue accepts.
         """
+        while True:
+            try:
+                return await self._execute(command, cancel_id)
+            except AccessRefused:
+                if not self.rest.signer.lost or (isinstance(command, Submit) and is_entry(command)):
+                    raise
+            await self.rest.signer.usable()
+
+    async def _execute(self, command: VenueCommand, cancel_id: str) -> Executed:
         if isinstance(command, QueryOrder):
             return Executed(tuple(await self.order_reports(command.symbol, command.client_order_id)))
         request = request_of(command, self.instruments, cancel_id)
@@ -73,14 +83,20 @@ class BinanceVenue:
 
     async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]:
         """Reports that tell the whole life of one order so far; empty when the venue has no such order."""
-        try:
-            request = query_of(symbol, client_order_id)
-            found = order_answer(await self.rest.read(request.path, request.params))
-        except Rejected as error:
-            if error.code == NO_SUCH_ORDER:
-                return []
-            raise
-        return await self._with_trades(found)
+        while True:
+            try:
+                request = query_of(symbol, client_order_id)
+                return await self._with_trades(
+                    order_answer(await self.rest.read(request.path, request.params))
+                )
+            except Rejected as error:
+                if error.code == NO_SUCH_ORDER:
+                    return []
+                raise
+            except AccessRefused:
+                if not self.rest.signer.lost:
+                    raise
+            await self.rest.signer.usable()
 
     async def open_orders(self) -> list[OrderAnswer]:
         """All open orders of the account, whoever placed them."""

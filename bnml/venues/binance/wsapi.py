@@ -11,7 +11,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
-from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.core.errors import AccessRefused, Retryable, UnknownOutcome
 from bnml.venues.binance.errors import error_of, leaves
 from bnml.venues.binance.reports import api_frame
 from bnml.venues.binance.rest import Answer
@@ -24,6 +24,8 @@ FIRST_BACKOFF_S = 0.25
 LONGEST_BACKOFF_S = 30.0
 STEADY_NS = 10 * NS_PER_S  # a connection that stood so long was a good one: the next pause is short again
 MAX_FRAME_BYTES = 8 * 1024 * 1024
+
+USER_STREAM_ENDED = b'"eventStreamTerminated"'
 
 EventSink = Callable[[int, msgspec.Raw], Awaitable[None]]
 LinkSink = Callable[[bool, str], Awaitable[None]]
@@ -73,6 +75,7 @@ class ApiConnection:
         """Connect, subscribe, read; again after each break, with growing pauses. Ends only by cancellation."""
         backoff_s = FIRST_BACKOFF_S
         while True:
+            await self._signer.usable()
             detail, began_ns = "closed", self._clock.monotonic_ns()
             try:
                 async with connect(self._url, max_size=MAX_FRAME_BYTES, compression=None) as socket:
@@ -124,7 +127,10 @@ class ApiConnection:
         if frame.simSeq and (frame.error is not None or not hold):
             self._on_number(frame.simSeq)
         if frame.error is not None:
-            raise error_of(frame.status, frame.error, method, now_ms=self._clock.now_ns() // NS_PER_MS)
+            error = error_of(frame.status, frame.error, method, now_ms=self._clock.now_ns() // NS_PER_MS)
+            if isinstance(error, AccessRefused) and error.code:
+                self._signer.lose(str(error))
+            raise error
         return Answer(bytes(frame.result), frame.simSeq)
 
     async def _serve(self, socket: ClientConnection) -> None:
@@ -146,6 +152,10 @@ class ApiConnection:
                     self._on_number(frame.simSeq)
             elif frame.event != EMPTY:
                 await self._on_event(frame.simSeq, frame.event)
+                if USER_STREAM_ENDED in bytes(frame.event):
+                    raise Retryable("the venue ended the user data stream")
+            elif frame.error is not None:  # answers no request: of a key that is not accepted any more
+                self._answer("session", frame, hold=False)
         raise Retryable("the venue closed the WebSocket API connection")
 
     def _fail_waiting(self, detail: str) -> None:

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from bnml.core.errors import Misconfigured, Rejected, Retryable, UnknownOutcome
+from bnml.core.errors import AccessRefused, Rejected, Retryable, UnknownOutcome
 from bnml.venues.binance.errors import ErrorBody, Kind, ReplacementFailed, error_of, kind_of
 
 
@@ -41,7 +41,7 @@ def test_every_documented_code_has_a_meaning(data_dir):
 def test_errors_say_what_the_caller_can_do():
     assert isinstance(error_of(400, ErrorBody(-1013, "Filter failure"), "order.place"), Rejected)
     assert isinstance(error_of(502, ErrorBody(0, "<html>"), "order.place"), UnknownOutcome)
-    assert isinstance(error_of(401, ErrorBody(-2015, "key"), "order.place"), Misconfigured)
+    assert isinstance(error_of(401, ErrorBody(-2015, "key"), "order.place"), AccessRefused)
     later = error_of(429, ErrorBody(-1003, "slow"), "GET /api/v3/klines", retry_after_s=7)
     assert isinstance(later, Retryable)
     assert not isinstance(later, UnknownOutcome)

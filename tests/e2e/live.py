@@ -1,0 +1,103 @@
+"""A daemon that trades against the embedded exchange, both as processes, with the hands of operator and owner."""
+
+import contextlib
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+
+from bnml.app.sim_process import Endpoint, msgspec
+from tests.e2e.kills import CONFIG, SYMBOLS, Rehearsal
+
+STILL = 0.000001
+
+
+class Live(Rehearsal):
+    """A rehearsal that is looked at and interfered with while it runs."""
+
+    def endpoint(self) -> Endpoint:
+        return msgspec.json.decode((self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint)
+
+    def control(self, method, path, content=None):
+        """Use a control of the exchange."""
+        endpoint = self.endpoint()
+        body = None if content is None else json.dumps(content).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{endpoint.port}{path}",
+            data=body,
+            headers={"X-SIM-TOKEN": endpoint.token, "Content-Type": "application/json"},
+            method=method,
+        )
+        with urllib.request.urlopen(request) as response:
+            return json.loads(response.read() or b"{}")
+
+    def speed(self, speed):
+        """Market seconds per second."""
+        self.control("POST", "/sim/speed", {"speed": speed})
+
+    def wait_until(self, condition, timeout_s=60.0, what="it"):
+        """Until `condition(health)` holds of the newest health row; returns that row and how long it took."""
+        began = time.monotonic()
+        while time.monotonic() - began < timeout_s:
+            health = self.health()
+            if health is not None and condition(health):
+                return health, time.monotonic() - began
+            assert self.daemon.poll() is None, f"the daemon ended by itself with {self.daemon.returncode}"
+            time.sleep(0.05)
+        raise AssertionError(f"{what} did not come within {timeout_s} s; last: {self.health()}")
+
+    def wait_protected(self, positions=1):
+        """Until so many positions are open and each has a stop at the exchange."""
+        self.wait_trading(1)
+        health, _ = self.wait_until(
+            lambda one: len(one.positions) >= positions and all(p.stops for p in one.positions),
+            120,
+            "a position",
+        )
+        return health
+
+    def log(self):
+        """What the daemon has logged."""
+        lines = (self.state.parent / f"{self.state.name}.log").read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
+
+    def bnml(self, *arguments, timeout=60, environment=None):
+        """A command on this state folder."""
+        options = ["--state-dir", str(self.state), "--config", str(CONFIG)]
+        return subprocess.run(
+            [sys.executable, "-m", "bnml", *map(str, arguments), *options],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=timeout,
+            env={**os.environ, "BNML_UNIVERSE__SYMBOLS": f"[{SYMBOLS}]", **(environment or {})},
+        )
+
+    def end(self):
+        """No process is left behind."""
+        for number in (signal.SIGCONT, signal.SIGKILL):
+            if self.daemon.poll() is None:
+                self.daemon.send_signal(number)
+        self.daemon.wait()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(self.endpoint().pid, signal.SIGKILL)
+
+    def open_orders(self):
+        """What rests at the exchange, as the owner sees it with another key."""
+        made = self.control("POST", "/sim/keys", {"account": "main", "kind": "HMAC"})
+        return json.loads(self.signed(made["apiKey"], made["secret"], "/api/v3/openOrders"))
+
+    def signed(self, key, secret, path):
+        """A signed GET of the owner."""
+        query = f"timestamp={time.time_ns() // 10**6}&recvWindow=60000"
+        signature = hmac.new(secret.encode(), query.encode(), "sha256").hexdigest()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.endpoint().port}{path}?{query}&signature={signature}",
+            headers={"X-MBX-APIKEY": key},
+        )
+        with urllib.request.urlopen(request) as response:
+            return response.read()
