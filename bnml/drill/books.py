@@ -1,0 +1,111 @@
+"""Both books of one account side by side: what the daemon's journal says, and what the venue says."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from bnml.app.models import make_bundles
+from bnml.core.ids import PREFIX, IdSource
+from bnml.core.orders import Side
+from bnml.journal.reader import JournalReader
+from bnml.journal.recover import recover
+from bnml.trading.compile import compile_engine
+from bnml.trading.orders import Role
+from bnml.venues.binance.numbers import e8
+
+if TYPE_CHECKING:
+    from bnml.drill.stage import Stage
+    from bnml.trading.engine import Engine
+
+STOPS = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT"})
+_LATER_EPOCH = 10**6  # of an engine that is only looked at: its ids never meet those of the daemon
+
+
+class Books(msgspec.Struct):
+    """How both sides agree; every tuple is empty when they do."""
+
+    doubled: tuple[str, ...]  # client order ids that the venue holds more than once
+    unknown_to_us: tuple[str, ...]  # orders of ours that rest at the venue and not in the engine
+    unknown_to_venue: tuple[str, ...]
+    balances: dict[str, int]  # venue less ours, in 1e-8
+    bare: tuple[str, ...]  # positions that no resting stop covers wholly
+    orders: int = 0
+    fills: int = 0
+    positions: int = 0
+
+    @property
+    def agree(self) -> bool:
+        return not (self.doubled or self.unknown_to_us or self.unknown_to_venue or self.balances)
+
+    def words(self) -> str:
+        """One line of evidence."""
+        if self.agree:
+            return (
+                f"{self.orders} orders, {self.fills} fills and {self.positions} open positions: ledger, orders and balances "
+                "equal the venue's to the last unit; no id twice"
+            )
+        return (
+            f"doubled {list(self.doubled)}, resting there only {list(self.unknown_to_us)}, here only "
+            f"{list(self.unknown_to_venue)}, balances off by {self.balances} (1e-8)"
+        )
+
+
+async def compare(stage: Stage) -> Books:
+    """Read both; the market should stand, else what is under way shows as a difference."""
+    account = await stage.read("/api/v3/account", {"omitZeroBalances": "true"})
+    resting = await stage.read("/api/v3/openOrders", {})
+    engine = recovered_engine(stage)
+    totals = {row["asset"]: e8(row["free"]) + e8(row["locked"]) for row in account["balances"]}
+    names: Counter[str] = Counter()
+    for symbol in sorted({order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions)):
+        rows = await stage.read("/api/v3/allOrders", {"symbol": symbol, "limit": "1000"})
+        names.update(row["clientOrderId"] for row in rows)
+    theirs = {row["clientOrderId"] for row in resting if row["clientOrderId"].startswith(PREFIX)}
+    ours = {order.client_order_id for order in engine.book.open()}
+    with JournalReader(stage.state / "journal.db") as journal:
+        fills = sum(1 for _ in journal.trades())
+    held = engine.state.ledger.totals
+    return Books(
+        doubled=tuple(sorted(name for name, count in names.items() if count > 1)),
+        unknown_to_us=tuple(sorted(theirs - ours)),
+        unknown_to_venue=tuple(sorted(ours - theirs)),
+        balances={
+            name: totals.get(name, 0) - held.get(name, 0)
+            for name in sorted(set(totals) | set(held))
+            if totals.get(name, 0) != held.get(name, 0)
+        },
+        bare=tuple(_bare(engine, resting)),
+        orders=len(names),
+        fills=fills,
+        positions=len(engine.portfolio.positions),
+    )
+
+
+def recovered_engine(stage: Stage) -> Engine:
+    """The engine as the daemon's journal has it, brought back by the code that a restart uses."""
+    settings = stage.settings
+    config = compile_engine(settings, IdSource("look", _LATER_EPOCH))
+    with JournalReader(stage.state / "journal.db") as journal:
+        return recover(journal, config, make_bundles(settings), settings.content_hash()).engine
+
+
+def _bare(engine: Engine, resting: list[dict[str, Any]]) -> list[str]:
+    """Positions whose lots are not all covered by stops that rest at the venue."""
+    covered: Counter[str] = Counter()
+    for row in resting:
+        if row["type"] in STOPS and row["side"] == Side.SELL and row["status"] != "PENDING_NEW":
+            covered[row["symbol"]] += e8(row["origQty"]) - e8(row["executedQty"])
+    found = []
+    for symbol, position in sorted(engine.portfolio.positions.items()):
+        lot_e8 = engine.state.symbols[symbol].instrument.lot_e8
+        if position.lots(lot_e8) * lot_e8 > covered[symbol]:
+            found.append(symbol)
+    return found
+
+
+def stops_of(engine: Engine, symbol: str) -> list[str]:
+    """Client order ids of the stops that guard a position, as the engine knows them."""
+    return [order.client_order_id for order in engine.book.open() if order.symbol == symbol and order.role is Role.STOP]

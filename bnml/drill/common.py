@@ -1,0 +1,72 @@
+"""What every drill begins and ends with: a daemon that trades and holds something, and both books compared."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bnml.drill.books import compare
+from bnml.drill.stage import STILL
+
+if TYPE_CHECKING:
+    from bnml.drill.proof import Proof
+    from bnml.drill.stage import Stage
+    from bnml.journal.schema import Health
+
+ORDERS = ["order.place", "order.cancelReplace", "orderList.place*", "POST /api/v3/order*"]
+"""Requests that may make an order."""
+POSITIONS_S = 120.0
+SETTLE_S = 60.0
+QUIET_S = 1.5
+LOOKS = 5
+
+
+async def ready(stage: Stage) -> Health:
+    """A daemon that trades and has a position with its protection."""
+    if not stage.alive:
+        await stage.start()
+
+    def is_holding() -> Health | None:
+        now = stage.health()
+        return now if now is not None and now.state == "running" and now.positions else None
+
+    return await stage.until(is_holding, POSITIONS_S, "the daemon holds a position")
+
+
+async def settle(stage: Stage, proof: Proof) -> None:
+    """The fault is over: the daemon must trade on, and both books must agree to the last unit."""
+    await stage.calm()
+
+    def is_settled() -> Health | None:
+        now = stage.health()
+        if now is None or now.state != "running":
+            return None
+        return None if any(" UNKNOWN " in f"{row} " for row in now.open_orders) else now
+
+    await stage.until(is_settled, SETTLE_S, "it runs again and no order's outcome is unknown")
+    before = stage.health()
+    scans = 0 if before is None else before.scans
+    await stage.until(
+        lambda: (now := stage.health()) is not None and now.scans > scans + 1, SETTLE_S, "it decides again"
+    )
+    await agree(stage, proof)
+
+
+async def agree(stage: Stage, proof: Proof) -> None:
+    """Stand the market still and compare; what is under way at the first look gets some more."""
+    await stage.pace(STILL)
+    try:
+        for look in range(LOOKS):
+            await asyncio.sleep(QUIET_S)
+            books = await compare(stage)
+            if books.agree and not books.bare:
+                break
+            if look:
+                await stage.pace(stage.speed)
+                await asyncio.sleep(QUIET_S)
+                await stage.pace(STILL)
+        proof.must(books.words(), books.agree)
+        shown = f"bare: {list(books.bare)}" if books.bare else "covered by stops that rest at the exchange"
+        proof.must(f"what is held is {shown}", not books.bare)
+    finally:
+        await stage.pace(stage.speed)

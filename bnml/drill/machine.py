@@ -1,0 +1,97 @@
+"""Drills of the machine: the daemon is killed, stays dead, is started twice, loses its disk or its journal."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from typing import TYPE_CHECKING
+
+from bnml.drill.common import agree, ready, settle
+from bnml.drill.proof import Drill
+
+if TYPE_CHECKING:
+    from bnml.drill.proof import Proof
+    from bnml.drill.stage import Stage
+
+KILLS = 3
+DEAD_S = 10.0
+REFUSED = 3
+RECOVERY_NEEDED = 5
+PAGE = 4096
+
+
+async def kill(stage: Stage, proof: Proof) -> None:
+    """SIGKILL at any moment; the next start finds everything."""
+    for number in range(KILLS):
+        await ready(stage)
+        await asyncio.sleep(0.37 * (number + 1))
+        await stage.kill()
+        await stage.start()
+    proof.must(f"killed {KILLS} times and trading again", True)
+    await settle(stage, proof)
+
+
+async def stay_dead(stage: Stage, proof: Proof) -> None:
+    """The daemon is killed and does not come back for long: what is held is protected by the exchange alone."""
+    held = await ready(stage)
+    await stage.kill()
+    await asyncio.sleep(DEAD_S)
+    proof.tell(f"{len(held.positions)} positions when it died; the market went on for {DEAD_S * stage.speed:.0f} s of its time")
+    resting = await stage.read("/api/v3/openOrders", {})
+    account = await stage.read("/api/v3/account", {"omitZeroBalances": "true"})
+    proof.tell(f"{len(resting)} orders rest, {len(account['balances'])} assets are held")
+    await stage.start()
+    await settle(stage, proof)
+
+
+async def second_daemon(stage: Stage, proof: Proof) -> None:
+    """A second daemon on the same folder is refused."""
+    await ready(stage)
+    code, said = await stage.command("run", "--venue", "sim")
+    proof.must(f"exit code {code}: {said.strip().splitlines()[-1][:200] if said.strip() else ''}", code == REFUSED)
+    await settle(stage, proof)
+
+
+async def disk_full(stage: Stage, proof: Proof) -> None:
+    """The disk takes nothing more: no order leaves without its intent, and a start with room finds everything."""
+    await ready(stage)
+    resource.prlimit(stage.pid, resource.RLIMIT_FSIZE, (PAGE, PAGE))
+    code = await stage.ended(60.0)
+    proof.must(f"the daemon ended with code {code} and said: {stage.last_words()[:200]}", code in {1, 2, 4})
+    await stage.start()
+    await settle(stage, proof)
+
+
+async def torn_journal(stage: Stage, proof: Proof) -> None:
+    """The journal is damaged: it is put aside, and the books are made anew from the venue."""
+    await ready(stage)
+    await stage.kill()
+    _tear(stage)
+    await stage.launch()
+    code = await stage.ended(120.0)
+    proof.must(f"a start on a damaged journal ends with {code}: {stage.last_words()[:200]}", code == RECOVERY_NEEDED)
+    code, said = await stage.command("recover")
+    proof.must(f"bnml recover: {code}: {said.strip()[-300:]}", code == 0)
+    await stage.launch()
+    await asyncio.sleep(1)
+    await agree(stage, proof)
+
+
+def _tear(stage: Stage) -> None:
+    """Overwrite pages in the middle of the journal, and take its log away."""
+    file = stage.state / "journal.db"
+    (stage.state / "journal.db-wal").unlink(missing_ok=True)
+    with file.open("r+b") as handle:
+        size = file.stat().st_size
+        for place in range(2 * PAGE, size, 7 * PAGE):
+            handle.seek(place)
+            handle.write(b"\xa5" * PAGE)
+
+
+MACHINE = (
+    Drill("kill", "a daemon that is killed loses no order and doubles none", ("F42", "F43"), kill),
+    Drill("stay-dead", "positions of a dead daemon are protected by the exchange", ("F43",), stay_dead),
+    Drill("second-daemon", "one daemon for one state folder", ("F59",), second_daemon),
+    Drill("disk-full", "without room for an intent no order leaves", ("F46",), disk_full),
+    Drill("torn-journal", "a damaged journal is put aside and rebuilt from the venue", ("F44",), torn_journal),
+)

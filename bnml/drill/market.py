@@ -1,0 +1,92 @@
+"""Drills of the market and the account: prices that gap, symbols that stop, filters that change, strangers' trades."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bnml.drill.common import ready, settle
+from bnml.drill.proof import Drill
+
+if TYPE_CHECKING:
+    from bnml.drill.proof import Proof
+    from bnml.drill.stage import Stage
+
+GAP_PERCENT = -20
+
+
+async def stop_gap(stage: Stage, proof: Proof) -> None:
+    """All prices fall by a fifth at once: what was held is sold by the stops that rest at the exchange."""
+    held = await ready(stage)
+    names = {one.symbol for one in held.positions}
+    opened = {one.symbol: one.opened for one in held.positions}
+    await stage.faults({"name": "gap", "when": {"times": 1}, "do": {"action": "price_gap", "symbol": "*", "percent": GAP_PERCENT}})
+
+    def are_gone() -> bool:
+        now = stage.health()
+        return now is not None and not any(
+            one.symbol in names and one.opened == opened[one.symbol] for one in now.positions
+        )
+
+    await stage.until(are_gone, 30, "the positions from before the gap are sold")
+    proof.must(f"{len(names)} positions sold after prices fell by {-GAP_PERCENT} %", True)
+    await settle(stage, proof)
+
+
+async def halted_symbol(stage: Stage, proof: Proof) -> None:
+    """A symbol that is held stops trading for a while: the others go on."""
+    held = await ready(stage)
+    symbol = held.positions[0].symbol
+    await stage.faults(
+        {
+            "name": "halt",
+            "when": {"times": 1},
+            "do": {"action": "symbol_status", "symbol": symbol, "status": "HALT", "lasts_market_s": 600},
+        }
+    )
+    scans = held.scans
+    await stage.until(
+        lambda: (now := stage.health()) is not None and now.scans > scans + 5, 60, "the other symbols are scanned"
+    )
+    proof.must(f"{symbol} stood still and the others went on", True)
+    await asyncio.sleep(3)
+    await settle(stage, proof)
+
+
+async def filters(stage: Stage, proof: Proof) -> None:
+    """Tick and step become coarser overnight: no order is refused for good, no stop is lost."""
+    await ready(stage)
+    await stage.faults({"name": "filters", "when": {"times": 1}, "do": {"action": "filters", "symbol": "*", "min_notional": "20"}})
+    await asyncio.sleep(6)
+    await settle(stage, proof)
+
+
+async def deposit(stage: Stage, proof: Proof) -> None:
+    """Money comes and goes: no loss, no gain, and the books follow."""
+    await ready(stage)
+    await stage.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "2500"})
+    await asyncio.sleep(3)
+    await stage.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "-1000"})
+    await asyncio.sleep(3)
+    await settle(stage, proof)
+
+
+async def crash(stage: Stage, proof: Proof) -> None:
+    """Prices fall by a fifth while every request fails: the stops at the exchange are the net."""
+    held = await ready(stage)
+    await stage.faults(
+        {"name": "errors", "match": {"request": ["order*", "*/api/v3/order*"]}, "when": {"for_wall_s": 6}, "do": {"action": "answer", "like": "overloaded"}},
+        {"name": "gap", "when": {"times": 1}, "do": {"action": "price_gap", "symbol": "*", "percent": GAP_PERCENT}},
+    )
+    await asyncio.sleep(8)
+    proof.tell(f"{len(held.positions)} positions when it began")
+    await settle(stage, proof)
+
+
+MARKET = (
+    Drill("stop-gap", "a gap through the stops sells everything, at the exchange", ("F70",), stop_gap),
+    Drill("crash", "prices fall while the venue fails: stops at the exchange hold", ("F73",), crash),
+    Drill("halted-symbol", "a symbol that stops does not stop the others", ("F25",), halted_symbol),
+    Drill("filters", "filters that change cost no order", ("F15", "F71"), filters),
+    Drill("deposit", "money that comes or goes is a flow, not a result", ("F68",), deposit),
+)

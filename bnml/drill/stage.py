@@ -1,0 +1,284 @@
+"""Where a drill plays: a daemon of its own in a folder of its own, and the exchange that it trades on."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sqlite3
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import aiohttp
+import msgspec
+
+from bnml.app.sim_process import Endpoint, exchange_folder
+from bnml.config import Settings, load
+from bnml.core.clock import LiveClock
+from bnml.core.errors import BnmlError, Fatal, Misconfigured, Retryable
+from bnml.journal.reader import JournalReader
+from bnml.venues.binance.budget import Lane
+from bnml.venues.binance.rest import RestClient
+from bnml.venues.binance.signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from bnml.journal.schema import Health
+
+T = TypeVar("T")
+
+SYMBOLS = tuple(["ADAUSDT", "BTCUSDT", "DOGEUSDT", *(f"SIM{number:03d}USDT" for number in range(1, 13))])
+SPEED = 120.0  # market seconds per second: two bars of a minute
+STILL = 1e-6  # a market that stands, for a look at both sides at one moment
+POLL_S = 0.05
+START_S = 180.0
+STOP_S = 30.0
+
+# Trades as often as the rule strategy lets it: drills are about what survives, not about what earns.
+CONFIG = """\
+decision: {without_model: rule}
+features: {base_frame: 1m, higher_frames: [], history_bars: 600}
+scanner: {min_global_score: 0}
+risk:
+  {min_ml_confidence: 0, min_depth_quote: 0, max_spread_pct: 5, max_drawdown_pct: 90, max_daily_loss_pct: 90,
+  max_correlation: 1.0, max_exposure_pct: 100, max_positions: 20, max_position_pct: 8, drift_ks: 1.0,
+  drift_volatility_ratio: 100, max_volatility_ratio: 100, daily_budget_pct: 100, weekly_budget_pct: 100,
+  max_losses_in_row: 100, market_mood: "off"}
+exits: {time_stop_h: 1, time_stop_band_pct: 5}
+journal: {snapshot_every_events: 1000}
+app: {retrain: false, reconcile_interval_s: 600}
+venue: {request_timeout_s: 1.0, stale_s: 5.0}
+"""
+
+
+class Stage:
+    """Starts, kills and watches one daemon; what it logged is read back as events with their fields."""
+
+    def __init__(self, folder: Path, symbols: Sequence[str] = SYMBOLS, speed: float = SPEED) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.log = folder / "daemon.log"
+        self.config = folder / "drill.yaml"
+        self.config.write_text(CONFIG, "utf-8")
+        self.symbols = tuple(symbols)
+        self.speed = speed
+        self.clock = LiveClock()
+        self._daemon: asyncio.subprocess.Process | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Stage:
+        self._session = aiohttp.ClientSession()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            if self.alive:
+                await self.stop()
+            await self._end_exchange()
+        finally:
+            if self._session is not None:
+                await self._session.close()
+
+    @property
+    def settings(self) -> Settings:
+        """What the daemon reads."""
+        return load(
+            self.config,
+            {},
+            {"app.state_dir": (str(self.state), ""), "universe.symbols": (list(self.symbols), "")},
+        )
+
+    @property
+    def alive(self) -> bool:
+        return self._daemon is not None and self._daemon.returncode is None
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon; raises Fatal when there is none."""
+        if self._daemon is None:
+            raise Fatal("the drill asked for a daemon that it has not started")
+        return self._daemon.pid
+
+    async def command(self, *words: str) -> tuple[int, str]:
+        """Run `bnml WORDS` on this stage to its end; its exit code and all that it said."""
+        process = await self._spawn(
+            words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+        )
+        said, _ = await process.communicate()
+        return process.returncode or 0, said.decode("utf-8", "replace")
+
+    async def start(self) -> None:
+        """Start the daemon, and return when it trades."""
+        await self.launch()
+        await self.trading(0)
+
+    async def launch(self) -> None:
+        """Start the daemon and do not wait."""
+        with self.log.open("ab") as log:
+            self._daemon = await self._spawn(
+                ("run", "--venue", "sim", "--speed", f"{self.speed:g}", "--symbols", ",".join(self.symbols)),
+                stdout=log,
+                stderr=log,
+            )
+
+    async def ended(self, timeout_s: float = STOP_S) -> int:
+        """The exit code of a daemon that ends by itself."""
+        if self._daemon is None:
+            raise Fatal("the drill waits for the end of a daemon that it has not started")
+        try:
+            return await asyncio.wait_for(self._daemon.wait(), timeout_s)
+        except TimeoutError:
+            raise Retryable(f"the daemon did not end within {timeout_s:.0f} s") from None
+
+    async def kill(self) -> None:
+        """As a power cut would."""
+        os.kill(self.pid, signal.SIGKILL)
+        await self.ended()
+
+    async def stop(self) -> int:
+        """As an operator would."""
+        os.kill(self.pid, signal.SIGTERM)
+        return await self.ended()
+
+    def health(self) -> Health | None:
+        """The newest status of the daemon; None before the first."""
+        if not (self.state / "journal.db").is_file():
+            return None
+        try:
+            with JournalReader(self.state / "journal.db") as journal:
+                return journal.status()
+        except (Misconfigured, sqlite3.OperationalError):  # the tables are just being made
+            return None
+
+    async def trading(self, scans: int, timeout_s: float = START_S) -> Health:
+        """Until this process has said that it runs, after so many scans."""
+        begun_ns = self.clock.now_ns()
+
+        def is_trading() -> Health | None:
+            now = self.health()
+            is_new = now is not None and now.ts_ns > begun_ns
+            return now if is_new and now is not None and now.state == "running" and now.scans >= scans else None
+
+        return await self.until(is_trading, timeout_s, f"the daemon trades ({scans} scans)")
+
+    async def until(
+        self, look: Callable[[], T | None], timeout_s: float, what: str, *, dead: bool = False
+    ) -> T:
+        """Poll until `look` finds something; Retryable when it does not, or when the daemon is gone before."""
+        deadline_ns = self.clock.monotonic_ns() + int(timeout_s * 1e9)
+        while not (found := look()):
+            if not dead and not self.alive:
+                raise Retryable(f"the daemon ended before this came about: {what}; {self.last_words()}")
+            if self.clock.monotonic_ns() > deadline_ns:
+                raise Retryable(f"this did not come about within {timeout_s:.0f} s: {what}")
+            await asyncio.sleep(POLL_S)
+        return found
+
+    def mark_log(self) -> int:
+        """A place in the log, for `events`."""
+        return self.log.stat().st_size if self.log.exists() else 0
+
+    def events(self, name: str = "", since: int = 0) -> list[dict[str, Any]]:
+        """What the daemon logged from a place on; all of it, or the events of one name."""
+        found = []
+        with self.log.open("rb") as log:
+            log.seek(since)
+            for line in log.read().split(b"\n"):
+                if line.startswith(b"{") and line.endswith(b"}"):
+                    event = json.loads(line)
+                    if not name or event.get("event") == name:
+                        found.append(event)
+        return found
+
+    def last_words(self) -> str:
+        """The last line of the log."""
+        lines = self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
+        return lines[-1][:400] if lines else "it said nothing"
+
+    async def logged(self, name: str, since: int, timeout_s: float, *, times: int = 1) -> list[dict[str, Any]]:
+        """Until the daemon has logged this so often."""
+
+        def look() -> list[dict[str, Any]] | None:
+            found = self.events(name, since)
+            return found if len(found) >= times else None
+
+        return await self.until(look, timeout_s, f"{name} in the log, {times} times")
+
+    async def faults(self, *rules: Mapping[str, Any]) -> None:
+        """Put a script of faults in, in place of the one before."""
+        await self.control("POST", "/sim/faults", {"seed": 7, "rules": list(rules)})
+
+    async def fired(self) -> int:
+        """How often the rules of the script struck."""
+        found = await self.control("GET", "/sim/faults")
+        return sum(rule["fired"] for rule in found.get("rules", []))
+
+    async def calm(self) -> None:
+        """Take the script out."""
+        await self.control("DELETE", "/sim/faults")
+
+    async def pace(self, speed: float) -> None:
+        """Change the speed of the market."""
+        await self.control("POST", "/sim/speed", {"speed": speed})
+
+    async def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """One request to the exchange's own controls."""
+        if self._session is None:
+            raise Fatal("the stage is not open")
+        endpoint = self.endpoint()
+        content = None if body is None else msgspec.json.encode(body)
+        async with self._session.request(
+            method,
+            f"http://127.0.0.1:{endpoint.port}{path}",
+            data=content,
+            headers={"X-SIM-TOKEN": endpoint.token},
+        ) as response:
+            text = await response.read()
+            if response.status != 200:
+                raise BnmlError(f"{method} {path}: {response.status} {text[:300].decode('utf-8', 'replace')}")
+            found: dict[str, Any] = msgspec.json.decode(text)
+            return found
+
+    def endpoint(self) -> Endpoint:
+        """Where the exchange of this stage listens."""
+        file = exchange_folder(self.settings) / "endpoint.json"
+        return msgspec.json.decode(file.read_bytes(), type=Endpoint)
+
+    async def read(self, path: str, params: Mapping[str, str]) -> Any:  # noqa: ANN401 - whatever the venue answers
+        """A signed read of the venue, as the account's owner would make it."""
+        endpoint = self.endpoint()
+        signer = Signer(endpoint.api_key, endpoint.secret)
+        async with RestClient(
+            f"http://127.0.0.1:{endpoint.port}", signer, self.clock, timeout_s=10.0, receive_window_ms=60_000
+        ) as rest:
+            return msgspec.json.decode(await rest.read(path, params, Lane.RECONCILE))
+
+    async def _spawn(self, words: Sequence[str], **streams: Any) -> asyncio.subprocess.Process:  # noqa: ANN401
+        return await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "bnml",
+            words[0],
+            "--config",
+            str(self.config),
+            "--state-dir",
+            str(self.state),
+            *words[1:],
+            stdin=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+            **streams,
+        )
+
+    async def _end_exchange(self) -> None:
+        """An exchange that a killed daemon left behind."""
+        try:
+            pid = self.endpoint().pid
+        except FileNotFoundError:
+            return
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            return
