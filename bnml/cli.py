@@ -14,6 +14,7 @@ from typing import Annotated
 
 import typer
 
+from bnml.cli_drill import drill
 from bnml.cli_grid import grid
 from bnml.cli_options import (
     BarFiles,
@@ -61,6 +62,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 app.command()(grid)
+app.command()(drill)
 
 
 @app.command()

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bnml.app.models import make_bundles
+from bnml.core.errors import RecoveryNeeded
 from bnml.core.ids import PREFIX, IdSource
 from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import recover
 from bnml.trading.compile import compile_engine
-from bnml.trading.orders import Role
 from bnml.venues.binance.numbers import e8
 
 if TYPE_CHECKING:
@@ -60,7 +60,9 @@ async def compare(stage: Stage) -> Books:
     engine = recovered_engine(stage)
     totals = {row["asset"]: e8(row["free"]) + e8(row["locked"]) for row in account["balances"]}
     names: Counter[str] = Counter()
-    for symbol in sorted({order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions)):
+    for symbol in sorted(
+        {order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions)
+    ):
         rows = await stage.read("/api/v3/allOrders", {"symbol": symbol, "limit": "1000"})
         names.update(row["clientOrderId"] for row in rows)
     theirs = {row["clientOrderId"] for row in resting if row["clientOrderId"].startswith(PREFIX)}
@@ -89,7 +91,10 @@ def recovered_engine(stage: Stage) -> Engine:
     settings = stage.settings
     config = compile_engine(settings, IdSource("look", _LATER_EPOCH))
     with JournalReader(stage.state / "journal.db") as journal:
-        return recover(journal, config, make_bundles(settings), settings.content_hash()).engine
+        found = recover(journal, config, make_bundles(settings), settings.content_hash())
+    if found is None:
+        raise RecoveryNeeded(f"the journal of {stage.state} holds nothing to bring back")
+    return found.engine
 
 
 def _bare(engine: Engine, resting: list[dict[str, Any]]) -> list[str]:
@@ -104,8 +109,3 @@ def _bare(engine: Engine, resting: list[dict[str, Any]]) -> list[str]:
         if position.lots(lot_e8) * lot_e8 > covered[symbol]:
             found.append(symbol)
     return found
-
-
-def stops_of(engine: Engine, symbol: str) -> list[str]:
-    """Client order ids of the stops that guard a position, as the engine knows them."""
-    return [order.client_order_id for order in engine.book.open() if order.symbol == symbol and order.role is Role.STOP]

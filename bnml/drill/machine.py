@@ -36,7 +36,9 @@ async def stay_dead(stage: Stage, proof: Proof) -> None:
     held = await ready(stage)
     await stage.kill()
     await asyncio.sleep(DEAD_S)
-    proof.tell(f"{len(held.positions)} positions when it died; the market went on for {DEAD_S * stage.speed:.0f} s of its time")
+    proof.tell(
+        f"{len(held.positions)} positions when it died; the market went on for {DEAD_S * stage.speed:.0f} s of its time"
+    )
     resting = await stage.read("/api/v3/openOrders", {})
     account = await stage.read("/api/v3/account", {"omitZeroBalances": "true"})
     proof.tell(f"{len(resting)} orders rest, {len(account['balances'])} assets are held")
@@ -48,7 +50,9 @@ async def second_daemon(stage: Stage, proof: Proof) -> None:
     """A second daemon on the same folder is refused."""
     await ready(stage)
     code, said = await stage.command("run", "--venue", "sim")
-    proof.must(f"exit code {code}: {said.strip().splitlines()[-1][:200] if said.strip() else ''}", code == REFUSED)
+    proof.must(
+        f"exit code {code}: {said.strip().splitlines()[-1][:200] if said.strip() else ''}", code == REFUSED
+    )
     await settle(stage, proof)
 
 
@@ -69,7 +73,9 @@ async def torn_journal(stage: Stage, proof: Proof) -> None:
     _tear(stage)
     await stage.launch()
     code = await stage.ended(120.0)
-    proof.must(f"a start on a damaged journal ends with {code}: {stage.last_words()[:200]}", code == RECOVERY_NEEDED)
+    proof.must(
+        f"a start on a damaged journal ends with {code}: {stage.last_words()[:200]}", code == RECOVERY_NEEDED
+    )
     code, said = await stage.command("recover")
     proof.must(f"bnml recover: {code}: {said.strip()[-300:]}", code == 0)
     await stage.launch()
@@ -93,5 +99,7 @@ MACHINE = (
     Drill("stay-dead", "positions of a dead daemon are protected by the exchange", ("F43",), stay_dead),
     Drill("second-daemon", "one daemon for one state folder", ("F59",), second_daemon),
     Drill("disk-full", "without room for an intent no order leaves", ("F46",), disk_full),
-    Drill("torn-journal", "a damaged journal is put aside and rebuilt from the venue", ("F44",), torn_journal),
+    Drill(
+        "torn-journal", "a damaged journal is put aside and rebuilt from the venue", ("F44",), torn_journal
+    ),
 )

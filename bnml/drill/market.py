@@ -20,7 +20,13 @@ async def stop_gap(stage: Stage, proof: Proof) -> None:
     held = await ready(stage)
     names = {one.symbol for one in held.positions}
     opened = {one.symbol: one.opened for one in held.positions}
-    await stage.faults({"name": "gap", "when": {"times": 1}, "do": {"action": "price_gap", "symbol": "*", "percent": GAP_PERCENT}})
+    await stage.faults(
+        {
+            "name": "gap",
+            "when": {"times": 1},
+            "do": {"action": "price_gap", "symbol": "*", "percent": GAP_PERCENT},
+        }
+    )
 
     def are_gone() -> bool:
         now = stage.health()
@@ -46,7 +52,9 @@ async def halted_symbol(stage: Stage, proof: Proof) -> None:
     )
     scans = held.scans
     await stage.until(
-        lambda: (now := stage.health()) is not None and now.scans > scans + 5, 60, "the other symbols are scanned"
+        lambda: (now := stage.health()) is not None and now.scans > scans + 5,
+        60,
+        "the other symbols are scanned",
     )
     proof.must(f"{symbol} stood still and the others went on", True)
     await asyncio.sleep(3)
@@ -56,7 +64,13 @@ async def halted_symbol(stage: Stage, proof: Proof) -> None:
 async def filters(stage: Stage, proof: Proof) -> None:
     """Tick and step become coarser overnight: no order is refused for good, no stop is lost."""
     await ready(stage)
-    await stage.faults({"name": "filters", "when": {"times": 1}, "do": {"action": "filters", "symbol": "*", "min_notional": "20"}})
+    await stage.faults(
+        {
+            "name": "filters",
+            "when": {"times": 1},
+            "do": {"action": "filters", "symbol": "*", "min_notional": "20"},
+        }
+    )
     await asyncio.sleep(6)
     await settle(stage, proof)
 
@@ -75,8 +89,17 @@ async def crash(stage: Stage, proof: Proof) -> None:
     """Prices fall by a fifth while every request fails: the stops at the exchange are the net."""
     held = await ready(stage)
     await stage.faults(
-        {"name": "errors", "match": {"request": ["order*", "*/api/v3/order*"]}, "when": {"for_wall_s": 6}, "do": {"action": "answer", "like": "overloaded"}},
-        {"name": "gap", "when": {"times": 1}, "do": {"action": "price_gap", "symbol": "*", "percent": GAP_PERCENT}},
+        {
+            "name": "errors",
+            "match": {"request": ["order*", "*/api/v3/order*"]},
+            "when": {"for_wall_s": 6},
+            "do": {"action": "answer", "like": "overloaded"},
+        },
+        {
+            "name": "gap",
+            "when": {"times": 1},
+            "do": {"action": "price_gap", "symbol": "*", "percent": GAP_PERCENT},
+        },
     )
     await asyncio.sleep(8)
     proof.tell(f"{len(held.positions)} positions when it began")

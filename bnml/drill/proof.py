@@ -24,7 +24,7 @@ class Proof:
     def __init__(self) -> None:
         self.findings: list[Finding] = []
 
-    def must(self, text: str, holds: bool) -> None:  # noqa: FBT001 - the sentence says what is true
+    def must(self, text: str, holds: bool) -> None:
         """Something that has to be so."""
         self.findings.append(Finding(text, bool(holds)))
 
@@ -42,7 +42,7 @@ Play = Callable[["Stage", Proof], Awaitable[None]]
 
 
 class Drill(msgspec.Struct, frozen=True):
-    """A fault with what is promised under it; `faults` are numbers of docs/promises.md."""
+    """A fault with what is promised under it."""
 
     name: str
     promise: str

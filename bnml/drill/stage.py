@@ -8,7 +8,7 @@ import os
 import signal
 import sqlite3
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import aiohttp
 import msgspec
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-SYMBOLS = tuple(["ADAUSDT", "BTCUSDT", "DOGEUSDT", *(f"SIM{number:03d}USDT" for number in range(1, 13))])
+SYMBOLS = ("ADAUSDT", "BTCUSDT", "DOGEUSDT", *(f"SIM{number:03d}USDT" for number in range(1, 13)))
 SPEED = 120.0  # market seconds per second: two bars of a minute
 STILL = 1e-6  # a market that stands, for a look at both sides at one moment
 POLL_S = 0.05
@@ -47,7 +47,7 @@ risk:
   max_correlation: 1.0, max_exposure_pct: 100, max_positions: 20, max_position_pct: 8, drift_ks: 1.0,
   drift_volatility_ratio: 100, max_volatility_ratio: 100, daily_budget_pct: 100, weekly_budget_pct: 100,
   max_losses_in_row: 100, market_mood: "off"}
-exits: {time_stop_h: 1, time_stop_band_pct: 5}
+exits: {time_stop_h: 1, time_stop_band_pct: 5, trail_start_pct: 0.3, trail_step_bps: 1.0}
 journal: {snapshot_every_events: 1000}
 app: {retrain: false, reconcile_interval_s: 600}
 venue: {request_timeout_s: 1.0, stale_s: 5.0}
@@ -69,7 +69,7 @@ class Stage:
         self._daemon: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> Stage:
+    async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
         return self
 
@@ -104,9 +104,7 @@ class Stage:
 
     async def command(self, *words: str) -> tuple[int, str]:
         """Run `bnml WORDS` on this stage to its end; its exit code and all that it said."""
-        process = await self._spawn(
-            words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-        )
+        process = await self._spawn(words, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT)
         said, _ = await process.communicate()
         return process.returncode or 0, said.decode("utf-8", "replace")
 
@@ -160,7 +158,9 @@ class Stage:
         def is_trading() -> Health | None:
             now = self.health()
             is_new = now is not None and now.ts_ns > begun_ns
-            return now if is_new and now is not None and now.state == "running" and now.scans >= scans else None
+            return (
+                now if is_new and now is not None and now.state == "running" and now.scans >= scans else None
+            )
 
         return await self.until(is_trading, timeout_s, f"the daemon trades ({scans} scans)")
 
@@ -198,7 +198,9 @@ class Stage:
         lines = self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
         return lines[-1][:400] if lines else "it said nothing"
 
-    async def logged(self, name: str, since: int, timeout_s: float, *, times: int = 1) -> list[dict[str, Any]]:
+    async def logged(
+        self, name: str, since: int, timeout_s: float, *, times: int = 1
+    ) -> list[dict[str, Any]]:
         """Until the daemon has logged this so often."""
 
         def look() -> list[dict[str, Any]] | None:
@@ -247,7 +249,7 @@ class Stage:
         file = exchange_folder(self.settings) / "endpoint.json"
         return msgspec.json.decode(file.read_bytes(), type=Endpoint)
 
-    async def read(self, path: str, params: Mapping[str, str]) -> Any:  # noqa: ANN401 - whatever the venue answers
+    async def read(self, path: str, params: Mapping[str, str]) -> Any:
         """A signed read of the venue, as the account's owner would make it."""
         endpoint = self.endpoint()
         signer = Signer(endpoint.api_key, endpoint.secret)
@@ -256,7 +258,7 @@ class Stage:
         ) as rest:
             return msgspec.json.decode(await rest.read(path, params, Lane.RECONCILE))
 
-    async def _spawn(self, words: Sequence[str], **streams: Any) -> asyncio.subprocess.Process:  # noqa: ANN401
+    async def _spawn(self, words: Sequence[str], **streams: Any) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

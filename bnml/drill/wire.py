@@ -80,7 +80,9 @@ async def ws_drop(stage: Stage, proof: Proof) -> None:
     """All sockets break off, several times."""
     await ready(stage)
     since = stage.mark_log()
-    await stage.faults({"name": "drop", "when": {"every_wall_s": 3, "times": 4}, "do": {"action": "reset", "sockets": "all"}})
+    await stage.faults(
+        {"name": "drop", "when": {"every_wall_s": 3, "times": 4}, "do": {"action": "reset", "sockets": "all"}}
+    )
     await asyncio.sleep(14)
     proof.must("the sockets were cut and came back", len(stage.events("link_up", since)) >= 4)
     await settle(stage, proof)
@@ -106,7 +108,9 @@ async def half_open(stage: Stage, proof: Proof) -> None:
 async def ban(stage: Stage, proof: Proof) -> None:
     """418: nothing is asked until it is over; protection rests at the exchange."""
     await ready(stage)
-    await stage.faults({"name": "ban", "when": {"times": 1}, "do": {"action": "ban", "seconds": BAN_S, "status": 418}})
+    await stage.faults(
+        {"name": "ban", "when": {"times": 1}, "do": {"action": "ban", "seconds": BAN_S, "status": 418}}
+    )
     await asyncio.sleep(BAN_S + 1)
     await settle(stage, proof)
 
@@ -128,7 +132,9 @@ async def shutdown(stage: Stage, proof: Proof) -> None:
     """`serverShutdown`: the new sockets stand before the old ones are closed."""
     await ready(stage)
     since = stage.mark_log()
-    await stage.faults({"name": "shutdown", "when": {"times": 1}, "do": {"action": "server_shutdown", "notice_s": 4}})
+    await stage.faults(
+        {"name": "shutdown", "when": {"times": 1}, "do": {"action": "server_shutdown", "notice_s": 4}}
+    )
     await asyncio.sleep(6)
     missed = stage.events("report_missed", since)
     proof.must(f"reports missed on the way: {len(missed)}", not missed)
@@ -143,11 +149,31 @@ async def lost_candles(stage: Stage, proof: Proof) -> None:
 
 WIRE = (
     Drill("lost-ack", "an order whose answer is lost is found, never sent again", ("F01", "F03"), lost_ack),
-    Drill("never-arrived", "an order that the venue never got is known to be absent before anything follows", ("F02",), never_arrived),
+    Drill(
+        "never-arrived",
+        "an order that the venue never got is known to be absent before anything follows",
+        ("F02",),
+        never_arrived,
+    ),
     Drill("executed-timeout", "-1007 never leads to a second order", ("F03", "F04"), executed_timeout),
-    Drill("half-replace", "both halves of a replacement are read; a stop stands in the end", ("F74",), half_replace),
-    Drill("disorder", "reports twice, late, out of order or lost end in the same books", ("F32", "F33", "F34"), reports_in_disorder),
-    Drill("ws-drop", "sockets that break come back, and what was missed is read before anything is decided", ("F28", "F34"), ws_drop),
+    Drill(
+        "half-replace",
+        "both halves of a replacement are read; a stop stands in the end",
+        ("F74",),
+        half_replace,
+    ),
+    Drill(
+        "disorder",
+        "reports twice, late, out of order or lost end in the same books",
+        ("F32", "F33", "F34"),
+        reports_in_disorder,
+    ),
+    Drill(
+        "ws-drop",
+        "sockets that break come back, and what was missed is read before anything is decided",
+        ("F28", "F34"),
+        ws_drop,
+    ),
     Drill("half-open", "a socket that is open and silent is noticed", ("F30", "F39"), half_open),
     Drill("ban", "a ban is waited for; protection rests at the exchange", ("F05", "F06"), ban),
     Drill("clock-skew", "a clock that is off costs one repetition, no order", ("F17",), clock_skew),
