@@ -55,15 +55,15 @@ class Books(msgspec.Struct):
 
 async def compare(stage: Stage) -> Books:
     """Read both; the market should stand, else what is under way shows as a difference."""
-    account = await stage.read("/api/v3/account", {"omitZeroBalances": "true"})
-    resting = await stage.read("/api/v3/openOrders", {})
+    account = await stage.exchange.read("/api/v3/account", {"omitZeroBalances": "true"})
+    resting = await stage.exchange.read("/api/v3/openOrders", {})
     engine = recovered_engine(stage)
     totals = {row["asset"]: e8(row["free"]) + e8(row["locked"]) for row in account["balances"]}
     names: Counter[str] = Counter()
     for symbol in sorted(
         {order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions)
     ):
-        rows = await stage.read("/api/v3/allOrders", {"symbol": symbol, "limit": "1000"})
+        rows = await stage.exchange.read("/api/v3/allOrders", {"symbol": symbol, "limit": "1000"})
         names.update(row["clientOrderId"] for row in rows)
     theirs = {row["clientOrderId"] for row in resting if row["clientOrderId"].startswith(PREFIX)}
     ours = {order.client_order_id for order in engine.book.open()}

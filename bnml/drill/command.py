@@ -68,7 +68,7 @@ async def _play(one: Drill, stage: Stage) -> Verdict:
 async def _clear(stage: Stage) -> None:
     """After a drill that broke off: no fault remains for the next one, and a new daemon begins."""
     try:
-        await stage.calm()
+        await stage.exchange.calm()
     except (BnmlError, OSError) as error:
         sys.stderr.write(f"bnml: the faults of the last drill could not be taken out: {error}\n")
     if stage.alive:

@@ -35,7 +35,7 @@ async def ready(stage: Stage) -> Health:
 
 async def settle(stage: Stage, proof: Proof) -> None:
     """The fault is over: the daemon must trade on, and both books must agree to the last unit."""
-    await stage.calm()
+    await stage.exchange.calm()
 
     def is_settled() -> Health | None:
         now = stage.health()
@@ -54,7 +54,7 @@ async def settle(stage: Stage, proof: Proof) -> None:
 
 async def agree(stage: Stage, proof: Proof) -> None:
     """Stand the market still and compare; what is under way at the first look gets some more."""
-    await stage.pace(STILL)
+    await stage.exchange.pace(STILL)
     try:
         for look in range(LOOKS):
             await asyncio.sleep(QUIET_S)
@@ -62,11 +62,11 @@ async def agree(stage: Stage, proof: Proof) -> None:
             if books.agree and not books.bare:
                 break
             if look:
-                await stage.pace(stage.speed)
+                await stage.exchange.pace(stage.speed)
                 await asyncio.sleep(QUIET_S)
-                await stage.pace(STILL)
+                await stage.exchange.pace(STILL)
         proof.must(books.words(), books.agree)
         shown = f"bare: {list(books.bare)}" if books.bare else "covered by stops that rest at the exchange"
         proof.must(f"what is held is {shown}", not books.bare)
     finally:
-        await stage.pace(stage.speed)
+        await stage.exchange.pace(stage.speed)

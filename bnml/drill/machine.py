@@ -39,8 +39,8 @@ async def stay_dead(stage: Stage, proof: Proof) -> None:
     proof.tell(
         f"{len(held.positions)} positions when it died; the market went on for {DEAD_S * stage.speed:.0f} s of its time"
     )
-    resting = await stage.read("/api/v3/openOrders", {})
-    account = await stage.read("/api/v3/account", {"omitZeroBalances": "true"})
+    resting = await stage.exchange.read("/api/v3/openOrders", {})
+    account = await stage.exchange.read("/api/v3/account", {"omitZeroBalances": "true"})
     proof.tell(f"{len(resting)} orders rest, {len(account['balances'])} assets are held")
     await stage.start()
     await settle(stage, proof)
@@ -61,7 +61,9 @@ async def disk_full(stage: Stage, proof: Proof) -> None:
     await ready(stage)
     resource.prlimit(stage.pid, resource.RLIMIT_FSIZE, (PAGE, PAGE))
     code = await stage.ended(60.0)
-    proof.must(f"the daemon ended with code {code} and said: {stage.last_words()[:200]}", code in {1, 2, 4})
+    proof.must(
+        f"the daemon ended with code {code} and said: {stage.log.last_words()[:200]}", code in {1, 2, 4}
+    )
     await stage.start()
     await settle(stage, proof)
 
@@ -74,7 +76,8 @@ async def torn_journal(stage: Stage, proof: Proof) -> None:
     await stage.launch()
     code = await stage.ended(120.0)
     proof.must(
-        f"a start on a damaged journal ends with {code}: {stage.last_words()[:200]}", code == RECOVERY_NEEDED
+        f"a start on a damaged journal ends with {code}: {stage.log.last_words()[:200]}",
+        code == RECOVERY_NEEDED,
     )
     code, said = await stage.command("recover")
     proof.must(f"bnml recover: {code}: {said.strip()[-300:]}", code == 0)

@@ -20,7 +20,7 @@ async def stop_gap(stage: Stage, proof: Proof) -> None:
     held = await ready(stage)
     names = {one.symbol for one in held.positions}
     opened = {one.symbol: one.opened for one in held.positions}
-    await stage.faults(
+    await stage.exchange.faults(
         {
             "name": "gap",
             "when": {"times": 1},
@@ -43,7 +43,7 @@ async def halted_symbol(stage: Stage, proof: Proof) -> None:
     """A symbol that is held stops trading for a while: the others go on."""
     held = await ready(stage)
     symbol = held.positions[0].symbol
-    await stage.faults(
+    await stage.exchange.faults(
         {
             "name": "halt",
             "when": {"times": 1},
@@ -64,7 +64,7 @@ async def halted_symbol(stage: Stage, proof: Proof) -> None:
 async def filters(stage: Stage, proof: Proof) -> None:
     """Tick and step become coarser overnight: no order is refused for good, no stop is lost."""
     await ready(stage)
-    await stage.faults(
+    await stage.exchange.faults(
         {
             "name": "filters",
             "when": {"times": 1},
@@ -78,9 +78,9 @@ async def filters(stage: Stage, proof: Proof) -> None:
 async def deposit(stage: Stage, proof: Proof) -> None:
     """Money comes and goes: no loss, no gain, and the books follow."""
     await ready(stage)
-    await stage.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "2500"})
+    await stage.exchange.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "2500"})
     await asyncio.sleep(3)
-    await stage.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "-1000"})
+    await stage.exchange.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "-1000"})
     await asyncio.sleep(3)
     await settle(stage, proof)
 
@@ -88,7 +88,7 @@ async def deposit(stage: Stage, proof: Proof) -> None:
 async def crash(stage: Stage, proof: Proof) -> None:
     """Prices fall by a fifth while every request fails: the stops at the exchange are the net."""
     held = await ready(stage)
-    await stage.faults(
+    await stage.exchange.faults(
         {
             "name": "errors",
             "match": {"request": ["order*", "*/api/v3/order*"]},

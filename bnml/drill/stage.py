@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-import aiohttp
-import msgspec
-
-from bnml.app.sim_process import Endpoint, exchange_folder
+from bnml.app.sim_process import exchange_folder
 from bnml.config import Settings, load
 from bnml.core.clock import LiveClock
-from bnml.core.errors import BnmlError, Fatal, Misconfigured, Retryable
+from bnml.core.errors import Fatal, Misconfigured, Retryable
+from bnml.drill.daemon_log import DaemonLog
+from bnml.drill.exchange import Exchange
 from bnml.journal.reader import JournalReader
-from bnml.venues.binance.budget import Lane
-from bnml.venues.binance.rest import RestClient
-from bnml.venues.binance.signing import Signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from bnml.journal.schema import Health
@@ -60,17 +55,18 @@ class Stage:
     def __init__(self, folder: Path, symbols: Sequence[str] = SYMBOLS, speed: float = SPEED) -> None:
         self.folder = folder
         self.state = folder / "state"
-        self.log = folder / "daemon.log"
+        self._log_file = folder / "daemon.log"
+        self.log = DaemonLog(self._log_file)
         self.config = folder / "drill.yaml"
         self.config.write_text(CONFIG, "utf-8")
         self.symbols = tuple(symbols)
         self.speed = speed
         self.clock = LiveClock()
         self._daemon: asyncio.subprocess.Process | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self.exchange = Exchange(exchange_folder(self.settings), self.clock)
 
     async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession()
+        await self.exchange.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -79,8 +75,7 @@ class Stage:
                 await self.stop()
             await self._end_exchange()
         finally:
-            if self._session is not None:
-                await self._session.close()
+            await self.exchange.close()
 
     @property
     def settings(self) -> Settings:
@@ -115,7 +110,7 @@ class Stage:
 
     async def launch(self) -> None:
         """Start the daemon and do not wait."""
-        with self.log.open("ab") as log:
+        with self._log_file.open("ab") as log:
             self._daemon = await self._spawn(
                 ("run", "--venue", "sim", "--speed", f"{self.speed:g}", "--symbols", ",".join(self.symbols)),
                 stdout=log,
@@ -171,32 +166,11 @@ class Stage:
         deadline_ns = self.clock.monotonic_ns() + int(timeout_s * 1e9)
         while not (found := look()):
             if not dead and not self.alive:
-                raise Retryable(f"the daemon ended before this came about: {what}; {self.last_words()}")
+                raise Retryable(f"the daemon ended before this came about: {what}; {self.log.last_words()}")
             if self.clock.monotonic_ns() > deadline_ns:
                 raise Retryable(f"this did not come about within {timeout_s:.0f} s: {what}")
             await asyncio.sleep(POLL_S)
         return found
-
-    def mark_log(self) -> int:
-        """A place in the log, for `events`."""
-        return self.log.stat().st_size if self.log.exists() else 0
-
-    def events(self, name: str = "", since: int = 0) -> list[dict[str, Any]]:
-        """What the daemon logged from a place on; all of it, or the events of one name."""
-        found = []
-        with self.log.open("rb") as log:
-            log.seek(since)
-            for line in log.read().split(b"\n"):
-                if line.startswith(b"{") and line.endswith(b"}"):
-                    event = json.loads(line)
-                    if not name or event.get("event") == name:
-                        found.append(event)
-        return found
-
-    def last_words(self) -> str:
-        """The last line of the log."""
-        lines = self.log.read_text("utf-8", "replace").strip().splitlines() if self.log.exists() else []
-        return lines[-1][:400] if lines else "it said nothing"
 
     async def logged(
         self, name: str, since: int, timeout_s: float, *, times: int = 1
@@ -204,59 +178,10 @@ class Stage:
         """Until the daemon has logged this so often."""
 
         def look() -> list[dict[str, Any]] | None:
-            found = self.events(name, since)
+            found = self.log.events(name, since)
             return found if len(found) >= times else None
 
         return await self.until(look, timeout_s, f"{name} in the log, {times} times")
-
-    async def faults(self, *rules: Mapping[str, Any]) -> None:
-        """Put a script of faults in, in place of the one before."""
-        await self.control("POST", "/sim/faults", {"seed": 7, "rules": list(rules)})
-
-    async def fired(self) -> int:
-        """How often the rules of the script struck."""
-        found = await self.control("GET", "/sim/faults")
-        return sum(rule["fired"] for rule in found.get("rules", []))
-
-    async def calm(self) -> None:
-        """Take the script out."""
-        await self.control("DELETE", "/sim/faults")
-
-    async def pace(self, speed: float) -> None:
-        """Change the speed of the market."""
-        await self.control("POST", "/sim/speed", {"speed": speed})
-
-    async def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """One request to the exchange's own controls."""
-        if self._session is None:
-            raise Fatal("the stage is not open")
-        endpoint = self.endpoint()
-        content = None if body is None else msgspec.json.encode(body)
-        async with self._session.request(
-            method,
-            f"http://127.0.0.1:{endpoint.port}{path}",
-            data=content,
-            headers={"X-SIM-TOKEN": endpoint.token},
-        ) as response:
-            text = await response.read()
-            if response.status != 200:
-                raise BnmlError(f"{method} {path}: {response.status} {text[:300].decode('utf-8', 'replace')}")
-            found: dict[str, Any] = msgspec.json.decode(text)
-            return found
-
-    def endpoint(self) -> Endpoint:
-        """Where the exchange of this stage listens."""
-        file = exchange_folder(self.settings) / "endpoint.json"
-        return msgspec.json.decode(file.read_bytes(), type=Endpoint)
-
-    async def read(self, path: str, params: Mapping[str, str]) -> Any:
-        """A signed read of the venue, as the account's owner would make it."""
-        endpoint = self.endpoint()
-        signer = Signer(endpoint.api_key, endpoint.secret)
-        async with RestClient(
-            f"http://127.0.0.1:{endpoint.port}", signer, self.clock, timeout_s=10.0, receive_window_ms=60_000
-        ) as rest:
-            return msgspec.json.decode(await rest.read(path, params, Lane.RECONCILE))
 
     async def _spawn(self, words: Sequence[str], **streams: Any) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(
@@ -277,7 +202,7 @@ class Stage:
     async def _end_exchange(self) -> None:
         """An exchange that a killed daemon left behind."""
         try:
-            pid = self.endpoint().pid
+            pid = self.exchange.endpoint().pid
         except FileNotFoundError:
             return
         try:

@@ -23,22 +23,24 @@ HALF_OPEN_S = 12.0
 async def _strike(stage: Stage, proof: Proof, rule: dict[str, Any], times: int, what: str) -> None:
     """Load one rule, wait until it has struck, and settle."""
     await ready(stage)
-    await stage.faults({"name": "drill", **rule})
+    await stage.exchange.faults({"name": "drill", **rule})
     fired = 0
     deadline_ns = stage.clock.monotonic_ns() + int(STRUCK_S * 1e9)
     while fired < times and stage.clock.monotonic_ns() < deadline_ns:
         await asyncio.sleep(0.2)
-        fired = await stage.fired()
+        fired = await stage.exchange.fired()
     proof.must(f"{what}: {fired} times", fired >= times)
     await settle(stage, proof)
 
 
 async def lost_ack(stage: Stage, proof: Proof) -> None:
     """Orders are carried out and their answers never come."""
-    since = stage.mark_log()
+    since = stage.log.mark()
     rule = {"match": {"request": ORDERS}, "at": "after", "when": {"every": 2, "times": 4}, "do": "no_answer"}
     await _strike(stage, proof, rule, 4, "orders whose answer was lost")
-    proof.must("each stood as unknown until it was read", len(stage.events("outcome_unknown", since)) >= 4)
+    proof.must(
+        "each stood as unknown until it was read", len(stage.log.events("outcome_unknown", since)) >= 4
+    )
 
 
 async def never_arrived(stage: Stage, proof: Proof) -> None:
@@ -65,13 +67,13 @@ async def reports_in_disorder(stage: Stage, proof: Proof) -> None:
     """User events come twice, in the wrong order, or not at all."""
     await ready(stage)
     report = {"user_event": "executionReport"}
-    await stage.faults(
+    await stage.exchange.faults(
         {"name": "twice", "match": report, "when": {"every": 3}, "do": "duplicate"},
         {"name": "late", "match": report, "when": {"every": 4}, "do": {"action": "reorder", "behind": 2}},
         {"name": "lost", "match": report, "when": {"every": 7}, "do": "drop"},
     )
     await asyncio.sleep(15)
-    fired = await stage.fired()
+    fired = await stage.exchange.fired()
     proof.must(f"reports doubled, late or lost: {fired}", fired > 10)
     await settle(stage, proof)
 
@@ -79,20 +81,20 @@ async def reports_in_disorder(stage: Stage, proof: Proof) -> None:
 async def ws_drop(stage: Stage, proof: Proof) -> None:
     """All sockets break off, several times."""
     await ready(stage)
-    since = stage.mark_log()
-    await stage.faults(
+    since = stage.log.mark()
+    await stage.exchange.faults(
         {"name": "drop", "when": {"every_wall_s": 3, "times": 4}, "do": {"action": "reset", "sockets": "all"}}
     )
     await asyncio.sleep(14)
-    proof.must("the sockets were cut and came back", len(stage.events("link_up", since)) >= 4)
+    proof.must("the sockets were cut and came back", len(stage.log.events("link_up", since)) >= 4)
     await settle(stage, proof)
 
 
 async def half_open(stage: Stage, proof: Proof) -> None:
     """The account's socket stays open and says nothing: fills are learned by asking."""
     held = await ready(stage)
-    since = stage.mark_log()
-    await stage.faults(
+    since = stage.log.mark()
+    await stage.exchange.faults(
         {
             "name": "dead",
             "when": {"times": 1},
@@ -108,7 +110,7 @@ async def half_open(stage: Stage, proof: Proof) -> None:
 async def ban(stage: Stage, proof: Proof) -> None:
     """418: nothing is asked until it is over; protection rests at the exchange."""
     await ready(stage)
-    await stage.faults(
+    await stage.exchange.faults(
         {"name": "ban", "when": {"times": 1}, "do": {"action": "ban", "seconds": BAN_S, "status": 418}}
     )
     await asyncio.sleep(BAN_S + 1)
@@ -118,12 +120,12 @@ async def ban(stage: Stage, proof: Proof) -> None:
 async def clock_skew(stage: Stage, proof: Proof) -> None:
     """The venue's clock is off: the offset is measured anew and the request repeated."""
     await ready(stage)
-    since = stage.mark_log()
-    await stage.faults(
+    since = stage.log.mark()
+    await stage.exchange.faults(
         {"name": "skew", "when": {"times": 1}, "do": {"action": "clock_skew", "ms": -SKEW_MS, "lasts_s": 8}}
     )
     await asyncio.sleep(9)
-    refused = [one for one in stage.events("command_refused", since) if "-1021" in str(one.get("error"))]
+    refused = [one for one in stage.log.events("command_refused", since) if "-1021" in str(one.get("error"))]
     proof.must(f"commands given up for the clock: {len(refused)}", not refused)
     await settle(stage, proof)
 
@@ -131,12 +133,12 @@ async def clock_skew(stage: Stage, proof: Proof) -> None:
 async def shutdown(stage: Stage, proof: Proof) -> None:
     """`serverShutdown`: the new sockets stand before the old ones are closed."""
     await ready(stage)
-    since = stage.mark_log()
-    await stage.faults(
+    since = stage.log.mark()
+    await stage.exchange.faults(
         {"name": "shutdown", "when": {"times": 1}, "do": {"action": "server_shutdown", "notice_s": 4}}
     )
     await asyncio.sleep(6)
-    missed = stage.events("report_missed", since)
+    missed = stage.log.events("report_missed", since)
     proof.must(f"reports missed on the way: {len(missed)}", not missed)
     await settle(stage, proof)
 

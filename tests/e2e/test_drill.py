@@ -61,8 +61,8 @@ def test_each_drill(name):
 async def test_an_order_that_only_the_venue_knows_is_found(tmp_path):
     async with Stage(tmp_path) as stage:
         await ready(stage)
-        await stage.pace(STILL)
-        endpoint = stage.endpoint()
+        await stage.exchange.pace(STILL)
+        endpoint = stage.exchange.endpoint()
         signer = Signer(endpoint.api_key, endpoint.secret)
         async with RestClient(
             f"http://127.0.0.1:{endpoint.port}", signer, stage.clock, timeout_s=10, receive_window_ms=60_000

@@ -1,0 +1,84 @@
+"""The exchange of a stage: its controls, its faults, and what it says of the account."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import msgspec
+
+from bnml.app.sim_process import Endpoint
+from bnml.core.errors import BnmlError, Fatal
+from bnml.venues.binance.budget import Lane
+from bnml.venues.binance.rest import RestClient
+from bnml.venues.binance.signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from bnml.core.clock import Clock
+
+
+class Exchange:
+    """Speaks to whatever exchange serves from a folder now; it may be started anew in between."""
+
+    def __init__(self, folder: Path, clock: Clock) -> None:
+        self._folder = folder
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        self._session = aiohttp.ClientSession()
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def faults(self, *rules: Mapping[str, Any]) -> None:
+        """Put a script of faults in, in place of the one before."""
+        await self.control("POST", "/sim/faults", {"seed": 7, "rules": list(rules)})
+
+    async def fired(self) -> int:
+        """How often the rules of the script struck."""
+        found = await self.control("GET", "/sim/faults")
+        return sum(rule["fired"] for rule in found.get("rules", []))
+
+    async def calm(self) -> None:
+        """Take the script out."""
+        await self.control("DELETE", "/sim/faults")
+
+    async def pace(self, speed: float) -> None:
+        """Change the speed of the market."""
+        await self.control("POST", "/sim/speed", {"speed": speed})
+
+    async def control(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """One request to the exchange's own controls."""
+        if self._session is None:
+            raise Fatal("the drill speaks to an exchange that it has not opened")
+        endpoint = self.endpoint()
+        content = None if body is None else msgspec.json.encode(body)
+        async with self._session.request(
+            method,
+            f"http://127.0.0.1:{endpoint.port}{path}",
+            data=content,
+            headers={"X-SIM-TOKEN": endpoint.token},
+        ) as response:
+            text = await response.read()
+            if response.status != 200:
+                raise BnmlError(f"{method} {path}: {response.status} {text[:300].decode('utf-8', 'replace')}")
+            found: dict[str, Any] = msgspec.json.decode(text)
+            return found
+
+    def endpoint(self) -> Endpoint:
+        """Where the exchange of this stage listens."""
+        return msgspec.json.decode((self._folder / "endpoint.json").read_bytes(), type=Endpoint)
+
+    async def read(self, path: str, params: Mapping[str, str]) -> Any:
+        """A signed read of the venue, as the account's owner would make it."""
+        endpoint = self.endpoint()
+        signer = Signer(endpoint.api_key, endpoint.secret)
+        async with RestClient(
+            f"http://127.0.0.1:{endpoint.port}", signer, self._clock, timeout_s=10.0, receive_window_ms=60_000
+        ) as rest:
+            return msgspec.json.decode(await rest.read(path, params, Lane.RECONCILE))
