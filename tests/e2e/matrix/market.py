@@ -1,0 +1,179 @@
+"""The world outside of the process: a random market on the real exchange core, and who is protected in it."""
+
+import asyncio
+
+import numpy as np
+
+from bnml.core.clock import NS_PER_S
+from bnml.core.events import Bar
+from bnml.core.instrument import E8, Instrument
+from bnml.core.orders import OrderType, Side
+from bnml.kernels.records import BAR
+from bnml.venues.sim.exchange import Exchange
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.market import Market
+from bnml.venues.sim.messages import Print, Step
+from bnml.venues.sim.signing import ApiKey, KeyRing
+from bnml.venues.sim.venue import Venue
+from tests.e2e.matrix.virtual import START_NS, VirtualClock
+
+SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
+FRAME_NS = 60 * NS_PER_S
+HISTORY = 700
+PRINT_S = 0.5  # of wall time
+SPEED = 6  # market seconds in a second
+PRINT_NS = round(PRINT_S * SPEED * NS_PER_S)
+API_KEY = "k" * 64
+QUOTE_E8 = 10_000 * E8
+STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
+
+
+def instruments(random):
+    """The trials see symbols with and without each kind of order list."""
+    kinds = [(True, True), (False, True), (False, False)]
+    made = {}
+    for name in SYMBOLS:
+        opo, oto = kinds[random.integers(0, 3)] if random.random() < 0.5 else (True, True)
+        made[name] = Instrument(
+            name, name.removesuffix("USDT"), "USDT", 10_000, 10_000, opo_allowed=opo, oto_allowed=oto
+        )
+    return made
+
+
+def history(seed):
+    """Closed bars before the start, the same for every trial: features are warm from the first scan on."""
+    random = np.random.default_rng(seed)
+    found = {}
+    for name in SYMBOLS:
+        closes = (1_000_000 * np.exp(np.cumsum(random.normal(0, 0.008, HISTORY)))).astype(np.int64)
+        bars = np.zeros(HISTORY, dtype=BAR)
+        bars["ts_open_ns"] = START_NS - FRAME_NS * np.arange(HISTORY, 0, -1)
+        bars["open"] = np.concatenate([closes[:1], closes[:-1]])
+        bars["close"] = closes
+        bars["high"] = np.maximum(bars["open"], closes) + random.integers(1, 4_000, HISTORY)
+        bars["low"] = np.minimum(bars["open"], closes) - random.integers(1, 4_000, HISTORY)
+        bars["volume_lots"] = random.integers(10**9, 10**10, HISTORY)
+        found[name] = bars
+    return found
+
+
+class World:
+    """Exchange, market and time; it goes on whatever becomes of the process. `listeners` hear what is public."""
+
+    def __init__(self, loop, random, past, pricing):
+        self.loop = loop
+        self.random = random
+        self.clock = VirtualClock(loop)
+        self.instruments = instruments(random)
+        self.exchange = Exchange(Market(self.instruments, FRAME_NS, pricing, past))
+        self.exchange.set_time(START_NS)
+        self.exchange.open_account(ACCOUNT, {"USDT": QUOTE_E8})
+        keys = KeyRing([ApiKey(API_KEY, "secret", ACCOUNT)])
+        self.venue = Venue(self.exchange, keys, self.clock, live=True)
+        self.venue.market_time = self
+        self.speed = float(SPEED)
+        self.listeners = []
+        self.prices = {name: int(rows["close"][-1]) for name, rows in past.items()}
+        self.running = {}
+        self.last_bar = {
+            name: Bar(name, *(int(rows[-1][0]), START_NS), *(int(one) for one in list(rows[-1])[1:6]))
+            for name, rows in past.items()
+        }
+        self.cover = Cover(self)
+        self.is_moving = True
+        self._step(START_NS, jump=True)
+
+    def market_now_ns(self):
+        """Market time; it follows the prints while they come, and never overtakes the next one."""
+        return START_NS + SPEED * (self.clock.now_ns() - START_NS)
+
+    async def run(self):
+        """Prints of all symbols; with each minute of the market closed candles and books."""
+        count = 0
+        while self.is_moving:
+            count += 1
+            await asyncio.sleep(max(0.0, count * PRINT_S - self.loop.time()))
+            self._step(START_NS + count * PRINT_NS, jump=False)
+
+    def _step(self, ts_ns, *, jump):
+        closing = ts_ns % FRAME_NS == 0 and bool(self.running)
+        bars = tuple(self._closed(name, ts_ns) for name in SYMBOLS) if closing else ()
+        prints = []
+        for name in SYMBOLS:
+            gap = jump or self.random.random() < 0.01
+            move = self.random.normal(0, 0.02 if gap and not jump else 0.003)
+            self.prices[name] = max(10_000, round(self.prices[name] * float(np.exp(move))))
+            lots = int(self.random.integers(10**7, 10**8))
+            prints.append(Print(name, self.prices[name], lots, ts_ns, jump=bool(gap)))
+            self._note(name, self.prices[name], lots, ts_ns)
+        step = Step(
+            self.exchange.ordinal,
+            ts_ns,
+            prints=tuple(prints),
+            closed_bars=bars,
+            basis=tuple(self.last_bar.values()) if jump else (),
+        )
+        self.venue.advance(step)
+        self.cover.look()
+        for listener in self.listeners:
+            listener(prints, bars)
+
+    def _note(self, name, price, lots, ts_ns):
+        opened = ts_ns // FRAME_NS * FRAME_NS
+        bar = self.running.get(name)
+        if bar is None:
+            self.running[name] = [opened, price, price, price, price, lots]
+        else:
+            bar[2], bar[3], bar[4] = max(bar[2], price), min(bar[3], price), price
+            bar[5] += lots
+
+    def _closed(self, name, ts_ns):
+        opened, first, high, low, close, lots = self.running.pop(name)
+        bar = Bar(name, opened, opened + FRAME_NS, first, high, low, close, lots)
+        self.last_bar[name] = bar
+        return bar
+
+    def step_applied(self):
+        self.cover.look()
+
+
+class Cover:
+    """How long what is held was without a resting stop; looked at after everything that can change it."""
+
+    def __init__(self, world):
+        self._world = world
+        self._since = {}
+        self.spans = []  # (seconds, whether the process lived all the time)
+        self.alive = True
+        self._was_dead = {}
+        self.excused = 0
+
+    def look(self):
+        world, now = self._world, self._world.loop.time()
+        read = world.exchange.read
+        balances = read.account(ACCOUNT).balances
+        stops = dict.fromkeys(SYMBOLS, 0)
+        for order in read.open_orders(ACCOUNT):
+            if order.side is Side.SELL and order.type in STOPS and order.status != "PENDING_NEW":
+                stops[order.symbol] += order.quantity_lots - order.executed_lots
+        for name in SYMBOLS:
+            instrument = world.instruments[name]
+            held = sum(balances.get(instrument.base, (0, 0))) // instrument.lot_e8
+            bare = held - stops[name]
+            if bare > 0 and instrument.notional_e8(world.prices[name], bare) > instrument.min_notional_e8:
+                self._since.setdefault(name, now)
+                self._was_dead[name] = self._was_dead.get(name, False) or not self.alive
+            elif name in self._since:
+                self.spans.append((now - self._since.pop(name), not self._was_dead.pop(name, False)))
+
+    def died(self):
+        self.alive = False
+        self.look()
+
+    def born(self):
+        self.look()
+        self.alive = True
+
+    def still_bare(self):
+        """Seconds so far of what is bare now."""
+        return [self._world.loop.time() - since for since in self._since.values()]

@@ -1,0 +1,232 @@
+"""What lies between process and exchange: latency and faults on requests, answers and user events."""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+
+from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.venues.binance.errors import ErrorBody, error_of
+from bnml.venues.binance.reports import user_item
+from bnml.venues.binance.rest import Answer
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.messages import VenueReject
+from bnml.venues.sim.operations import Caller, perform, refusal
+from bnml.venues.sim.params import Params
+from bnml.venues.sim.rest import ROUTES
+from bnml.venues.sim.wsapi import METHODS
+from tests.e2e.matrix.market import API_KEY
+
+TIMEOUT_S = 4.0
+WINDOW_MS = 2_000
+BROKEN_503 = (503, ErrorBody(0, "<html>"))
+BODIES = (
+    BROKEN_503,
+    (504, ErrorBody(-1007, "Timeout waiting for response from backend server.")),
+    (500, ErrorBody(-1006, "An unexpected response was received from the message bus.")),
+)
+
+
+@dataclass
+class Faults:
+    """Chances of each fault; all are 0 once the trial settles."""
+
+    lost: float = 0.02  # a request that never arrives
+    late: float = 0.02  # one that arrives when nobody waits for it any more, or not at all: it is too old then
+    unanswered: float = 0.03
+    error_after: float = 0.02  # executed, and answered with a 5xx
+    error_before: float = 0.02
+    cut: float = 0.01  # the connection breaks with the request on its way
+    half: float = 0.05  # of a cancelReplace: one half is refused
+    event_lost: float = 0.02
+    event_late: float = 0.08
+    event_twice: float = 0.05
+
+    def calm(self):
+        for name in self.__dataclass_fields__:
+            setattr(self, name, 0.0)
+
+
+class Network:
+    """Carries requests; what is under way when the process dies arrives all the same."""
+
+    def __init__(self, world, random, faults):
+        self.world = world
+        self.random = random
+        self.faults = faults
+        self.loop = world.loop
+
+    def latency_s(self):
+        return 0.001 + float(self.random.exponential(0.02))
+
+    def carry(self, operation, params, is_order):
+        """A future for (status, body or error), which may never be done."""
+        answer = self.loop.create_future()
+        faults, draw = self.faults, self.random.random()
+        up_s, down_s, error = self.latency_s(), self.latency_s(), None
+        answered = True
+        if is_order:
+            edges = [
+                faults.lost,
+                faults.late,
+                faults.unanswered,
+                faults.error_after,
+                faults.error_before,
+                faults.cut,
+            ]
+            fault = next((i for i in range(len(edges)) if draw < sum(edges[: i + 1])), None)
+            if fault == 0:
+                return answer
+            if fault == 1:
+                up_s, answered = float(self.random.uniform(0.5, 1.5 * WINDOW_MS / 1000)), False
+            elif fault == 2:
+                answered = False
+            elif fault in {3, 4}:
+                error = BODIES[self.random.integers(0, len(BODIES))]
+            if fault == 4:
+                self.loop.call_later(up_s + down_s, _deliver, answer, error)
+                return answer
+            if fault == 5:
+                answer.cut_at = None
+                answered = False
+                self.loop.call_later(up_s + down_s, _deliver, answer, "cut")
+
+        def arrive():
+            result = self._execute(operation, params)
+            if answered:
+                self.loop.call_later(down_s, _deliver, answer, error or result)
+
+        self.loop.call_later(up_s, arrive)
+        return answer
+
+    def _execute(self, operation, params):
+        venue = self.world.venue
+        if self.random.random() < self.faults.half and "cancelReplaceMode" in params:
+            self.world.exchange.refused_half = ("cancel", "new")[self.random.integers(0, 2)]
+        try:
+            caller = Caller(session_key=API_KEY)
+            result = perform(venue, operation, Params(dict(params)), caller)
+        except VenueReject as reject:
+            refused = refusal(venue, reject)
+            data = msgspec.Raw(b"{}" if refused.data is None else msgspec.json.encode(refused.data))
+            found = (refused.status, ErrorBody(refused.code, refused.text, data))
+        else:
+            found = msgspec.json.encode(result)
+        self.world.exchange.refused_half = ""
+        self.world.cover.look()
+        return found
+
+
+def _deliver(answer, result):
+    if not answer.done():
+        answer.set_result(result)
+
+
+class Socket:
+    """The account's connection of one process: requests by method, user events with their own faults."""
+
+    unit_ns = 1_000_000
+
+    def __init__(self, network, life, inbox, links):
+        self.network = network
+        self.life = life
+        self.inbox = inbox
+        self.links = links
+        self.up = False
+        self._waiting = set()
+
+    # -- as `ApiConnection` ----------------------------------------------------------------------------
+    async def request(self, method, params, *, order=False, hold=False):
+        if not self.up:
+            raise Retryable(f"{method}: the WebSocket API is not connected")
+        return Answer(await self.ask(METHODS[method], method, params, order=order))
+
+    async def ask(self, operation, what, params, *, order):
+        """One signed request, over whichever transport."""
+        kind = "order" if order else "read"
+        self.life.point(f"before_send_{kind}")
+        stamped = {**params, "timestamp": str(self.network.world.venue.wall_ms()), "recvWindow": str(WINDOW_MS)}
+        future = self.network.carry(operation, stamped, order)
+        self.life.point(f"after_send_{kind}")
+        if order and ("ancel" in what):
+            self.life.point("during_cancel")
+        self._waiting.add(future)
+        unclear = UnknownOutcome if order else Retryable
+        try:
+            found = await asyncio.wait_for(future, TIMEOUT_S)
+        except TimeoutError as error:
+            raise unclear(f"{what}: no answer") from error
+        finally:
+            self._waiting.discard(future)
+        self.life.point(f"acked_{kind}")
+        if found == "cut":
+            if self.up:
+                self.life.spawn(self._break())
+            raise unclear(f"{what}: the connection broke")
+        if isinstance(found, tuple):
+            raise error_of(*found, what)
+        return found
+
+    async def connect(self):
+        """Stand, with the subscription."""
+        self.network.world.venue.users.subscribe(ACCOUNT, self)
+        self.up = True
+        await self.links.account(True, "")
+
+    def drop(self):
+        self.network.world.venue.users.drop(self)
+        self.up = False
+
+    async def _break(self):
+        self.drop()
+        for future in list(self._waiting):
+            _deliver(future, "cut")
+        await self.links.account(False, "reset")
+        await asyncio.sleep(float(self.network.random.uniform(0.25, 2.0)))
+        await self.connect()
+
+    # -- as the exchange's `Connection` ----------------------------------------------------------------
+    def send(self, frame):
+        """A user event leaves the exchange."""
+        network, faults = self.network, self.network.faults
+        if network.random.random() < faults.event_lost:
+            return
+        copies = 2 if network.random.random() < faults.event_twice else 1
+        for _ in range(copies):
+            delay_s = network.latency_s()
+            if network.random.random() < faults.event_late:
+                delay_s += float(network.random.uniform(0.05, 3.0))
+            network.loop.call_later(delay_s, self._hear, frame)
+
+    def _hear(self, frame):
+        if self.life.is_dead or not self.up:
+            return
+        event = msgspec.json.decode(frame, type=_Wrapped).event
+        item = user_item(event, self.network.world.instruments)
+        if item is not None:
+            self.inbox.complete(0, (item,))
+
+
+class _Wrapped(msgspec.Struct):
+    event: msgspec.Raw
+
+
+class Rest:
+    """As `RestClient`, on the same connection to the world."""
+
+    def __init__(self, socket):
+        self.socket = socket
+
+    def timestamp_ms(self):
+        return self.socket.network.world.venue.wall_ms()
+
+    async def public(self, path, params, lane=None):
+        return await self.socket.ask(ROUTES[("GET", path)], path, params, order=False)
+
+    async def read(self, path, params, lane=None):
+        return await self.socket.ask(ROUTES[("GET", path)], path, params, order=False)
+
+    async def signed(self, method, path, params, lane=None, *, order=False):
+        return Answer(
+            await self.socket.ask(ROUTES[(method, path)], f"{method} {path}", params, order=order)
+        )

@@ -1,0 +1,342 @@
+"""A daemon that can die at any named point: the real journal, engine, pump, executor and start, on a virtual loop."""
+
+import asyncio
+import contextlib
+from functools import cache
+
+import numpy as np
+
+from bnml.app import reconcile
+from bnml.app.executor import Executor
+from bnml.app.inbox import LiveInbox
+from bnml.app.links import Links
+from bnml.app.pump import Pump
+from bnml.core.clock import NS_PER_S
+from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.core.events import Balances, Book, InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
+from bnml.core.ids import IdSource
+from bnml.journal.recover import code_version, recover, snapshot_version
+from bnml.journal.schema import SessionHeader
+from bnml.kernels import KERNEL_HASH
+from bnml.trading.bars import BarGate
+from bnml.trading.compile import compile_engine
+from bnml.trading.engine import Engine
+from bnml.venues.binance.codec import Beat, Print
+from bnml.venues.binance.venue import BinanceVenue
+from bnml.venues.sim.klines import bar_events
+from tests.e2e.matrix.disk import Disk, Killed
+from tests.e2e.matrix.market import FRAME_NS, HISTORY, SYMBOLS, history
+from tests.e2e.matrix.network import Rest, Socket
+from tests.e2e.matrix.virtual import START_NS
+from tests.trading.kit import Predictors, RandomPredictor, settings
+
+INSTANCE = "t35t"
+CONFIG_HASH = "matrix"
+PAST_SEED = 5
+TIMER_S = 5.0
+CONFLATE_NS = 100_000_000
+POINTS = (
+    "before_intent",
+    "before_commit",
+    "after_commit",
+    "before_send_order",
+    "after_send_order",
+    "acked_order",
+    "during_cancel",
+    "before_report",
+    "before_event",
+    "during_snapshot",
+    "before_send_read",
+    "acked_read",
+    "recovered",
+    "reconciled",
+)
+"""Where a process may be killed; `recovered` and `reconciled` are reached once a start."""
+
+
+@cache
+def chosen():
+    """Settings under which every second bar is bought and nothing refuses for long."""
+    return settings(
+        features={"base_frame": "1m", "higher_frames": ["5m"], "history_bars": HISTORY},
+        universe={"symbols": list(SYMBOLS)},
+        scanner={"min_global_score": 0},
+        exits={"time_stop_h": 0.1, "time_stop_band_pct": 50, "exit_on_sell": True},
+        risk={
+            "min_ml_confidence": 0,
+            "min_depth_quote": 0,
+            "max_spread_pct": 10,
+            "drift_p": 0.0001,
+            "drift_ks": 1,
+            "drift_volatility_ratio": 100,
+            "max_volatility_ratio": 100,
+            "min_expected_edge_pct": -10,
+            "max_correlation": 1.0,
+            "max_exposure_pct": 100,
+            "max_drawdown_pct": 100,
+            "max_daily_loss_pct": 100,
+            "daily_budget_pct": 100,
+            "weekly_budget_pct": 100,
+            "max_losses_in_row": 100,
+            "market_mood": "off",
+        },
+    )
+
+
+@cache
+def predictors():
+    layout = compile_engine(chosen(), IdSource(INSTANCE, 1)).layout
+    return Predictors(RandomPredictor(layout, cut=0.0, warmup=490))
+
+
+@cache
+def past():
+    return history(PAST_SEED)
+
+
+class Life:
+    """One life of the process; `plan` is (point, which visit) at which it ends, or None."""
+
+    def __init__(self, loop, plan=None):
+        self.loop = loop
+        self.plan = plan
+        self.visits = {}
+        self.is_dead = False
+        self.where = ""
+        self.ended = loop.create_future()
+        self.tasks = []
+
+    def point(self, name):
+        self.check()
+        self.visits[name] = self.visits.get(name, 0) + 1
+        if self.plan is not None and self.plan[0] == name and self.visits[name] >= self.plan[1]:
+            self.die(name)
+            raise Killed(name)
+
+    def check(self):
+        if self.is_dead:
+            raise Killed(self.where)
+
+    def die(self, where):
+        if not self.is_dead:
+            self.is_dead, self.where = True, where
+            if not self.ended.done():
+                self.ended.set_result(where)
+
+    def spawn(self, coroutine):
+        task = self.loop.create_task(coroutine)
+        self.tasks.append(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task):
+        if self.is_dead or task.cancelled() or task.exception() is None:
+            return
+        if not self.ended.done():
+            self.ended.set_exception(task.exception())
+
+    async def bury(self):
+        """Nothing of the process runs any more."""
+        self.is_dead = True
+        while running := [task for task in self.tasks if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running)
+        for task in self.tasks:
+            if not task.cancelled():
+                task.exception()
+
+
+class Process:
+    """One start of the daemon on a disk and a world."""
+
+    def __init__(self, disk, world, network, life, defect=""):
+        self.disk = disk
+        self.world = world
+        self.network = network
+        self.life = life
+        self.defect = defect
+        self.reports = 0
+        self.inbox = LiveInbox()
+        self.links = Links()
+        self.links.inbox = self.inbox
+        self.socket = Socket(network, life, self.inbox, self.links)
+        self.venue = BinanceVenue(Rest(self.socket), self.socket, dict(world.instruments))
+        self.rechecking = None
+        self.started = loop_future(life)
+        self.alerts = []
+
+    async def main(self):
+        """From the first byte read to the last one written."""
+        life, world = self.life, self.world
+        self.journal = journal = await self.disk.writer(life)
+        least = await reconcile.highest_epoch(self.venue, INSTANCE, SYMBOLS)
+        self.disk.epoch = max(self.disk.epoch, least) + 1
+        config = compile_engine(chosen(), IdSource(INSTANCE, self.disk.epoch))
+        found = recover(self.disk.reader(), config, predictors(), CONFIG_HASH) if journal.last_seq else None
+        assert found is None or not found.differences, found.differences
+        self.engine = engine = found.engine if found is not None else Engine(config, predictors())
+        life.point("recovered")
+        await journal.begin_session(header(self.disk.epoch), world.clock.now_ns())
+        self._join(engine)
+        life.spawn(journal.run())
+        life.spawn(self.executor.run())
+        self.pump.now_ns = max(world.market_now_ns(), engine.state.now_ns)
+        await self._start()
+        life.point("reconciled")
+        await self.socket.connect()
+        for status in self.links.announce():
+            self.pump.feed(status)
+        self.links.on_return = self._recheck_soon
+        world.listeners.append(self._hear)
+        self.started.set_result(None)
+        life.spawn(self._keep_time())
+        while True:
+            for item in await self.inbox.batch():
+                life.point("before_report" if type(item).__name__ == "OrderReport" else "before_event")
+                await self.pump.take(item)
+            self.links.now_ns = self.pump.now_ns
+
+    def _join(self, engine):
+        journal, life = self.journal, self.life
+        gate = BarGate(
+            SYMBOLS, 3 * NS_PER_S, engine.at_stake, after_ns=engine.state.scanned_ns, conflate_ns=CONFLATE_NS
+        )
+        self.pump = Pump(
+            engine,
+            gate,
+            journal,
+            submit=self._submit,
+            follower=self,
+            fill_gap=self._fill_gap,
+            snapshot_every=60,
+            snapshot_version=snapshot_version(CONFIG_HASH),
+            frame_ns=FRAME_NS,
+        )
+        self.gate = gate
+        self.executor = Executor(
+            self.venue if self.defect != "resend" else _Resending(self.venue),
+            journal if self.defect != "unjournaled" else _Hasty(journal),
+            self.inbox,
+            now_ns=lambda: self.pump.now_ns,
+            request_training=lambda *_: None,
+            sequential=False,
+        )
+
+    async def _start(self):
+        engine, world, pump = self.engine, self.world, self.pump
+        now_ns = world.market_now_ns()
+        for symbol in SYMBOLS:
+            pump.feed(InstrumentUpdate(world.instruments[symbol], now_ns))
+        pump.feed(UniverseUpdate(SYMBOLS, now_ns))
+        for report in await reconcile.missed_reports(self.venue, engine.book.open(), now_ns):
+            pump.feed(report)
+        balances = await self.venue.balances()
+        pump.feed(Balances(now_ns, balances.assets))
+        self._read_history(now_ns)
+
+    def _read_history(self, now_ns):
+        self.pump.in_history = True
+        for symbol in SYMBOLS:
+            state = self.engine.state.symbols.get(symbol)
+            known = state.bar.ts_close_ns if state.bar is not None else 0
+            rows = self.world.exchange.market[symbol].klines.bars
+            for bar in bar_events(symbol, rows, FRAME_NS):
+                if bar.ts_open_ns >= known and bar.ts_close_ns <= now_ns:
+                    self.pump.feed(bar)
+            if symbol not in self.engine.state.models:
+                self.pump.feed(ModelPublished(symbol, "random", now_ns))
+        self.pump.in_history = False
+        self.pump.photograph()
+        closes = [self.pump.last_close_ns(symbol) for symbol in SYMBOLS]
+        self.gate.skip_to(max([self.engine.state.scanned_ns, *closes]))
+
+    async def _fill_gap(self, symbol, start_ns, end_ns):
+        rows = self.world.exchange.market[symbol].klines.bars
+        bars = bar_events(symbol, rows, FRAME_NS)
+        return [bar for bar in bars if start_ns <= bar.ts_open_ns < end_ns]
+
+    def _submit(self, seq, commands):
+        self.life.point("before_intent")
+        self.alerts += [one for one in commands if type(one).__name__ in {"Alert", "Halt"}]
+        self.executor.submit(seq, commands)
+
+    def follow(self, event, outcomes):
+        self.reports += type(event).__name__ == "OrderReport"
+
+    def _hear(self, prints, bars):
+        items = [Print(one.symbol, one.ts_ns, one.price_ticks, one.quantity_lots, 0) for one in prints]
+        if bars:
+            items += [Book(one.symbol, one.price_ticks - 10, one.price_ticks + 10, 10**16) for one in prints]
+        items += bars
+        items.append(Beat(prints[0].ts_ns))
+        self.inbox.complete(0, items)
+
+    async def _keep_time(self):
+        while True:
+            await asyncio.sleep(TIMER_S)
+            self.inbox.complete(0, (Timer("reconcile", self.pump.now_ns),))
+            self._recheck_soon()
+
+    def _recheck_soon(self):
+        if self.rechecking is None or self.rechecking.done():
+            self.rechecking = self.life.spawn(self._recheck())
+
+    async def _recheck(self):
+        with contextlib.suppress(Retryable):
+            events = await reconcile.recheck(self.venue, self.engine, lambda: self.reports)
+            self.inbox.complete(0, events)
+
+    def leave(self):
+        """The world goes on without it."""
+        self.socket.drop()
+        if self._hear in self.world.listeners:
+            self.world.listeners.remove(self._hear)
+
+
+def loop_future(life):
+    return life.loop.create_future()
+
+
+class _Hasty:
+    """A planted defect: requests leave before their intent is safe."""
+
+    def __init__(self, journal):
+        self._journal = journal
+
+    async def barrier(self):
+        return None
+
+
+class _Resending:
+    """A planted defect: what has no answer is sent again."""
+
+    def __init__(self, venue):
+        self._venue = venue
+
+    async def execute(self, command, cancel_id=""):
+        try:
+            return await self._venue.execute(command, cancel_id)
+        except UnknownOutcome:
+            return await self._venue.execute(command, cancel_id)
+
+    async def order_reports(self, symbol, client_order_id):
+        return await self._venue.order_reports(symbol, client_order_id)
+
+
+def header(epoch):
+    return SessionHeader(
+        venue="sim",
+        mode="timed",
+        symbols=SYMBOLS,
+        base_frame="1m",
+        higher_frames=("5m",),
+        instance=INSTANCE,
+        epoch=epoch,
+        config_hash=CONFIG_HASH,
+        kernel_hash=KERNEL_HASH,
+        code_version=code_version(),
+        tier="F1",
+        seed=1,
+        config="{}",
+    )

@@ -1,0 +1,192 @@
+"""One seed: lives and deaths of the process in a faulty world, and the comparison of both ledgers in the end."""
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cache
+
+import numpy as np
+
+from bnml.core.commands import ReplaceOrder, Submit
+from bnml.core.orders import ListTicket
+from bnml.trading.filling import compile_costs
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.pricing import Pricing
+from tests.e2e.matrix.disk import Disk
+from tests.e2e.matrix.market import SYMBOLS, World
+from tests.e2e.matrix.network import Faults, Network
+from tests.e2e.matrix.process import POINTS, Life, Process, chosen, past
+from tests.e2e.matrix.virtual import run_virtually
+
+SETTLE_S = 15.0
+LONGEST_LIFE_S = 60.0
+
+
+@dataclass
+class Outcome:
+    """What one trial did and found."""
+
+    seed: int
+    kills: list = field(default_factory=list)
+    orders: int = 0
+    fills: int = 0
+    faults: list = field(default_factory=list)
+    bare: list = field(default_factory=list)
+
+
+def try_seed(seed, *, kills=3, defect="", faults=True):
+    """Run a trial to its end; `faults` of the outcome is empty when both ledgers agree."""
+    _begun()
+    return run_virtually(lambda loop: _Trial(loop, seed, defect, faults).run(kills))
+
+
+@cache
+def _begun():
+    """A disk on which one start has read the history: what every trial goes on from."""
+
+    async def begin(trial):
+        life, process = trial._begin(None)
+        await process.started
+        await process.journal.barrier()
+        await trial._end(life, process, "end")
+        return trial.disk.content()
+
+    return run_virtually(lambda loop: begin(_Trial(loop, 0, "", False, begun=False)))
+
+
+class _Trial:
+    def __init__(self, loop, seed, defect, faults, *, begun=True):
+        self.loop = loop
+        self.random = np.random.default_rng([seed, 77])
+        pricing = Pricing(compile_costs(chosen().costs))
+        self.world = World(loop, np.random.default_rng([seed, 1]), past(), pricing)
+        self.faults = Faults()
+        if not faults:
+            self.faults.calm()
+        self.network = Network(self.world, np.random.default_rng([seed, 2]), self.faults)
+        self.disk = Disk(_begun() if begun else None)
+        self.disk.epoch = 1
+        self.defect = defect
+        self.outcome = Outcome(seed)
+
+    async def run(self, kills):
+        moving = self.loop.create_task(self.world.run())
+        try:
+            for _ in range(kills):
+                life, process = self._begin(self._plan())
+                await self._until_death(life, process)
+                await asyncio.sleep(self._time_dead())
+            self.faults.calm()
+            life, process = self._begin(None)
+            await self._settle(life, process)
+            self._compare(process)
+            await self._end(life, process, "end")
+        finally:
+            moving.cancel()
+        self.outcome.bare = self.world.cover.spans
+        return self.outcome
+
+    def _plan(self):
+        """Where the next life ends: at a named point, or at any moment."""
+        if self.random.random() < 0.3:
+            return None
+        name = POINTS[self.random.integers(0, len(POINTS))]
+        return name, int(self.random.integers(1, _MOST_VISITS.get(name, 20) + 1))
+
+    def _time_dead(self):
+        return float(self.random.choice([0.0, 0.3, 2.0, 20.0, 120.0]) * self.random.random())
+
+    def _begin(self, plan):
+        life = Life(self.loop, plan)
+        process = Process(self.disk, self.world, self.network, life, self.defect)
+        self.world.cover.born()
+        life.spawn(process.main())
+        return life, process
+
+    async def _until_death(self, life, process):
+        try:
+            where = await asyncio.wait_for(
+                asyncio.shield(life.ended), float(self.random.uniform(1.0, LONGEST_LIFE_S))
+            )
+        except TimeoutError:
+            where = "any moment"
+        await self._end(life, process, where)
+
+    async def _end(self, life, process, where):
+        life.die(where)
+        self.world.cover.died()
+        process.leave()
+        await life.bury()
+        self.disk.power_off()
+        self.outcome.kills.append(where)
+
+    async def _settle(self, life, process):
+        """A calm life; then the market stands still until nothing is under way."""
+        await asyncio.wait({life.ended}, timeout=SETTLE_S)
+        self.world.is_moving = False
+        await asyncio.wait({life.ended}, timeout=20.0)
+        if life.ended.done():
+            life.ended.result()
+
+    def _compare(self, process):
+        read, engine, found = self.world.exchange.read, process.engine, self.outcome.faults
+        orders = [one for symbol in SYMBOLS for one in read.all_orders(ACCOUNT, symbol)]
+        names = Counter(one.client_order_id for one in orders)
+        found += [f"doubled: {name} {count} times" for name, count in names.items() if count > 1]
+        reader = self.disk.reader()
+        intents = {name for _, command in reader.commands() for name in intended(command)}
+        found += [f"without intent: {name}" for name in names if name not in intents]
+        theirs = {one.client_order_id for one in read.open_orders(ACCOUNT)}
+        ours = {one.client_order_id for one in engine.book.open()}
+        found += [f"open there only: {name}" for name in sorted(theirs - ours)]
+        found += [f"open here only: {name}" for name in sorted(ours - theirs)]
+        counted = Counter()
+        for _, trade in reader.trades():
+            counted[trade.client_order_id] += trade.quantity_lots
+        for one in orders:
+            if counted[one.client_order_id] != one.executed_lots:
+                found.append(
+                    f"filled: {one.client_order_id} {one.executed_lots} there, {counted[one.client_order_id]} here"
+                )
+        balances = {name: sum(both) for name, both in read.account(ACCOUNT).balances.items() if sum(both)}
+        totals = {name: total for name, total in engine.state.ledger.totals.items() if total}
+        if balances != totals:
+            found.append(f"balances: {balances} there, {totals} here")
+        for symbol in SYMBOLS:
+            self._compare_position(symbol, balances, engine)
+        self.outcome.orders, self.outcome.fills = len(orders), sum(one.executed_lots > 0 for one in orders)
+
+    def _compare_position(self, symbol, balances, engine):
+        instrument = self.world.instruments[symbol]
+        position = engine.portfolio.positions.get(symbol)
+        ours = 0 if position is None else position.lots(instrument.lot_e8)
+        theirs = balances.get(instrument.base, 0) // instrument.lot_e8
+        smallest = instrument.min_notional_e8
+        if ours > theirs or instrument.notional_e8(self.world.prices[symbol], theirs - ours) > smallest:
+            self.outcome.faults.append(f"held: {symbol} {theirs} there, {ours} here")
+        bare = self.world.cover.still_bare()
+        if bare:
+            self.outcome.faults.append(f"bare at the end for {bare}")
+
+
+_MOST_VISITS = {
+    "recovered": 1,
+    "reconciled": 1,
+    "during_snapshot": 4,
+    "before_event": 300,
+    "before_commit": 80,
+    "after_commit": 80,
+}
+
+
+def intended(command):
+    """Client order ids that a journaled command may make."""
+    if isinstance(command, ReplaceOrder):
+        return [command.ticket.client_order_id]
+    if not isinstance(command, Submit):
+        return []
+    ticket = command.order.ticket
+    if not isinstance(ticket, ListTicket):
+        return [ticket.client_order_id]
+    legs = [leg.client_order_id for leg in ticket.pending]
+    return legs if ticket.working is None else [ticket.working.client_order_id, *legs]
