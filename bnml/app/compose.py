@@ -73,6 +73,7 @@ class Parts(msgspec.Struct):
     header: SessionHeader
     market_now_ns: int
     skew_ms: int
+    began_ns: int  # by the monotonic clock: nothing of an earlier process was sent later
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -98,6 +99,7 @@ async def compose(
     stack: AsyncExitStack,
 ) -> Parts:
     """Open the journal, the exchange and the account, and bring the engine back."""
+    began_ns = clock.monotonic_ns()
     settings = within_live_capital(settings)
     journal = await JournalWriter.open(folder.journal, settings.journal.durability)
     stack.push_async_callback(journal.close)

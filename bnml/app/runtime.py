@@ -132,9 +132,18 @@ class Daemon:
 
     async def _trade(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> None:
         parts = self._parts
-        balances = await warmup.feed_state(parts, self._pump)
+        truth = await warmup.feed_state(parts, self._pump)
+        settling = warmup.settle_absent(parts, self._pump, truth)
+        attending = None
+        if self._stepped or parts.options.once:
+            await settling
+        else:
+            attending = group.create_task(warmup.attend(parts, self._pump))
+            tasks += [attending, group.create_task(settling)]
         prices = await warmup.feed_history(parts, self._pump, parts.followed)
         await warmup.prepare_models(parts, self._pump, self.trainer)
+        if attending is not None:
+            attending.cancel()
         if not parts.options.once:
             self._streams.open(group)
         try:
@@ -143,7 +152,7 @@ class Daemon:
             raise Retryable(
                 f"the venue's streams did not come up within {CONNECT_TIMEOUT_S:.0f} s"
             ) from error
-        warmup.check_capital(parts, balances, prices)
+        warmup.check_capital(parts, truth.balances, prices)
         tasks.append(group.create_task(self.trainer.run()))
         self._gate_after_history()
         for status in parts.links.announce():

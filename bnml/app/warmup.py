@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from bnml.app import preflight, reconcile
 from bnml.app.logs import logger
+from bnml.app.patience import patiently
+from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import RecoveryNeeded, Rejected
 from bnml.core.events import Bar, InstrumentUpdate, ModelPublished
 
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
     from bnml.app.retrain import Trainer
     from bnml.core.events import Balances
 
+MARGIN_NS = 250 * NS_PER_MS  # by which a request may be judged later than its window
 AT_ONCE = 500  # bars fed before the loop may breathe
 READERS = 6  # symbols whose history is read at the same time
 
 
-async def feed_state(parts: Parts, pump: Pump) -> Balances:
+async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
     """Filters, universe, then the venue's truth of our orders and balances."""
     recovered, engine = parts.recovered, parts.engine
     if recovered is not None:
@@ -36,18 +38,37 @@ async def feed_state(parts: Parts, pump: Pump) -> Balances:
     for symbol in sorted(parts.instruments):
         pump.feed(InstrumentUpdate(parts.instruments[symbol], parts.market_now_ns))
     pump.feed(parts.universe)
-    open_orders = await parts.venue.open_orders()
+    open_orders = await patiently(parts.venue.open_orders)
     reconcile.refuse_strangers(open_orders, engine.state.orders, parts.identity.instance)
-    missed = await reconcile.missed_reports(parts.venue, engine.book.open(), parts.market_now_ns)
-    for report in missed:
-        pump.feed(report)
-    balances = msgspec.structs.replace(await parts.venue.balances(), ts_ns=parts.market_now_ns)
+    truth = await reconcile.bring_truth(parts.venue, engine, pump.feed, parts.market_now_ns)
     if recovered is not None:
-        off = reconcile.compare_balances(dict(engine.state.ledger.totals), balances)
-        logger().info("account_reconciled", missed_reports=len(missed), difference_e8=off)
-    pump.feed(balances)
-    parts.header.initial_balances = balances.assets
-    return balances
+        logger().info(
+            "account_reconciled",
+            missed_reports=truth.missed_reports,
+            unresolved=len(truth.absent),
+            difference_e8=truth.difference_e8,
+        )
+    parts.header.initial_balances = truth.balances.assets
+    return truth
+
+
+async def attend(parts: Parts, pump: Pump) -> None:
+    """Take what the venue says of our orders while history is read; ends by cancellation only."""
+    while True:
+        for item in await parts.inbox.batch():
+            await pump.take(item)
+
+
+async def settle_absent(parts: Parts, pump: Pump, truth: reconcile.Truth) -> None:
+    """Tell the engine what became of requests that were under way when the last process ended.
+
+    They can arrive until the venue refuses them for their age; a stepped market stands still, so nothing is.
+    """
+    if parts.deployment.stepper is None:
+        over_ns = parts.began_ns + parts.settings.venue.receive_window_ms * NS_PER_MS + MARGIN_NS
+        await asyncio.sleep(max(0, over_ns - parts.clock.monotonic_ns()) / NS_PER_S)
+    for event in await reconcile.prove_absence(parts.venue, truth.absent, lambda: pump.now_ns):
+        pump.feed(event)
 
 
 async def feed_history(parts: Parts, pump: Pump, symbols: Sequence[str]) -> dict[str, int]:
@@ -137,7 +158,8 @@ async def _history(parts: Parts, symbol: str, now_ns: int) -> list[Bar]:
     else:
         start_ns = (now_ns // length_ns - parts.settings.features.history_bars) * length_ns
     frame = parts.settings.features.base_frame
-    found = await parts.venue.bars(symbol, frame, length_ns, start_ns, now_ns // length_ns * length_ns)
+    end_ns = now_ns // length_ns * length_ns
+    found = await patiently(partial(parts.venue.bars, symbol, frame, length_ns, start_ns, end_ns))
     bars = [bar for bar in found if bar.ts_close_ns <= now_ns]
     if not bars and state is None:
         logger().warning(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import sqlite3
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ class Recovered(msgspec.Struct):
     same_arithmetic: bool
 
 
+@cache
 def code_version() -> str:
     """Names the deciding code: version and content of the packages that decide."""
     digest = hashlib.sha256()

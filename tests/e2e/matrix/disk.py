@@ -1,9 +1,13 @@
 """The disk of a simulated process: the real journal in SQLite's memory; what was not committed dies with the process."""
 
+import asyncio
 import sqlite3
 
 from bnml.journal.reader import JournalReader
 from bnml.journal.writer import JournalWriter, _prepare
+
+
+SYNC_S = 0.004
 
 
 class Killed(BaseException):
@@ -13,13 +17,16 @@ class Killed(BaseException):
 class _Query:
     """What `aiosqlite` gives for a statement: to be awaited, or entered for its rows."""
 
-    def __init__(self, run):
+    def __init__(self, run, pause_s=0.0):
         self._run = run
+        self._pause_s = pause_s
 
     def __await__(self):
         return self._done().__await__()
 
     async def _done(self):
+        if self._pause_s:
+            await asyncio.sleep(self._pause_s)
         return self._run()
 
     async def __aenter__(self):
@@ -75,7 +82,7 @@ class _Connection:
         self._life = life
 
     def execute(self, statement, values=()):
-        return _Query(lambda: self._run(statement, values))
+        return _Query(lambda: self._run(statement, values), SYNC_S if statement == "COMMIT" else 0.0)
 
     def _run(self, statement, values):
         word = statement.split(None, 1)[0].upper()

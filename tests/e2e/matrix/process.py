@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from bnml.app.links import Links
 from bnml.app.pump import Pump
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
-from bnml.core.events import Balances, Book, InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
+from bnml.core.events import Book, InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
 from bnml.core.ids import IdSource
 from bnml.journal.recover import code_version, recover, snapshot_version
 from bnml.journal.schema import SessionHeader
@@ -26,7 +26,7 @@ from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.sim.klines import bar_events
 from tests.e2e.matrix.disk import Disk, Killed
 from tests.e2e.matrix.market import FRAME_NS, HISTORY, SYMBOLS, history
-from tests.e2e.matrix.network import Rest, Socket
+from tests.e2e.matrix.network import WINDOW_MS, Rest, Socket
 from tests.e2e.matrix.virtual import START_NS
 from tests.trading.kit import Predictors, RandomPredictor, settings
 
@@ -135,10 +135,10 @@ class Life:
         if not self.ended.done():
             self.ended.set_exception(task.exception())
 
-    async def bury(self):
-        """Nothing of the process runs any more."""
+    async def bury(self, outside):
+        """Nothing of the process runs any more; the tasks `outside` are the world's."""
         self.is_dead = True
-        while running := [task for task in self.tasks if not task.done()]:
+        while running := [task for task in asyncio.all_tasks() if task not in outside]:
             for task in running:
                 task.cancel()
             await asyncio.wait(running)
@@ -163,8 +163,9 @@ class Process:
         self.socket = Socket(network, life, self.inbox, self.links)
         self.venue = BinanceVenue(Rest(self.socket), self.socket, dict(world.instruments))
         self.rechecking = None
-        self.started = loop_future(life)
+        self.started = life.loop.create_future()
         self.alerts = []
+        self.began_s = life.loop.time()
 
     async def main(self):
         """From the first byte read to the last one written."""
@@ -176,6 +177,8 @@ class Process:
         found = recover(self.disk.reader(), config, predictors(), CONFIG_HASH) if journal.last_seq else None
         assert found is None or not found.differences, found.differences
         self.engine = engine = found.engine if found is not None else Engine(config, predictors())
+        if self.defect == "no dedupe":
+            engine.book.apply = partial(_apply_always, engine.book)
         life.point("recovered")
         await journal.begin_session(header(self.disk.epoch), world.clock.now_ns())
         self._join(engine)
@@ -229,11 +232,13 @@ class Process:
         for symbol in SYMBOLS:
             pump.feed(InstrumentUpdate(world.instruments[symbol], now_ns))
         pump.feed(UniverseUpdate(SYMBOLS, now_ns))
-        for report in await reconcile.missed_reports(self.venue, engine.book.open(), now_ns):
-            pump.feed(report)
-        balances = await self.venue.balances()
-        pump.feed(Balances(now_ns, balances.assets))
+        truth = await reconcile.bring_truth(self.venue, engine, pump.feed, now_ns)
+        self.life.spawn(self._settle(truth))
         self._read_history(now_ns)
+
+    async def _settle(self, truth):
+        await asyncio.sleep(max(0.0, self.began_s + WINDOW_MS / 1000 + 0.25 - self.life.loop.time()))
+        self.inbox.complete(0, await reconcile.prove_absence(self.venue, truth.absent, lambda: self.pump.now_ns))
 
     def _read_history(self, now_ns):
         self.pump.in_history = True
@@ -294,8 +299,11 @@ class Process:
             self.world.listeners.remove(self._hear)
 
 
-def loop_future(life):
-    return life.loop.create_future()
+def _apply_always(book, report):
+    """A planted defect: a fill counts as often as it is told."""
+    order = book.orders[report.client_order_id]
+    order.trade_ids = [one for one in order.trade_ids if one != report.trade_id]
+    return type(book).apply(book, report)
 
 
 class _Hasty:

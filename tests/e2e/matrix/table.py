@@ -1,0 +1,48 @@
+"""What many trials found, as a table."""
+
+from collections import Counter
+
+
+class Table:
+    """Adds up outcomes."""
+
+    def __init__(self):
+        self.seeds = self.orders = self.fills = 0
+        self.kills = Counter()
+        self.failed = []
+        self.alive = []
+        self.dead = []
+
+    def add(self, outcome):
+        self.seeds += 1
+        self.kills.update(where for where in outcome.kills if where != "end")
+        self.orders += outcome.orders
+        self.fills += outcome.fills
+        self.alive += [seconds for seconds, lived in outcome.bare if lived]
+        self.dead += [seconds for seconds, lived in outcome.bare if not lived]
+        if outcome.faults:
+            self.failed.append(outcome)
+
+    def text(self):
+        kinds = Counter(fault.partition(":")[0] for outcome in self.failed for fault in outcome.faults)
+        lines = [
+            f"seeds {self.seeds}, kills {self.kills.total()}, orders {self.orders}, filled {self.fills}",
+            f"ledgers that differed: {len(self.failed)} {dict(kinds)}",
+            f"uncovered, process alive: {_spread(self.alive)}",
+            f"uncovered, process dead in between: {_spread(self.dead)}",
+            *(f"  killed {where}: {count}" for where, count in self.kills.most_common()),
+            *(f"  seed {one.seed} {one.kills}: {one.faults[:4]}" for one in self.failed[:20]),
+        ]
+        return "\n".join(lines)
+
+
+def _spread(seconds):
+    if not seconds:
+        return "never"
+    ordered = sorted(seconds)
+    shown = [f"{name} {ordered[min(len(ordered) - 1, int(len(ordered) * share))]:.3f} s" for name, share in _AT]
+    over = sum(one > 2 for one in ordered)
+    return f"{len(ordered)} times, {', '.join(shown)}, over 2 s {over}"
+
+
+_AT = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("longest", 1.0))

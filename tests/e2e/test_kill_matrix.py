@@ -1,0 +1,57 @@
+"""Simulated process death at every named point with a faulty venue: both ledgers agree, and planted defects do not pass."""
+
+import contextlib
+
+import pytest
+import structlog
+
+from tests.e2e.matrix.process import POINTS
+from tests.e2e.matrix.table import Table
+from tests.e2e.matrix.trial import try_seed
+
+SEEDS = 500
+AT_ONCE = 50
+FIXED: tuple[int, ...] = ()
+"""Seeds that once ended with two ledgers; the first thing that is tried."""
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    before = structlog.get_config()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), logger_factory=_Nowhere)
+    yield
+    structlog.configure(**before)
+
+
+class _Nowhere:
+    def __init__(self, *_):
+        self.critical = self.error = self.warning = self.info = self.debug = lambda *_, **__: None
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, AT_ONCE))
+def test_both_ledgers_agree_after_deaths(first):
+    table = Table()
+    for seed in range(first, first + AT_ONCE):
+        table.add(try_seed(seed))
+    assert not table.failed, table.text()
+    assert table.fills > 3 * AT_ONCE
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_every_named_point_is_reached(point):
+    kills = {where for seed in range(3) for where in try_seed(seed, at=(point, 1)).kills}
+    assert point in kills
+
+
+@pytest.mark.parametrize("defect", ["unjournaled", "resend", "no dedupe"])
+def test_a_planted_defect_is_caught_within_200_seeds(defect):
+    for seed in range(200):
+        with contextlib.suppress(Exception):  # a defect may also end the daemon
+            if try_seed(seed, defect=defect).faults:
+                return
+    pytest.fail(f"{defect} passed 200 seeds")
+
+
+@pytest.mark.parametrize("seed", FIXED)
+def test_what_was_found_once_stays_mended(seed):
+    assert try_seed(seed).faults == []
