@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -16,6 +17,7 @@ from bnml.app.inbox import LiveInbox, SteppedInbox
 from bnml.app.links import Links
 from bnml.app.logs import logger
 from bnml.app.models import Bundles, make_bundles
+from bnml.app.patience import patiently
 from bnml.app.preflight import within_live_capital
 from bnml.app.reconcile import highest_epoch
 from bnml.app.sim_process import SimProcess, exchange_folder
@@ -109,23 +111,20 @@ async def compose(
     await warming
     inbox, guards = _inbox(deployment, links)
     venue = await _venue(settings, deployment, clock, inbox, links, guards, stack)
-    skew_ms = await venue.rest.synchronise_clock()
+    skew_ms = await patiently(venue.rest.synchronise_clock)
     control = deployment.control
-    market_now_ns = await control.market_now_ns() if control else clock.now_ns() + skew_ms * 1_000_000
+    market_now_ns = (
+        await patiently(control.market_now_ns) if control else clock.now_ns() + skew_ms * 1_000_000
+    )
     links.now_ns = market_now_ns
-    found = await _universe(settings, venue, market_now_ns)
-    symbols = found.symbols
-    identity = folder.identity(settings.venue.kind)
-    folder.begin_epoch(identity, await highest_epoch(venue, identity.instance, symbols))
+    found = await patiently(partial(_universe, settings, venue, market_now_ns))
+    identity = await _identity(settings, folder, venue, found.symbols)
     config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
     bundles = make_bundles(settings)
-    recovered = None
-    if journal.last_seq:
-        with JournalReader(folder.journal) as reader:
-            recovered = recover(reader, config, bundles, settings.content_hash())
+    recovered = _recovered(folder, journal, config, bundles, settings)
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
-    followed = (*symbols, *sorted(set(engine.portfolio.positions) - set(symbols)))
-    header = _header(settings, options, symbols, identity, recovered)
+    followed = (*found.symbols, *sorted(set(engine.portfolio.positions) - set(found.symbols)))
+    header = _header(settings, options, found.symbols, identity, recovered)
     await journal.begin_session(header, clock.now_ns())
     return Parts(
         settings=settings,
@@ -149,7 +148,27 @@ async def compose(
         header=header,
         market_now_ns=market_now_ns,
         skew_ms=skew_ms,
+        began_ns=began_ns,
     )
+
+
+async def _identity(
+    settings: Settings, folder: StateFolder, venue: BinanceVenue, symbols: tuple[str, ...]
+) -> Identity:
+    """Who we are, in an epoch that the venue has not seen."""
+    identity = folder.identity(settings.venue.kind)
+    seen = await patiently(partial(highest_epoch, venue, identity.instance, symbols))
+    return folder.begin_epoch(identity, seen)
+
+
+def _recovered(
+    folder: StateFolder, journal: JournalWriter, config: EngineConfig, bundles: Bundles, settings: Settings
+) -> Recovered | None:
+    """The engine of the journal; None for a new one."""
+    if not journal.last_seq:
+        return None
+    with JournalReader(folder.journal) as reader:
+        return recover(reader, config, bundles, settings.content_hash())
 
 
 def _inbox(deployment: Deployment, links: Links) -> tuple[LiveInbox | SteppedInbox, Guards]:
@@ -234,7 +253,7 @@ async def _instruments(
     unknown = [symbol for symbol in followed if symbol not in venue.instruments]
     for symbol in unknown:
         try:
-            await venue.load_instruments((symbol,), quote)
+            await patiently(partial(venue.load_instruments, (symbol,), quote))
         except Misconfigured as error:
             logger().error("held_symbol_unknown", symbol=symbol, error=str(error))
             venue.instruments[symbol] = engine.state.symbols[symbol].instrument

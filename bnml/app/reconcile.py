@@ -115,7 +115,9 @@ async def missed_reports(venue: BinanceVenue, book: OrderBook) -> Missed:
     return missed
 
 
-async def prove_absence(venue: BinanceVenue, orders: Sequence[Order], now_ns: Callable[[], int]) -> list[Event]:
+async def prove_absence(
+    venue: BinanceVenue, orders: Sequence[Order], now_ns: Callable[[], int]
+) -> list[Event]:
     """The truth of orders that the venue did not know at the start, read when no request can be under way any more.
 
     The caller waits until the receive window has passed since this process began: what the process before
@@ -134,7 +136,9 @@ def _was_confirmed(order: Order, book: OrderBook) -> bool:
     """Legs of a list sleep from the start for us; that they exist is known with the order that wakes them."""
     if order.state in {OrderState.PENDING, OrderState.UNKNOWN}:
         return False
-    workings = [one for one in book.of_list(order.list_id) if one.role is Role.WORKING] if order.list_id else []
+    workings = (
+        [one for one in book.of_list(order.list_id) if one.role is Role.WORKING] if order.list_id else []
+    )
     if order.state is not OrderState.SLEEPING or not workings:
         return True
     return workings[0].state not in {OrderState.PENDING, OrderState.UNKNOWN, OrderState.REJECTED}

@@ -1,12 +1,19 @@
 import msgspec
 import pytest
 
-from bnml.app.reconcile import compare_balances, epoch_of, highest_epoch, missed_reports, refuse_strangers
+from bnml.app.reconcile import (
+    compare_balances,
+    epoch_of,
+    highest_epoch,
+    missed_reports,
+    prove_absence,
+    refuse_strangers,
+)
 from bnml.core.errors import RecoveryNeeded
 from bnml.core.events import Balances, OrderReport
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, Side
-from bnml.trading.orders import Order, Role
+from bnml.trading.orders import Order, OrderBook, Role
 from bnml.venues.binance.wire import OrderAnswer
 
 
@@ -55,22 +62,42 @@ def test_open_orders_of_ours_that_nobody_journaled_stop_the_start():
         refuse_strangers([shown(ours)], [], "ab12")
 
 
-async def test_an_order_that_never_arrived_is_rejected():
-    (found,) = await missed_reports(Venue(), [order("a", OrderState.PENDING)], 5)
+async def test_an_order_that_the_venue_does_not_know_is_asked_for_until_its_absence_is_proven():
+    book = OrderBook({"a": order("a", OrderState.PENDING)})
+    missed = await missed_reports(Venue(), book)
+    assert [one.client_order_id for one in missed.absent] == ["a"]
+    (found,) = await prove_absence(Venue(), missed.absent, lambda: 5)
     assert (found.client_order_id, found.state, found.ts_ns) == ("a", OrderState.REJECTED, 5)
+    late = OrderReport("BTCUSDT", "a", 9, OrderState.OPEN, Side.SELL)
+    assert await prove_absence(Venue({"a": [late]}), missed.absent, lambda: 5) == [late]
+    book.get("a").state = OrderState.CANCELED
+    assert await prove_absence(Venue(), missed.absent, lambda: 5) == []
 
 
 async def test_missed_fills_come_in_the_order_of_the_venue():
     late, early = (
         OrderReport("BTCUSDT", name, ts, OrderState.FILLED, Side.SELL) for name, ts in (("a", 9), ("b", 4))
     )
-    found = await missed_reports(Venue({"a": [late], "b": [early]}), [order("a"), order("b")], 5)
-    assert found == [early, late]
+    book = OrderBook({name: order(name) for name in ("a", "b")})
+    found = await missed_reports(Venue({"a": [late], "b": [early]}), book)
+    assert found.reports == [early, late]
 
 
 async def test_a_confirmed_order_that_vanished_is_for_the_operator():
     with pytest.raises(RecoveryNeeded, match="does not know order a"):
-        await missed_reports(Venue(), [order("a", OrderState.OPEN)], 5)
+        await missed_reports(Venue(), OrderBook({"a": order("a", OrderState.OPEN)}))
+
+
+@pytest.mark.parametrize("working", [OrderState.PENDING, OrderState.UNKNOWN, OrderState.REJECTED])
+async def test_legs_sleep_for_us_before_their_list_has_arrived(working):
+    """A process that dies before the list left must not be told that the account is another one."""
+    first = Order("w", "BTCUSDT", Side.BUY, Role.WORKING, 1, 10, 100, list_id="l", state=working)
+    leg = Order("s", "BTCUSDT", Side.SELL, Role.STOP, 1, 10, 90, list_id="l", state=OrderState.SLEEPING)
+    missed = await missed_reports(Venue(), OrderBook({"w": first, "s": leg}))
+    assert "s" in {one.client_order_id for one in missed.absent}
+    first.state = OrderState.FILLED
+    with pytest.raises(RecoveryNeeded, match="does not know order s"):
+        await missed_reports(Venue(), OrderBook({"s": leg, "w": first}))
 
 
 def test_balances_are_compared_asset_by_asset():

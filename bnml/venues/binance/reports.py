@@ -195,15 +195,20 @@ def reports_of_result(
         answers = _list.decode(result).order_reports
     elif api_method == "order.cancelReplace":
         both = _replace.decode(result)
-        answers = [both.cancel_response, both.new_order_response]
+        answers = [*_cancelled(both.cancel_response), _order.decode(both.new_order_response)]
     else:
-        answers = [_order.decode(result)]
+        answers = _cancelled(result)
     return [
         report
         for answer in answers
         if answer.symbol in instruments
         for report in answer_reports(answer, instruments[answer.symbol])
     ]
+
+
+def _cancelled(result: bytes) -> list[OrderAnswer]:
+    """An order placed or cancelled; a cancelled leg is answered with its list."""
+    return _list.decode(result).order_reports or [_order.decode(result)]
 
 
 def order_answer(result: bytes) -> OrderAnswer:

@@ -163,10 +163,10 @@ class ListAnswer(msgspec.Struct, gc=False, rename="camel"):
 
 
 class ReplaceAnswer(msgspec.Struct, gc=False, rename="camel"):
-    """Both halves of a replacement that worked."""
+    """Both halves of a replacement that worked; the cancelled one is a whole list where it was a leg."""
 
-    cancel_response: OrderAnswer
-    new_order_response: OrderAnswer
+    cancel_response: msgspec.Raw
+    new_order_response: msgspec.Raw
 
 
 class AccountTrade(msgspec.Struct, gc=False, rename="camel"):

@@ -6,7 +6,6 @@ import sqlite3
 from bnml.journal.reader import JournalReader
 from bnml.journal.writer import JournalWriter, _prepare
 
-
 SYNC_S = 0.004
 
 

@@ -32,7 +32,9 @@ class Faults:
     """Chances of each fault; all are 0 once the trial settles."""
 
     lost: float = 0.02  # a request that never arrives
-    late: float = 0.02  # one that arrives when nobody waits for it any more, or not at all: it is too old then
+    late: float = (
+        0.02  # one that arrives when nobody waits for it any more, or not at all: it is too old then
+    )
     unanswered: float = 0.03
     error_after: float = 0.02  # executed, and answered with a 5xx
     error_before: float = 0.02
@@ -145,7 +147,11 @@ class Socket:
         """One signed request, over whichever transport."""
         kind = "order" if order else "read"
         self.life.point(f"before_send_{kind}")
-        stamped = {**params, "timestamp": str(self.network.world.venue.wall_ms()), "recvWindow": str(WINDOW_MS)}
+        stamped = {
+            **params,
+            "timestamp": str(self.network.world.venue.wall_ms()),
+            "recvWindow": str(WINDOW_MS),
+        }
         future = self.network.carry(operation, stamped, order)
         self.life.point(f"after_send_{kind}")
         if order and ("ancel" in what):
@@ -227,6 +233,4 @@ class Rest:
         return await self.socket.ask(ROUTES[("GET", path)], path, params, order=False)
 
     async def signed(self, method, path, params, lane=None, *, order=False):
-        return Answer(
-            await self.socket.ask(ROUTES[(method, path)], f"{method} {path}", params, order=order)
-        )
+        return Answer(await self.socket.ask(ROUTES[(method, path)], f"{method} {path}", params, order=order))

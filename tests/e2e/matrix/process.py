@@ -4,8 +4,6 @@ import asyncio
 import contextlib
 from functools import cache, partial
 
-import numpy as np
-
 from bnml.app import reconcile
 from bnml.app.executor import Executor
 from bnml.app.inbox import LiveInbox
@@ -24,10 +22,9 @@ from bnml.trading.engine import Engine
 from bnml.venues.binance.codec import Beat, Print
 from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.sim.klines import bar_events
-from tests.e2e.matrix.disk import Disk, Killed
+from tests.e2e.matrix.disk import Killed
 from tests.e2e.matrix.market import FRAME_NS, HISTORY, SYMBOLS, history
 from tests.e2e.matrix.network import WINDOW_MS, Rest, Socket
-from tests.e2e.matrix.virtual import START_NS
 from tests.trading.kit import Predictors, RandomPredictor, settings
 
 INSTANCE = "t35t"
@@ -201,7 +198,7 @@ class Process:
             self.links.now_ns = self.pump.now_ns
 
     def _join(self, engine):
-        journal, life = self.journal, self.life
+        journal = self.journal
         gate = BarGate(
             SYMBOLS, 3 * NS_PER_S, engine.at_stake, after_ns=engine.state.scanned_ns, conflate_ns=CONFLATE_NS
         )
@@ -238,7 +235,9 @@ class Process:
 
     async def _settle(self, truth):
         await asyncio.sleep(max(0.0, self.began_s + WINDOW_MS / 1000 + 0.25 - self.life.loop.time()))
-        self.inbox.complete(0, await reconcile.prove_absence(self.venue, truth.absent, lambda: self.pump.now_ns))
+        self.inbox.complete(
+            0, await reconcile.prove_absence(self.venue, truth.absent, lambda: self.pump.now_ns)
+        )
 
     def _read_history(self, now_ns):
         self.pump.in_history = True

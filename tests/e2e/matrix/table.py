@@ -40,7 +40,9 @@ def _spread(seconds):
     if not seconds:
         return "never"
     ordered = sorted(seconds)
-    shown = [f"{name} {ordered[min(len(ordered) - 1, int(len(ordered) * share))]:.3f} s" for name, share in _AT]
+    shown = [
+        f"{name} {ordered[min(len(ordered) - 1, int(len(ordered) * share))]:.3f} s" for name, share in _AT
+    ]
     over = sum(one > 2 for one in ordered)
     return f"{len(ordered)} times, {', '.join(shown)}, over 2 s {over}"
 
