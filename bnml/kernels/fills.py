@@ -34,6 +34,9 @@ _NS_PER_MS = 1_000_000
 _F1 = int(FillTier.F1)
 _FOK = int(Taking.FOK)
 _MARKET = int(Taking.MARKET)
+_LIFT = 1 << 44
+_ABOVE_0 = 15_625 * _LIFT
+_POSITIVE = (1 << 63) - 1
 _FNV_OFFSET = 0xCBF29CE484222325
 _FNV_PRIME = 0x100000001B3
 
@@ -47,17 +50,27 @@ def symbol_key(name: str) -> int:
 
 
 @lean
+def _millionth(amount: int) -> int:
+    """floor(amount / 1e6) of any int64.
+
+    1e6 is 15,625 * 2 ** 6: after the shift there is room to make the amount positive, and to divide what
+    surely is takes a third of the steps.
+    """
+    return (((amount >> 6) + _ABOVE_0) & _POSITIVE) // 15_625 - _LIFT
+
+
+@lean
 def mul_ppm(amount: int, ppm: int) -> int:
     """floor(amount * ppm / 1e6) without the wide product."""
-    whole = amount // PPM
-    return whole * ppm + (amount - whole * PPM) * ppm // PPM
+    whole = _millionth(amount)
+    return whole * ppm + _millionth((amount - whole * PPM) * ppm)
 
 
 @lean
 def ceil_ppm(amount: int, ppm: int) -> int:
     """ceil(amount * ppm / 1e6) without the wide product."""
-    whole = amount // PPM
-    return whole * ppm + ((amount - whole * PPM) * ppm + PPM - 1) // PPM
+    whole = _millionth(amount)
+    return whole * ppm + _millionth((amount - whole * PPM) * ppm + PPM - 1)
 
 
 @lean

@@ -73,11 +73,12 @@ def _first_due(track: Track, start: int, end: int, due_ns: int) -> int:
 @lean
 def _quiet_until(bars: NDArray[np.void], start: int, end: int, stop: int, ceiling: int) -> int:
     """The first bar from `start` on, or `end`, that reaches the stop or the ceiling."""
-    k = start
-    while k < end and bars[k]["low"] > stop and bars[k]["high"] < ceiling:
-        prefetch(bars, k + AHEAD)
-        k += 1
-    return k
+    ahead = bars[start:end]
+    for i in range(len(ahead)):
+        if ahead[i]["low"] <= stop or ahead[i]["high"] >= ceiling:
+            return start + i
+        prefetch(ahead, i + AHEAD)
+    return start + len(ahead)
 
 
 @lean
@@ -87,8 +88,10 @@ def _mark_held(kit: Kit, track: Track, start: int, end: int) -> None:
     whole, rest, cash = (lots // den) * num, (lots % den) * num, kit.book["cash_e8"]
     bars, marks = track.bars[start:end], track.equity_e8[start - track.lane["first"] :]
     for i in range(len(bars)):
-        close = bars[i]["close"]
-        marks[i] = cash + close * whole + (close * rest // den if rest > 0 else 0)
+        marks[i] = cash + bars[i]["close"] * whole
+    if rest > 0:
+        for i in range(len(bars)):
+            marks[i] += bars[i]["close"] * rest // den
 
 
 @lean
