@@ -80,6 +80,53 @@ def resample(
         drawdowns[path], drawdowns[path + 1] = worst, other_worst
 
 
+@lean
+def resample_both(
+    steps: NDArray[np.float64],
+    block: int,
+    seed: int,
+    alone: NDArray[np.float64],
+    blocks: NDArray[np.float64],
+) -> None:
+    """`resample` with blocks of one day and with longer ones, from the same draws.
+
+    `alone` and `blocks` are [2, paths]: sums of the paths, and their deepest falls.
+    """
+    count, low, half = np.uint64(len(steps)), np.uint64(0xFFFFFFFF), np.uint64(32)
+    golden, mean = np.uint64(GOLDEN), np.uint64(block)
+    state = mix(np.uint64(seed) + golden)
+    for path in range(0, alone.shape[1], 2):
+        here = there = np.uint64(0)
+        choices = count  # the first day is always drawn
+        total = peak = worst = 0.0
+        other = other_peak = other_worst = 0.0
+        block_total = block_peak = block_worst = 0.0
+        last_total = last_peak = last_worst = 0.0
+        for _ in range(len(steps)):
+            state += golden
+            bits = mix(state)
+            first, second = bits & low, bits >> half
+            total += steps[(first * count) >> half]
+            peak = max(peak, total)
+            worst = max(worst, peak - total)
+            other += steps[(second * count) >> half]
+            other_peak = max(other_peak, other)
+            other_worst = max(other_worst, other_peak - other)
+            here = next_day(first, choices, here, count)
+            there = next_day(second, choices, there, count)
+            choices = count * mean
+            block_total += steps[here]
+            block_peak = max(block_peak, block_total)
+            block_worst = max(block_worst, block_peak - block_total)
+            last_total += steps[there]
+            last_peak = max(last_peak, last_total)
+            last_worst = max(last_worst, last_peak - last_total)
+        alone[0, path], alone[0, path + 1] = total, other
+        alone[1, path], alone[1, path + 1] = worst, other_worst
+        blocks[0, path], blocks[0, path + 1] = block_total, last_total
+        blocks[1, path], blocks[1, path + 1] = block_worst, last_worst
+
+
 def block_days(days: int) -> int:
     """Mean length of a block: the cube root of the number of days, rounded up (Politis & Romano 1994, 4)."""
     return max(1, ceil(round(days ** (1.0 / 3.0), 9)))
@@ -95,16 +142,28 @@ def quantile(ordered: NDArray[np.float64], share: float) -> float:
     return float(ordered[below] + (place - below) * (ordered[above] - ordered[below]))
 
 
-def bootstrap(returns: NDArray[np.float64], block: int, seed: int = SEED) -> tuple[float, float]:
-    """95 % quantile of the maximum drawdown and 5 % quantile of the profit, as shares; returns are compounded.
+def bootstraps(
+    returns: NDArray[np.float64], block: int, seed: int = SEED
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """(95 % quantile of the maximum drawdown, 5 % quantile of the profit) as shares, of days drawn one by one
+    and in blocks; returns are compounded.
 
     No day at all: no drawdown, no profit.
     """
     if len(returns) == 0:
-        return 0.0, 0.0
+        return (0.0, 0.0), (0.0, 0.0)
     growth = np.log(np.maximum(1.0 + returns, SMALLEST_GROWTH))
-    totals, drawdowns = np.empty(PATHS), np.empty(PATHS)
-    resample(growth, block, seed, totals, drawdowns)
-    totals.sort()
-    drawdowns.sort()
-    return 1.0 - exp(-quantile(drawdowns, 0.95)), exp(quantile(totals, 0.05)) - 1.0
+    alone, blocks = np.empty((2, PATHS)), np.empty((2, PATHS))
+    resample_both(growth, block, seed, alone, blocks)
+    return _tails(*alone), _tails(*blocks)
+
+
+def _tails(totals: NDArray[np.float64], drawdowns: NDArray[np.float64]) -> tuple[float, float]:
+    return 1.0 - exp(-_among(drawdowns, 0.95)), exp(_among(totals, 0.05)) - 1.0
+
+
+def _among(values: NDArray[np.float64], share: float) -> float:
+    """`quantile` of values in any order, which only its neighbours are put into."""
+    below = int(share * (len(values) - 1))
+    values.partition((below, below + 1))
+    return quantile(values, share)

@@ -11,7 +11,7 @@ import numpy as np
 from bnml.core.clock import NS_PER_DAY
 from bnml.kernels import metrics as kernel
 from bnml.kernels.account import CHANGE, EQUITY_ROW
-from bnml.kernels.bootstrap import block_days, bootstrap
+from bnml.kernels.bootstrap import block_days, bootstraps
 from bnml.kernels.results import HOLDING, book_rows
 from bnml.research.positions import closed_positions, commission_quote_e8
 
@@ -141,8 +141,7 @@ def measure(
     walk, daily = _walk(rows, initial_e8, final_e8)
     moments = kernel.DailyMoments(*kernel.daily_moments(daily))
     annual = kernel.annual_return(initial_e8, final_e8, walk.span_ns)
-    alone = bootstrap(daily, 1)
-    blocks = bootstrap(daily, block_days(len(daily)))
+    alone, blocks = bootstraps(daily, block_days(len(daily)))
     return Figures(
         net_return=kernel.net_return(initial_e8, final_e8),
         cagr=annual,

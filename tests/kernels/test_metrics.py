@@ -60,7 +60,7 @@ def test_nothing_at_all_is_zero_everywhere():
     assert (tuple(found), len(daily)) == ((0,) * 8, 0)
     assert moments([]) == (0, 0, 0, 0, 3)
     assert metrics.cvar(np.array([])) == 0
-    assert bootstrap.bootstrap(np.array([]), 1) == (0, 0)
+    assert bootstrap.bootstraps(np.array([]), 1) == ((0, 0), (0, 0))
     assert metrics.turnover(5, 0.0) == 0
 
 
@@ -134,8 +134,19 @@ def test_the_best_of_many_draws(trials):
 
 @given(returns, st.integers(1, 12), st.integers(0, 2**62))
 def test_resampled_paths_are_those_of_the_twin(values, block, seed):
-    expected = twin.bootstrap(values, block, seed)
-    assert bootstrap.bootstrap(np.array(values), block, seed) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    found = bootstrap.bootstraps(np.array(values), block, seed)
+    for one, days in zip(found, (1, block), strict=True):
+        assert one == pytest.approx(twin.bootstrap(values, days, seed), rel=1e-9, abs=1e-12)
+
+
+@given(returns, st.integers(1, 12), st.integers(0, 2**62))
+def test_paths_of_both_kinds_are_those_of_each_alone(values, block, seed):
+    both = np.empty((2, 2, 8))
+    bootstrap.resample_both(np.array(values), block, seed, *both)
+    for found, days in zip(both, (1, block), strict=True):
+        expected = np.empty((2, 8))
+        bootstrap.resample(np.array(values), days, seed, *expected)
+        assert found.tolist() == expected.tolist()
 
 
 def test_each_day_is_drawn_as_often_as_the_others():
@@ -148,13 +159,12 @@ def test_each_day_is_drawn_as_often_as_the_others():
 
 def test_blocks_keep_losses_together_that_came_together():
     values = np.repeat([0.01, -0.01] * 10, 15)
-    alone = bootstrap.bootstrap(values, 1)
-    together = bootstrap.bootstrap(values, bootstrap.block_days(len(values)))
+    alone, together = bootstrap.bootstraps(values, bootstrap.block_days(len(values)))
     assert bootstrap.block_days(len(values)) == 7
     assert together[0] > 1.2 * alone[0]
     assert together[1] < alone[1]
 
 
 def test_a_day_that_loses_all_is_the_end():
-    drawdown, profit = bootstrap.bootstrap(np.array([-1.0, 0.5, 0.5]), 1)
+    (drawdown, profit), _ = bootstrap.bootstraps(np.array([-1.0, 0.5, 0.5]), 1)
     assert (drawdown, profit) == (pytest.approx(1.0), pytest.approx(-1.0))
