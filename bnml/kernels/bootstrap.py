@@ -145,10 +145,9 @@ def quantile(ordered: NDArray[np.float64], share: float) -> float:
 def bootstraps(
     returns: NDArray[np.float64], block: int, seed: int = SEED
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """(95 % quantile of the maximum drawdown, 5 % quantile of the profit) as shares, of days drawn one by one
-    and in blocks; returns are compounded.
+    """(95 % quantile of the maximum drawdown, 5 % quantile of the profit) of days drawn singly, and in blocks.
 
-    No day at all: no drawdown, no profit.
+    Shares; returns are compounded. No day at all: no drawdown, no profit.
     """
     if len(returns) == 0:
         return (0.0, 0.0), (0.0, 0.0)

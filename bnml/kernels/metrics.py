@@ -274,7 +274,7 @@ def calmar(annual: float, drawdown: float) -> float:
 def cvar(returns: NDArray[np.float64]) -> float:
     """Mean of the worst 5 % of the daily returns, at least one of them (Acerbi & Tasche 2002); 0 of none."""
     worst = ceil(round(TAIL * len(returns), 9))
-    return float(np.sort(returns)[:worst].mean()) if worst > 0 else 0.0
+    return float(np.add.reduce(np.sort(returns)[:worst])) / worst if worst > 0 else 0.0
 
 
 def turnover(traded_e8: float, mean_equity_e8: float) -> float:

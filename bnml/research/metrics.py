@@ -194,8 +194,8 @@ def measure_rows(
 
 def _of_positions(results_e8: NDArray[np.int64], initial_e8: int) -> dict[str, Any]:
     won = results_e8[results_e8 > 0]
-    count, wins, profit_e8 = len(results_e8), len(won), int(won.sum())
-    loss_e8 = profit_e8 - int(results_e8.sum())
+    count, wins, profit_e8 = len(results_e8), len(won), int(np.add.reduce(won))
+    loss_e8 = profit_e8 - int(np.add.reduce(results_e8))
     win_e8 = kernel.average_win_e8(profit_e8, wins)
     lost_e8 = kernel.average_loss_e8(loss_e8, count - wins)
     rate, ratio = kernel.win_rate(wins, count), kernel.payoff(win_e8, lost_e8)

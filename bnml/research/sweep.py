@@ -27,7 +27,9 @@ def sweep(inputs: Sequence[SweepInput], config: SweepConfig, thoughts: Thoughts 
     thoughts = thoughts or Thoughts()
     order = sorted(range(len(inputs)), key=lambda number: inputs[number].instrument.symbol)
     chosen = tuple(in_place(inputs[number]) for number in order)
-    limits = config.limits[order] if len(config.limits) > 1 else config.limits.repeat(len(order))
+    limits = config.limits
+    if len(order) > 1:
+        limits = limits[order] if len(limits) > 1 else limits.repeat(len(order))
     world, parts = make_world(chosen, limits, config, thoughts)
     risk = make_risk(chosen, world, config, thoughts) if config.risk else None
     return SweepResult(chosen, config, run_world(world, risk), parts)

@@ -132,7 +132,7 @@ class SweepResult:
 def _final_equity_e8(world: World, inputs: Sequence[SweepInput]) -> int:
     held = zip(world.slots, inputs, strict=True)
     return int(world.book["cash_e8"]) + sum(
-        data.instrument.notional_e8(int(data.bars[-1]["close"]), int(slot["lots"].sum()))
+        data.instrument.notional_e8(int(data.bars[-1]["close"]), sum(slot["lots"].tolist()))
         for slot, data in held
         if slot["is_open"]
     )

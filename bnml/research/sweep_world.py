@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, repeat
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -21,7 +21,18 @@ from bnml.kernels.mood import ATR_RATIO, CROWD, MIN_VOICES, VOICE
 from bnml.kernels.opining import Mind, Terms, opine, speak
 from bnml.kernels.opinions import SCORE_COLUMNS, Model
 from bnml.kernels.portfolio import run
-from bnml.kernels.records import BAR, BREAKERS, COSTS, FACTS, LIMITS, OPINION, POLICY, RULES, record
+from bnml.kernels.records import (
+    BAR,
+    BREAKERS,
+    COSTS,
+    FACTS,
+    INSTRUMENT,
+    LIMITS,
+    OPINION,
+    POLICY,
+    RULES,
+    record,
+)
 from bnml.kernels.regime import DRIFT_BASELINE, DRIFT_RECENT, VOLATILITY_BARS
 from bnml.kernels.world import DONE, ROWS_PER_SYMBOL, World
 
@@ -70,7 +81,7 @@ def make_world(
         opinions=opinions,
         lanes=_lanes(inputs, opinions, parts),
         slots=np.zeros(len(inputs), dtype=SLOT),
-        instruments=np.concatenate([data.instrument_record for data in inputs]),
+        instruments=_joined([data.instrument_record for data in inputs], INSTRUMENT),
         limits=_joined([limits], LIMITS),
         book=book[0],
         facts=record(FACTS)[0],
@@ -284,7 +295,7 @@ def _lanes(
             "fast_end": fast_end,
             "bars_at": address_of(data.bars, start),
         }
-        lanes[number] = tuple(lane.get(name, 0) for name in _LANE_FIELDS)
+        lanes[number] = tuple(map(lane.get, _LANE_FIELDS, repeat(0)))
     return lanes
 
 
