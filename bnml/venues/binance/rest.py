@@ -1,18 +1,22 @@
-"""Signed REST through aiohttp: one session, the venue's clock, the weight budget, errors by code."""
+"""Signed REST through aiohttp: one session, the venue's clock, the limits' budget, errors by code."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 import aiohttp
 import msgspec
 import yarl
 
-from bnml.core.clock import NS_PER_MS, Clock
+from bnml.core.clock import Clock
 from bnml.core.errors import AccessRefused, BnmlError, Retryable, UnknownOutcome
 from bnml.venues.binance.budget import Lane, WeightBudget
+from bnml.venues.binance.endpoints import Endpoints
 from bnml.venues.binance.errors import CLOCK_SKEW, ErrorBody, error_of
+from bnml.venues.binance.penalties import Penalties
+from bnml.venues.binance.venue_clock import SAMPLES, VenueClock
+from bnml.venues.binance.weights import orders_of, weight_of
 from bnml.venues.binance.wire import ServerTime
 
 if TYPE_CHECKING:
@@ -20,9 +24,16 @@ if TYPE_CHECKING:
 
     from bnml.venues.binance.signing import Signer
 
-DEFAULT_PAUSE_S = 30.0  # after 429 or 418 without Retry-After
-
 NumberSink = Callable[[int], None]
+# Refused before anything was sent: no outcome is in doubt.
+_NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError)
+# Nobody mends these by asking again soon: a firewall, a proxy, a certificate.
+_OBSTRUCTED = (
+    aiohttp.ClientSSLError,
+    aiohttp.ClientConnectorCertificateError,
+    aiohttp.ClientHttpProxyError,
+    aiohttp.ClientProxyConnectionError,
+)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -33,7 +44,10 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class RestClient:
-    """Requests to one deployment; `on_number` learns the place of each answer that nobody holds back."""
+    """Requests to one deployment; `on_number` learns the place of each answer that nobody holds back.
+
+    `more_urls` are further addresses of the same deployment, used in turn when the one before does not answer.
+    """
 
     def __init__(
         self,
@@ -45,17 +59,20 @@ class RestClient:
         receive_window_ms: int,
         stepper: str = "",
         on_number: NumberSink | None = None,
+        more_urls: Sequence[str] = (),
+        budget: WeightBudget | None = None,
+        venue_clock: VenueClock | None = None,
     ) -> None:
-        self._base_url = base_url
+        self.endpoints = Endpoints((base_url, *more_urls))
         self.signer = signer
-        self._clock = clock
         self._timeout_s = timeout_s
         self._receive_window_ms = receive_window_ms
         self._stepper = stepper
         self._on_number = on_number or _ignore
         self._session: aiohttp.ClientSession | None = None
-        self._offset_ms = 0
-        self.budget = WeightBudget(clock)
+        self.clock = venue_clock or VenueClock(clock)
+        self.budget = budget or WeightBudget(clock, venue_ms=self.clock.now_ms)
+        self.penalties = Penalties(clock, self.budget, self.clock.now_ms)
 
     async def __aenter__(self) -> Self:
         timeout = aiohttp.ClientTimeout(total=self._timeout_s)
@@ -69,23 +86,24 @@ class RestClient:
             await self._session.close()
 
     def timestamp_ms(self) -> int:
-        """The venue's wall clock, as of the last look."""
-        return self._clock.now_ns() // NS_PER_MS + self._offset_ms
+        """The venue's clock, as of the last look; it does not follow jumps of ours."""
+        return self.clock.now_ms()
 
-    async def synchronise_clock(self) -> int:
-        """Measure how far the venue's clock is ahead of ours, in ms."""
-        before_ms = self._clock.now_ns() // NS_PER_MS
-        answer = await self.public("/api/v3/time", {})
-        after_ms = self._clock.now_ns() // NS_PER_MS
-        server_ms = msgspec.json.decode(answer, type=ServerTime).server_time
-        self._offset_ms = server_ms - (before_ms + after_ms) // 2
-        return self._offset_ms
+    async def synchronise_clock(self, lane: Lane = Lane.RECONCILE, samples: int = SAMPLES) -> int:
+        """Measure how far the venue's clock is ahead of ours, in ms; the quickest of the answers counts."""
+
+        async def ask() -> int:
+            answer = await self.public("/api/v3/time", {}, lane)
+            return msgspec.json.decode(answer, type=ServerTime).server_time
+
+        return await self.clock.measure(ask, samples)
 
     async def public(self, path: str, params: Mapping[str, str], lane: Lane = Lane.DATA) -> bytes:
         """GET without a signature."""
-        await self.budget.wait(lane)
         query = "&".join(f"{key}={value}" for key, value in params.items())
-        return self._released(await self._send("GET", f"{path}?{query}" if query else path, order=False))
+        target = f"{path}?{query}" if query else path
+        weight = weight_of("GET", path, params)
+        return self._released(await self._asked("GET", lambda: target, lane, weight=weight, order=False))
 
     async def signed(
         self, method: str, path: str, params: Mapping[str, str], lane: Lane, *, order: bool = False
@@ -95,14 +113,18 @@ class RestClient:
         A refusal for clock skew was not executed, so it is sent once more with the clock measured anew.
         The caller owns the answer's number (see `Inbox.complete`).
         """
-        await self.budget.wait(lane)
+
+        def target() -> str:
+            return f"{path}?{self._query(params)}"
+
+        weight, orders = weight_of(method, path, params), orders_of(method, path)
         try:
-            return await self._send(method, f"{path}?{self._query(params)}", order=order)
+            return await self._asked(method, target, lane, weight=weight, order=order, orders=orders)
         except Retryable as error:
             if error.code != CLOCK_SKEW:
                 raise
-        await self.synchronise_clock()
-        return await self._send(method, f"{path}?{self._query(params)}", order=order)
+        await self.synchronise_clock(lane)
+        return await self._asked(method, target, lane, weight=weight, order=order, orders=orders)
 
     async def read(self, path: str, params: Mapping[str, str], lane: Lane = Lane.RECONCILE) -> bytes:
         """A signed GET whose place in a stepped session needs no care."""
@@ -120,23 +142,50 @@ class RestClient:
             self._on_number(answer.number)
         return answer.body
 
+    async def _asked(
+        self,
+        method: str,
+        target: Callable[[], str],
+        lane: Lane,
+        *,
+        weight: int,
+        order: bool,
+        orders: int = 0,
+    ) -> Answer:
+        """One request, at the next address of the venue while it certainly did not leave from this one."""
+        while True:
+            await self.penalties.wait(lane)
+            await self.budget.wait(lane, weight=weight, orders=orders)
+            try:
+                # Signed anew each time: the time of signing must not age while we wait.
+                return await self._send(method, target(), order=order)
+            except NotSent:
+                if not self.endpoints.try_again():
+                    raise
+
     async def _send(self, method: str, target: str, *, order: bool) -> Answer:
         if self._session is None:
             raise Retryable("the REST client is closed")
+        base_url = self.endpoints.current
         what = f"{method} {target.partition('?')[0]}"
-        unclear = UnknownOutcome if order else Retryable
         try:
             # As signed: without `encoded` the percent-encoding would be decoded and made anew.
-            url = yarl.URL(self._base_url + target, encoded=True)
+            url = yarl.URL(base_url + target, encoded=True)
             async with self._session.request(method, url, headers=self.signer.header()) as response:
                 body = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise unclear(
-                f"{what}: no answer from {self._base_url} ({type(error).__name__}: {error})"
-            ) from error
+            self.endpoints.failed()
+            if isinstance(error, _OBSTRUCTED):
+                self.penalties.obstructed(f"{what}: {type(error).__name__}: {error}")
+            text = f"{what}: no answer from {base_url} ({type(error).__name__}: {error})"
+            if isinstance(error, _NOT_SENT):
+                raise NotSent(text) from error
+            raise (UnknownOutcome if order else Retryable)(text) from error
+        self.endpoints.answered()
         self.budget.observe(response.headers)
         number = int(response.headers.get("X-SIM-SEQ", "0"))
         if response.status < 400:
+            self.penalties.served()
             return Answer(body, number)
         if number:
             self._on_number(number)
@@ -145,12 +194,18 @@ class RestClient:
     def _error(self, status: int, headers: Mapping[str, str], body: bytes, what: str) -> BnmlError:
         text = headers.get("Retry-After", "")
         retry_after_s = float(text) if text.isdigit() else None
-        if status in {418, 429}:
-            self.budget.pause(retry_after_s or DEFAULT_PAUSE_S)
-        error = error_of(status, error_body(body), what, retry_after_s=retry_after_s)
+        found = error_body(body)
+        if status == 403 and found.code == 0:
+            return self.penalties.obstructed(f"{what}: 403 of a firewall: {found.msg}")
+        self.penalties.punished(status, found, retry_after_s)
+        error = error_of(status, found, what, retry_after_s=retry_after_s)
         if isinstance(error, AccessRefused) and error.code:
             self.signer.lose(str(error))
         return error
+
+
+class NotSent(Retryable):
+    """The request did not leave this machine: nothing was executed."""
 
 
 def error_body(body: bytes) -> ErrorBody:

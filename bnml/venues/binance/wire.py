@@ -65,6 +65,16 @@ class MiniTicker(msgspec.Struct, gc=False):
     s: str = ""
 
 
+class RateLimit(msgspec.Struct, gc=False, rename="camel"):
+    """One of the limits that exchangeInfo states; `count` where usage is told."""
+
+    rate_limit_type: str
+    interval: str
+    interval_num: int
+    limit: int
+    count: int = 0
+
+
 class ApiFrame(msgspec.Struct, gc=False):
     """Anything on a WebSocket API connection: an answer (`id`) or a user event (`event`)."""
 
@@ -74,6 +84,7 @@ class ApiFrame(msgspec.Struct, gc=False):
     error: ErrorBody | None = None
     event: msgspec.Raw = EMPTY
     simSeq: int = 0  # noqa: N815 - name on the wire
+    rateLimits: list[RateLimit] = []  # noqa: N815 - name on the wire
 
 
 class EventHead(msgspec.Struct, gc=False):
@@ -81,6 +92,16 @@ class EventHead(msgspec.Struct, gc=False):
 
     e: str = ""
     E: int = 0
+
+
+class EventKey(msgspec.Struct, gc=False):
+    """What tells one user event from another; `I` numbers the reports of an account."""
+
+    e: str = ""
+    s: str = ""
+    c: str = ""
+    x: str = ""
+    I: int = 0  # noqa: E741 - name on the wire
 
 
 class ExecutionReport(msgspec.Struct, gc=False):
@@ -212,15 +233,6 @@ class SymbolInfo(msgspec.Struct, rename="camel"):
     opo_allowed: bool = False
     cancel_replace_allowed: bool = False
     is_spot_trading_allowed: bool = True
-
-
-class RateLimit(msgspec.Struct, rename="camel"):
-    """One of the limits that exchangeInfo states."""
-
-    rate_limit_type: str
-    interval: str
-    interval_num: int
-    limit: int
 
 
 class ExchangeInfo(msgspec.Struct, rename="camel"):

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
-from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
-from bnml.core.errors import AccessRefused, Retryable, UnknownOutcome
-from bnml.venues.binance.errors import error_of, leaves
-from bnml.venues.binance.reports import api_frame
+from bnml.core.clock import Clock
+from bnml.core.errors import AccessRefused, Retryable
+from bnml.venues.binance.api_leg import ApiLeg
+from bnml.venues.binance.budget import Lane
+from bnml.venues.binance.errors import CLOCK_SKEW, error_of
 from bnml.venues.binance.rest import Answer
-from bnml.venues.binance.wire import EMPTY, ApiFrame
+from bnml.venues.binance.succession import NEVER_S, LinkSink, Succession
+from bnml.venues.binance.weights import api_weight_of, orders_of
 
 if TYPE_CHECKING:
+    from bnml.venues.binance.oddities import Oddities
+    from bnml.venues.binance.rest import RestClient
     from bnml.venues.binance.signing import Signer
-
-FIRST_BACKOFF_S = 0.25
-LONGEST_BACKOFF_S = 30.0
-STEADY_NS = 10 * NS_PER_S  # a connection that stood so long was a good one: the next pause is short again
-MAX_FRAME_BYTES = 8 * 1024 * 1024
-
-USER_STREAM_ENDED = b'"eventStreamTerminated"'
+    from bnml.venues.binance.wire import ApiFrame
 
 EventSink = Callable[[int, msgspec.Raw], Awaitable[None]]
-LinkSink = Callable[[bool, str], Awaitable[None]]
 
 
 class ApiConnection:
@@ -36,7 +30,8 @@ class ApiConnection:
 
     `on_event` gets each user event with its place in a stepped session (else 0). `on_link` is told when the
     connection with its subscription stands, and when it broke; every request without an answer then ends in
-    UnknownOutcome, since the venue may have executed it.
+    UnknownOutcome, since the venue may have executed it. With `rotate_after_s` a connection is replaced by another
+    one before it ends. With `probe_s` it is asked so often whether it lives. `rest` shares its budget and clock.
     """
 
     def __init__(
@@ -51,115 +46,129 @@ class ApiConnection:
         on_number: Callable[[int], None],
         timeout_s: float,
         receive_window_ms: int,
+        rest: RestClient | None = None,
+        rotate_after_s: Callable[[], float] | None = None,
+        probe_s: float = 0.0,
+        oddities: Oddities | None = None,
     ) -> None:
-        self._url = url
+        self.url = url
+        self.clock = clock
+        self.on_event = on_event
+        self.on_number = on_number
+        self.timeout_s = timeout_s
+        self.rotates = rotate_after_s is not None
+        self.probe_s = probe_s
+        self.oddities = oddities
         self._signer = signer
-        self._clock = clock
         self._timestamp_ms = timestamp_ms
-        self._on_event = on_event
-        self._on_link = on_link
-        self._on_number = on_number
-        self._timeout_s = timeout_s
         self._receive_window_ms = receive_window_ms
-        self._socket: ClientConnection | None = None
-        self._waiting: dict[str, asyncio.Future[ApiFrame]] = {}
+        self._rest = rest
+        self._leg: ApiLeg | None = None
         self._last_id = 0
-        self._up = False
+        self.on_missing: Callable[[str], None] | None = None
+        """Told the client order id of an order whose report did not come after the venue's good answer."""
+        self.succession: Succession[ApiLeg] = Succession(
+            lambda: ApiLeg(self),
+            clock,
+            on_link=on_link,
+            announce=self._announced,
+            rotate_after_s=rotate_after_s or (lambda: NEVER_S),
+            admit=None if rest is None else self._admitted,
+        )
 
     @property
     def up(self) -> bool:
         """Connected and subscribed."""
-        return self._up
+        return self._leg is not None
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the connection proved that it lives; endless without one."""
+        return NEVER_S if self._leg is None else self._leg.silent_s
 
     async def run(self) -> None:
         """Connect, subscribe, read; again after each break, with growing pauses. Ends only by cancellation."""
-        backoff_s = FIRST_BACKOFF_S
-        while True:
-            await self._signer.usable()
-            detail, began_ns = "closed", self._clock.monotonic_ns()
-            try:
-                async with connect(self._url, max_size=MAX_FRAME_BYTES, compression=None) as socket:
-                    self._socket = socket
-                    await self._serve(socket)
-            except* (ConnectionClosed, InvalidHandshake, OSError, TimeoutError, Retryable) as group:
-                detail = "; ".join(f"{type(error).__name__}: {error}" for error in leaves(group))
-            finally:
-                was_up, self._up, self._socket = self._up, False, None
-                self._fail_waiting(detail)
-            if self._clock.monotonic_ns() - began_ns > STEADY_NS:
-                backoff_s = FIRST_BACKOFF_S
-            if was_up:
-                await self._on_link(False, detail)
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
+        await self.succession.run()
+
+    def replace(self) -> None:
+        """Connect anew, the old connection going on until the new one stands."""
+        if self._leg is not None:
+            self._leg.must_go.set()
 
     async def request(
-        self, method: str, params: Mapping[str, str], *, order: bool = False, hold: bool = False
+        self,
+        method: str,
+        params: Mapping[str, str],
+        *,
+        order: bool = False,
+        hold: bool = False,
+        lane: Lane = Lane.RECONCILE,
     ) -> Answer:
         """Send one signed request and wait for its answer.
 
         With `hold` the caller owns the answer's number in a stepped session, and reports it when the answer's
         consequences are in. Raises by the error tree; without an answer in time, UnknownOutcome for orders.
+        A refusal for clock skew was not executed, so it is sent once more with the clock measured anew.
         """
-        if self._socket is None:
+        try:
+            return await self._ask(method, params, order=order, hold=hold, lane=lane)
+        except Retryable as error:
+            if error.code != CLOCK_SKEW or self._rest is None:
+                raise
+        await self._rest.synchronise_clock(lane)
+        return await self._ask(method, params, order=order, hold=hold, lane=lane)
+
+    async def subscribe(self, leg: ApiLeg) -> None:
+        """Ask for the user events on this connection."""
+        method = "userDataStream.subscribe.signature"
+        self._answer(method, await self._exchange(leg, method, {}, order=False), hold=False)
+
+    async def _ask(
+        self, method: str, params: Mapping[str, str], *, order: bool, hold: bool, lane: Lane
+    ) -> Answer:
+        orders = orders_of(method) if order else 0
+        if self._rest is not None:
+            await self._rest.penalties.wait(lane)
+            await self._rest.budget.wait(lane, weight=api_weight_of(method), orders=orders)
+        leg = self._leg
+        if leg is None:
             raise Retryable(f"{method}: the WebSocket API is not connected")
+        answer = self._answer(method, await self._exchange(leg, method, params, order=order), hold=hold)
+        if orders and self.probe_s:
+            leg.expect(params)
+        return answer
+
+    async def _exchange(
+        self, leg: ApiLeg, method: str, params: Mapping[str, str], *, order: bool
+    ) -> ApiFrame:
         window = {"recvWindow": str(self._receive_window_ms), "timestamp": str(self._timestamp_ms())}
         signed: dict[str, str | int] = {**self._signer.signed({**params, **window})}
         signed["timestamp"] = int(window["timestamp"])
         signed["recvWindow"] = self._receive_window_ms
         self._last_id += 1
-        request_id = str(self._last_id)
-        future: asyncio.Future[ApiFrame] = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = future
-        unclear = UnknownOutcome if order else Retryable
-        try:
-            await self._socket.send(
-                msgspec.json.encode({"id": request_id, "method": method, "params": signed}), text=True
-            )
-            frame = await asyncio.wait_for(future, self._timeout_s)
-        except (ConnectionClosed, TimeoutError) as error:
-            raise unclear(f"{method}: no answer ({type(error).__name__})") from error
-        finally:
-            self._waiting.pop(request_id, None)
-        return self._answer(method, frame, hold=hold)
+        return await leg.exchange(str(self._last_id), method, signed, order=order)
 
     def _answer(self, method: str, frame: ApiFrame, *, hold: bool) -> Answer:
         if frame.simSeq and (frame.error is not None or not hold):
-            self._on_number(frame.simSeq)
+            self.on_number(frame.simSeq)
+        if frame.rateLimits and self._rest is not None:
+            self._rest.budget.observe_rows(frame.rateLimits)
         if frame.error is not None:
-            error = error_of(frame.status, frame.error, method, now_ms=self._clock.now_ns() // NS_PER_MS)
+            if self._rest is not None:
+                self._rest.penalties.punished(frame.status, frame.error)
+            error = error_of(frame.status, frame.error, method, now_ms=self._timestamp_ms())
             if isinstance(error, AccessRefused) and error.code:
                 self._signer.lose(str(error))
             raise error
         return Answer(bytes(frame.result), frame.simSeq)
 
-    async def _serve(self, socket: ClientConnection) -> None:
-        async with asyncio.TaskGroup() as group:
-            reader = group.create_task(self._read(socket))
-            await self.request("userDataStream.subscribe.signature", {})
-            self._up = True
-            await self._on_link(True, "")
-            await reader
+    def _announced(self, leg: ApiLeg | None) -> None:
+        self._leg = leg
 
-    async def _read(self, socket: ClientConnection) -> None:
-        async for text in socket:
-            frame = api_frame(text)
-            if frame.id is not None:
-                future = self._waiting.get(str(frame.id))
-                if future is not None and not future.done():
-                    future.set_result(frame)
-                elif frame.simSeq:
-                    self._on_number(frame.simSeq)
-            elif frame.event != EMPTY:
-                await self._on_event(frame.simSeq, frame.event)
-                if USER_STREAM_ENDED in bytes(frame.event):
-                    raise Retryable("the venue ended the user data stream")
-            elif frame.error is not None:  # answers no request: of a key that is not accepted any more
-                self._answer("session", frame, hold=False)
-        raise Retryable("the venue closed the WebSocket API connection")
-
-    def _fail_waiting(self, detail: str) -> None:
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(UnknownOutcome(f"the connection broke before the answer ({detail})"))
-        self._waiting.clear()
+    async def _admitted(self) -> None:
+        """A banned address opens no connection either."""
+        if self._rest is not None:
+            await self._rest.penalties.wait(Lane.RECONCILE)
+            await self._rest.budget.wait(
+                Lane.RECONCILE, weight=api_weight_of("userDataStream.subscribe.signature")
+            )

@@ -1,0 +1,202 @@
+"""One connection to the WebSocket API: its answers, its user events, and the proof that it lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from bnml.core.clock import NS_PER_S
+from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.venues.binance.errors import leaves
+from bnml.venues.binance.overlap import Heard
+from bnml.venues.binance.reports import api_frame
+from bnml.venues.binance.wire import EMPTY, ApiFrame, EventKey
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping
+
+    from bnml.venues.binance.wsapi import ApiConnection
+
+MAX_FRAME_BYTES = 8 * 1024 * 1024
+CLOSE_S = 1.0  # for the closing handshake
+LAST_ANSWERS_S = 2.0  # for requests under way when the connection is replaced
+SILENT_PROBES = 3  # a connection that did not answer so many probes is dead
+REPORT_S = 2.0  # after the answer to an order its report must have come
+MOST_EXPECTED = 1_000
+
+_key = msgspec.json.Decoder(EventKey)
+
+
+class ApiLeg:
+    """`exchange` sends a request and waits for its answer; user events go to the owner."""
+
+    def __init__(self, owner: ApiConnection) -> None:
+        self._owner = owner
+        self.stands = asyncio.Event()
+        self.ready = self.stands  # the answer to the subscription is the venue's word
+        self.must_go = asyncio.Event()
+        self._opened = asyncio.Event()
+        self._held: deque[tuple[int, msgspec.Raw | None]] = deque()
+        self._heard: Heard[msgspec.Raw] = Heard(event_key)
+        self._is_watched = False
+        self._socket: ClientConnection | None = None
+        self._waiting: dict[str, asyncio.Future[ApiFrame]] = {}
+        self._expected: dict[str, int] = {}
+        self._heard_ns = 0
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since anything was heard."""
+        return (self._owner.clock.monotonic_ns() - self._heard_ns) / NS_PER_S
+
+    async def run(self) -> str:
+        """Connect, subscribe and read until the connection breaks; returns why."""
+        detail = "closed"
+        try:
+            async with connect(
+                self._owner.url, max_size=MAX_FRAME_BYTES, compression=None, close_timeout=CLOSE_S
+            ) as socket:
+                self._socket = socket
+                self._heard_ns = self._owner.clock.monotonic_ns()
+                await self._serve(socket)
+        except* (ConnectionClosed, InvalidHandshake, OSError, TimeoutError, Retryable) as group:
+            detail = "; ".join(f"{type(error).__name__}: {error}" for error in leaves(group))
+        finally:
+            self._socket = None
+            self._fail_waiting(detail)
+        return detail
+
+    async def exchange(
+        self, request_id: str, method: str, params: Mapping[str, str | int], *, order: bool
+    ) -> ApiFrame:
+        """The frame that answers a request; without one in time, UnknownOutcome for orders, else Retryable."""
+        if self._socket is None:
+            raise Retryable(f"{method}: the WebSocket API is not connected")
+        future: asyncio.Future[ApiFrame] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = future
+        unclear = UnknownOutcome if order else Retryable
+        try:
+            await self._socket.send(
+                msgspec.json.encode({"id": request_id, "method": method, "params": params}), text=True
+            )
+            return await asyncio.wait_for(future, self._owner.timeout_s)
+        except (ConnectionClosed, TimeoutError) as error:
+            raise unclear(f"{method}: no answer ({type(error).__name__})") from error
+        finally:
+            self._waiting.pop(request_id, None)
+
+    def expect(self, params: Mapping[str, str]) -> None:
+        """The venue has accepted this order, so a report of it must come."""
+        name = params.get("newClientOrderId") or params.get("workingClientOrderId") or ""
+        if name and len(self._expected) < MOST_EXPECTED and self._expected.pop(name, 0) >= 0:
+            self._expected[name] = self._owner.clock.monotonic_ns() + int(REPORT_S * NS_PER_S)
+
+    def open_up(self) -> None:
+        self._opened.set()
+
+    def watched_by(self, successor: ApiLeg) -> None:  # noqa: ARG002 - whoever it is hears the same
+        self._is_watched = True
+        self._heard.clear()
+
+    async def take_over(self, other: ApiLeg) -> None:
+        """What came on both is told once."""
+        for number, event in other._heard.news(self._held):
+            if event is not None:
+                await self._owner.on_event(number, event)
+        self._opened.set()
+
+    async def finish(self) -> None:
+        if self._waiting:
+            await asyncio.wait(set(self._waiting.values()), timeout=LAST_ANSWERS_S)
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def _serve(self, socket: ClientConnection) -> None:
+        async with asyncio.TaskGroup() as group:
+            reader = group.create_task(self._read(socket))
+            await self._owner.subscribe(self)
+            self.stands.set()
+            if self._owner.probe_s:
+                group.create_task(self._probe())
+            await reader
+
+    async def _read(self, socket: ClientConnection) -> None:
+        async for text in socket:
+            self._heard_ns = self._owner.clock.monotonic_ns()
+            try:
+                frame = api_frame(text)
+            except Retryable as error:
+                if self._owner.oddities is None:
+                    raise
+                self._owner.oddities.take("account", text, error)
+                continue
+            if frame.id is not None:
+                future = self._waiting.get(str(frame.id))
+                if future is not None and not future.done():
+                    future.set_result(frame)
+                elif frame.simSeq:
+                    self._owner.on_number(frame.simSeq)
+            elif frame.event != EMPTY:
+                await self._event(frame.simSeq, frame.event)
+        raise Retryable("the venue closed the WebSocket API connection")
+
+    async def _event(self, number: int, event: msgspec.Raw) -> None:
+        if self._owner.rotates:
+            self._look(event)
+        if not self._opened.is_set():
+            self._held.append((number, event.copy()))
+            return
+        if self._is_watched:
+            self._heard.add(event)
+        await self._owner.on_event(number, event)
+
+    def _look(self, event: msgspec.Raw) -> None:
+        """Which orders have been reported, and whether the venue is about to hang up."""
+        try:
+            seen = _key.decode(event)
+        except msgspec.DecodeError:
+            return  # whoever reads the whole event counts it
+        if seen.e == "executionReport":
+            # A report that overtook the answer to its order.
+            if self._expected.pop(seen.c, 0) == 0 and seen.x == "NEW":
+                self._expected[seen.c] = -1
+        elif seen.e in {"serverShutdown", "eventStreamTerminated"}:
+            self.must_go.set()
+
+    async def _probe(self) -> None:
+        """Raise when the connection no longer answers; tell of orders whose reports do not come."""
+        owner, asked_ns, number = self._owner, 0, 0
+        while self._socket is not None:
+            now_ns = owner.clock.monotonic_ns()
+            if self.silent_s > SILENT_PROBES * owner.probe_s + owner.probe_s:
+                raise Retryable(f"the account's connection has been silent for {self.silent_s:.1f} s")
+            if self.silent_s >= owner.probe_s and now_ns - asked_ns >= owner.probe_s * NS_PER_S:
+                asked_ns, number = now_ns, number + 1
+                await self._socket.send(f'{{"id":"probe-{number}","method":"ping"}}')
+            for name, until_ns in list(self._expected.items()):
+                if 0 <= until_ns < now_ns:
+                    del self._expected[name]
+                    self.must_go.set()
+                    if owner.on_missing is not None:
+                        owner.on_missing(name)
+            await asyncio.sleep(owner.probe_s / 4)
+
+    def _fail_waiting(self, detail: str) -> None:
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(UnknownOutcome(f"the connection broke before the answer ({detail})"))
+        self._waiting.clear()
+
+
+def event_key(event: msgspec.Raw) -> Hashable:
+    """What tells one user event from another, whichever connection brought it."""
+    try:
+        seen = _key.decode(event)
+    except msgspec.DecodeError:
+        return bytes(event)
+    return ("report", seen.s, seen.I) if seen.e == "executionReport" and seen.I else bytes(event)
