@@ -30,6 +30,7 @@ class Deployment(msgspec.Struct, frozen=True):
     api_secret: str
     control: SimControl | None = None
     stepper: Stepper | None = None
+    more_rest_urls: tuple[str, ...] = ()
 
 
 class _SimState(msgspec.Struct, rename="camel"):
@@ -82,6 +83,7 @@ async def deploy(
         f"{urls.api_url}?returnRateLimits=false",
         credentials.api_key.get_secret_value(),
         credentials.api_secret.get_secret_value(),
+        more_rest_urls=urls.more_rest_urls,
     )
 
 

@@ -44,6 +44,11 @@ class Links:
         self._announced = True
         return [VenueStatus(name, up=True, ts_ns=self.now_ns) for name in (MARKET, ORDERS, USER)]
 
+    def doubt(self) -> None:
+        """Something was said of our orders that nobody understood: the venue's own account is read."""
+        if self._announced and self.on_return is not None:
+            self.on_return()
+
     async def market(self, up: bool, detail: str) -> None:
         """One market socket went up or down."""
         before = self._market_up >= self._expected

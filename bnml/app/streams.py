@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bnml.app.limits import rotation
 from bnml.venues.binance.codec import CLOCK, Beat, MarketCodec
 from bnml.venues.binance.market import MarketStream, shards
 
@@ -101,6 +102,9 @@ class MarketStreams:
             on_item=hand_over,
             on_link=link,
             stale_s=parts.settings.venue.stale_s,
+            rotate_after_s=rotation(parts.settings, parts.deployment),
+            admit=parts.venue.admitted,
+            oddities=parts.venue.api.oddities,
         )
         self._sockets.append(socket)
         self.tasks.append(group.create_task(socket.run()))

@@ -26,6 +26,9 @@ class PublicEndpoints(Settings):
     """Where the public data of Binance come from; paper trading needs no more."""
 
     rest_url: str = setting("https://api.binance.com", "URL", "REST API")
+    more_rest_urls: tuple[str, ...] = setting(
+        (), "URLs", "further addresses of the same REST API, each used after three failures of the one before"
+    )
     stream_url: str = setting("wss://stream.binance.com:9443", "URL", "market streams")
 
     @field_validator("rest_url")
@@ -34,6 +37,11 @@ class PublicEndpoints(Settings):
         if url and not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
             raise ValueError(f'"{url}" must begin with https:// (http:// only for this machine)')
         return url.rstrip("/")
+
+    @field_validator("more_rest_urls")
+    @classmethod
+    def _more_are_http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(cls._rest_is_http(url) for url in urls)
 
     @field_validator("stream_url", "api_url", check_fields=False)
     @classmethod
@@ -46,6 +54,11 @@ class PublicEndpoints(Settings):
 class LiveEndpoints(PublicEndpoints):
     """Binance Spot."""
 
+    more_rest_urls: tuple[str, ...] = setting(
+        tuple(f"https://api{number}.binance.com" for number in range(1, 5)),
+        "URLs",
+        "further addresses of the same REST API, each used after three failures of the one before",
+    )
     api_url: str = setting("wss://ws-api.binance.com:443/ws-api/v3", "URL", "WebSocket API")
 
 
@@ -150,6 +163,34 @@ class VenueSettings(Settings):
     )
     stale_s: float = setting(
         30.0, "s, wall time", "a stream silent for so long is connected again", gt=0, le=600
+    )
+    event_interval_s: float = setting(
+        5.0,
+        "s, wall time",
+        "expected between two events of a symbol's book or candle; after three times this (or its own longest "
+        "interval, if that is longer) nothing is bought of it and it is subscribed anew",
+        gt=0,
+        le=600,
+    )
+    rotate_after_s: float = setting(
+        82_800.0,
+        "s, wall time",
+        "age at which a connection is replaced, before the venue ends it after 24 hours",
+        ge=1,
+        le=86_000,
+    )
+    probe_s: float = setting(
+        0.5,
+        "s, wall time",
+        "the account's connection is asked for a sign of life after so much silence; 0 never asks",
+        ge=0,
+        le=60,
+    )
+    budget_dir: str = setting(
+        "",
+        "folder",
+        "ledger of used limits and bans, shared by all daemons behind one address; empty = bnml in the user's "
+        "run-time folder, and the state folder for an exchange on this machine",
     )
     sim: SimSettings = section(SimSettings, "the embedded exchange; port and initial_quote also in paper")
     paper: PublicEndpoints = section(

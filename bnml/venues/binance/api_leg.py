@@ -27,7 +27,7 @@ CLOSE_S = 1.0  # for the closing handshake
 LAST_ANSWERS_S = 2.0  # for requests under way when the connection is replaced
 SILENT_PROBES = 3  # a connection that did not answer so many probes is dead
 REPORT_S = 2.0  # after the answer to an order its report must have come
-MOST_EXPECTED = 1_000
+REPORTS_REMEMBERED = 200
 
 _key = msgspec.json.Decoder(EventKey)
 
@@ -47,6 +47,7 @@ class ApiLeg:
         self._socket: ClientConnection | None = None
         self._waiting: dict[str, asyncio.Future[ApiFrame]] = {}
         self._expected: dict[str, int] = {}
+        self._reported: deque[str] = deque(maxlen=REPORTS_REMEMBERED)
         self._heard_ns = 0
 
     @property
@@ -93,7 +94,7 @@ class ApiLeg:
     def expect(self, params: Mapping[str, str]) -> None:
         """The venue has accepted this order, so a report of it must come."""
         name = params.get("newClientOrderId") or params.get("workingClientOrderId") or ""
-        if name and len(self._expected) < MOST_EXPECTED and self._expected.pop(name, 0) >= 0:
+        if name and name not in self._reported:
             self._expected[name] = self._owner.clock.monotonic_ns() + int(REPORT_S * NS_PER_S)
 
     def open_up(self) -> None:
@@ -162,9 +163,8 @@ class ApiLeg:
         except msgspec.DecodeError:
             return  # whoever reads the whole event counts it
         if seen.e == "executionReport":
-            # A report that overtook the answer to its order.
-            if self._expected.pop(seen.c, 0) == 0 and seen.x == "NEW":
-                self._expected[seen.c] = -1
+            if self._expected.pop(seen.c, None) is None and seen.x == "NEW":
+                self._reported.append(seen.c)  # it may have overtaken the answer to its order
         elif seen.e in {"serverShutdown", "eventStreamTerminated"}:
             self.must_go.set()
 
@@ -179,7 +179,7 @@ class ApiLeg:
                 asked_ns, number = now_ns, number + 1
                 await self._socket.send(f'{{"id":"probe-{number}","method":"ping"}}')
             for name, until_ns in list(self._expected.items()):
-                if 0 <= until_ns < now_ns:
+                if until_ns < now_ns:
                     del self._expected[name]
                     self.must_go.set()
                     if owner.on_missing is not None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
+from bnml.core.clock import NS_PER_MS, Clock
 from bnml.core.errors import Retryable
+from bnml.venues.binance.holds import Hold
 from bnml.venues.binance.shared_numbers import SharedNumbers
 
 if TYPE_CHECKING:
@@ -21,8 +22,7 @@ if TYPE_CHECKING:
 
 MINUTE_MS: Final = 60_000
 LONGEST_WAIT_S: Final = 1.0  # then what other processes have learned is looked at again
-ENTRY_PATIENCE_S: Final = 2.0  # an entry that has to wait for longer is not wanted any more
-LONGEST_BAN_MS: Final = 4 * 24 * 3_600_000  # the venue bans for three days at most: more is a damaged ledger
+ENTRY_PATIENCE_S: Final = 2.0  # of wall time; an entry that has to wait for longer is not wanted any more
 BAN_JITTER_S: Final = 2.0  # several processes must not come back in the same instant
 EXIT_RESERVE_PERCENT: Final = 30  # of the orders of a window
 USED_BITS: Final = 32
@@ -104,6 +104,7 @@ class WeightBudget:
         venue_ms: Callable[[], int] | None = None,
         is_scaled: bool = False,
         jitter: Callable[[], float] = lambda: 0.5,
+        entry_patience_s: float = ENTRY_PATIENCE_S,
     ) -> None:
         self._clock = clock
         self.limit = limit
@@ -112,8 +113,10 @@ class WeightBudget:
         self._venue_ms = venue_ms or (lambda: clock.now_ns() // NS_PER_MS)
         self._is_scaled = is_scaled
         self._jitter = jitter
-        self._until_ns: dict[str, int] = {"pause": 0, "ban": 0, "orders": 0}
-        self._seen_ms: dict[str, int] = {"pause": 0, "ban": 0, "orders": 0}
+        self._entry_patience_s = entry_patience_s
+        self._pause = Hold(clock, self.ledger.address, _PAUSE_MS)
+        self._ban = Hold(clock, self.ledger.address, _BAN_MS)
+        self._no_orders = Hold(clock, self.ledger.account, _ORDERS_PAUSE_MS)
         self._waiting: list[tuple[Lane, int, int, int]] = []
         self._turns = count()
         self.held_back: dict[Lane, int] = dict.fromkeys(Lane, 0)
@@ -154,20 +157,20 @@ class WeightBudget:
 
     def pause(self, duration_s: float) -> None:
         """The venue told everybody at this address to wait (429)."""
-        self._hold("pause", self.ledger.address, _PAUSE_MS, duration_s)
+        self._pause.extend(duration_s)
 
     def ban(self, duration_s: float) -> None:
         """The venue does not serve this address for so long (418); nothing leaves before, nor shortly after."""
-        self._hold("ban", self.ledger.address, _BAN_MS, duration_s + BAN_JITTER_S * self._jitter())
+        self._ban.extend(duration_s + BAN_JITTER_S * self._jitter())
 
     def pause_orders(self, duration_s: float) -> None:
         """The account has placed too many orders (-1015): no new ones for so long, everything else goes on."""
-        self._hold("orders", self.ledger.account, _ORDERS_PAUSE_MS, duration_s)
+        self._no_orders.extend(duration_s)
 
     @property
     def banned_s(self) -> float:
         """Seconds until the address is served again, 0 when it is."""
-        return self._left_s("ban", self.ledger.address, _BAN_MS)
+        return self._ban.left_s
 
     async def wait(self, lane: Lane, *, weight: int = 1, orders: int = 0) -> None:
         """Return when a request of this lane may leave; more important lanes first, each lane in its order.
@@ -182,7 +185,7 @@ class WeightBudget:
         heappush(self._waiting, ticket)
         try:
             while (delay_s := self._turn_s(ticket)) >= 0:
-                if lane is Lane.ENTRY and delay_s > ENTRY_PATIENCE_S:
+                if lane is Lane.ENTRY and delay_s > self._entry_patience_s:
                     raise Retryable(
                         f"an entry is held back by the venue's limits for {delay_s:.0f} s",
                         retry_after_s=delay_s,
@@ -195,10 +198,9 @@ class WeightBudget:
 
     def delay_s(self, lane: Lane, *, weight: int = 1, orders: int = 0) -> float:
         """Seconds that a request of this lane has to wait now."""
-        pause_s = max(self.banned_s, self._left_s("pause", self.ledger.address, _PAUSE_MS))
+        pause_s = max(self._ban.left_s, self._pause.left_s)
         if orders:
-            pause_s = max(pause_s, self._left_s("orders", self.ledger.account, _ORDERS_PAUSE_MS))
-            pause_s = max(pause_s, self._orders_s(lane, orders))
+            pause_s = max(pause_s, self._no_orders.left_s, self._orders_s(lane, orders))
         if pause_s > 0:
             return pause_s
         used = self._used(self.ledger.address, _WEIGHT, MINUTE_MS)
@@ -258,23 +260,3 @@ class WeightBudget:
 
     def _rest_s(self, window_ms: int) -> float:
         return (window_ms - self._venue_ms() % window_ms + 1) / 1000
-
-    def _hold(self, kind: str, numbers: SharedNumbers, place: int, duration_s: float) -> None:
-        until_ns = self._clock.monotonic_ns() + int(duration_s * NS_PER_S)
-        self._until_ns[kind] = max(self._until_ns[kind], until_ns)
-        until_ms = self._clock.now_ns() // NS_PER_MS + int(duration_s * 1000)
-        with numbers.locked():
-            numbers[place] = max(until_ms, self._sane_ms(numbers[place]))
-            self._seen_ms[kind] = numbers[place]
-
-    def _left_s(self, kind: str, numbers: SharedNumbers, place: int) -> float:
-        """By our own steady clock; what another process (or an earlier one) wrote is taken over once."""
-        if numbers[place] != self._seen_ms[kind]:
-            self._seen_ms[kind] = numbers[place]
-            left_ms = self._sane_ms(numbers[place]) - self._clock.now_ns() // NS_PER_MS
-            until_ns = self._clock.monotonic_ns() + left_ms * NS_PER_MS
-            self._until_ns[kind] = max(self._until_ns[kind], until_ns)
-        return max(0.0, (self._until_ns[kind] - self._clock.monotonic_ns()) / NS_PER_S)
-
-    def _sane_ms(self, until_ms: int) -> int:
-        return until_ms if until_ms - self._clock.now_ns() // NS_PER_MS < LONGEST_BAN_MS else 0

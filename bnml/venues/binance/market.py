@@ -13,10 +13,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
-from bnml.core.errors import Retryable
+from bnml.core.errors import Fatal, Retryable
 from bnml.venues.binance.codec import Answered, Shutdown
 from bnml.venues.binance.errors import leaves
-from bnml.venues.binance.oddities import Oddities
+from bnml.venues.binance.oddities import UNREADABLE, Oddities
 from bnml.venues.binance.overlap import Heard, market_key
 from bnml.venues.binance.succession import NEVER_S, LinkSink, Succession
 
@@ -80,7 +80,6 @@ class MarketStream(Generic[Item]):
             self._leg,
             clock,
             on_link=on_link,
-            announce=self._announced,
             rotate_after_s=rotate_after_s or (lambda: NEVER_S),
             admit=admit,
         )
@@ -117,16 +116,7 @@ class MarketStream(Generic[Item]):
         await self.succession.run()
 
     def _leg(self) -> MarketLeg[Item]:
-        return MarketLeg(self, self._over)
-
-    def _announced(self, leg: MarketLeg[Item] | None) -> None:
-        if leg is None:
-            self._legs.clear()
-        else:
-            self._legs.append(leg)
-
-    def _over(self, leg: MarketLeg[Item]) -> None:
-        self._legs = [one for one in self._legs if one is not leg]
+        return MarketLeg(self, self._legs)
 
     async def _ask(self, method: str, streams: Sequence[str]) -> None:
         """Send to each connection that stands now, a message at a time, each answered or the socket gone."""
@@ -137,9 +127,9 @@ class MarketStream(Generic[Item]):
 class MarketLeg(Generic[Item]):
     """One connection of a market stream."""
 
-    def __init__(self, owner: MarketStream[Item], on_over: Callable[[MarketLeg[Item]], None]) -> None:
+    def __init__(self, owner: MarketStream[Item], standing: list[MarketLeg[Item]]) -> None:
         self._owner = owner
-        self._on_over = on_over
+        self._standing = standing
         self.stands = asyncio.Event()
         self.ready = asyncio.Event()
         self.must_go = asyncio.Event()
@@ -206,11 +196,14 @@ class MarketLeg(Generic[Item]):
             await asyncio.sleep(MESSAGE_PAUSE_S)
 
     async def _subscribe(self, socket: ClientConnection) -> None:
-        wanted, answers = list(self._owner.wanted), []
-        for start in range(0, len(wanted), STREAMS_PER_MESSAGE):
-            if start:
+        asked: dict[str, None] = {}
+        answers: list[asyncio.Event] = []
+        while part := [name for name in self._owner.wanted if name not in asked][:STREAMS_PER_MESSAGE]:
+            if asked:
                 await asyncio.sleep(MESSAGE_PAUSE_S)
-            answers.append(await self._send(socket, "SUBSCRIBE", wanted[start : start + STREAMS_PER_MESSAGE]))
+            asked.update(dict.fromkeys(part))
+            answers.append(await self._send(socket, "SUBSCRIBE", part))
+        self._standing.append(self)
         self.stands.set()
         for answered in answers:
             await answered.wait()
@@ -225,7 +218,8 @@ class MarketLeg(Generic[Item]):
 
     def _hang_up(self) -> None:
         self._socket = None
-        self._on_over(self)
+        if self in self._standing:
+            self._standing.remove(self)
         for answered in self._unanswered.values():
             answered.set()
         self._unanswered.clear()
@@ -266,8 +260,8 @@ class MarketLeg(Generic[Item]):
         owner = self._owner
         try:
             found = owner.codec.decode(text)
-        except (Retryable, ValueError, KeyError, ArithmeticError) as error:
-            if owner.oddities is None:
+        except UNREADABLE as error:
+            if owner.oddities is None or isinstance(error, Fatal):
                 raise
             owner.oddities.take("market", text, error)
             return None

@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import Final
 
+from msgspec import MsgspecError
+
+from bnml.core.errors import BnmlError
+
+UNREADABLE: Final = (BnmlError, MsgspecError, ValueError, KeyError, ArithmeticError)
+"""What reading a message of a new or broken kind raises."""
 SAMPLES_KEPT: Final = 20
 SAMPLE_CHARACTERS: Final = 200
 

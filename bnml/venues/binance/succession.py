@@ -72,7 +72,7 @@ class Succession(Generic[L]):
         clock: Clock,
         *,
         on_link: LinkSink,
-        announce: Callable[[L | None], None],
+        announce: Callable[[L | None], None] = lambda _: None,
         rotate_after_s: Callable[[], float] = lambda: NEVER_S,
         admit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:

@@ -53,6 +53,11 @@ class BinanceVenue:
         self.api = api
         self.instruments = instruments
 
+    async def admitted(self) -> None:
+        """Return when this address may open a connection: a banned one waits."""
+        await self.rest.penalties.wait(Lane.RECONCILE)
+        await self.rest.budget.wait(Lane.RECONCILE)
+
     async def execute(self, command: VenueCommand, cancel_id: str = "") -> Executed:
         """Carry out one command. Its good outcome comes as user events; by REST it is in the result, too.
 
@@ -72,7 +77,9 @@ class BinanceVenue:
             return Executed(tuple(await self.order_reports(command.symbol, command.client_order_id)))
         request = request_of(command, self.instruments, cancel_id)
         if self.api.up:
-            answer = await self.api.request(request.api_method, request.params, order=True, hold=True)
+            answer = await self.api.request(
+                request.api_method, request.params, order=True, hold=True, lane=lane_of(command)
+            )
             return Executed((), (answer.number,))
         answer = await self.rest.signed(
             request.http_method, request.path, request.params, lane_of(command), order=request.order
@@ -193,9 +200,10 @@ class BinanceVenue:
                 f"universe.symbols: the venue does not know one of {', '.join(symbols)} ({error}); leave it out"
             ) from error
 
-    @staticmethod
-    def _instruments_of(body: bytes) -> dict[str, Instrument]:
-        rows = exchange_info(body).symbols
+    def _instruments_of(self, body: bytes) -> dict[str, Instrument]:
+        info = exchange_info(body)
+        self.rest.budget.adopt(info.rate_limits)
+        rows = info.symbols
         return {row.symbol: instrument_of(row) for row in rows if row.is_spot_trading_allowed}
 
 

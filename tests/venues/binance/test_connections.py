@@ -9,7 +9,7 @@ from websockets.asyncio.server import serve
 
 from bnml.core.clock import LiveClock
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
-from bnml.venues.binance import market, wsapi
+from bnml.venues.binance import succession
 from bnml.venues.binance.codec import Beat, MarketCodec
 from bnml.venues.binance.market import MarketStream, shards
 from bnml.venues.binance.signing import Signer
@@ -21,8 +21,7 @@ BEAT = combined("!miniTicker@arr", [{"E": 5, "s": "A"}], 1)
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    for module in (market, wsapi):
-        monkeypatch.setattr(module, "FIRST_BACKOFF_S", 0.01)
+    monkeypatch.setattr(succession, "FIRST_BACKOFF_S", 0.01)
 
 
 @asynccontextmanager
@@ -118,7 +117,7 @@ async def test_streams_are_added_and_taken_away_while_reading_and_after_a_break(
             await sink.until(lambda: len(sink.links) == 3)
             await sink.until(lambda: len(sink.items) == 4)
     assert requests[0]["params"] == ["!miniTicker@arr", "early"]
-    assert requests[-1] == {"method": "SUBSCRIBE", "params": ["!miniTicker@arr", "early", "b"], "id": 4}
+    assert requests[-1] == {"method": "SUBSCRIBE", "params": ["!miniTicker@arr", "early", "b"], "id": 1}
     assert sink.items == [(9, None)] * 4
 
 

@@ -1,0 +1,93 @@
+"""The limits of one address, with the ledger that other processes share: made from the settings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+import yarl
+
+from bnml.app.logs import logger
+from bnml.app.preflight import is_loopback
+from bnml.core.errors import Misconfigured
+from bnml.venues.binance.budget import ENTRY_PATIENCE_S, Ledger, WeightBudget
+from bnml.venues.binance.shared_numbers import SharedNumbers
+from bnml.venues.binance.succession import NEVER_S
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bnml.app.deployment import Deployment
+    from bnml.config import Settings
+    from bnml.core.clock import Clock
+    from bnml.venues.binance.venue_clock import VenueClock
+
+ADDRESS_NUMBERS = 3
+ACCOUNT_NUMBERS = 5
+JITTER = 0.02  # of a connection's age at which it is replaced: many sockets must not do so at once
+
+
+def make_budget(
+    settings: Settings, deployment: Deployment, clock: Clock, venue_clock: VenueClock
+) -> WeightBudget:
+    """The budget of a deployment; what is known of bans and used weight comes from the ledger."""
+    is_scaled = settings.venue.kind == "sim"
+    budget = WeightBudget(
+        clock,
+        ledger=open_ledger(settings, deployment),
+        venue_ms=venue_clock.now_ms,
+        is_scaled=is_scaled,
+        jitter=Random(os.getpid()).random,  # noqa: S311 - spreads processes, keeps no secret
+        entry_patience_s=NEVER_S if deployment.stepper is not None else ENTRY_PATIENCE_S,
+    )
+    if budget.banned_s:
+        logger().error(
+            "address_banned",
+            seconds=round(budget.banned_s),
+            note="the venue banned this address in an earlier session; nothing is sent before that is over",
+        )
+    return budget
+
+
+def open_ledger(settings: Settings, deployment: Deployment) -> Ledger:
+    """Files by host and by account; a stepped session shares with nobody."""
+    if deployment.stepper is not None:
+        return Ledger()
+    folder = budget_folder(settings, deployment.rest_url)
+    url = yarl.URL(deployment.rest_url)
+    host = f"{url.host}-{url.port}" if is_loopback(deployment.rest_url) else str(url.host)
+    account = hashlib.sha256(deployment.api_key.encode()).hexdigest()[:12]
+    try:
+        return Ledger(
+            SharedNumbers(folder / f"{host}.limits", ADDRESS_NUMBERS),
+            SharedNumbers(folder / f"{host}-{account}.limits", ACCOUNT_NUMBERS),
+        )
+    except OSError as error:
+        raise Misconfigured(
+            f"venue.budget_dir: the limits' ledger in {folder} cannot be opened ({error.strerror}); "
+            "name a folder that this user may write, the same for all daemons of this machine"
+        ) from error
+
+
+def budget_folder(settings: Settings, rest_url: str) -> Path:
+    """Where the ledger lies: one place for all daemons of a user, the state folder for an exchange on this machine."""
+    if settings.venue.budget_dir:
+        return Path(settings.venue.budget_dir)
+    if is_loopback(rest_url):
+        return settings.app.state_dir / "limits"
+    root = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(root) / "bnml" if root else Path(tempfile.gettempdir()) / f"bnml-limits-{os.getuid()}"
+
+
+def rotation(settings: Settings, deployment: Deployment) -> Callable[[], float] | None:
+    """Age at which a connection is replaced, drawn anew for each; None in a stepped session, whose sockets count."""
+    if deployment.stepper is not None:
+        return None
+    scale = settings.venue.sim.socket_time_scale if settings.venue.kind in {"sim", "paper"} else 1.0
+    age_s = settings.venue.rotate_after_s / scale
+    dice = Random(os.getpid())  # noqa: S311 - as above
+    return lambda: age_s * (1 - JITTER * dice.random())
