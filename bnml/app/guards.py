@@ -33,6 +33,10 @@ class Guards:
         """What was last reported of `name`."""
         return self._levels.get(name, ACTIVE)
 
+    def standing(self, prefix: str) -> list[str]:
+        """Names that begin so and are not ACTIVE."""
+        return [name for name, level in self._levels.items() if level != ACTIVE and name.startswith(prefix)]
+
     def recall(self, known: Mapping[str, tuple[str, str]]) -> None:
         """What the engine remembers of the sessions before; its owner has to report each that is over by now."""
         for name, (level, _) in sorted(known.items()):

@@ -16,6 +16,7 @@ from bnml.journal.schema import Health, Position
 from bnml.kernels.records import Action, Reason
 from bnml.trading.guarding import HALTED
 from bnml.trading.portfolio import value_e8
+from bnml.trading.state import OF_SYMBOL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -174,9 +175,12 @@ class Picture:
             return f"halted: {'; '.join(halts)}"
         if activity.channels_down:
             return "waiting for " + ", ".join(sorted(activity.channels_down))
-        if activity.is_reducing or not activity.guards:
+        reasons = [
+            f"{name}: {detail}" for name, (_, detail) in activity.guards.items() if OF_SYMBOL not in name
+        ]
+        if activity.is_reducing or not reasons:
             return "reducing" if activity.is_reducing else "running"
-        return f"reducing: {'; '.join(f'{name}: {detail}' for name, (_, detail) in activity.guards.items())}"
+        return f"reducing: {'; '.join(reasons)}"
 
     def _equity_e8(self) -> int:
         ledger = self._engine.state.ledger

@@ -126,7 +126,13 @@ class Daemon:
             finally:
                 self.picture.state = "failed" if failed else "stopped"
                 self._parts.journal.append_health(self.health())
-                for task in (*self._streams.tasks, self._rechecking, self._renewing, *tasks):
+                for task in (
+                    *self._streams.tasks,
+                    *self._streams.helpers,
+                    self._rechecking,
+                    self._renewing,
+                    *tasks,
+                ):
                     if task is not None:
                         task.cancel()
 
@@ -225,7 +231,7 @@ class Daemon:
 
     async def _wind_down(self) -> None:
         """No new data; let requests under way end; photograph the engine after the last event."""
-        for task in (*self._streams.tasks, self._renewing):
+        for task in (*self._streams.tasks, *self._streams.helpers, self._renewing):
             if task is not None:
                 task.cancel()
         deadline = asyncio.get_running_loop().time() + self._settings.app.stop_timeout_s / 2

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bnml.app.attention import Attention
 from bnml.app.limits import rotation
 from bnml.venues.binance.codec import CLOCK, Beat, MarketCodec
+from bnml.venues.binance.freshness import Freshness
 from bnml.venues.binance.market import MarketStream, shards
 
 if TYPE_CHECKING:
@@ -50,14 +52,23 @@ class MarketStreams:
         self._codec = MarketCodec(parts.instruments, parts.settings.features.base_frame)
         self._sockets: list[MarketStream[MarketItem]] = []
         self._clock = CommonClock()
+        self._freshness = Freshness(parts.clock, parts.settings.venue.event_interval_s)
+        self._attention = Attention(
+            self._freshness, parts.guards, parts.clock, lambda: self._sockets, parts.venue.api.oddities
+        )
         self._group: asyncio.TaskGroup | None = None
         self.tasks: list[asyncio.Task[None]] = []
+        """One for each socket."""
+        self.helpers: list[asyncio.Task[None]] = []
 
     def open(self, group: asyncio.TaskGroup) -> None:
         """Start reading everything that is followed so far."""
         self._group = group
         for names in shards(self._codec.streams()):
             self._connect(group, names)
+        if self._parts.deployment.stepper is None:
+            self._expect(self._parts.instruments)
+            self.helpers.append(group.create_task(self._attention.run()))
 
     async def follow(self, instruments: Iterable[Instrument]) -> None:
         """Read these symbols, too; returns when their streams stand."""
@@ -70,6 +81,8 @@ class MarketStreams:
             elif self._group is not None:
                 self._connect(self._group, names)
                 await self._parts.links.wait_up(len(self.tasks))
+            if self._parts.deployment.stepper is None:
+                self._expect((one.symbol,))
 
     async def forget(self, symbols: Iterable[str]) -> None:
         """Read these symbols no longer."""
@@ -78,6 +91,11 @@ class MarketStreams:
             for socket in self._sockets:
                 await socket.unsubscribe(names)
             self._codec.remove(symbol)
+            self._freshness.forget(names)
+
+    def _expect(self, symbols: Iterable[str]) -> None:
+        for symbol in symbols:
+            self._freshness.follow(self._codec.expected_of(symbol))
 
     def _connect(self, group: asyncio.TaskGroup, names: Sequence[str]) -> None:
         parts = self._parts
@@ -105,6 +123,7 @@ class MarketStreams:
             rotate_after_s=rotation(parts.settings, parts.deployment),
             admit=parts.venue.admitted,
             oddities=parts.venue.api.oddities,
+            on_frame=lambda: self._freshness.touch(self._codec.last_stream),
         )
         self._sockets.append(socket)
         self.tasks.append(group.create_task(socket.run()))

@@ -224,6 +224,7 @@ class ScanStages:
         """The sized entry, or the first refusal; sized only if no earlier rule refuses."""
         symbol, facts, positions = opinion.symbol, context.facts, self._portfolio.positions
         state = self._state.symbols[symbol]
+        facts["active"] = int(self._state.activity.allows(symbol))
         limits.write_candidate(
             facts,
             opinion,

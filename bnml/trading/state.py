@@ -13,6 +13,8 @@ from bnml.trading.portfolio import Ledger
 HISTORY = 400
 """Closes kept per symbol: 305 are compared for drift, 301 common ones with other symbols for correlation."""
 ATR_HISTORY = 96
+OF_SYMBOL = ":"
+"""Between the name of a guard and the symbol that it is about."""
 
 
 class Activity(msgspec.Struct):
@@ -22,7 +24,7 @@ class Activity(msgspec.Struct):
     is_reducing: bool = False  # operator: positions may leave, none may come
     channels_down: dict[str, str] = msgspec.field(default_factory=dict)
     guards: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
-    """What was found around the engine: name -> (REDUCING or HALTED, detail)."""
+    """What was found around the engine: name -> (REDUCING or HALTED, detail); `stale:BTCUSDT` is about one symbol."""
     guards_over: dict[str, tuple[str, str]] = msgspec.field(default_factory=dict)
     """Halting guards whose cause is over, and what each becomes when the operator resumes."""
     guards_resumed: list[str] = msgspec.field(default_factory=list)
@@ -30,7 +32,16 @@ class Activity(msgspec.Struct):
 
     @property
     def allows_entries(self) -> bool:
-        return not (self.halted or self.is_reducing or self.channels_down or self.guards)
+        return not (
+            self.halted
+            or self.is_reducing
+            or self.channels_down
+            or any(OF_SYMBOL not in name for name in self.guards)
+        )
+
+    def allows(self, symbol: str) -> bool:
+        """Whether this symbol may be entered, as far as that is not a matter of the market."""
+        return self.allows_entries and not any(name.partition(OF_SYMBOL)[2] == symbol for name in self.guards)
 
 
 class SymbolState(msgspec.Struct):

@@ -16,7 +16,7 @@ from bnml.core.clock import LiveClock
 from bnml.core.errors import Retryable
 from bnml.core.events import Bar
 from bnml.core.orders import OrderType, Side
-from bnml.venues.binance import market as streams
+from bnml.venues.binance import succession
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.market import Market
@@ -112,8 +112,8 @@ class Binance:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(streams, "FIRST_BACKOFF_S", 0.02)
-    monkeypatch.setattr(streams, "LONGEST_BACKOFF_S", 0.02)
+    monkeypatch.setattr(succession, "FIRST_BACKOFF_S", 0.02)
+    monkeypatch.setattr(succession, "LONGEST_BACKOFF_S", 0.02)
     for name in ("CUT_S", "CONFIRMING_S", "RETRY_S"):
         monkeypatch.setattr(module, name, 0.01)
 

@@ -84,6 +84,8 @@ class MarketCodec:
         self._by_stream = {symbol.lower(): instrument for symbol, instrument in instruments.items()}
         self._frame = frame
         self._frame_ns = frame_ns(frame)
+        self.last_stream = ""
+        """Which stream the frame that was decoded last belongs to."""
 
     def streams(self) -> list[str]:
         """Names of all streams the daemon needs, the clock last."""
@@ -96,6 +98,10 @@ class MarketCodec:
         """Names of the streams of one symbol."""
         name = symbol.lower()
         return (f"{name}@trade", f"{name}@depth20", f"{name}@kline_{self._frame}")
+
+    def expected_of(self, symbol: str) -> tuple[str, ...]:
+        """Those of them that must not fall silent: a symbol may well not be traded for a while."""
+        return self.streams_of(symbol)[1:]
 
     def add(self, instrument: Instrument) -> None:
         """Understand the streams of one more symbol."""
@@ -113,6 +119,7 @@ class MarketCodec:
             envelope = _frame.decode(frame)
             if envelope.error is not None:
                 raise Fatal(f"the venue refused a subscription: {envelope.error.code} {envelope.error.msg}")
+            self.last_stream = ""
             if envelope.id is not None:
                 return envelope.simSeq, Answered(envelope.id)
             return envelope.simSeq, self._item(envelope)
@@ -120,6 +127,7 @@ class MarketCodec:
             raise Retryable(f"a market frame cannot be read ({error}): {frame[:200]!r}") from error
 
     def _item(self, envelope: StreamFrame) -> MarketItem | None:
+        self.last_stream = envelope.stream
         name, _, kind = envelope.stream.partition("@")
         if kind == "trade":
             return self._print(_trade.decode(envelope.data))
