@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bnml.app.access import ACCESS, watch_access
+from bnml.app.connecting import connect_venue
 from bnml.app.deployment import Deployment, deploy
 from bnml.app.exchange_feed import fill_tier
 from bnml.app.folder import Identity, StateFolder
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox, SteppedInbox
-from bnml.app.limits import make_budget, rotation
 from bnml.app.links import Links
 from bnml.app.logs import logger
 from bnml.app.models import Bundles, make_bundles
@@ -39,14 +38,7 @@ from bnml.options import RunOptions
 from bnml.trading import universe
 from bnml.trading.compile import EngineConfig, compile_engine
 from bnml.trading.engine import Engine
-from bnml.trading.guarding import ACTIVE
-from bnml.venues.binance.oddities import UNREADABLE, Oddities
-from bnml.venues.binance.reports import user_item
-from bnml.venues.binance.rest import RestClient
-from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.venue import BinanceVenue
-from bnml.venues.binance.venue_clock import VenueClock
-from bnml.venues.binance.wsapi import ApiConnection
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -113,7 +105,7 @@ async def compose(
     deployment = await deploy(settings, options, credentials, SimProcess(exchange_folder(settings)), stack)
     await warming
     inbox, guards = _inbox(deployment, links)
-    venue = await _venue(settings, deployment, clock, inbox, links, guards, stack)
+    venue = await connect_venue(settings, deployment, clock, inbox, links, guards, stack)
     skew_ms = await patiently(venue.rest.synchronise_clock)
     control = deployment.control
     market_now_ns = (
@@ -179,73 +171,6 @@ def _inbox(deployment: Deployment, links: Links) -> tuple[LiveInbox | SteppedInb
     inbox: LiveInbox | SteppedInbox = SteppedInbox() if deployment.stepper is not None else LiveInbox()
     links.inbox, links.is_stepped = inbox, deployment.stepper is not None
     return inbox, Guards(inbox, lambda: links.now_ns)
-
-
-async def _venue(
-    settings: Settings,
-    deployment: Deployment,
-    clock: Clock,
-    inbox: LiveInbox | SteppedInbox,
-    links: Links,
-    guards: Guards,
-    stack: AsyncExitStack,
-) -> BinanceVenue:
-    signer = Signer(deployment.api_key, deployment.api_secret)
-    watch_access(signer, guards)
-    timeout_s, window_ms = settings.venue.request_timeout_s, settings.venue.receive_window_ms
-    stepper = deployment.stepper.stepper_id if deployment.stepper is not None else ""
-    oddities = Oddities() if deployment.stepper is None else None
-    venue_clock = VenueClock(clock)
-    budget = make_budget(settings, deployment, clock, venue_clock)
-    stack.callback(budget.ledger.close)
-    rest = await stack.enter_async_context(
-        RestClient(
-            deployment.rest_url,
-            signer,
-            clock,
-            timeout_s=timeout_s,
-            receive_window_ms=window_ms,
-            stepper=stepper,
-            on_number=inbox.complete,
-            more_urls=deployment.more_rest_urls,
-            budget=budget,
-            venue_clock=venue_clock,
-        )
-    )
-    instruments: dict[str, Instrument] = {}
-
-    async def on_event(number: int, event: msgspec.Raw) -> None:
-        try:
-            item = user_item(event, instruments)
-        except UNREADABLE as error:
-            if oddities is None:
-                raise
-            oddities.take("account", bytes(event), error)
-            links.doubt()  # it may have been about an order of ours
-            item = None
-        await inbox.put(number, item)
-
-    async def on_link(up: bool, detail: str) -> None:
-        if up:
-            guards.report(ACCESS, ACTIVE)
-        await links.account(up, detail)
-
-    api = ApiConnection(
-        deployment.api_url,
-        signer,
-        clock,
-        timestamp_ms=rest.timestamp_ms,
-        on_event=on_event,
-        on_link=on_link,
-        on_number=inbox.complete,
-        timeout_s=timeout_s,
-        receive_window_ms=window_ms,
-        rest=rest,
-        rotate_after_s=rotation(settings, deployment),
-        probe_s=0.0 if deployment.stepper is not None else settings.venue.probe_s,
-        oddities=oddities,
-    )
-    return BinanceVenue(rest, api, instruments)
 
 
 def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: JournalWriter) -> None:

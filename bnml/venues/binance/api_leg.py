@@ -28,6 +28,7 @@ LAST_ANSWERS_S = 2.0  # for requests under way when the connection is replaced
 SILENT_PROBES = 3  # a connection that did not answer so many probes is dead
 REPORT_S = 2.0  # after the answer to an order its report must have come
 REPORTS_REMEMBERED = 200
+USER_STREAM_ENDED = b'"eventStreamTerminated"'
 
 _key = msgspec.json.Decoder(EventKey)
 
@@ -144,6 +145,10 @@ class ApiLeg:
                     self._owner.on_number(frame.simSeq)
             elif frame.event != EMPTY:
                 await self._event(frame.simSeq, frame.event)
+                if USER_STREAM_ENDED in bytes(frame.event):
+                    raise Retryable("the venue ended the user data stream")
+            elif frame.error is not None:
+                self._owner.refused(frame)
         raise Retryable("the venue closed the WebSocket API connection")
 
     async def _event(self, number: int, event: msgspec.Raw) -> None:
@@ -165,7 +170,7 @@ class ApiLeg:
         if seen.e == "executionReport":
             if self._expected.pop(seen.c, None) is None and seen.x == "NEW":
                 self._reported.append(seen.c)  # it may have overtaken the answer to its order
-        elif seen.e in {"serverShutdown", "eventStreamTerminated"}:
+        elif seen.e == "serverShutdown":
             self.must_go.set()
 
     async def _probe(self) -> None:

@@ -73,7 +73,7 @@ class ApiConnection:
             on_link=on_link,
             announce=self._announced,
             rotate_after_s=rotate_after_s or (lambda: NEVER_S),
-            admit=None if rest is None else self._admitted,
+            admit=self._admitted,
         )
 
     @property
@@ -94,6 +94,10 @@ class ApiConnection:
         """Connect anew, the old connection going on until the new one stands."""
         if self._leg is not None:
             self._leg.must_go.set()
+
+    def refused(self, frame: ApiFrame) -> None:
+        """An error that answers no request: of a key that is not accepted any more."""
+        self._answer("session", frame, hold=False)
 
     async def request(
         self,
@@ -166,7 +170,8 @@ class ApiConnection:
         self._leg = leg
 
     async def _admitted(self) -> None:
-        """A banned address opens no connection either."""
+        """A banned address opens no connection, and a key that was refused asks for no events."""
+        await self._signer.usable()
         if self._rest is not None:
             await self._rest.penalties.wait(Lane.RECONCILE)
             await self._rest.budget.wait(
