@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.live import Live
 
 ALERTED_WITHIN_S = 5.0
-PUBLIC = {"time", "klines", "exchangeInfo", "depth"}  # requests that nobody signs
+PUBLIC = {"ping", "time", "klines", "exchangeInfo", "depth"}  # requests that nobody signs
 
 
 @pytest.fixture
