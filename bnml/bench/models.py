@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numba
 import numpy as np
 
 from bnml.bench.case import Effort, Figure, at_most, cpu_s, ratio_at_least
+from bnml.kernels import njit
 from bnml.kernels.forest import (
     CLASSES,
     Model,
@@ -150,7 +150,7 @@ def _model(trained: _Trained, forest_weight: float) -> Model:
     )
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@njit
 def _forest_row(model: Model, work: Work, row: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """The forest's part of `kernels.forest.forest_row`."""
     load_row(row, model.columns, work.buffer)
@@ -158,7 +158,7 @@ def _forest_row(model: Model, work: Work, row: NDArray[np.float64], out: NDArray
     mean_of_leaves(model.rf_words, model.rf_shape, work.leaves, out)
 
 
-@numba.njit(nogil=True, error_model="numpy")
+@njit
 def _boosting_row(model: Model, work: Work, row: NDArray[np.float64], out: NDArray[np.float64]) -> None:
     """The boosting's part of `kernels.forest.forest_row`."""
     load_row(row, model.columns, work.buffer)

@@ -67,7 +67,12 @@ CACHE_DIR = Path(os.environ.get("BNML_NUMBA_CACHE", "state/numba")).resolve() / 
 numba.config.CACHE_DIR = str(CACHE_DIR)
 
 
-_OPTIONS: dict[str, bool | str] = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+_OPTIONS: dict[str, bool | str] = {
+    "nogil": True,
+    "error_model": "numpy",
+    "no_cfunc_wrapper": True,
+    "forceinline": False,  # said, because else it is inherited from the caller that happens to be first
+}
 
 
 def njit(function: Callable[P, R]) -> Callable[P, R]:

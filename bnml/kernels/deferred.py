@@ -14,7 +14,7 @@ import zlib
 from typing import Any
 
 import llvmlite.binding
-from llvmlite.binding import newpassmanagers
+from llvmlite.binding import Linkage, newpassmanagers
 from numba import _dynfunc
 from numba.core import caching, codegen, typed_passes
 from numba.core.compiler import CompilerBase, CompileResult
@@ -60,6 +60,10 @@ class PartLibrary(codegen.JITCodeLibrary):  # type: ignore[misc] # numba has no 
         ]
         self._finalized = True
 
+    def _get_module_for_linking(self) -> Any:
+        """Refuse: what its parts call would be missing, and a call to it one to address 0."""
+        raise AssertionError(f"{self.name} can only be called by what bnml.kernels compiles")
+
     def get_pointer_to_function(self, name: str) -> int:
         """No machine code: no address."""
         del name
@@ -73,13 +77,22 @@ class EntryLibrary(codegen.JITCodeLibrary):  # type: ignore[misc]
 
     def finalize(self) -> None:
         """Link every part once, however many call it; then optimise and compile as numba does."""
-        others = [one for one in self._linking_libraries if not isinstance(one, PartLibrary)]
-        self._linking_libraries = others + callers_first(self._linking_libraries)
+        for part in callers_first(self._linking_libraries):
+            self._reload_init.update(part._reload_init)
+            self._final_module.link_in(part._final_module, preserve=True)
+        self._linking_libraries = [one for one in self._linking_libraries if not isinstance(one, PartLibrary)]
         super().finalize()
         for variable in self._final_module.global_variables:
             name = variable.name
             if name.startswith(_ENVIRONMENT) and (environment := lookup_environment(name)) is not None:
                 self._codegen.set_env(name, environment)
+
+    def _optimize_final_module(self) -> None:
+        """Tell LLVM that nobody else calls the parts: one called in one place only is put there."""
+        for function in self._final_module.functions:
+            if function.linkage == Linkage.linkonce_odr and not function.is_declaration:
+                function.linkage = Linkage.internal
+        super()._optimize_final_module()
 
     def _verify_declare_only_symbols(self) -> None:
         """Nothing compiled by numba is missing: a call to it would be one to address 0."""

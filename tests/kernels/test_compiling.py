@@ -2,6 +2,8 @@ import subprocess
 import sys
 import textwrap
 
+import numba
+import pytest
 from numba import types
 
 from bnml.kernels import lean, njit, part
@@ -38,6 +40,39 @@ def test_a_kernel_called_by_kernels_is_compiled_only_within_them():
     assert not tripled.overloads
     assert doubled(4) == 8  # from Python it is an entry like any other
     assert list(doubled.overloads) == [(types.int64,)]
+
+
+def test_only_what_is_lean_has_to_be_inlined_whoever_calls_first():
+    @part
+    def doubled(value: int) -> int:
+        return value + value
+
+    @lean
+    def tripled(value: int) -> int:
+        return doubled(value) + value
+
+    @njit
+    def entry(value: int) -> int:
+        return tripled(value)
+
+    assert entry(5) == 15
+    for kernel, is_lean in ((doubled, False), (tripled, True)):
+        lowered = kernel.part().overloads[types.int64,]
+        attributes = lowered.library.get_function(lowered.fndesc.llvm_func_name).attributes
+        assert (b"alwaysinline" in attributes) is is_lean
+
+
+def test_what_numba_compiles_alone_is_told_that_it_cannot_call_a_kernel():
+    @part
+    def doubled(value: int) -> int:
+        return value + value
+
+    @numba.njit
+    def alone(value: int) -> int:
+        return doubled(value)
+
+    with pytest.raises(AssertionError, match=r"can only be called by what bnml\.kernels compiles"):
+        alone(2)
 
 
 def test_a_part_is_linked_after_all_that_may_call_it():
