@@ -301,6 +301,16 @@ def hear(crowd: np.void, count: int, memory: np.void, limits: np.void) -> None:
     memory["mood_regime"] = _regime(memory, limits, buyers, sellers, pressure)
 
 
+@part
+def hear_voices(
+    voices: NDArray[np.void], crowd: NDArray[np.void], memory: NDArray[np.void], limits: NDArray[np.void]
+) -> None:
+    """`hear` all voices of a scan; `crowd` is scratch. For Python: first records, as in `breakers.roll_memory`."""
+    clear(crowd[0])
+    add_voices(crowd[0], voices, len(voices))
+    hear(crowd[0], len(voices), memory[0], limits[0])
+
+
 def index_of(score: float) -> float:
     """The score as an index of 0 (everything falls) to 100; 50 is neutral."""
     return 50.0 * (score + 1.0)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import msgspec
 
 from bnml.core.commands import Alert, Command
-from bnml.core.events import Bar, Event, Scan, UniverseUpdate
+from bnml.core.events import Event, Scan, UniverseUpdate
 from bnml.core.outcomes import Decision, EquityPoint, Outcome, Trade
 from bnml.trading.bars import BarGate, GateEvent
 from bnml.trading.engine import Engine
@@ -112,6 +112,7 @@ class Replay:
         if advance.books:
             self._feed_all(gate.on_books(advance.books, now_ns))
         if advance.bars:
+            self.result.bars += len(advance.bars)
             self._feed_all(gate.on_bars(advance.bars, now_ns))
         while self._pending:
             self.feed(self._pending.popleft())
@@ -121,12 +122,10 @@ class Replay:
         result = self.result
         result.events += 1
         commands = self._engine.process(event, result.events)
-        for outcome in self._engine.drain():
-            self._keep(outcome)
+        if outcomes := self._engine.drain():
+            self._keep(outcomes)
         for command in commands:
             self._execute(command)
-        if self._now_ns and isinstance(event, Bar):
-            result.bars += 1
 
     def restart(self, engine: Engine) -> None:
         """Go on with another engine in the same place, as after a restart of the daemon."""
@@ -147,13 +146,15 @@ class Replay:
                     self.feed(earlier)
             self.feed(event)
 
-    def _keep(self, outcome: Outcome) -> None:
-        if isinstance(outcome, Decision):
-            self.result.decisions.append(outcome)
-        elif isinstance(outcome, Trade):
-            self.result.trades.append(outcome)
-        else:
-            self.result.equity.append(outcome)
+    def _keep(self, outcomes: Iterable[Outcome]) -> None:
+        result = self.result
+        for outcome in outcomes:
+            if isinstance(outcome, Decision):
+                result.decisions.append(outcome)
+            elif isinstance(outcome, Trade):
+                result.trades.append(outcome)
+            else:
+                result.equity.append(outcome)
 
     def _marked_equity_e8(self) -> int:
         engine = self._engine

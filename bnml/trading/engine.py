@@ -125,7 +125,7 @@ class Engine:
             state.now_ns = ts_ns
         out.renew(sequence)
         self.handlers[kind](event, out)
-        return out.take_commands()
+        return out.take_commands() if out.commands else []
 
     def drain(self) -> list[Outcome]:
         """What was concluded since the last call: decisions, trades, equity points, in order."""

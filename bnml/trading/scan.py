@@ -28,6 +28,8 @@ from bnml.trading.risk.sizing import Capital, SizedEntry, active_capital_e8, siz
 from bnml.trading.scanner import ranked
 from bnml.trading.state import EngineState, SymbolState
 
+_BUY = int(Action.BUY)
+
 
 class ScanContext:
     """What the stages of one scan hand to each other."""
@@ -48,7 +50,7 @@ class ScanContext:
         self.event = event
         self.out = out
         self.books: dict[str, Book] = {book.symbol: book for book in event.books}
-        self.closes: dict[str, int] = {}
+        self.closes: dict[str, int] = {}  # of those whose opinion is a BUY
         self.opinions: dict[str, Opinion] = {}  # of all that delivered the bar of this closing time, by name
         self.decisions: dict[str, Decision] = {}
         self.facts = limits.new_facts()
@@ -128,16 +130,18 @@ class ScanStages:
         """Predict and score every symbol of this closing time."""
         ts_close_ns, missing = context.event.ts_close_ns, []
         symbols, models, early = self._state.symbols, self._state.models, self._early
+        opinions = context.opinions
         for name in self._names_to_decide():
             state = symbols.get(name)
             if state is None or state.bar is None or state.bar.ts_close_ns != ts_close_ns:
                 continue
-            context.closes[name] = state.bar.close
             bundle_id = models.get(name, "")
-            opinion = early.pop(name, None)
+            opinion = early.pop(name, None) if early else None
             if opinion is None or opinion.ts_close_ns != ts_close_ns or opinion.bundle_id != bundle_id:
                 opinion = self._decider.opine(name, state, bundle_id)
-            context.opinions[name] = opinion
+            opinions[name] = opinion
+            if opinion.action == _BUY:
+                context.closes[name] = state.bar.close
             if not bundle_id and name not in self._state.asked_to_train:
                 missing.append(name)
         if missing:

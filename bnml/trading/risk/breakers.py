@@ -23,6 +23,7 @@ class Breakers:
         self._memory = memory
         self._limits = limits
         self._time_zone = time_zone
+        self._crowd = record(mood.CROWD)
         self._scratch = np.zeros(regime.VOLATILITY_BARS)
         self._recent = np.zeros(regime.DRIFT_RECENT)
         self._baseline = np.zeros(regime.DRIFT_BASELINE)
@@ -30,7 +31,7 @@ class Breakers:
     def roll(self, ts_close_ns: int, equity_e8: int) -> None:
         """Begin days and weeks, follow the peak, trip and release; once per scan, after marking equity."""
         day = day_number(ts_close_ns, self._time_zone)
-        breakers.roll(self._memory[0], ts_close_ns, day, equity_e8, self._limits[0])
+        breakers.roll_memory(self._memory, ts_close_ns, day, equity_e8, self._limits)
 
     @property
     def listens(self) -> bool:
@@ -39,9 +40,7 @@ class Breakers:
 
     def hear(self, voices: NDArray[np.void]) -> None:
         """Move the mood of the market by what all symbols of one scan say: `kernels.mood.VOICE`, by name."""
-        crowd = record(mood.CROWD)[0]
-        mood.add_voices(crowd, voices, len(voices))
-        mood.hear(crowd, len(voices), self._memory[0], self._limits[0])
+        mood.hear_voices(voices, self._crowd, self._memory, self._limits)
 
     def position_closed(self, result_e8: int, ts_ns: int) -> None:
         breakers.note_closed(self._memory[0], result_e8, ts_ns, self._limits[0])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from bnml.core.instrument import Instrument
-from bnml.kernels import exits, fills, sizing
+from bnml.kernels import exits, fills, plain, sizing
 from bnml.trading.compile import EngineConfig, instrument_record
+
+_active_capital_e8 = plain(sizing.active_capital_e8)
 
 
 class Capital(msgspec.Struct, frozen=True):
@@ -34,7 +36,7 @@ class SizedEntry(msgspec.Struct, frozen=True):
 
 def active_capital_e8(equity_e8: int, config: EngineConfig) -> int:
     """The part of equity that positions are sized from."""
-    return int(sizing.active_capital_e8(equity_e8, config.limits[0]))
+    return int(_active_capital_e8(equity_e8, config.limits[0]))
 
 
 def size_entry(

@@ -20,13 +20,13 @@ import numpy as np
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Misconfigured
 from bnml.core.events import Bar
-from bnml.kernels import fills
+from bnml.kernels import fills, plain
 from bnml.venues.sim.klines import bar_events
 from bnml.venues.sim.messages import Print, Step
 from bnml.venues.sim.pricing import Quote, book_levels
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Mapping
+    from collections.abc import Collection, Mapping
 
     from numpy.typing import NDArray
 
@@ -43,6 +43,7 @@ _PRICE_OF_SLOT = {
     fills.SLOT_CLOSE: "close",
 }
 _LAST_SLOT_BEFORE = (fills.SLOT_CLOSE, fills.SLOT_OPEN, fills.SLOT_OPEN, fills.SLOT_LOW, fills.SLOT_HIGH)
+_print_ts_ns = plain(fills.print_ts_ns)
 _BLOCK_ROWS = 8192
 """Bars that become objects in one go; a feed enters its blocks in ascending order, so one is kept."""
 
@@ -145,9 +146,9 @@ class BarFeed:
             return None
         (bar,) = bar_events(name, rows[index : index + 1], self.frame_ns)
         slot = _LAST_SLOT_BEFORE[phase] if bar.ts_open_ns == last_ns else fills.SLOT_CLOSE
-        return self._print(bar, slot, int(fills.print_ts_ns(bar.ts_open_ns, self.frame_ns, slot)))
+        return self._print(bar, slot, _print_ts_ns(bar.ts_open_ns, self.frame_ns, slot))
 
-    def step(self, ordinal: int, only: Container[str] | None = None) -> Step | None:
+    def step(self, ordinal: int, only: Collection[str] | None = None) -> Step | None:
         """Step number `ordinal`; None after the last. With `only`, other symbols neither print nor publish."""
         boundary, phase = divmod(ordinal, STEPS_PER_BOUNDARY)
         if boundary >= len(self.boundaries):
@@ -156,10 +157,12 @@ class BarFeed:
         if phase == 1:
             return Step(ordinal, boundary_ns + BEAT_NS, beat=True)
         slot = _SLOT_OF_PHASE[phase]
-        ts_ns = int(fills.print_ts_ns(boundary_ns, self.frame_ns, slot))
+        ts_ns = _print_ts_ns(boundary_ns, self.frame_ns, slot)
         everything = self.openings(boundary)
-        openings = everything if only is None else [one for one in everything if one.symbol in only]
-        prints = tuple(self._print(one.bar, slot, ts_ns) for one in openings)
+        openings = everything
+        if only is not None:
+            openings = [one for one in everything if one.symbol in only] if only else []
+        prints = tuple([self._print(one.bar, slot, ts_ns) for one in openings])
         if phase:
             return Step(ordinal, ts_ns, prints=prints)
         return Step(
