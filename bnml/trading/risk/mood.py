@@ -37,8 +37,9 @@ def voices(
         if book is None or opinion.reason in _MUTE:
             continue  # silent: zeros
         state = symbols[name]
-        closes = state.closes
-        last = min(state.bars, len(closes)) - 1
+        closes, last = state.closes, state.bars - 1
+        if last >= len(closes):
+            last = len(closes) - 1
         before, close = closes.item(last - 1), closes.item(last)
         _write_voice(
             rows,
