@@ -59,6 +59,7 @@ class Picture:
         self.trade_count = 0
         self.realised_e8 = 0
         self.first_equity_e8 = 0
+        self.first_flows_e8 = 0
         self.equity: EquityPoint | None = None
         self.scans = 0
         self.bars = 0
@@ -89,7 +90,8 @@ class Picture:
                     self.realised_e8 += outcome.pnl_e8
                 case EquityPoint():
                     self.scans += 1
-                    self.first_equity_e8 = self.first_equity_e8 or outcome.equity_e8
+                    if not self.first_equity_e8:
+                        self.first_equity_e8, self.first_flows_e8 = outcome.equity_e8, outcome.flows_e8
                     self.equity = outcome
 
     def health(self, now_ns: int, lag: LoopLag, inbox: int, check: CrossCheck) -> Health:
@@ -106,7 +108,8 @@ class Picture:
             quote=quote,
             mood=mood_text(self._engine.state.breakers),
             equity=plain(equity_e8, 2),
-            session_pnl=plain(equity_e8 - (self.first_equity_e8 or equity_e8), 2),
+            session_pnl=plain(equity_e8 - self.flows_e8 - (self.first_equity_e8 or equity_e8), 2),
+            flows=plain(self.flows_e8, 2),
             free_quote=plain(ledger.totals.get(quote, 0), 2),
             realised=plain(self.realised_e8, 2),
             positions=tuple(self._position(one) for _, one in sorted(ledger.positions.items())),
@@ -181,6 +184,11 @@ class Picture:
         if activity.is_reducing or not reasons:
             return "reducing" if activity.is_reducing else "running"
         return f"reducing: {'; '.join(reasons)}"
+
+    @property
+    def flows_e8(self) -> int:
+        """Money that came in since the session's first scan, less what went."""
+        return self._engine.state.ledger.flows_e8 - self.first_flows_e8 if self.first_equity_e8 else 0
 
     def _equity_e8(self) -> int:
         ledger = self._engine.state.ledger

@@ -32,6 +32,7 @@ def summarize(parts: Parts, daemon: Daemon) -> dict[str, object]:
         "quote": health.quote,
         "equity_start": plain(picture.first_equity_e8, 2),
         "equity_end": health.equity,
+        "flows": health.flows,
         "realised": health.realised,
         "positions": len(health.positions),
         "open_orders": len(health.open_orders),
@@ -51,11 +52,13 @@ def as_text(summary: Mapping[str, object], log_file: Path | None) -> str:
     quote, start, end = summary["quote"], str(summary["equity_start"]), str(summary["equity_end"])
     if not float(start):  # no scan came before the end
         start = end
-    change = percent_of(f"{float(end) - float(start):.2f}", start)
+    flows = str(summary["flows"])
+    change = percent_of(f"{float(end) - float(flows) - float(start):.2f}", start)
+    moved = f", of it {signed(flows)} paid in" if float(flows) else ""
     lines = [
         f"bnml stopped: session {summary['session']}, {_duration(summary['elapsed_s'])}; {summary['market']}",
         f"  scans {summary['scans']}, fills {summary['trades']}",
-        f"  equity {grouped(start)} -> {grouped(end)} {quote} ({change}), realised {signed(str(summary['realised']))}",
+        f"  equity {grouped(start)} -> {grouped(end)} {quote}{moved} ({change}), realised {signed(str(summary['realised']))}",
         f"  {_left_behind(summary)}",
     ]
     if log_file is not None:

@@ -42,12 +42,13 @@ class Trade(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
 
 
 class EquityPoint(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """Marked at each scan with the closes of that scan; flow-adjusted."""
+    """Marked at each scan with the closes of that scan; `flows_e8` of the equity came in (or went, negative) since the start."""
 
     ts_ns: int
     equity_e8: int
     free_quote_e8: int
     positions: int
+    flows_e8: int = 0
 
 
 Outcome = Decision | Trade | EquityPoint

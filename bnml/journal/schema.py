@@ -129,7 +129,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     market: str = ""  # what is real of prices and money, in words
     quote: str = ""
     mood: str = ""  # of the whole market: index and regime; empty when too few symbols speak
-    session_pnl: str = "0"  # equity now less that of the session's first scan
+    session_pnl: str = "0"  # equity now less that of the session's first scan and less flows
+    flows: str = "0"  # deposits less withdrawals since then
 
 
 def event_row(seq: int, session: int, event: Event) -> Row:

@@ -72,14 +72,6 @@ def note_closed(breakers: np.void, result_e8: int, ts_ns: int, limits: np.void) 
 
 
 @njit
-def note_flow(breakers: np.void, amount_e8: int) -> None:
-    """A deposit (or withdrawal, negative) moves every base of comparison, so that it is no result."""
-    breakers["day_start_equity_e8"] += amount_e8
-    breakers["week_start_equity_e8"] += amount_e8
-    breakers["peak_equity_e8"] += amount_e8
-
-
-@njit
 def copy_to_facts(breakers: np.void, facts: np.void) -> None:
     """Fill the fields of a FACTS record that come from the account's memory."""
     facts["day_start_equity_e8"] = breakers["day_start_equity_e8"]

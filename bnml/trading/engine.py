@@ -34,6 +34,7 @@ from bnml.trading import exits, snapshot
 from bnml.trading.compile import EngineConfig
 from bnml.trading.deciding import Decider
 from bnml.trading.features import FeatureStore
+from bnml.trading.flows import FlowDesk
 from bnml.trading.guarding import GuardDesk
 from bnml.trading.operating import OperatorDesk
 from bnml.trading.orders import OrderBook
@@ -74,6 +75,7 @@ class Engine:
         self._breakers = Breakers(self.state.breakers, config.limits, config.time_zone)
         self._protection = protection = Protection(self.book)
         self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
+        self._flows = FlowDesk(self.state, self.portfolio, protection, self._reports, self._breakers)
         self._guards = GuardDesk(self.state.activity)
         self._operator = OperatorDesk(self.state, self.book, self.portfolio, self._breakers, self._guards)
         self._scan = ScanStages(
@@ -96,8 +98,8 @@ class Engine:
             VenueStatus: self._on_venue_status,
             OrderReport: self._reports.report,
             CancelFailed: self._reports.cancel_failed,
-            Balances: self._on_balances,
-            CapitalFlow: self._on_flow,
+            Balances: self._flows.balances,
+            CapitalFlow: self._flows.flow,
             InstrumentUpdate: self._on_instrument,
             UniverseUpdate: self._reference.universe,
             ModelPublished: self._reference.model,
@@ -151,17 +153,6 @@ class Engine:
             down[event.channel] = event.detail
         elif down.pop(event.channel, None) is not None and event.channel in DUE_CHANNELS:
             self._reports.query_unsure(out, at_once=True)
-
-    def _on_balances(self, event: Balances, out: Outbox) -> None:
-        off = self.portfolio.adopt(event.assets)
-        if off:
-            text = ", ".join(f"{asset} by {amount}" for asset, amount in sorted(off.items()))
-            out.alert("critical", "balances_adopted", f"the venue's balances differ from ours (1e-8): {text}")
-
-    def _on_flow(self, event: CapitalFlow, _: Outbox) -> None:
-        self.portfolio.flow(event.asset, event.amount_e8)
-        if event.asset == self.config.quote:
-            self._breakers.flow(event.amount_e8)
 
     def _on_instrument(self, event: InstrumentUpdate, out: Outbox) -> None:
         self._protection.stir(event.instrument.symbol)

@@ -47,8 +47,6 @@ class Portfolio:
     def flow(self, asset: str, amount_e8: int) -> None:
         """Book a deposit or withdrawal: it changes what is held and is no result."""
         self._add(asset, amount_e8)
-        if asset == self.ledger.quote:
-            self.ledger.flows_e8 += amount_e8
 
     def buy(self, tranche: Tranche, report: OrderReport, instrument: Instrument) -> int:
         """Book the fill of an entry; returns its notional."""

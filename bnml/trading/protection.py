@@ -76,6 +76,12 @@ class Protection:
         """Nothing is held and nothing can come any more."""
         return all(self._is_over(tranche, instrument) for tranche in position.tranches)
 
+    def let_go(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
+        """Nothing of the tranche is left and no sale of ours took it: its stops would ask for what is not there."""
+        legs = [self._book.orders[leg] for leg in tranche.legs]
+        if legs and tranche.lots(instrument.lot_e8) == 0 and not any(leg.cancel_sent for leg in legs):
+            self._withdraw(tranche, instrument, out)
+
     def refused(self, tranche: Tranche, order: Order, report: OrderReport, out: Outbox) -> None:
         """The venue refused what should protect or sell this tranche."""
         if order.role is Role.TARGET:

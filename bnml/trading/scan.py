@@ -119,7 +119,13 @@ class ScanStages:
         self._state.last_equity_e8 = context.equity_e8
         free_e8 = self._free_quote_e8()
         context.out.outcomes.append(
-            EquityPoint(context.event.ts_close_ns, context.equity_e8, free_e8, len(self._portfolio.positions))
+            EquityPoint(
+                context.event.ts_close_ns,
+                context.equity_e8,
+                free_e8,
+                len(self._portfolio.positions),
+                self._portfolio.ledger.flows_e8,
+            )
         )
 
     def roll(self, context: ScanContext) -> None:

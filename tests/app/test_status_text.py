@@ -34,6 +34,7 @@ HEALTH = Health(
     session_pnl="12.34",
 )
 SUMMARY = {
+    "flows": "0",
     "session": 2,
     "market": "simulated market, simulated money",
     "scans": 14,

@@ -175,16 +175,6 @@ def test_two_losses_are_not_forgotten_and_a_result_of_zero_ends_the_streak():
     assert memory.losses_in_row == 0
 
 
-def test_a_deposit_is_no_result():
-    memory = Memory().roll(0, 1_000)
-    breakers.note_flow(memory.record[0], 500)
-    memory.roll(1, 1_500)
-    assert (memory.day_start_equity_e8, memory.peak_equity_e8) == (1_500, 1_500)
-    facts = records.record(records.FACTS)
-    breakers.copy_to_facts(memory.record[0], facts[0])
-    assert facts["week_start_equity_e8"][0] == 1_500
-
-
 @pytest.mark.parametrize(("day", "week"), [(0, 0), (3, 0), (4, 1), (10, 1), (11, 2), (19_539, 2_791)])
 def test_weeks_begin_on_monday(day, week):
     assert breakers.week_of_day(day) == week

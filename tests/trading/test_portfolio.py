@@ -93,9 +93,9 @@ def test_adopting_balances_says_by_how_much_known_assets_were_off():
     assert portfolio.total_e8("ETH") == 5
 
 
-def test_a_flow_is_counted_apart():
+def test_a_flow_changes_what_is_held():
     portfolio, _ = opened()
     portfolio.flow("USDT", 7)
     portfolio.flow("BTC", 3)
-    assert portfolio.ledger.flows_e8 == 7
+    assert portfolio.total_e8("USDT") == 10_000 * E8 + 7
     assert portfolio.total_e8("BTC") == 3

@@ -45,8 +45,17 @@ class Breakers:
     def position_closed(self, result_e8: int, ts_ns: int) -> None:
         breakers.note_closed(self._memory[0], result_e8, ts_ns, self._limits[0])
 
-    def flow(self, amount_e8: int) -> None:
-        breakers.note_flow(self._memory[0], amount_e8)
+    def flow(self, amount_e8: int, equity_e8: int) -> None:
+        """A deposit or withdrawal while equity was `equity_e8`: every base of comparison grows or shrinks with the account.
+
+        In proportion, as a fund counts its units: a withdrawal in a drawdown must not deepen it, nor a deposit
+        make it smaller. An account without equity has nothing to be in proportion to: then the bases just move.
+        """
+        after_e8 = equity_e8 + amount_e8
+        for name in ("day_start_equity_e8", "week_start_equity_e8", "peak_equity_e8"):
+            base_e8 = int(self._memory[name][0])
+            in_proportion = equity_e8 > 0 and after_e8 > 0
+            self._memory[name] = base_e8 * after_e8 // equity_e8 if in_proportion else base_e8 + amount_e8
 
     def release(self) -> None:
         """The operator's word: no pause and no streak from here on."""
