@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bnml.app.accounting import compare_balances
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.core.errors import RecoveryNeeded
@@ -144,22 +145,10 @@ def _was_confirmed(order: Order, book: OrderBook) -> bool:
     return workings[0].state not in {OrderState.PENDING, OrderState.UNKNOWN, OrderState.REJECTED}
 
 
-def compare_balances(before: dict[str, int], balances: Balances) -> dict[str, int]:
-    """Difference by asset, venue less ours, in 1e-8; empty when all agree."""
-    venue = {asset: free + locked for asset, (free, locked) in balances.assets.items()}
-    names = sorted(set(before) | set(venue))
-    return {
-        name: venue.get(name, 0) - before.get(name, 0)
-        for name in names
-        if venue.get(name, 0) != before.get(name, 0)
-    }
-
-
-async def recheck(venue: BinanceVenue, engine: Engine, changes: Callable[[], int]) -> list[Event]:
+async def recheck(venue: BinanceVenue, engine: Engine) -> list[Event]:
     """The periodic comparison with the venue; returns the reports that never reached us.
 
-    What differs at first sight is usually only on its way, so it is looked at again after a pause. Balances
-    are compared when nothing happened while they were read; `changes` counts what the engine was told.
+    What differs at first sight is usually only on its way, so it is looked at again after a pause.
     """
     log = logger()
     shown = {order.client_order_id for order in await venue.open_orders()}
@@ -174,13 +163,6 @@ async def recheck(venue: BinanceVenue, engine: Engine, changes: Callable[[], int
         if reports and reports[-1].state in FINAL_STATES and not order.is_final:
             log.warning("report_missed", client_order_id=order.client_order_id, state=reports[-1].state)
             events += reports
-    before = changes()
-    totals = dict(engine.state.ledger.totals)
-    balances = await venue.balances()
-    await asyncio.sleep(SECOND_LOOK_S)
-    off = compare_balances(totals, balances)
-    if off and changes() == before and not events:
-        log.warning("balances_differ", difference_e8=off)
     return events
 
 

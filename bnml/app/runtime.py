@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bnml.app import schedule, warmup
 from bnml.app.access import keep_proving
+from bnml.app.accounting import accountant_of
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
 from bnml.app.health import LoopLag, Notifier
@@ -95,6 +96,7 @@ class Daemon:
         self._membership = Membership(parts, self._pump, self._gate, self.trainer, self._streams)
         self._renewing: asyncio.Task[None] | None = None
         self._spool = Spool(parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts).act)
+        self._accountant = accountant_of(parts, lambda: self.picture.reports, self._now_ns)
         self._rechecking: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
 
@@ -222,11 +224,10 @@ class Daemon:
 
     async def _recheck(self) -> None:
         try:
-            events = await recheck(self._parts.venue, self._parts.engine, lambda: self.picture.reports)
+            self._parts.inbox.complete(0, await recheck(self._parts.venue, self._parts.engine))
+            self._parts.inbox.complete(0, await self._accountant.look())
         except Retryable as error:
             logger().warning("reconciliation_postponed", error=str(error))
-            events = []
-        self._parts.inbox.complete(0, events)
         await asyncio.sleep(RECHECK_PAUSE_S)  # an accelerated market must not become a flood of requests
 
     async def _wind_down(self) -> None:

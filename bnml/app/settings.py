@@ -35,7 +35,7 @@ class AppSettings(Settings):
     retrain: bool = setting(default=True, unit="", meaning="train missing and old bundles in a child process")
     stop_timeout_s: float = setting(8.0, "s, wall time", "longest graceful stop", gt=0, le=60)
     reconcile_interval_s: int = setting(
-        300,
+        60,
         "s, market time",
         "between two comparisons of orders and balances with the venue",
         ge=10,

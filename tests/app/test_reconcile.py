@@ -1,8 +1,6 @@
-import msgspec
 import pytest
 
 from bnml.app.reconcile import (
-    compare_balances,
     epoch_of,
     highest_epoch,
     missed_reports,
@@ -10,7 +8,7 @@ from bnml.app.reconcile import (
     refuse_strangers,
 )
 from bnml.core.errors import RecoveryNeeded
-from bnml.core.events import Balances, OrderReport
+from bnml.core.events import OrderReport
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, Side
 from bnml.trading.orders import Order, OrderBook, Role
@@ -98,10 +96,3 @@ async def test_legs_sleep_for_us_before_their_list_has_arrived(working):
     first.state = OrderState.FILLED
     with pytest.raises(RecoveryNeeded, match="does not know order s"):
         await missed_reports(Venue(), OrderBook({"s": leg, "w": first}))
-
-
-def test_balances_are_compared_asset_by_asset():
-    balances = Balances(1, {"USDT": (90, 10), "BTC": (5, 0), "DUST": (0, 0)})
-    assert compare_balances({"USDT": 100, "BTC": 5}, balances) == {}
-    assert compare_balances({"USDT": 101, "ETH": 1}, balances) == {"BTC": 5, "ETH": -1, "USDT": -1}
-    assert msgspec.structs.asdict(balances)["ts_ns"] == 1

@@ -288,7 +288,7 @@ class Process:
 
     async def _recheck(self):
         with contextlib.suppress(Retryable):
-            events = await reconcile.recheck(self.venue, self.engine, lambda: self.reports)
+            events = await reconcile.recheck(self.venue, self.engine)
             self.inbox.complete(0, events)
 
     def leave(self):

@@ -1,0 +1,162 @@
+"""Holds the ledger against the venue's balances, to the last unit; what others did becomes a flow with its story."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from bnml.app.logs import logger
+from bnml.core.events import CapitalFlow
+from bnml.core.ids import is_ours
+from bnml.core.instrument import plain
+from bnml.trading.guarding import HALTED
+from bnml.venues.binance.numbers import e8
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from bnml.app.compose import Parts
+    from bnml.app.guards import Guards
+    from bnml.core.events import Balances, Event, OrderReport
+    from bnml.core.ids import IdSource
+    from bnml.trading.engine import Engine
+    from bnml.venues.binance.venue import BinanceVenue
+    from bnml.venues.binance.wire import OrderAnswer
+
+GUARD = "account"
+LOOKS = 6  # until two say the same, or all agrees
+BETWEEN_LOOKS_S = 0.5
+SYMBOLS_ASKED = 10  # whose orders are read for the story of a difference: a request of weight 20 each
+
+
+class Accountant:
+    """Compares once for each call; `changes` counts what the engine was told, so that only quiet moments count.
+
+    A difference that two looks in a row show, with nothing reported in between, is not on its way: somebody else
+    traded, paid in or paid out. It enters the engine as CapitalFlow, an alert tells its story, and nothing of it
+    is ever traded by us.
+    """
+
+    def __init__(
+        self,
+        venue: BinanceVenue,
+        engine: Engine,
+        guards: Guards,
+        *,
+        ids: IdSource,
+        changes: Callable[[], int],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._venue = venue
+        self._engine = engine
+        self._guards = guards
+        self._ids = ids
+        self._changes = changes
+        self._now_ns = now_ns
+        self._agreed_ms = venue.rest.timestamp_ms()
+        self.compared = self.agreed = 0
+
+    async def look(self) -> list[Event]:
+        """What makes the ledger equal again: reports that never came, or flows. Empty when it is equal, or never stood still."""
+        seen: dict[str, int] = {}
+        self.compared += 1
+        for _ in range(LOOKS):
+            before, totals = self._changes(), dict(self._engine.state.ledger.totals)
+            asked_ms = self._venue.rest.timestamp_ms()
+            difference_e8 = compare_balances(totals, await self._venue.balances())
+            if not difference_e8:
+                self._agreed_ms = asked_ms
+                self.agreed += 1
+                return []
+            await asyncio.sleep(BETWEEN_LOOKS_S)
+            if self._changes() != before:
+                seen = {}
+            elif difference_e8 == seen:
+                return await self._settle(difference_e8)
+            else:
+                seen = difference_e8
+        return []
+
+    async def _settle(self, difference_e8: dict[str, int]) -> list[Event]:
+        """Fills of ours that no report told of come first; only what they leave is the doing of others."""
+        since_ms, asked_ms = self._agreed_ms, self._venue.rest.timestamp_ms()
+        orders = await self._executed_since(since_ms, difference_e8)
+        missed: list[Event] = [
+            report for one in orders if self._knows_less(one) for report in await self._reports(one)
+        ]
+        if missed:
+            logger().warning(
+                "fills_missed",
+                orders=sorted({one.client_order_id for one in orders if self._knows_less(one)}),
+            )
+            return missed
+        self._agreed_ms = asked_ms
+        strange = [one for one in orders if self._is_strange(one)]
+        clones = [one for one in strange if is_ours(one.client_order_id, self._ids.instance)]
+        amounts = ", ".join(f"{asset} {plain(by, 8)}" for asset, by in sorted(difference_e8.items()))
+        text = f"the account has {amounts} against the ledger: {self._story(strange, clones)}"
+        logger().error("balances_differ", difference_e8=difference_e8, text=text)
+        if clones:
+            self._guards.report(GUARD, HALTED, text)
+        return [CapitalFlow(asset, by, self._now_ns()) for asset, by in sorted(difference_e8.items())]
+
+    async def _executed_since(self, since_ms: int, difference_e8: Mapping[str, int]) -> list[OrderAnswer]:
+        """Orders that may have moved these assets since both sides agreed."""
+        only_quote = len(difference_e8) == 1
+        symbols = [
+            name
+            for name, one in sorted(self._venue.instruments.items())
+            if one.base in difference_e8 or (only_quote and one.quote in difference_e8)
+        ]
+        found: list[OrderAnswer] = []
+        for symbol in symbols[:SYMBOLS_ASKED]:
+            rows = await self._venue.recent_orders(symbol)
+            found += [one for one in rows if one.update_time >= since_ms and e8(one.executed_qty)]
+        return found
+
+    def _knows_less(self, shown: OrderAnswer) -> bool:
+        order = self._engine.book.get(shown.client_order_id)
+        lot_e8 = self._venue.instruments[shown.symbol].lot_e8
+        return order is not None and order.applied_lots * lot_e8 < e8(shown.executed_qty)
+
+    async def _reports(self, shown: OrderAnswer) -> list[OrderReport]:
+        return await self._venue.order_reports(shown.symbol, shown.client_order_id)
+
+    def _is_strange(self, shown: OrderAnswer) -> bool:
+        """Not ours, or under our name and not of this session nor known to it."""
+        name = shown.client_order_id
+        return self._engine.book.get(name) is None and not name.startswith(self._ids.session_prefix)
+
+    def _story(self, strange: Sequence[OrderAnswer], clones: Sequence[OrderAnswer]) -> str:
+        if clones:
+            return (
+                f"orders carry our name and were not sent by this daemon ({_told(clones)}); another one trades as "
+                f"{self._ids.instance!r}: stop it, then bnml resume"
+            )
+        if strange:
+            return f"traded by others ({_told(strange)})"
+        return "no order explains it: paid in or out"
+
+
+def accountant_of(parts: Parts, changes: Callable[[], int], now_ns: Callable[[], int]) -> Accountant:
+    """The accountant of a session."""
+    return Accountant(
+        parts.venue, parts.engine, parts.guards, ids=parts.config.ids, changes=changes, now_ns=now_ns
+    )
+
+
+def compare_balances(before: Mapping[str, int], balances: Balances) -> dict[str, int]:
+    """Difference by asset, venue less ours, in 1e-8; empty when all agree."""
+    venue = {asset: free + locked for asset, (free, locked) in balances.assets.items()}
+    names = sorted(set(before) | set(venue))
+    return {
+        name: venue.get(name, 0) - before.get(name, 0)
+        for name in names
+        if venue.get(name, 0) != before.get(name, 0)
+    }
+
+
+def _told(orders: Sequence[OrderAnswer]) -> str:
+    return "; ".join(
+        f"{one.client_order_id} {one.side} {one.executed_qty} {one.symbol}" for one in orders[:5]
+    )
