@@ -138,7 +138,7 @@ class Socket:
         self._waiting = set()
 
     # -- as `ApiConnection` ----------------------------------------------------------------------------
-    async def request(self, method, params, *, order=False, hold=False):
+    async def request(self, method, params, *, lane=None, order=False, hold=False):
         if not self.up:
             raise Retryable(f"{method}: the WebSocket API is not connected")
         return Answer(await self.ask(METHODS[method], method, params, order=order))
