@@ -15,7 +15,6 @@ from bnml.venues.binance.numbers import e8
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from bnml.app.compose import Parts
     from bnml.app.guards import Guards
     from bnml.core.events import Balances, Event, OrderReport
     from bnml.core.ids import IdSource
@@ -136,13 +135,6 @@ class Accountant:
         if strange:
             return f"traded by others ({_told(strange)})"
         return "no order explains it: paid in or out"
-
-
-def accountant_of(parts: Parts, changes: Callable[[], int], now_ns: Callable[[], int]) -> Accountant:
-    """The accountant of a session."""
-    return Accountant(
-        parts.venue, parts.engine, parts.guards, ids=parts.config.ids, changes=changes, now_ns=now_ns
-    )
 
 
 def compare_balances(before: Mapping[str, int], balances: Balances) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bnml.app import schedule, warmup
 from bnml.app.access import keep_proving
-from bnml.app.accounting import accountant_of
+from bnml.app.accounting import Accountant
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
 from bnml.app.health import LoopLag, Notifier
@@ -30,6 +30,8 @@ from bnml.core.events import ModelPublished, Timer
 from bnml.trading.bars import BarGate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bnml.app.compose import Parts
     from bnml.core.commands import Command
     from bnml.core.events import Bar
@@ -96,7 +98,7 @@ class Daemon:
         self._membership = Membership(parts, self._pump, self._gate, self.trainer, self._streams)
         self._renewing: asyncio.Task[None] | None = None
         self._spool = Spool(parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts).act)
-        self._accountant = accountant_of(parts, lambda: self.picture.reports, self._now_ns)
+        self._accountant = _accountant(parts, lambda: self.picture.reports, self._now_ns)
         self._rechecking: asyncio.Task[None] | None = None
         self._group: asyncio.TaskGroup | None = None
 
@@ -280,3 +282,9 @@ class Daemon:
             self._pump.feed(event)
         else:
             self._parts.inbox.complete(0, (event,))
+
+
+def _accountant(parts: Parts, changes: Callable[[], int], now_ns: Callable[[], int]) -> Accountant:
+    return Accountant(
+        parts.venue, parts.engine, parts.guards, ids=parts.config.ids, changes=changes, now_ns=now_ns
+    )
