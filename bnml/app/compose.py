@@ -19,16 +19,22 @@ from bnml.app.logs import logger
 from bnml.app.models import Bundles, make_bundles
 from bnml.app.patience import patiently
 from bnml.app.preflight import within_live_capital
-from bnml.app.reconcile import highest_epoch
 from bnml.app.sim_process import SimProcess, exchange_folder
+from bnml.app.strangers import (
+    newest_epoch,
+    read_history,
+    refuse_second_daemon,
+    since_ns,
+    touched_symbols,
+)
 from bnml.app.threads import in_thread
 from bnml.app.warm_kernels import warm_kernels
 from bnml.config import Settings
-from bnml.core.clock import Clock, frame_ns
+from bnml.core.clock import NS_PER_MS, Clock, frame_ns
 from bnml.core.errors import Misconfigured, Rejected
 from bnml.core.events import UniverseUpdate
 from bnml.core.ids import IdSource
-from bnml.core.instrument import Instrument
+from bnml.core.instrument import DELISTED, Instrument
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import Recovered, code_version, recover, snapshot_version
 from bnml.journal.schema import SessionHeader
@@ -39,6 +45,7 @@ from bnml.trading import universe
 from bnml.trading.compile import EngineConfig, compile_engine
 from bnml.trading.engine import Engine
 from bnml.venues.binance.venue import BinanceVenue
+from bnml.venues.binance.wire import OrderAnswer
 
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
@@ -65,6 +72,8 @@ class Parts(msgspec.Struct):
     identity: Identity
     config: EngineConfig
     engine: Engine
+    standing: list[OrderAnswer]  # orders of the account as the start found them
+    journaled_ns: int  # up to then the journal knew of all that happened
     recovered: Recovered | None
     journal: JournalWriter
     header: SessionHeader
@@ -106,19 +115,17 @@ async def compose(
     await warming
     inbox, guards = _inbox(deployment, links)
     venue = await connect_venue(settings, deployment, clock, inbox, links, guards, stack)
-    skew_ms = await patiently(venue.rest.synchronise_clock)
-    control = deployment.control
-    market_now_ns = (
-        await patiently(control.market_now_ns) if control else clock.now_ns() + skew_ms * 1_000_000
-    )
+    skew_ms, market_now_ns = await _time(venue, deployment, clock)
     links.now_ns = market_now_ns
     found = await patiently(partial(_universe, settings, venue, market_now_ns))
-    identity = await _identity(settings, folder, venue, found.symbols)
+    standing = await _standing(settings, folder, venue, found.symbols)
+    identity = _begin_epoch(settings, folder, standing, market_now_ns)
     config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
     bundles = make_bundles(settings)
     recovered = _recovered(folder, journal, config, bundles, settings)
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
-    followed = (*found.symbols, *sorted(set(engine.portfolio.positions) - set(found.symbols)))
+    journaled_ns = since_ns(engine)
+    followed = _followed(found, engine, touched_symbols(standing, identity.instance, journaled_ns))
     header = _header(settings, options, found.symbols, identity, recovered)
     await journal.begin_session(header, clock.now_ns())
     return Parts(
@@ -138,6 +145,8 @@ async def compose(
         identity=identity,
         config=config,
         engine=engine,
+        standing=standing,
+        journaled_ns=journaled_ns,
         recovered=recovered,
         journal=journal,
         header=header,
@@ -147,13 +156,44 @@ async def compose(
     )
 
 
-async def _identity(
+async def _time(venue: BinanceVenue, deployment: Deployment, clock: Clock) -> tuple[int, int]:
+    """How far the venue's clock is ahead of ours in ms, and market time in ns."""
+    skew_ms = await patiently(venue.rest.synchronise_clock)
+    if deployment.control is not None:
+        return skew_ms, await patiently(deployment.control.market_now_ns)
+    return skew_ms, clock.now_ns() + skew_ms * NS_PER_MS
+
+
+def _followed(found: UniverseUpdate, engine: Engine, ours: list[str]) -> tuple[str, ...]:
+    """The universe, then what is held or was traded beside it."""
+    return (*found.symbols, *sorted({*engine.portfolio.positions, *ours}.difference(found.symbols)))
+
+
+async def _standing(
     settings: Settings, folder: StateFolder, venue: BinanceVenue, symbols: tuple[str, ...]
+) -> list[OrderAnswer]:
+    """Orders of the account, open and newest, in all symbols that may be ours."""
+    known: list[str] = []
+    if folder.journal.is_file():
+        with JournalReader(folder.journal) as reader:
+            known = reader.traded_symbols()
+    assets = (await patiently(venue.balances)).assets
+    quote = settings.universe.quote
+    held = [f"{asset}{quote}" for asset in sorted(assets) if asset != quote]
+    wanted = [symbol for symbol in (*known, *held) if symbol not in symbols]
+    return await read_history(
+        venue, (*(one for one in (*known, *held) if one not in wanted), *wanted, *symbols)
+    )
+
+
+def _begin_epoch(
+    settings: Settings, folder: StateFolder, standing: list[OrderAnswer], now_ns: int
 ) -> Identity:
-    """Who we are, in an epoch that the venue has not seen."""
+    """Who we are, in an epoch that the venue has not seen; Rejected where somebody else may be us."""
     identity = folder.identity(settings.venue.kind)
-    seen = await patiently(partial(highest_epoch, venue, identity.instance, symbols))
-    return folder.begin_epoch(identity, seen)
+    acknowledged_ns = folder.acknowledged_ns()
+    refuse_second_daemon(standing, identity.instance, identity.epoch, now_ns, acknowledged_ns)
+    return folder.begin_epoch(identity, newest_epoch(standing, identity.instance))
 
 
 def _recovered(
@@ -203,8 +243,11 @@ async def _instruments(
             await patiently(partial(venue.load_instruments, (symbol,), quote))
         except Misconfigured as error:
             logger().error("held_symbol_unknown", symbol=symbol, error=str(error))
-            venue.instruments[symbol] = engine.state.symbols[symbol].instrument
-    return {symbol: venue.instruments[symbol] for symbol in followed}
+            state = engine.state.symbols.get(symbol)
+            if state is None:
+                continue
+            venue.instruments[symbol] = msgspec.structs.replace(state.instrument, status=DELISTED)
+    return {symbol: venue.instruments[symbol] for symbol in followed if symbol in venue.instruments}
 
 
 def _header(

@@ -90,6 +90,21 @@ class StateFolder:
         write_durably(self._identity_file, msgspec.json.encode(identity))
         return identity
 
+    def acknowledge(self, now_ns: int) -> None:
+        """The operator says that no other daemon trades on this account, and that what was taken over is right."""
+        write_durably(self._acknowledged_file, str(now_ns).encode())
+
+    def acknowledged_ns(self) -> int:
+        """When the operator last said so, 0 for never."""
+        try:
+            return int(self._acknowledged_file.read_bytes())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    @property
+    def _acknowledged_file(self) -> Path:
+        return self.path / "acknowledged"
+
     @property
     def _identity_file(self) -> Path:
         return self.path / "identity.json"

@@ -13,58 +13,20 @@ from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.core.errors import RecoveryNeeded
 from bnml.core.events import Balances, OrderReport, Timer
-from bnml.core.ids import PREFIX
+from bnml.core.instrument import DELISTED
 from bnml.core.orders import FINAL_STATES, OrderState
 from bnml.trading.engine import RECONCILE
 from bnml.trading.orders import Order, OrderBook, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
-    from bnml.core.events import Event
+    from bnml.core.events import Adoption, Event
     from bnml.trading.engine import Engine
     from bnml.venues.binance.venue import BinanceVenue
-    from bnml.venues.binance.wire import OrderAnswer
-
-SYMBOLS_READ = 40  # whose whole order history is read at start: a request each
 
 SECOND_LOOK_S = 1.0
 BETWEEN_READS_S = 0.1
-
-
-def epoch_of(client_order_id: str, instance: str) -> int:
-    """Epoch of an id that this instance made, 0 for any other id."""
-    head, dash, _ = client_order_id.removeprefix(PREFIX + instance).partition("-")
-    if not client_order_id.startswith(PREFIX + instance) or not dash or not head.isalnum():
-        return 0
-    return int(head, 36)
-
-
-async def highest_epoch(venue: BinanceVenue, instance: str, symbols: Sequence[str]) -> int:
-    """The newest session of ours that the venue has seen an order of."""
-    seen = await venue.open_orders()
-    for symbol in symbols[:SYMBOLS_READ]:
-        seen += await venue.recent_orders(symbol)
-    return max((epoch_of(order.client_order_id, instance) for order in seen), default=0)
-
-
-def refuse_strangers(open_orders: Iterable[OrderAnswer], known: Iterable[str], instance: str) -> None:
-    """Open orders with our ids that our journal does not know mean a clone, or a journal restored from a backup."""
-    ours = {order.client_order_id for order in open_orders if epoch_of(order.client_order_id, instance)}
-    strange = sorted(ours.difference(known))
-    if strange:
-        raise RecoveryNeeded(
-            f"the venue holds {len(strange)} open orders of instance {instance!r} that the journal does not know "
-            f"(first: {strange[0]}); another daemon trades as this instance, or the journal is older than the "
-            "account: stop the other one, or cancel these orders and start again"
-        )
-
-
-class Missed(msgspec.Struct):
-    """What the venue says of orders that are not over for us: `reports` of those that it knows, and the others."""
-
-    reports: list[OrderReport]
-    absent: list[Order]
 
 
 class Truth(msgspec.Struct):
@@ -77,15 +39,19 @@ class Truth(msgspec.Struct):
 
 
 async def bring_truth(
-    venue: BinanceVenue, engine: Engine, feed: Callable[[Event], None], now_ns: int
+    venue: BinanceVenue,
+    engine: Engine,
+    feed: Callable[[Event], None],
+    now_ns: int,
+    find_adoptions: Callable[[], Awaitable[list[Adoption]]],
 ) -> Truth:
     """Feed what the venue knows of our orders and balances, then let protection look at everything that is held."""
     count, seen = 0, None
     while True:
         missed = await missed_reports(venue, engine.book)
-        for report in missed.reports:
-            feed(report)
         count += len(missed.reports)
+        for event in _in_order(missed.reports, await find_adoptions()):
+            feed(event)
         balances = msgspec.structs.replace(await patiently(venue.balances), ts_ns=now_ns)
         difference_e8 = compare_balances(dict(engine.state.ledger.totals), balances)
         # A fill between the two reads is in the balances only; the next pair of reads has it in both.
@@ -94,14 +60,34 @@ async def bring_truth(
         seen = difference_e8
         await asyncio.sleep(BETWEEN_READS_S)
     feed(balances)
-    feed(Timer(RECONCILE, now_ns))
+    if engine.portfolio.positions:
+        feed(Timer(RECONCILE, now_ns))  # protection looks at all that is held, whatever happened meanwhile
     return Truth(balances, count, missed.absent, difference_e8)
+
+
+def _in_order(reports: Sequence[OrderReport], adoptions: Sequence[Adoption]) -> list[Event]:
+    """Reports by time; those of a symbol with strangers belong to their adoption."""
+    symbols = {adoption.symbol for adoption in adoptions}
+    known = {name: tuple(one for one in reports if one.symbol == name) for name in symbols}
+    return [
+        *(msgspec.structs.replace(adoption, known=known[adoption.symbol]) for adoption in adoptions),
+        *(report for report in reports if report.symbol not in symbols),
+    ]
+
+
+class Missed(msgspec.Struct):
+    """What the venue says of orders that are not over for us: `reports` of those that it knows, and the others."""
+
+    reports: list[OrderReport]
+    absent: list[Order]
 
 
 async def missed_reports(venue: BinanceVenue, book: OrderBook) -> Missed:
     """Read every order that is not over; RecoveryNeeded when one is gone that the venue had confirmed."""
     missed = Missed([], [])
     for order in book.open():
+        if venue.instruments[order.symbol].status == DELISTED:
+            continue  # nobody answers for it; it is parked with its position
         reports = await patiently(partial(venue.order_reports, order.symbol, order.client_order_id))
         if reports:
             missed.reports += reports

@@ -8,12 +8,14 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bnml.app import preflight, reconcile
+from bnml.app import preflight, reconcile, strangers
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import RecoveryNeeded, Rejected
-from bnml.core.events import Bar, InstrumentUpdate, ModelPublished
+from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished
+from bnml.core.instrument import DELISTED
+from bnml.journal.reader import JournalReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,9 +40,22 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
     for symbol in sorted(parts.instruments):
         pump.feed(InstrumentUpdate(parts.instruments[symbol], parts.market_now_ns))
     pump.feed(parts.universe)
-    open_orders = await patiently(parts.venue.open_orders)
-    reconcile.refuse_strangers(open_orders, engine.state.orders, parts.identity.instance)
-    truth = await reconcile.bring_truth(parts.venue, engine, pump.feed, parts.market_now_ns)
+    for order in strangers.foreign(parts.standing, parts.identity.instance):
+        logger().info("foreign_order", symbol=order.symbol, client_order_id=order.client_order_id)
+
+    async def find_adoptions() -> list[Adoption]:
+        with JournalReader(parts.folder.journal) as journal:
+            return await strangers.adoptions(
+                parts.venue,
+                parts.standing,
+                parts.identity.instance,
+                partial(strangers.is_known, engine.state.orders, journal),
+                parts.journaled_ns,
+                parts.market_now_ns,
+            )
+
+    now_ns = parts.market_now_ns
+    truth = await reconcile.bring_truth(parts.venue, engine, pump.feed, now_ns, find_adoptions)
     if recovered is not None:
         logger().info(
             "account_reconciled",
@@ -157,6 +172,8 @@ async def _history(parts: Parts, symbol: str, now_ns: int) -> list[Bar]:
         start_ns = state.bar.ts_close_ns
     else:
         start_ns = (now_ns // length_ns - parts.settings.features.history_bars) * length_ns
+    if parts.instruments[symbol].status == DELISTED:
+        return []
     frame = parts.settings.features.base_frame
     end_ns = now_ns // length_ns * length_ns
     found = await patiently(partial(parts.venue.bars, symbol, frame, length_ns, start_ns, end_ns))

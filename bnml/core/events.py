@@ -8,7 +8,7 @@ from __future__ import annotations
 import msgspec
 
 from bnml.core.instrument import Instrument
-from bnml.core.orders import OrderState, Side
+from bnml.core.orders import OrderState, OrderType, Side
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
@@ -131,6 +131,33 @@ class VenueStatus(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     detail: str = ""
 
 
+class Stranger(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """An order under our name that the journal does not know, as the venue shows it; `list_id` is empty outside a list."""
+
+    client_order_id: str
+    list_id: str
+    side: Side
+    type: OrderType
+    state: OrderState
+    quantity_lots: int
+    executed_lots: int
+    ticks: int  # trigger of a stop, else the limit
+
+
+class Adoption(msgspec.Struct, frozen=True, array_like=True, tag=True):
+    """Orders of ours in one symbol that the journal does not know, and what they filled, oldest first.
+
+    Of a journal that is older than the account, or one that was made anew. `known` is what the venue says at
+    the same time of orders that the journal does know: nothing may be placed on half of the truth.
+    """
+
+    symbol: str
+    ts_ns: int
+    orders: tuple[Stranger, ...]
+    fills: tuple[OrderReport, ...]
+    known: tuple[OrderReport, ...] = ()
+
+
 class Timer(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """A named moment derived from event time (day roll, reconcile, retrain check)."""
 
@@ -185,4 +212,5 @@ Event = (
     | ModelPublished
     | OperatorCommand
     | Guard
+    | Adoption
 )

@@ -15,6 +15,8 @@ import msgspec
 from bnml.core.errors import Rejected
 
 E8 = 100_000_000
+DELISTED = "DELISTED"
+"""Status of a symbol that the venue does not name any more; a position in it is parked: shown, and left alone."""
 Rounding = Literal["down", "up", "exact"]
 
 

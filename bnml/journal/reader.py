@@ -111,6 +111,15 @@ class JournalReader:
         """Commands with the number of the event that caused them."""
         return self._cursor("command", "seq, payload", decode_command, after_seq, session)
 
+    def commands_of(self, seq: int) -> list[Command]:
+        """The commands of one event."""
+        rows = self._database.execute("SELECT payload FROM command WHERE seq = ? ORDER BY n", (seq,))
+        return [decode_command(row[0]) for row in rows]
+
+    def traded_symbols(self) -> list[str]:
+        """Every symbol with a fill, by name."""
+        return [row[0] for row in self._database.execute("SELECT DISTINCT symbol FROM trade ORDER BY symbol")]
+
     def decisions(self, session: int | None = None) -> Iterator[tuple[int, Decision]]:
         """Every decision of every scan."""
         return self._cursor("decision", "seq, payload", decode_decision, 0, session)

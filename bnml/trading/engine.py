@@ -11,6 +11,7 @@ from typing import Any
 
 from bnml.core.commands import Command
 from bnml.core.events import (
+    Adoption,
     Balances,
     Bar,
     CancelFailed,
@@ -31,6 +32,7 @@ from bnml.core.outcomes import Outcome
 from bnml.core.ports import FloatArray, PredictorSource
 from bnml.kernels import KERNEL_HASH
 from bnml.trading import exits, snapshot
+from bnml.trading.adopting import AdoptionDesk
 from bnml.trading.compile import EngineConfig
 from bnml.trading.deciding import Decider
 from bnml.trading.features import FeatureStore
@@ -77,6 +79,7 @@ class Engine:
         self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
         self._flows = FlowDesk(self.state, self.portfolio, protection, self._reports, self._breakers)
         self._guards = GuardDesk(self.state.activity)
+        self._adoption = AdoptionDesk(config, self.state, self.book, self.portfolio)
         self._operator = OperatorDesk(self.state, self.book, self.portfolio, self._breakers, self._guards)
         self._scan = ScanStages(
             config,
@@ -107,6 +110,7 @@ class Engine:
             Bar: self._on_bar,
             Scan: self._scan.run,
             Timer: self._on_timer,
+            Adoption: self._on_adoption,
         }
 
     @classmethod
@@ -157,6 +161,13 @@ class Engine:
     def _on_instrument(self, event: InstrumentUpdate, out: Outbox) -> None:
         self._protection.stir(event.instrument.symbol)
         self._reference.instrument(event, out)
+
+    def _on_adoption(self, event: Adoption, out: Outbox) -> None:
+        self._protection.stir(event.symbol)
+        for report in event.known:
+            self._reports.report(report, out, advance=False)
+        self._adoption.adopt(event, out)
+        self._reports.advance(event.symbol, event.ts_ns, out, patient=False)
 
     def _on_slice(self, event: Slice, out: Outbox) -> None:
         position = self.portfolio.positions.get(event.symbol)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bnml.core.commands import Halt, QueryOrder
 from bnml.core.events import CancelFailed, OrderReport
+from bnml.core.instrument import DELISTED
 from bnml.core.orders import OrderState, Side
 from bnml.core.outcomes import Trade
 from bnml.kernels.records import ExitReason
@@ -39,8 +40,11 @@ class ReportDesk:
         self._protection = protection
         self._breakers = breakers
 
-    def report(self, report: OrderReport, out: Outbox) -> None:
-        """Count one report; an order that is not ours is told of once and changes nothing."""
+    def report(self, report: OrderReport, out: Outbox, *, advance: bool = True) -> None:
+        """Count one report; an order that is not ours is told of once and changes nothing.
+
+        Without `advance` nothing is asked for because of it: more is known than it says.
+        """
         order = self._book.get(report.client_order_id)
         if order is None:
             self._tell_once(
@@ -61,11 +65,12 @@ class ReportDesk:
             out.commands.append(QueryOrder(order.symbol, order.client_order_id))
         if order.state is OrderState.REJECTED and not was_final:
             self._rejected(order, report, out)
-        self.advance(order.symbol, report.ts_ns, out, patient=True)
+        if advance:
+            self.advance(order.symbol, report.ts_ns, out, patient=True)
         if order.role is Role.WORKING and order.is_settled and self._state.parked:
             parked, self._state.parked = self._state.parked, []
             for late in parked:
-                self.report(late, out)
+                self.report(late, out, advance=advance)
 
     def cancel_failed(self, event: CancelFailed, out: Outbox) -> None:
         """A cancel did not happen: read the truth of what it was meant for (an order, or the legs of a list)."""
@@ -99,6 +104,8 @@ class ReportDesk:
         if position is None or self._protection.is_calm(symbol):
             return
         instrument = self._state.symbols[symbol].instrument
+        if instrument.status == DELISTED:
+            return
         self._protection.tend(position, instrument, out, patient=patient)
         if self._protection.is_done(position, instrument):
             del self._portfolio.positions[symbol]

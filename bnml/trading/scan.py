@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bnml.core.commands import RequestTrain
 from bnml.core.events import Book, Scan
+from bnml.core.instrument import DELISTED
 from bnml.core.orders import RefusedOrder, Side
 from bnml.core.outcomes import Decision, EquityPoint
 from bnml.kernels import exits as exit_kernels
@@ -175,7 +176,8 @@ class ScanStages:
                 )
                 if position.exit_reason:
                     self._protection.stir(name)
-            self._protection.tend(position, state.instrument, context.out, patient=False)
+            if state.instrument.status != DELISTED:
+                self._protection.tend(position, state.instrument, context.out, patient=False)
 
     def enter(self, context: ScanContext) -> None:
         """Ask the limits for every BUY in order of rank; each approval reserves its money before the next."""

@@ -1,63 +1,30 @@
 import pytest
 
 from bnml.app.reconcile import (
-    epoch_of,
-    highest_epoch,
     missed_reports,
     prove_absence,
-    refuse_strangers,
 )
 from bnml.core.errors import RecoveryNeeded
 from bnml.core.events import OrderReport
-from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, Side
 from bnml.trading.orders import Order, OrderBook, Role
-from bnml.venues.binance.wire import OrderAnswer
+from tests.trading.kit import instrument
 
 
 def order(name, state=OrderState.OPEN):
     return Order(name, "BTCUSDT", Side.SELL, Role.STOP, 1, 10, 100, state=state)
 
 
-def shown(name):
-    return OrderAnswer(symbol="BTCUSDT", client_order_id=name)
-
-
 class Venue:
-    def __init__(self, reports=None, open_orders=(), orders=()):
-        self.reports, self.open, self.all = reports or {}, list(open_orders), list(orders)
+    def __init__(self, reports=None):
+        self.reports = reports or {}
 
     async def order_reports(self, symbol, client_order_id):
         return self.reports.get(client_order_id, [])
 
-    async def open_orders(self):
-        return list(self.open)
-
-    async def recent_orders(self, symbol):
-        return [one for one in self.all if one.symbol == symbol]
-
-
-@pytest.mark.parametrize("epoch", [1, 35, 36, 1295, 1_000_000])
-def test_an_epoch_can_be_read_back_from_an_id(epoch):
-    assert epoch_of(IdSource("ab12", epoch).client_order_id(5, 0, "w"), "ab12") == epoch
-
-
-@pytest.mark.parametrize("name", ["x-abc", "bnzz991-1-0w", "bnab12", "web_123", "bnab12!-1"])
-def test_ids_of_others_have_none(name):
-    assert epoch_of(name, "ab12") == 0
-
-
-async def test_the_highest_epoch_counts_orders_that_are_over_too():
-    names = [IdSource("ab12", epoch).client_order_id(1, 0, "w") for epoch in (3, 9)]
-    venue = Venue(open_orders=[shown(names[0])], orders=[shown(names[1]), shown("other")])
-    assert await highest_epoch(venue, "ab12", ["BTCUSDT"]) == 9
-
-
-def test_open_orders_of_ours_that_nobody_journaled_stop_the_start():
-    ours = IdSource("ab12", 2).client_order_id(1, 0, "w")
-    refuse_strangers([shown(ours), shown("web_1")], [ours], "ab12")
-    with pytest.raises(RecoveryNeeded, match=ours):
-        refuse_strangers([shown(ours)], [], "ab12")
+    @property
+    def instruments(self):
+        return {"BTCUSDT": instrument()}
 
 
 async def test_an_order_that_the_venue_does_not_know_is_asked_for_until_its_absence_is_proven():

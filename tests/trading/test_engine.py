@@ -6,6 +6,7 @@ import pytest
 from bnml.core import events
 from bnml.core.commands import Alert, CancelList, CancelOrder, Submit
 from bnml.core.events import (
+    Adoption,
     Balances,
     Bar,
     CancelFailed,
@@ -85,6 +86,7 @@ def test_concerns_come_in_the_fixed_order():
         Bar,
         Scan,
         Timer,
+        Adoption,
     ]
 
 

@@ -174,6 +174,10 @@ class OrderAnswer(msgspec.Struct, gc=False, rename="camel"):
     orig_client_order_id: str = ""
     order_list_id: int = -1
     fills: list[Fill] = []
+    type: str = ""
+    price: str = "0"
+    stop_price: str = "0"
+    time: int = 0
 
 
 class ListAnswer(msgspec.Struct, gc=False, rename="camel"):

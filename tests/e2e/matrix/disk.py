@@ -54,6 +54,7 @@ class Disk:
         if content is not None:
             self.database.deserialize(content)
         self.epoch = 0
+        self.acknowledged_ns = 0
 
     def content(self):
         return self.database.serialize()

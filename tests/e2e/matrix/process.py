@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from functools import cache, partial
 
-from bnml.app import reconcile
+from bnml.app import reconcile, strangers
 from bnml.app.executor import Executor
 from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
@@ -147,12 +147,13 @@ class Life:
 class Process:
     """One start of the daemon on a disk and a world."""
 
-    def __init__(self, disk, world, network, life, defect=""):
+    def __init__(self, disk, world, network, life, defect="", instance=INSTANCE):
         self.disk = disk
         self.world = world
         self.network = network
         self.life = life
         self.defect = defect
+        self.instance = instance
         self.reports = 0
         self.inbox = LiveInbox()
         self.links = Links()
@@ -168,16 +169,21 @@ class Process:
         """From the first byte read to the last one written."""
         life, world = self.life, self.world
         self.journal = journal = await self.disk.writer(life)
-        least = await reconcile.highest_epoch(self.venue, INSTANCE, SYMBOLS)
-        self.disk.epoch = max(self.disk.epoch, least) + 1
-        config = compile_engine(chosen(), IdSource(INSTANCE, self.disk.epoch))
+        self.standing = await strangers.read_history(self.venue, SYMBOLS)
+        now_ns = world.market_now_ns()
+        strangers.refuse_second_daemon(
+            self.standing, self.instance, self.disk.epoch, now_ns, self.disk.acknowledged_ns
+        )
+        self.disk.epoch = max(self.disk.epoch, strangers.newest_epoch(self.standing, self.instance)) + 1
+        config = compile_engine(chosen(), IdSource(self.instance, self.disk.epoch))
         found = recover(self.disk.reader(), config, predictors(), CONFIG_HASH) if journal.last_seq else None
         assert found is None or not found.differences, found.differences
         self.engine = engine = found.engine if found is not None else Engine(config, predictors())
         if self.defect == "no dedupe":
             engine.book.apply = partial(_apply_always, engine.book)
+        self.since_ns = strangers.since_ns(engine)
         life.point("recovered")
-        await journal.begin_session(header(self.disk.epoch), world.clock.now_ns())
+        await journal.begin_session(header(self.disk.epoch, self.instance), world.clock.now_ns())
         self._join(engine)
         life.spawn(journal.run())
         life.spawn(self.executor.run())
@@ -229,9 +235,15 @@ class Process:
         for symbol in SYMBOLS:
             pump.feed(InstrumentUpdate(world.instruments[symbol], now_ns))
         pump.feed(UniverseUpdate(SYMBOLS, now_ns))
-        truth = await reconcile.bring_truth(self.venue, engine, pump.feed, now_ns)
+        truth = await reconcile.bring_truth(self.venue, engine, pump.feed, now_ns, self._adoptions)
         self.life.spawn(self._settle(truth))
         self._read_history(now_ns)
+
+    async def _adoptions(self):
+        engine = self.engine
+        is_known = partial(strangers.is_known, engine.state.orders, self.disk.reader())
+        since_ns, now_ns = self.since_ns, self.world.market_now_ns()
+        return await strangers.adoptions(self.venue, self.standing, self.instance, is_known, since_ns, now_ns)
 
     async def _settle(self, truth):
         await asyncio.sleep(max(0.0, self.began_s + WINDOW_MS / 1000 + 0.25 - self.life.loop.time()))
@@ -331,14 +343,14 @@ class _Resending:
         return await self._venue.order_reports(symbol, client_order_id)
 
 
-def header(epoch):
+def header(epoch, instance):
     return SessionHeader(
         venue="sim",
         mode="timed",
         symbols=SYMBOLS,
         base_frame="1m",
         higher_frames=("5m",),
-        instance=INSTANCE,
+        instance=instance,
         epoch=epoch,
         config_hash=CONFIG_HASH,
         kernel_hash=KERNEL_HASH,

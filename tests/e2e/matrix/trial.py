@@ -7,8 +7,7 @@ from functools import cache
 
 import numpy as np
 
-from bnml.core.commands import ReplaceOrder, Submit
-from bnml.core.orders import ListTicket
+from bnml.app.strangers import intended
 from bnml.trading.filling import compile_costs
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.pricing import Pricing
@@ -39,26 +38,26 @@ def try_seed(seed, *, kills=2, defect="", faults=True, at=None):
 
     `at` is (point, visit) at which every life but the last ends; None: drawn.
     """
-    _begun()
-    return run_virtually(lambda loop: _Trial(loop, seed, defect, faults, at=at).run(kills))
+    begun_disk()
+    return run_virtually(lambda loop: Trial(loop, seed, defect, faults, at=at).run(kills))
 
 
 @cache
-def _begun():
+def begun_disk():
     """A disk on which one start has read the history: what every trial goes on from."""
 
     async def begin(trial):
         trial.outside.add(asyncio.current_task())
-        life, process = trial._begin(None)
+        life, process = trial.begin(None)
         await process.started
         await process.journal.barrier()
-        await trial._end(life, process, "end")
+        await trial.end(life, process, "end")
         return trial.disk.content()
 
-    return run_virtually(lambda loop: begin(_Trial(loop, 0, "", False, begun=False)))
+    return run_virtually(lambda loop: begin(Trial(loop, 0, "", False, begun=False)))
 
 
-class _Trial:
+class Trial:
     def __init__(self, loop, seed, defect, faults, *, begun=True, at=None):
         self.loop = loop
         self.random = np.random.default_rng([seed, 77])
@@ -68,7 +67,7 @@ class _Trial:
         if not faults:
             self.faults.calm()
         self.network = Network(self.world, np.random.default_rng([seed, 2]), self.faults)
-        self.disk = Disk(_begun() if begun else None)
+        self.disk = Disk(begun_disk() if begun else None)
         self.disk.epoch = 1
         self.defect = defect
         self.at = at
@@ -81,17 +80,17 @@ class _Trial:
         life = process = None
         try:
             for _ in range(kills):
-                life, process = self._begin(self._plan())
+                life, process = self.begin(self._plan())
                 await self._until_death(life, process)
                 await asyncio.sleep(self._time_dead())
             self.faults.calm()
-            life, process = self._begin(None)
-            await self._settle(life, process)
-            self._compare(process)
+            life, process = self.begin(None)
+            await self.settle(life, process)
+            self.compare(process)
         finally:
             moving.cancel()
             if life is not None:
-                await self._end(life, process, "end")
+                await self.end(life, process, "end")
         self.outcome.bare = self.world.cover.spans
         return self.outcome
 
@@ -107,9 +106,10 @@ class _Trial:
     def _time_dead(self):
         return float(self.random.choice([0.0, 0.3, 2.0, 20.0, 60.0]) * self.random.random())
 
-    def _begin(self, plan):
+    def begin(self, plan=None, disk=None, **how):
+        """Start the daemon on this trial's disk, or another one."""
         life = Life(self.loop, plan)
-        process = Process(self.disk, self.world, self.network, life, self.defect)
+        process = Process(disk or self.disk, self.world, self.network, life, self.defect, **how)
         self.world.cover.born()
         life.spawn(process.main())
         return life, process
@@ -121,9 +121,10 @@ class _Trial:
             )
         except TimeoutError:
             where = "any moment"
-        await self._end(life, process, where)
+        await self.end(life, process, where)
 
-    async def _end(self, life, process, where):
+    async def end(self, life, process, where="end"):
+        """The process is gone, in one moment."""
         life.die(where)
         self.world.cover.died()
         process.leave()
@@ -131,7 +132,7 @@ class _Trial:
         self.disk.power_off()
         self.outcome.kills.append(where)
 
-    async def _settle(self, life, process):
+    async def settle(self, life, process):
         """A calm life; then the market stands still until nothing is under way."""
         await asyncio.wait({life.ended}, timeout=SETTLE_S)
         self.world.is_moving = False
@@ -139,14 +140,16 @@ class _Trial:
         if life.ended.done():
             life.ended.result()
 
-    def _compare(self, process):
+    def compare(self, process, *, has_intents=True):
+        """Note every difference between the exchange's ledger and that of the process."""
         read, engine, found = self.world.exchange.read, process.engine, self.outcome.faults
         orders = [one for symbol in SYMBOLS for one in read.all_orders(ACCOUNT, symbol)]
         names = Counter(one.client_order_id for one in orders)
         found += [f"doubled: {name} {count} times" for name, count in names.items() if count > 1]
         reader = self.disk.reader()
         intents = {name for _, command in reader.commands() for name in intended(command)}
-        found += [f"without intent: {name}" for name in names if name not in intents]
+        if has_intents:
+            found += [f"without intent: {name}" for name in names if name not in intents]
         theirs = {one.client_order_id for one in read.open_orders(ACCOUNT)}
         ours = {one.client_order_id for one in engine.book.open()}
         found += [f"open there only: {name}" for name in sorted(theirs - ours)]
@@ -188,16 +191,3 @@ _MOST_VISITS = {
     "before_commit": 30,
     "after_commit": 30,
 }
-
-
-def intended(command):
-    """Client order ids that a journaled command may make."""
-    if isinstance(command, ReplaceOrder):
-        return [command.ticket.client_order_id]
-    if not isinstance(command, Submit):
-        return []
-    ticket = command.order.ticket
-    if not isinstance(ticket, ListTicket):
-        return [ticket.client_order_id]
-    legs = [leg.client_order_id for leg in ticket.pending]
-    return legs if ticket.working is None else [ticket.working.client_order_id, *legs]

@@ -1,0 +1,238 @@
+"""Orders under our prefix that the journal does not know: whose they are, and what of them has to be taken over."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from bnml.app.patience import patiently
+from bnml.core.clock import NS_PER_MS, NS_PER_S, format_utc
+from bnml.core.commands import ReplaceOrder, Submit
+from bnml.core.errors import Rejected
+from bnml.core.events import Adoption, OrderReport, Stranger
+from bnml.core.ids import LEG_LIST, PREFIX
+from bnml.core.orders import FINAL_STATES, ListTicket, OrderType, Side
+from bnml.venues.binance.numbers import lots, nearest_ticks
+from bnml.venues.binance.reports import state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Sequence
+
+    from bnml.core.commands import Command
+    from bnml.core.instrument import Instrument
+    from bnml.journal.reader import JournalReader
+    from bnml.trading.engine import Engine
+    from bnml.venues.binance.venue import BinanceVenue
+    from bnml.venues.binance.wire import OrderAnswer
+
+FRESH_NS = 3600 * NS_PER_S
+"""An order of another daemon that is younger means that it may be trading now."""
+MARGIN_NS = 600 * NS_PER_S
+"""The journal's last event may be older than the venue's last word that it knows."""
+SYMBOLS_READ = 40
+"""Whose order history is read at a start: a request each."""
+INVALID_SYMBOL = -1121
+_ID = re.compile(PREFIX + r"([a-z0-9]{4})([0-9a-z]+)-([0-9a-z]+)-[0-9a-z]+[a-z]")
+
+
+class Name(msgspec.Struct, frozen=True):
+    """A client order id of this program, taken apart."""
+
+    instance: str
+    epoch: int
+    sequence: int
+
+
+def name_of(client_order_id: str) -> Name | None:
+    """The parts of an id as `core.ids` makes it; None for the id of anybody else."""
+    found = _ID.fullmatch(client_order_id)
+    if found is None:
+        return None
+    return Name(found[1], int(found[2], 36), int(found[3], 36))
+
+
+async def read_history(venue: BinanceVenue, symbols: Sequence[str]) -> list[OrderAnswer]:
+    """All open orders of the account, and the newest orders of these symbols, each once."""
+    seen = {order.order_id: order for order in await patiently(venue.open_orders)}
+    named = [order.symbol for order in seen.values() if name_of(order.client_order_id)]
+    for symbol in list(dict.fromkeys((*named, *symbols)))[:SYMBOLS_READ]:
+        try:
+            newest = await patiently(partial(venue.recent_orders, symbol))
+        except Rejected as error:
+            if (
+                error.code != INVALID_SYMBOL
+            ):  # an asset that does not trade against our quote, or not any more
+                raise
+            continue
+        for order in newest:
+            seen.setdefault(order.order_id, order)
+    return list(seen.values())
+
+
+def touched_symbols(orders: Iterable[OrderAnswer], instance: str, since_ns: int) -> list[str]:
+    """Symbols in which orders of ours live, or were changed since then."""
+    return sorted(
+        {
+            order.symbol
+            for order in orders
+            if order.client_order_id.startswith(PREFIX + instance)
+            and (order.status in _OPEN or _touched_ns(order) >= since_ns)
+        }
+    )
+
+
+def newest_epoch(orders: Iterable[OrderAnswer], instance: str) -> int:
+    """The newest session of ours that the venue has seen an order of; 0 for none."""
+    names = (name_of(order.client_order_id) for order in orders)
+    return max((one.epoch for one in names if one is not None and one.instance == instance), default=0)
+
+
+def refuse_second_daemon(
+    orders: Iterable[OrderAnswer], instance: str, epoch: int, now_ns: int, acknowledged_ns: int
+) -> None:
+    """Refuse to start beside a daemon that may be trading on this account now.
+
+    `epoch` is the last one that this state folder knows of. What the operator has acknowledged since is no reason.
+    """
+    for order in sorted(orders, key=_touched_ns, reverse=True):
+        name = name_of(order.client_order_id)
+        if name is None or (name.instance == instance and name.epoch <= epoch):
+            continue
+        touched_ns = _touched_ns(order)
+        if touched_ns < max(now_ns - FRESH_NS, acknowledged_ns):
+            return
+        if name.instance == instance:
+            whose = (
+                f"session {name.epoch} of this instance ({instance}), but this state folder only knows {epoch}: "
+                "a copy of it is in use elsewhere, or it was restored from a backup"
+            )
+        else:
+            whose = f"another daemon ({name.instance}) with the same key"
+        raise Rejected(
+            f"order {order.client_order_id} of {order.symbol} was placed or changed at {format_utc(touched_ns)} by "
+            f"{whose}; stop the other daemon. If none runs, say so with `bnml recover --acknowledge`, then start again"
+        )
+
+
+def foreign(orders: Iterable[OrderAnswer], instance: str) -> list[OrderAnswer]:
+    """Open orders that are not ours; they are shown, and never touched."""
+    return [
+        order
+        for order in orders
+        if order.status in _OPEN and not order.client_order_id.startswith(PREFIX + instance)
+    ]
+
+
+async def adoptions(
+    venue: BinanceVenue,
+    orders: Iterable[OrderAnswer],
+    instance: str,
+    is_known: Callable[[str], bool],
+    since_ns: int,
+    now_ns: int,
+) -> list[Adoption]:
+    """What of our own orders the books do not know: those that live, and those that filled since `since_ns`."""
+    unknown: dict[str, list[OrderAnswer]] = {}
+    for order in orders:
+        name = name_of(order.client_order_id)
+        if name is None or name.instance != instance or order.symbol not in venue.instruments:
+            continue
+        lives = state_of(order.status) not in FINAL_STATES
+        filled = float(order.executed_qty) > 0 and _touched_ns(order) >= since_ns
+        if (lives or filled) and not is_known(order.client_order_id):
+            unknown.setdefault(order.symbol, []).append(order)
+    return [
+        await _adoption(venue, symbol, found, now_ns, has_books=since_ns > 0)
+        for symbol, found in sorted(unknown.items())
+    ]
+
+
+async def _adoption(
+    venue: BinanceVenue, symbol: str, orders: Sequence[OrderAnswer], now_ns: int, *, has_books: bool
+) -> Adoption:
+    instrument = venue.instruments[symbol]
+    fills: list[OrderReport] = []
+    for order in orders:
+        if float(order.executed_qty) > 0:
+            read = partial(venue.order_reports, symbol, order.client_order_id)
+            fills += [report for report in await patiently(read) if report.trade_id > 0]
+    fills.sort(key=lambda report: (report.ts_ns, report.trade_id))
+    if not has_books:
+        fills = fills_of_now(fills, instrument)
+    filled = {report.client_order_id for report in fills}
+    kept = [
+        _stranger(order, instrument)
+        for order in sorted(orders, key=lambda one: one.order_id)
+        if order.client_order_id in filled or state_of(order.status) not in FINAL_STATES
+    ]
+    return Adoption(symbol, now_ns, tuple(kept), tuple(fills))
+
+
+def fills_of_now(fills: Sequence[OrderReport], instrument: Instrument) -> list[OrderReport]:
+    """The fills after the last moment at which everything bought had been sold.
+
+    For books that begin anew; a sale of more than was bought began before the first of them.
+    """
+    held_e8, start = 0, 0
+    for place, report in enumerate(fills, start=1):
+        sign = 1 if report.side is Side.BUY else -1
+        held_e8 += sign * report.last_lots * instrument.lot_e8
+        if report.commission_asset == instrument.base:
+            held_e8 -= report.commission_e8
+        if held_e8 < 0:
+            return list(fills)
+        if held_e8 < instrument.lot_e8 and sign < 0:
+            held_e8, start = 0, place
+    return list(fills[start:])
+
+
+def is_known(orders: Container[str], journal: JournalReader, client_order_id: str) -> bool:
+    """Whether the books hold an order, or the journal the intent to make it."""
+    name = name_of(client_order_id)
+    if client_order_id in orders or name is None:
+        return True
+    return any(client_order_id in intended(one) for one in journal.commands_of(name.sequence))
+
+
+def since_ns(engine: Engine) -> int:
+    """What filled before this is in the books of the engine, if it was ours."""
+    return max(0, engine.state.now_ns - MARGIN_NS)
+
+
+def intended(command: Command) -> list[str]:
+    """Client order ids of the orders that a command makes."""
+    if isinstance(command, ReplaceOrder):
+        return [command.ticket.client_order_id]
+    if not isinstance(command, Submit):
+        return []
+    ticket = command.order.ticket
+    if not isinstance(ticket, ListTicket):
+        return [ticket.client_order_id]
+    legs = [leg.client_order_id for leg in ticket.pending]
+    return legs if ticket.working is None else [ticket.working.client_order_id, *legs]
+
+
+def _stranger(order: OrderAnswer, instrument: Instrument) -> Stranger:
+    trigger = nearest_ticks(instrument, order.stop_price)
+    in_list = order.order_list_id >= 0
+    return Stranger(
+        order.client_order_id,
+        # Legs of one request differ in their last letter only.
+        order.client_order_id[:-1] + LEG_LIST if in_list else "",
+        Side(order.side),
+        OrderType(order.type),
+        state_of(order.status),
+        lots(instrument, order.orig_qty),
+        lots(instrument, order.executed_qty),
+        trigger or nearest_ticks(instrument, order.price),
+    )
+
+
+def _touched_ns(order: OrderAnswer) -> int:
+    return max(order.update_time, order.time, order.transact_time) * NS_PER_MS
+
+
+_OPEN = frozenset({"NEW", "PENDING_NEW", "PARTIALLY_FILLED"})

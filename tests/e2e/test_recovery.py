@@ -1,0 +1,216 @@
+"""Starts on a state that is not the last one: a backup, a copy, another host, no journal, a venue that does not answer."""
+
+import asyncio
+
+import pytest
+
+from bnml.app import reconcile, strangers
+from bnml.core.errors import Rejected, Retryable
+from bnml.venues.sim.inprocess import ACCOUNT
+from tests.e2e.matrix.disk import Disk
+from tests.e2e.matrix.process import SYMBOLS
+from tests.e2e.matrix.trial import Trial, begun_disk
+from tests.e2e.matrix.virtual import run_virtually
+
+HOURS_3_S = 3 * 3600 / 6  # at the market's pace
+
+
+def scene(play, seed=3):
+    """Run `play(trial)` in a calm world."""
+    begun_disk()
+
+    async def whole(trial):
+        moving = asyncio.ensure_future(trial.world.run())
+        trial.outside = {moving, asyncio.current_task()}
+        try:
+            return await play(trial)
+        finally:
+            moving.cancel()
+
+    return run_virtually(lambda loop: whole(Trial(loop, seed, "", False)))
+
+
+async def until_held(process, trial, *, others=0):
+    """Until something is held under orders that rest."""
+    for _ in range(600):
+        await asyncio.sleep(0.5)
+        held = [one for one in process.engine.portfolio.positions.values() if one.bought_lots]
+        if len(held) > others:
+            return
+    raise AssertionError("nothing was bought")
+
+
+def copy(disk):
+    made = Disk(disk.content())
+    made.epoch = disk.epoch
+    return made
+
+
+def agreed(trial, process):
+    trial.outcome.faults.clear()
+    trial.compare(process, has_intents=False)
+    return trial.outcome.faults
+
+
+@pytest.mark.parametrize("seed", range(3, 11))
+def test_a_backup_restored_three_hours_late_takes_over_what_was_traded_since(seed):
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        backup = copy(trial.disk)
+        await asyncio.sleep(60)
+        await trial.end(life, process)
+        newest = {one.client_order_id for one in trial.world.exchange.read.open_orders(ACCOUNT)}
+        await asyncio.sleep(HOURS_3_S)
+        trial.disk = backup
+        life, process = trial.begin()
+        await process.started
+        first = process.engine.snapshot
+        await asyncio.sleep(1)
+        alerts = [one.name for one in process.alerts if hasattr(one, "name")]
+        await trial.settle(life, process)
+        faults = agreed(trial, process)
+        await trial.end(life, process)
+        return faults, alerts, newest, first
+
+    faults, alerts, _, _ = scene(play, seed)
+    assert faults == []
+    assert "orders_adopted" in alerts
+
+
+def test_f59_a_copied_state_folder_does_not_trade_beside_the_first():
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        clone = copy(trial.disk)
+        clone.epoch -= 1  # copied before that start
+        other_life, other = trial.begin(disk=clone)
+        await asyncio.wait({other_life.ended}, timeout=30)
+        orders = {one.client_order_id for one in trial.world.exchange.read.open_orders(ACCOUNT)}
+        ours = {one.client_order_id for one in process.engine.book.open()}
+        error = other_life.ended.exception()
+        await trial.end(other_life, other)
+        await trial.end(life, process)
+        return error, orders, ours
+
+    error, orders, ours = scene(play)
+    assert isinstance(error, Rejected)
+    assert "a copy of it is in use elsewhere" in str(error)
+    assert "bnml recover --acknowledge" in str(error)
+    assert orders == ours
+
+
+def test_f59_a_second_host_with_the_same_key_refuses_to_start_until_the_first_is_gone():
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        second = Disk(begun_disk())
+        other_life, other = trial.begin(disk=second, instance="zzzz")
+        await asyncio.wait({other_life.ended}, timeout=30)
+        refusal = other_life.ended.exception()
+        await trial.end(other_life, other)
+        await trial.end(life, process)
+        second.acknowledged_ns = trial.world.market_now_ns()
+        other_life, other = trial.begin(disk=second, instance="zzzz")
+        await other.started
+        foreign = strangers.foreign(other.standing, "zzzz")
+        held = dict(other.engine.portfolio.positions)
+        await trial.end(other_life, other)
+        return refusal, foreign, held
+
+    refusal, foreign, held = scene(play)
+    assert isinstance(refusal, Rejected)
+    assert "another daemon (t35t) with the same key" in str(refusal)
+    assert foreign
+    assert held == {}
+
+
+def test_f34_fills_that_nobody_told_of_are_counted_before_the_first_decision():
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        await trial.end(life, process)
+        await asyncio.sleep(40)  # stops and targets fill meanwhile
+        life, process = trial.begin()
+        await process.started
+        await process.journal.barrier()
+        totals = dict(process.engine.state.ledger.totals)
+        events = [type(event).__name__ for _, event in trial.disk.reader().events()]
+        await trial.end(life, process)
+        balances = trial.world.exchange.read.account(ACCOUNT).balances
+        return totals, {name: sum(both) for name, both in balances.items() if sum(both)}, events
+
+    totals, balances, events = scene(play)
+    assert {name: total for name, total in totals.items() if total} == balances
+    last = len(events) - 1 - events[::-1].index("Balances")
+    assert "OrderReport" in events[:last]
+    assert "Scan" not in events[last:]
+
+
+def test_reconciling_twice_changes_nothing():
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        trial.world.is_moving = False
+        await asyncio.sleep(10)
+        now_ns = process.pump.now_ns
+        found = []
+        for _ in range(3):
+            await reconcile.bring_truth(
+                process.venue, process.engine, process.pump.feed, now_ns, process._adoptions
+            )
+            await asyncio.sleep(2)
+            found.append(process.engine.snapshot())
+        await trial.end(life, process)
+        return found
+
+    first, second, third = scene(play)
+    assert first == second == third
+
+
+def test_f43_what_is_held_bare_is_protected_before_anything_else():
+    """The position's orders are gone at the start: cancelled by hand, or never sent."""
+
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        await trial.end(life, process)
+        exchange = trial.world.exchange
+        for symbol in SYMBOLS:
+            if exchange.read.open_orders(ACCOUNT, symbol):
+                exchange.cancel_all(ACCOUNT, symbol)
+        trial.world.cover.look()
+        bare = trial.world.cover.still_bare()
+        began = trial.loop.time()
+        life, process = trial.begin()
+        while trial.world.cover.still_bare():  # noqa: ASYNC110 - the world does not tell
+            await asyncio.sleep(0.05)
+        took = trial.loop.time() - began
+        bars = [type(event).__name__ for _, event in trial.disk.reader().events()]
+        await trial.end(life, process)
+        return bare, took, bars
+
+    bare, took, _ = scene(play)
+    assert bare
+    assert took < 5
+
+
+def test_a_read_that_fails_at_the_start_does_not_end_it():
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        await trial.end(life, process)
+        life, process = trial.begin()
+        ask, failures = process.socket.ask, iter(range(7))
+
+        async def failing(operation, what, params, *, order):
+            if not order and next(failures, None) is not None:
+                raise Retryable("refused for the moment")
+            return await ask(operation, what, params, order=order)
+
+        process.socket.ask = failing
+        await process.started
+        assert next(failures, None) is None
+        await trial.end(life, process)
+
+    scene(play)
