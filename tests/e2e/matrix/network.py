@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import msgspec
 
@@ -138,7 +139,7 @@ class Socket:
         self._waiting = set()
 
     # -- as `ApiConnection` ----------------------------------------------------------------------------
-    async def request(self, method, params, *, lane=None, order=False, hold=False):
+    async def request(self, method, params, *, order=False, **_):
         if not self.up:
             raise Retryable(f"{method}: the WebSocket API is not connected")
         return Answer(await self.ask(METHODS[method], method, params, order=order))
@@ -222,6 +223,7 @@ class Rest:
 
     def __init__(self, socket):
         self.socket = socket
+        self.signer = SimpleNamespace(lost=False)  # a key that the venue accepts
 
     def timestamp_ms(self):
         return self.socket.network.world.venue.wall_ms()
