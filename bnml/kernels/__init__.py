@@ -43,11 +43,22 @@ def _set_up_arrays() -> None:
 _set_up_arrays()
 
 from bnml.kernels.deferred import EntryCompiler, PartCompiler, cache_lowered  # noqa: E402 - numba's arrays are set up first
-from bnml.kernels.shortcuts import compile_nested, name_records, remember_operators, remember_sizes  # noqa: E402
+from bnml.kernels.shortcuts import (  # noqa: E402
+    compile_nested,
+    list_variables,
+    name_records,
+    open_cache_once,
+    remember_operators,
+    remember_sizes,
+    time_no_calls,
+)
 
 name_records()
+list_variables()
 remember_operators()
 remember_sizes()
+open_cache_once()
+time_no_calls()
 
 
 def _content_hash() -> str:

@@ -152,6 +152,9 @@ def bootstraps(
     if len(returns) == 0:
         return (0.0, 0.0), (0.0, 0.0)
     growth = np.log(np.maximum(1.0 + returns, SMALLEST_GROWTH))
+    if len(growth) == 1:  # drawn again it is itself
+        only = 1.0 - exp(min(growth[0], 0.0)), exp(growth[0]) - 1.0
+        return only, only
     alone, blocks = np.empty((2, PATHS)), np.empty((2, PATHS))
     resample_both(growth, block, seed, alone, blocks)
     return _tails(*alone), _tails(*blocks)

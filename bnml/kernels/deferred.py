@@ -21,7 +21,7 @@ from numba.core.compiler import CompilerBase, CompileResult
 from numba.core.compiler_machinery import register_pass
 from numba.core.environment import lookup_environment
 
-from bnml.kernels.shortcuts import passes
+from bnml.kernels.shortcuts import passes, uncollected
 
 _ENVIRONMENT = "_ZN08NumbaEnv"
 _DYNAMIC = "numba.dynamic.globals"
@@ -39,7 +39,7 @@ class PartLibrary(codegen.JITCodeLibrary):  # type: ignore[misc] # numba has no 
 
     def add_llvm_module(self, ll_module: Any) -> None:
         """Take the code as it is."""
-        self._final_module.link_in(ll_module)
+        self._final_module = ll_module
 
     def finalize(self) -> None:
         """Take variables off the stack and drop what nobody reads, addresses of this process among it."""
@@ -235,6 +235,11 @@ class PartCache(caching.FunctionCache):  # type: ignore[misc]
 
     _impl_class = _PartCacheImpl
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """As numba, without looking for new implementations of operators: the entry has done that."""
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
 
 def cache_lowered(dispatcher: Any) -> None:
     """Give a dispatcher with `PartCompiler` its cache."""
@@ -256,6 +261,10 @@ class EntryCompiler(CompilerBase):  # type: ignore[misc]
     def define_pipelines(self) -> list[Any]:
         """The passes that kernels need."""
         return [passes(self.state, self.lowering)]
+
+    def _compile_bytecode(self) -> Any:
+        with uncollected():
+            return super()._compile_bytecode()
 
 
 class PartCompiler(EntryCompiler):

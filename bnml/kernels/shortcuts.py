@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
-from types import CodeType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import BuiltinFunctionType, CodeType
 from typing import Any
 
+from llvmlite.binding import ffi
 from numba import types
-from numba.core import event, ir, typed_passes, untyped_passes
+from numba.core import caching, event, ir, typed_passes, untyped_passes
 from numba.core.base import BaseContext
 from numba.core.compiler import DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
@@ -96,10 +101,11 @@ def remember_operators() -> None:
 
 
 def name_records() -> None:
-    """Name a record type in symbols by what it holds.
+    """Name a record type in symbols by what it holds, and a tuple of records as shortly.
 
-    numba names it by a count of the types that the process has met. Code of one process is linked with code of
-    others here, so that name would miss what is there, or find the code of another record.
+    numba names a record by a count of the types that the process has met. Code of one process is linked with
+    code of others here, so that name would miss what is there, or find the code of another record. A tuple it
+    names by all fields of all its records: thousands of letters in each symbol of each call.
     """
 
     @functools.cache
@@ -109,7 +115,32 @@ def name_records() -> None:
     def mangling_args(self: Any) -> tuple[str, tuple[str]]:
         return type(self).__name__, (digest(self.name),)
 
-    types.Record.mangling_args = property(mangling_args)
+    for kind in (types.Record, types.NamedTuple, types.NamedUniTuple):
+        kind.mangling_args = property(mangling_args)
+
+
+def list_variables() -> None:
+    """Variables that an instruction names, which each of many passes asks of each: by the kinds of its fields."""
+    work_out = ir.Inst._rec_list_vars
+    nothing = {str, int, float, bool, type(None), BuiltinFunctionType, ir.Loc}
+    several = {dict, list, tuple}
+
+    def list_vars(self: Any, value: Any) -> list[Any]:
+        kind = type(value)
+        if kind is ir.Var:
+            return [value]
+        if kind not in several:
+            return [] if kind in nothing else list(work_out(self, value))
+        found = []
+        for one in value.values() if kind is dict else value:
+            kind = type(one)
+            if kind is ir.Var:
+                found.append(one)
+            elif kind not in nothing:
+                found += list_vars(self, one)
+        return found
+
+    ir.Inst._rec_list_vars = list_vars
 
 
 def remember_sizes() -> None:
@@ -123,6 +154,37 @@ def remember_sizes() -> None:
         return known[kind]
 
     BaseContext.get_abi_sizeof = get_abi_sizeof
+
+
+def open_cache_once() -> None:
+    """Whether a folder can be written to: numba makes a file in it for each function that it decorates, and each saved."""
+    work_out = caching._CacheLocator.ensure_cache_path
+    known: set[str] = set()
+
+    def ensure_cache_path(self: Any) -> None:
+        path = self.get_cache_path()
+        if path not in known or not Path(path).is_dir():
+            work_out(self)
+            known.add(path)
+
+    caching._CacheLocator.ensure_cache_path = ensure_cache_path
+
+
+def time_no_calls() -> None:
+    """Events of each call into LLVM, which nobody listens to."""
+    ffi.lib._lock._cblist.clear()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Search for no garbage meanwhile: what a compilation makes lives until its end, and is looked through in vain."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def compile_nested(dispatcher: Any, args: Any) -> Any:

@@ -1,13 +1,18 @@
+import gc
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import numba
 import pytest
 from numba import types
+from numba.core import caching, ir
+from numba.core.compiler import run_frontend
 
 from bnml.kernels import lean, njit, part
 from bnml.kernels.deferred import PartLibrary, callers_first
+from bnml.kernels.shortcuts import uncollected
 
 
 def test_constants_at_call_sites_share_one_version():
@@ -73,6 +78,48 @@ def test_what_numba_compiles_alone_is_told_that_it_cannot_call_a_kernel():
 
     with pytest.raises(AssertionError, match=r"can only be called by what bnml\.kernels compiles"):
         alone(2)
+
+
+def test_variables_of_instructions_are_those_that_numba_lists():
+    def mixed(rows, limit):
+        total, seen = 0.0, {}
+        for place in range(len(rows)):
+            first, _, _ = (rows[place], [limit, place], rows[place:limit])
+            if first > limit and place not in seen:
+                seen[place] = total = total + min(first, limit, key=abs)
+        return total, seen
+
+    def by_numba(value):
+        if isinstance(value, ir.Var):
+            return [value.name]
+        if isinstance(value, ir.Expr):
+            return by_numba(value._kws)
+        if isinstance(value, ir.Inst):
+            return by_numba(value.__dict__)
+        if isinstance(value, dict):
+            value = list(value.values())
+        return [name for one in value for name in by_numba(one)] if isinstance(value, list | tuple) else []
+
+    statements = [one for block in run_frontend(mixed).blocks.values() for one in block.body]
+    assert len(statements) > 40
+    for statement in statements:
+        assert [variable.name for variable in statement.list_vars()] == by_numba(statement)
+
+
+def test_garbage_is_searched_for_again_after_a_compilation():
+    assert gc.isenabled()
+    with uncollected():
+        with uncollected():
+            assert not gc.isenabled()
+        assert not gc.isenabled()
+    assert gc.isenabled()
+
+
+def test_a_cache_folder_that_was_removed_is_made_again(tmp_path):
+    locator = SimpleNamespace(get_cache_path=lambda: str(tmp_path / "kernels"))
+    for _ in range(2):
+        caching._CacheLocator.ensure_cache_path(locator)
+        (tmp_path / "kernels").rmdir()
 
 
 def test_a_part_is_linked_after_all_that_may_call_it():

@@ -168,3 +168,12 @@ def test_blocks_keep_losses_together_that_came_together():
 def test_a_day_that_loses_all_is_the_end():
     (drawdown, profit), _ = bootstrap.bootstraps(np.array([-1.0, 0.5, 0.5]), 1)
     assert (drawdown, profit) == (pytest.approx(1.0), pytest.approx(-1.0))
+
+
+@pytest.mark.parametrize("change", [-0.3, -1e-17, 0.0, 0.25])
+def test_one_day_drawn_again_is_itself(change):
+    growth, alone, blocks = np.log(np.array([1.0 + change])), *np.empty((2, 2, bootstrap.PATHS))
+    bootstrap.resample_both(growth, 1, bootstrap.SEED, alone, blocks)
+    for drawn, said in zip((alone, blocks), bootstrap.bootstraps(np.array([change]), 1), strict=True):
+        (profit,), (fall,) = set(drawn[0]), set(drawn[1])
+        assert said == (1.0 - math.exp(-fall), math.exp(profit) - 1.0)
