@@ -46,6 +46,7 @@ from bnml.cli_options import (
     TradesFile,
     Venue,
 )
+from bnml.cli_recover import recover
 from bnml.core.errors import BnmlError, Misconfigured, UsageError
 
 FAILED = 1
@@ -61,8 +62,8 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
-app.command()(grid)
-app.command()(drill)
+for command in (grid, recover, drill):
+    app.command()(command)
 
 
 @app.command()
@@ -372,8 +373,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
     code = call(arguments)
     if threading.active_count() > 1:
-        # A kernel that is being compiled in a thread cannot be stopped, and the interpreter's own way out
-        # would abort under it.
+        # A kernel being compiled in a thread cannot be stopped; the interpreter's own way out aborts under it.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

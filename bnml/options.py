@@ -123,6 +123,14 @@ class OrderOptions(msgspec.Struct, frozen=True, kw_only=True):
     json: bool = False
 
 
+class RecoverOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`bnml recover`: `rebuild` sets a readable journal aside too, `acknowledge` is the operator's word."""
+
+    dry_run: bool = False
+    rebuild: bool = False
+    acknowledge: bool = False
+
+
 class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`bnml status`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from bnml.app.logs import logger
 from bnml.app.models import Bundles, make_bundles
 from bnml.app.patience import patiently
 from bnml.app.preflight import within_live_capital
+from bnml.app.recovering import set_aside_if_damaged
 from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.app.strangers import (
     newest_epoch,
@@ -107,6 +109,7 @@ async def compose(
     """Open the journal, the exchange and the account, and bring the engine back."""
     began_ns = clock.monotonic_ns()
     settings = within_live_capital(settings)
+    await asyncio.to_thread(set_aside_if_damaged, folder, settings.venue.kind, clock.now_ns())
     journal = await JournalWriter.open(folder.journal, settings.journal.durability)
     stack.push_async_callback(journal.close)
     _refuse_another_venue(settings, folder, journal)

@@ -101,6 +101,25 @@ class StateFolder:
         except (FileNotFoundError, ValueError):
             return 0
 
+    def note_rebuild(self, kept_as: str) -> None:
+        """Tell the next start that the journal was set aside on purpose."""
+        write_durably(self._rebuild_file, kept_as.encode())
+
+    def rebuild_note(self) -> str:
+        """Under which name the journal was set aside, until the start that follows has said so."""
+        try:
+            return self._rebuild_file.read_text("utf-8")
+        except FileNotFoundError:
+            return ""
+
+    def forget_rebuild(self) -> None:
+        """The engine remembers it now."""
+        self._rebuild_file.unlink(missing_ok=True)
+
+    @property
+    def _rebuild_file(self) -> Path:
+        return self.path / "rebuild"
+
     @property
     def _acknowledged_file(self) -> Path:
         return self.path / "acknowledged"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bnml.app import preflight, reconcile, strangers
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
+from bnml.app.recovering import hold_entries
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import RecoveryNeeded, Rejected
 from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished
@@ -64,6 +65,7 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
             difference_e8=truth.difference_e8,
         )
     parts.header.initial_balances = truth.balances.assets
+    await hold_entries(parts.folder, pump, parts.journal)
     return truth
 
 

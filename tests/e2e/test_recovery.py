@@ -214,3 +214,44 @@ def test_a_read_that_fails_at_the_start_does_not_end_it():
         await trial.end(life, process)
 
     scene(play)
+
+
+def rebuilt(seed, harm):
+    """A start after `harm(disk)`: what it did, and how both ledgers compare then."""
+
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        await asyncio.sleep(25)
+        await trial.end(life, process)
+        epoch = trial.disk.epoch
+        trial.disk = harm(trial.disk)
+        trial.disk.epoch = epoch
+        life, process = trial.begin()
+        await process.started
+        took = trial.loop.time() - process.began_s
+        alerts = {one.name for one in process.alerts if hasattr(one, "name")}
+        entered = [one for one in process.engine.portfolio.positions.values() if one.bought_lots]
+        await trial.settle(life, process)
+        faults = [one for one in agreed(trial, process) if not one.startswith("filled")]
+        bare = trial.world.cover.still_bare()
+        await trial.end(life, process)
+        return faults, alerts, entered, bare, took
+
+    return scene(play, seed)
+
+
+@pytest.mark.parametrize("seed", range(3, 9))
+def test_f44_new_books_are_made_from_the_venue(seed):
+    """The journal was damaged and set aside: positions come from our own orders and trades, and are protected."""
+    faults, alerts, _, bare, _ = rebuilt(seed, lambda _: Disk())
+    assert faults == []
+    assert bare == []
+    assert "orders_adopted" in alerts
+
+
+@pytest.mark.parametrize("seed", range(3, 6))
+def test_f44_a_lost_log_of_the_database_is_a_journal_that_is_older_than_the_account(seed):
+    faults, _, _, bare, _ = rebuilt(seed, lambda _: Disk(begun_disk()))
+    assert faults == []
+    assert bare == []

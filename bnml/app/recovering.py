@@ -1,0 +1,189 @@
+"""A damaged journal is set aside and begun anew; `bnml recover` says what a start would do, and takes the operator's word."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from typing import TYPE_CHECKING
+
+from bnml.app.folder import StateFolder, is_locked
+from bnml.app.logs import logger
+from bnml.app.spool import Word, ask
+from bnml.core.clock import LiveClock, format_utc
+from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+from bnml.core.events import Guard
+from bnml.core.ids import IdSource
+from bnml.journal.reader import JournalReader
+from bnml.journal.recover import code_version, recover
+from bnml.journal.schema import VERSION
+from bnml.kernels import KERNEL_HASH
+from bnml.trading.compile import compile_engine
+from bnml.trading.guarding import ACTIVE, HALTED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bnml.app.pump import Pump
+    from bnml.config import Settings
+    from bnml.core.ports import PredictorSource
+    from bnml.journal.writer import JournalWriter
+    from bnml.options import RecoverOptions
+
+SUFFIXES = ("", "-wal", "-shm")
+GUARD = "recovery"
+PATIENCE_S = 10.0
+CONFIRM = (
+    "look at `bnml status` and at the account, then let entries go on with `bnml recover --acknowledge`; "
+    "until then positions are only protected and left"
+)
+
+
+def damage_of(journal: Path, epoch: int) -> str:
+    """What is wrong with a journal file, in words; empty when it can be read, or was never begun."""
+    if not journal.exists():
+        return ""
+    try:
+        if journal.stat().st_size == 0:
+            return "it is empty" if epoch else ""
+        database = sqlite3.connect(f"file:{journal}?mode=rw", uri=True)
+        try:
+            (found,) = database.execute("PRAGMA quick_check(1)").fetchone()
+            database.execute("SELECT max(seq) FROM event").fetchone()
+            database.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+        finally:
+            database.close()
+    except sqlite3.OperationalError as error:
+        # Rights, a lock or a full disk are no damage; whoever opens it to write says what is to be done.
+        return f"{error}" if "no such table" in str(error) and epoch else ""
+    except sqlite3.DatabaseError as error:
+        return str(error)
+    return "" if found == "ok" else str(found)
+
+
+def quarantine(journal: Path, now_ns: int) -> Path:
+    """Set a journal aside under a name with the time, never to be deleted by us; returns the new name."""
+    stamp = format_utc(now_ns).replace("-", "").replace(":", "").replace(" ", "T").split(".")[0]
+    aside = journal.with_name(f"{journal.name}.damaged-{stamp}")
+    count = 1
+    while aside.exists():
+        count += 1
+        aside = journal.with_name(f"{journal.name}.damaged-{stamp}-{count}")
+    for suffix in SUFFIXES:
+        file = journal.with_name(journal.name + suffix)
+        if file.exists():
+            file.rename(aside.with_name(aside.name + suffix))
+    return aside
+
+
+def set_aside_if_damaged(folder: StateFolder, venue_kind: str, now_ns: int) -> None:
+    """Before anything is opened: a journal that cannot be read makes room for a new one."""
+    damage = damage_of(folder.journal, folder.identity(venue_kind).epoch)
+    if damage:
+        aside = quarantine(folder.journal, now_ns)
+        folder.note_rebuild(aside.name)
+        logger().critical("journal_damaged", damage=damage, kept_as=str(aside), way_out=CONFIRM)
+
+
+async def hold_entries(folder: StateFolder, pump: Pump, journal: JournalWriter) -> None:
+    """After the books were taken from the venue entries wait for the operator, over restarts too."""
+    kept_as = folder.rebuild_note()
+    if not kept_as:
+        return
+    detail = f"the journal was set aside as {kept_as} and begun anew from the venue; {CONFIRM}"
+    logger().critical("entries_held", guard=GUARD, reason=detail)
+    pump.feed(Guard(GUARD, HALTED, pump.now_ns, detail))
+    pump.feed(Guard(GUARD, ACTIVE, pump.now_ns, ""))  # nothing stands in the way but the operator's word
+    await journal.barrier()
+    folder.forget_rebuild()
+
+
+def recover_command(settings: Settings, options: RecoverOptions, predictors: PredictorSource) -> int:
+    """`bnml recover`: look at the journal, set it aside where it is of no use, take the operator's word."""
+    path = settings.app.state_dir
+    if options.acknowledge:
+        return _acknowledge(path)
+    if not path.is_dir():
+        raise Misconfigured(f"there is no state folder {path}; name it with --state-dir")
+    if is_locked(path):
+        raise Rejected(
+            f"a daemon is using the state folder {path}; stop it first (`bnml recover --acknowledge` may)"
+        )
+    with StateFolder(path) as folder:
+        damage = damage_of(folder.journal, folder.identity(settings.venue.kind).epoch)
+        lines = [f"damaged: {damage}"] if damage else _healthy(settings, folder, predictors)
+        if damage or options.rebuild:
+            lines += _set_aside(folder, dry_run=options.dry_run)
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0
+
+
+def _set_aside(folder: StateFolder, *, dry_run: bool) -> list[str]:
+    if not folder.journal.exists():
+        return ["nothing to set aside"]
+    if dry_run:
+        return [f"{folder.journal} would be set aside, and a new one made from the venue at the next start"]
+    aside = quarantine(folder.journal, LiveClock().now_ns())
+    folder.note_rebuild(aside.name)
+    return [
+        f"{folder.journal} is kept as {aside.name}; the next start reads positions from the venue",
+        CONFIRM,
+    ]
+
+
+def _acknowledge(path: Path) -> int:
+    """No other daemon trades here, and what was taken over is right: also to a daemon that runs."""
+    if not path.is_dir():
+        raise Misconfigured(f"there is no state folder {path}; name it with --state-dir")
+    StateFolder(path).acknowledge(LiveClock().now_ns())
+    if not is_locked(path):
+        sys.stdout.write("noted; the next start may take over, `bnml resume` then lets entries go on\n")
+        return 0
+    if ask(path, Word("resume"), PATIENCE_S) is None:
+        raise Rejected("noted, but the daemon did not take `resume`; it may still be starting: give it again")
+    sys.stdout.write("noted, and the daemon may enter again\n")
+    return 0
+
+
+def _healthy(settings: Settings, folder: StateFolder, predictors: PredictorSource) -> list[str]:
+    """What the next start would do with a journal that can be read."""
+    if not folder.journal.exists():
+        return [
+            f"no journal in {folder.path}; the next start makes one, and takes over what the venue has of ours"
+        ]
+    config = compile_engine(settings, IdSource("look", 1))
+    with JournalReader(folder.journal) as journal:
+        sessions = journal.sessions()
+        if not sessions:
+            return ["the journal is sound and holds no session yet"]
+        header = sessions[-1].header
+        photograph = journal.snapshot()
+        try:
+            found = recover(journal, config, predictors, settings.content_hash())
+        except RecoveryNeeded as error:
+            return [f"the journal cannot be replayed: {error}", "`bnml recover --rebuild` sets it aside"]
+    lines = [
+        f"the journal is sound: format {VERSION}, {len(sessions)} sessions, {sessions[-1].last_seq} events"
+    ]
+    if header.code_version != code_version() or header.kernel_hash != KERNEL_HASH:
+        lines.append(
+            f"written by {header.code_version}, this is {code_version()}: the next start restores ledger and orders, "
+            "reads the bars again, and compares no commands"
+        )
+    if header.config_hash != settings.content_hash():
+        lines.append("the settings have changed; open positions keep the rules that they were opened with")
+    if photograph is not None:
+        lines.append(f"the last photograph is of event {photograph.seq}")
+    if found is None:
+        return [*lines, "nothing to replay"]
+    lines.append(
+        f"{found.replayed} events to replay, {len(found.differences)} of them with other commands than sent"
+    )
+    if found.differences:
+        lines.append(
+            f"first at {found.differences[0]}: a start ends with exit code 5; see `bnml recover --rebuild`"
+        )
+    engine = found.engine
+    lines.append(
+        f"{len(engine.portfolio.positions)} positions, {len(engine.book.open())} orders that are not over"
+    )
+    return lines

@@ -1,0 +1,104 @@
+import sqlite3
+
+import pytest
+
+from bnml.app.folder import StateFolder
+from bnml.app.recovering import damage_of, quarantine, recover_command, set_aside_if_damaged
+from bnml.config import load
+from bnml.core.errors import Misconfigured, Rejected
+from bnml.options import RecoverOptions
+from tests.e2e.matrix.process import predictors
+from tests.e2e.matrix.trial import begun_disk
+
+NOW_NS = 1_763_690_400_000_000_000
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "journal.db").write_bytes(begun_disk())
+    folder = StateFolder(tmp_path)
+    folder.begin_epoch(folder.identity("sim"), 3)
+    return folder
+
+
+def tear(journal, how):
+    content = journal.read_bytes()
+    if how == "zero bytes":
+        journal.write_bytes(b"")
+    elif how == "cut":
+        journal.write_bytes(content[: len(content) // 2 + 100])
+    elif how == "torn pages":
+        journal.write_bytes(content[:8192] + b"\x5a" * 16384 + content[24576:])
+    else:
+        journal.write_bytes(b"\0" * 100 + content[100:])
+
+
+HARMS = ("zero bytes", "cut", "torn pages", "no header")
+
+
+@pytest.mark.parametrize("how", HARMS)
+def test_f44_a_damaged_journal_is_found_and_kept_aside(folder, how):
+    assert damage_of(folder.journal, 3) == ""
+    tear(folder.journal, how)
+    harmed = folder.journal.read_bytes()
+    set_aside_if_damaged(folder, "sim", NOW_NS)
+    assert not folder.journal.exists()
+    (aside,) = folder.path.glob("journal.db.damaged-*")
+    assert aside.read_bytes() == harmed
+    assert folder.rebuild_note() == aside.name
+
+
+def test_a_journal_that_never_was_is_no_damage(tmp_path):
+    assert damage_of(tmp_path / "journal.db", 5) == ""
+    (tmp_path / "journal.db").write_bytes(b"")
+    assert damage_of(tmp_path / "journal.db", 0) == ""
+    sqlite3.connect(tmp_path / "other.db").close()
+
+
+def test_two_damaged_journals_of_one_second_are_both_kept(folder):
+    first = quarantine(folder.journal, NOW_NS)
+    folder.journal.write_bytes(b"another")
+    second = quarantine(folder.journal, NOW_NS)
+    assert first != second
+    assert second.read_bytes() == b"another"
+
+
+def recover(folder, **options):
+    settings = load(None, {}, {"app.state_dir": (str(folder.path), "")})
+    return recover_command(settings, RecoverOptions(**options), predictors())
+
+
+def test_a_dry_run_changes_nothing_and_says_what_a_start_would_do(folder, capsys):
+    before = {file: file.read_bytes() for file in folder.path.iterdir() if file.name != "daemon.lock"}
+    assert recover(folder, dry_run=True) == 0
+    said = capsys.readouterr().out
+    assert "the journal is sound" in said
+    assert "the settings have changed" in said
+    tear(folder.journal, "cut")
+    before[folder.journal] = folder.journal.read_bytes()
+    assert recover(folder, dry_run=True) == 0
+    assert "would be set aside" in capsys.readouterr().out
+    after = {file: file.read_bytes() for file in folder.path.iterdir() if file.name != "daemon.lock"}
+    assert after == before
+
+
+def test_a_journal_that_is_not_trusted_is_set_aside_on_demand(folder, capsys):
+    assert recover(folder, rebuild=True) == 0
+    assert "is kept as journal.db.damaged-" in capsys.readouterr().out
+    assert not folder.journal.exists()
+    assert recover(folder) == 0
+    assert "takes over what the venue has of ours" in capsys.readouterr().out
+
+
+def test_the_operators_word_is_remembered(folder, capsys):
+    assert folder.acknowledged_ns() == 0
+    assert recover(folder, acknowledge=True) == 0
+    assert folder.acknowledged_ns() > NOW_NS
+    assert "bnml resume" in capsys.readouterr().out
+
+
+def test_a_folder_in_use_or_of_nobody_is_refused(folder, tmp_path):
+    with folder, pytest.raises(Rejected, match="stop it first"):
+        recover(folder)
+    with pytest.raises(Misconfigured, match="no state folder"):
+        recover(StateFolder(tmp_path / "nowhere"))
