@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Final, Protocol
+
+from bnml.core.events import Bar, Book
+from bnml.venues.binance.codec import Beat, Print
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Hashable, Iterable, Sequence
 
     from bnml.core.events import Event
     from bnml.venues.binance.codec import MarketItem
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     Item = MarketItem | UserItem | Event
 
 CAPACITY = 10_000
+OF_THE_MARKET: Final = (Print, Book, Bar, Beat)
 
 
 class Inbox(Protocol):
@@ -39,15 +43,22 @@ class Inbox(Protocol):
 
 
 class LiveInbox:
-    """First come, first served; own consequences go before what the venue sent."""
+    """First come, first served; what concerns our orders and money goes before the market, and is never held up.
+
+    A market that brings more than can be taken is thinned out before it has to wait: of books and beats the
+    newest is kept, of prints the highest, the lowest and the last of each symbol. Closed bars are all kept.
+    """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._capacity = capacity
         self._own: deque[Item] = deque()
         self._items: deque[Item] = deque()
+        self._thin_at = max(capacity // 4, 1)
         self._filled = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self.thinned = 0
+        """Items of the market that were not worth keeping."""
 
     def __len__(self) -> int:
         return len(self._own) + len(self._items)
@@ -55,6 +66,11 @@ class LiveInbox:
     async def put(self, number: int, item: Item | None) -> None:  # noqa: ARG002 - numbers order stepped mode only
         if item is None:
             return
+        if not isinstance(item, OF_THE_MARKET):
+            self.complete(0, (item,))
+            return
+        if len(self._items) >= self._thin_at:
+            self._thin()
         while len(self._items) >= self._capacity:
             self._room.clear()
             await self._room.wait()
@@ -74,9 +90,53 @@ class LiveInbox:
         found = [*self._own, *self._items]
         self._own.clear()
         self._items.clear()
+        self._thin_at = max(self._capacity // 4, 1)
         self._filled.clear()
         self._room.set()
         return found
+
+    def _thin(self) -> None:
+        """Next time when there is twice as much as remains now, so that thinning out stays cheap."""
+        before = len(self._items)
+        self._items = deque(thinned(self._items))
+        self.thinned += before - len(self._items)
+        self._thin_at = max(2 * len(self._items), self._capacity // 4, 1)
+
+
+def thinned(items: Iterable[Item]) -> list[Item]:
+    """What remains worth knowing, in its order; prints of a symbol are told apart by the bars between them."""
+    every = list(items)
+    keep: dict[Hashable, int] = {}
+    extremes: dict[
+        tuple[str, int], tuple[int, int]
+    ] = {}  # (symbol, bars before) -> places of highest and lowest
+    bars: Counter[str] = Counter()
+    kept: set[int] = set()
+    for place, item in enumerate(every):
+        match item:
+            case Print():
+                key = item.symbol, bars[item.symbol]
+                keep[key] = place
+                high, low = extremes.get(key, (place, place))
+                extremes[key] = (
+                    place if item.ticks > _ticks(every[high]) else high,
+                    place if item.ticks < _ticks(every[low]) else low,
+                )
+            case Book():
+                keep["book", item.symbol] = place
+            case Beat():
+                keep["beat"] = place
+            case Bar():
+                bars[item.symbol] += 1
+                kept.add(place)
+            case _:
+                kept.add(place)
+    kept.update(keep.values(), *extremes.values())
+    return [every[place] for place in sorted(kept)]
+
+
+def _ticks(item: Item) -> int:
+    return item.ticks if isinstance(item, Print) else 0
 
 
 class SteppedInbox:

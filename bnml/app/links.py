@@ -31,6 +31,7 @@ class Links:
         self._market_up = 0
         self._account_up = False
         self._announced = False
+        self._user_up = True  # as far as the engine knows
         self._changed = asyncio.Condition()
 
     async def wait_up(self, market_sockets: int) -> None:
@@ -41,7 +42,7 @@ class Links:
 
     def announce(self) -> list[VenueStatus]:
         """The states as first events of a session; changes are reported from now on."""
-        self._announced = True
+        self._announced = self._user_up = True
         return [VenueStatus(name, up=True, ts_ns=self.now_ns) for name in (MARKET, ORDERS, USER)]
 
     def doubt(self) -> None:
@@ -62,9 +63,17 @@ class Links:
         """The connection that carries orders and user events went up or down."""
         self._account_up = up
         await self._tell(up, detail, "account")
-        self._post([VenueStatus(name, up=up, ts_ns=self.now_ns, detail=detail) for name in (ORDERS, USER)])
+        self._post([VenueStatus(ORDERS, up=up, ts_ns=self.now_ns, detail=detail)])
         if up and self._announced and self.on_return is not None:
-            self.on_return()
+            self.on_return()  # which says when the user's channel is up: what was missed is read first
+        else:
+            self.user(up=up, detail=detail)
+
+    def user(self, *, up: bool, detail: str) -> None:
+        """The account's events come for certain, or do not."""
+        if up != self._user_up:
+            self._user_up = up
+            self._post([VenueStatus(USER, up=up, ts_ns=self.now_ns, detail=detail)])
 
     async def _tell(self, up: bool, detail: str, link: str) -> None:
         log = logger()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bnml.app import schedule, warmup
 from bnml.app.access import keep_proving
 from bnml.app.accounting import Accountant
+from bnml.app.backfill import Backfill
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
 from bnml.app.health import LoopLag, Notifier
@@ -23,6 +24,8 @@ from bnml.app.retrain import Trainer
 from bnml.app.rhythm import Rhythm
 from bnml.app.spool import Spool
 from bnml.app.streams import MarketStreams
+from bnml.app.vigil import Vigil, make_return
+from bnml.app.weather import Weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import Retryable
@@ -100,6 +103,7 @@ class Daemon:
         self._spool = Spool(parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts).act)
         self._accountant = _accountant(parts, lambda: self.picture.reports, self._now_ns)
         self._rechecking: asyncio.Task[None] | None = None
+        self._vigil = Vigil(parts.venue, engine.book, parts.links, parts.inbox)
         self._group: asyncio.TaskGroup | None = None
 
     def health(self) -> Health:
@@ -167,7 +171,7 @@ class Daemon:
         self._gate_after_history()
         for status in parts.links.announce():
             self._pump.feed(status)
-        parts.links.on_return = self._recheck_soon
+        parts.links.on_return = make_return(self._vigil, self._recheck_soon)
         checks = None if self._stepped or not self._settings.app.retrain else self._check_models
         scheduler = schedule.start(parts.journal, parts.clock, parts.folder.path, checks, MODEL_CHECK_S)
         # What lives from here on is not looked through again: with hundreds of models that took 0.1 s each time.
@@ -177,6 +181,7 @@ class Daemon:
             tasks.append(group.create_task(self._spool.run(self._now_ns)))
         if not (parts.options.once or self._stepped):
             tasks.append(group.create_task(keep_proving(parts.venue, parts.followed[0])))
+            tasks += [group.create_task(one.run()) for one in self._watchers()]
         self.picture.state = "running"
         self._started.set()
         self._notifier.send("READY=1")
@@ -193,6 +198,27 @@ class Daemon:
             scheduler.shutdown(wait=False)
             self._notifier.send("STOPPING=1")
         await self._wind_down()
+
+    def _watchers(self) -> tuple[Vigil, Weather, Backfill]:
+        """What looks after the world around a session that follows the wall clock."""
+        parts = self._parts
+        return (
+            self._vigil,
+            Weather(parts.venue, parts.guards, parts.clock, asks_status=self._settings.venue.kind == "live"),
+            Backfill(
+                lambda: parts.followed,
+                self._pump.last_close_ns,
+                self._now_ns,
+                parts.frame_ns,
+                read=self._bars_since,
+                give=lambda bars: parts.inbox.complete(0, bars),
+            ),
+        )
+
+    async def _bars_since(self, symbol: str, start_ns: int) -> list[Bar]:
+        return await self._parts.venue.bars(
+            symbol, self._settings.features.base_frame, self._parts.frame_ns, start_ns
+        )
 
     def _gate_after_history(self) -> None:
         """Nothing that closed before the streams came up is scanned; bars read now only teach the features."""

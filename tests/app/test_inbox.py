@@ -1,27 +1,83 @@
 import asyncio
 
 from bnml.app.inbox import LiveInbox, SteppedInbox
-from bnml.core.events import Timer
+from bnml.core.events import Bar, Book, OrderReport, Timer
+from bnml.core.orders import OrderState, Side
+from bnml.venues.binance.codec import Print
 
 ONE, TWO, THREE = (Timer(name, 1) for name in ("one", "two", "three"))
+PRINT, NEXT = Print("BTCUSDT", 1, 100, 5, 1), Print("BTCUSDT", 2, 101, 5, 2)
 
 
 async def test_own_consequences_go_before_what_the_venue_sent():
     inbox = LiveInbox()
-    await inbox.put(0, ONE)
+    await inbox.put(0, PRINT)
     inbox.complete(0, [TWO])
-    assert await inbox.batch() == [TWO, ONE]
+    assert await inbox.batch() == [TWO, PRINT]
 
 
 async def test_a_full_inbox_makes_its_producer_wait():
     inbox = LiveInbox(capacity=1)
-    await inbox.put(0, ONE)
-    waiting = asyncio.create_task(inbox.put(0, TWO))
+    await inbox.put(0, PRINT)
+    waiting = asyncio.create_task(inbox.put(0, NEXT))
     await asyncio.sleep(0)
     assert not waiting.done()
-    assert inbox.ready() == [ONE]
+    await inbox.put(0, ONE)  # what concerns our orders is never held up
+    assert inbox.ready() == [ONE, PRINT]
     await waiting
-    assert inbox.ready() == [TWO]
+    assert inbox.ready() == [NEXT]
+
+
+def burst(symbols, prints):
+    """A volatile moment, as it comes: prints and books of every symbol, an event of our own now and then, a bar each."""
+    sent = []
+    for number in range(prints):
+        for place, symbol in enumerate(symbols):
+            sent.append(Print(symbol, number, 1000 + (number * 37 + place) % 101, 1, number + 1))
+            sent.append(Book(symbol, number + 1, number + 2, number))
+        if number % 10 == 0:
+            sent.append(report(number))
+        if number == prints // 2:
+            sent += [Bar(symbol, 0, 60, 1, 2, 1, 2, 9) for symbol in symbols]
+    return sent
+
+
+def report(number):
+    return OrderReport("BTCUSDT", f"o{number}", number, OrderState.OPEN, Side.BUY)
+
+
+def extremes(items, symbol):
+    """(highest, lowest, last) before and after the bar."""
+    found, part = [], []
+    for item in items:
+        if isinstance(item, Bar) and item.symbol == symbol:
+            found.append(part)
+            part = []
+        elif isinstance(item, Print) and item.symbol == symbol:
+            part.append(item.ticks)
+    return [(max(part), min(part), part[-1]) for part in (*found, part)]
+
+
+async def test_f40_a_burst_is_thinned_out_and_no_report_of_ours_is_lost():
+    symbols = [f"S{number}USDT" for number in range(20)]
+    sent, inbox, largest = burst(symbols, 500), LiveInbox(capacity=10_000), 0
+    for item in sent:
+        await asyncio.wait_for(inbox.put(0, item), 1)
+        largest = max(largest, len(inbox._items))
+    assert largest <= 10_000
+    left = inbox.ready()
+    assert [item for item in left if isinstance(item, OrderReport)] == [
+        item for item in sent if isinstance(item, OrderReport)
+    ]
+    assert [item for item in left if isinstance(item, Bar)] == [
+        item for item in sent if isinstance(item, Bar)
+    ]
+    for symbol in symbols:
+        assert extremes(left, symbol) == extremes(sent, symbol)
+        last = [item for item in left if isinstance(item, Book) and item.symbol == symbol][-1]
+        assert last.depth_e8 == 499
+    assert len(left) < len(sent) / 2
+    assert inbox.thinned == len(sent) - len(left)
 
 
 async def test_answers_without_content_wake_nobody():

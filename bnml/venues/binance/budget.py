@@ -219,7 +219,9 @@ class WeightBudget:
         delay_s = self.delay_s(lane, weight=weight, orders=orders)
         if delay_s > 0:
             return delay_s
-        for other in self._waiting:
+        if self._waiting[0][:2] == (lane, turn):
+            return -1.0
+        for other in self._waiting:  # the first of them is usually the answer
             if other[:2] < (lane, turn) and self.delay_s(other[0], weight=other[2], orders=other[3]) <= 0:
                 return 0.0
         return -1.0

@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 DEPTH_BAND_DIVISOR = 200  # a level counts as depth within 1/200 = 0.5 % of the mid price
 
 
+class SubscriptionRefused(Fatal):
+    """The venue does not give what we asked to read."""
+
+
 class Print(msgspec.Struct, frozen=True, gc=False):
     """One public trade."""
 
@@ -118,7 +122,9 @@ class MarketCodec:
         try:
             envelope = _frame.decode(frame)
             if envelope.error is not None:
-                raise Fatal(f"the venue refused a subscription: {envelope.error.code} {envelope.error.msg}")
+                raise SubscriptionRefused(
+                    f"the venue refused a subscription: {envelope.error.code} {envelope.error.msg}"
+                )
             self.last_stream = ""
             if envelope.id is not None:
                 return envelope.simSeq, Answered(envelope.id)

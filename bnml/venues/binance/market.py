@@ -13,8 +13,8 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
-from bnml.core.errors import Fatal, Retryable
-from bnml.venues.binance.codec import Answered, Shutdown
+from bnml.core.errors import Retryable
+from bnml.venues.binance.codec import Answered, Shutdown, SubscriptionRefused
 from bnml.venues.binance.errors import leaves
 from bnml.venues.binance.oddities import UNREADABLE, Oddities
 from bnml.venues.binance.overlap import Heard, market_key
@@ -261,7 +261,7 @@ class MarketLeg(Generic[Item]):
         try:
             found = owner.codec.decode(text)
         except UNREADABLE as error:
-            if owner.oddities is None or isinstance(error, Fatal):
+            if owner.oddities is None or isinstance(error, SubscriptionRefused):
                 raise
             owner.oddities.take("market", text, error)
             return None

@@ -226,6 +226,11 @@ def account_trades(result: bytes) -> list[AccountTrade]:
     return _trades.decode(result)
 
 
+def may_trade(result: bytes) -> bool:
+    """Whether the account as a whole is allowed to trade."""
+    return _account.decode(result).can_trade
+
+
 def balances_of(result: bytes, ts_ns: int) -> Balances:
     """The whole account."""
     account = _account.decode(result)

@@ -18,6 +18,7 @@ from bnml.venues.binance.numbers import e8
 from bnml.venues.binance.reports import (
     account_trades,
     balances_of,
+    may_trade,
     order_answer,
     order_answers,
     reports_of_result,
@@ -52,6 +53,8 @@ class BinanceVenue:
         self.rest = rest
         self.api = api
         self.instruments = instruments
+        self.can_trade = True
+        """What the account said when it was read last."""
 
     async def admitted(self) -> None:
         """Return when this address may open a connection: a banned one waits."""
@@ -117,6 +120,7 @@ class BinanceVenue:
     async def balances(self) -> Balances:
         """The whole account, stamped with the venue's wall clock."""
         body = await self.rest.read("/api/v3/account", {"omitZeroBalances": "true"})
+        self.can_trade = may_trade(body)
         return balances_of(body, self.rest.timestamp_ms() * NS_PER_MS)
 
     async def load_instruments(self, symbols: Sequence[str], quote: str) -> dict[str, Instrument]:

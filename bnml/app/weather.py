@@ -1,0 +1,116 @@
+"""What the venue and the way to it allow: bans, obstacles, maintenance, and the clock, told as guards."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from bnml.app.logs import logger
+from bnml.core.clock import NS_PER_MS, NS_PER_S, format_utc
+from bnml.core.errors import BnmlError, Retryable
+from bnml.trading.guarding import ACTIVE, REDUCING
+from bnml.venues.binance.budget import Lane
+
+if TYPE_CHECKING:
+    from bnml.app.guards import Guards
+    from bnml.core.clock import Clock
+    from bnml.venues.binance.venue import BinanceVenue
+
+LOOK_S: Final = 0.5
+CLOCK_EVERY_S: Final = 60.0
+STATUS_EVERY_S: Final = 60.0
+STATUS_WHILE_SHUT_S: Final = 10.0
+DRIFT_MS: Final = 500
+LARGEST_DRIFT_MS: Final = 2_000
+SYSTEM_STATUS: Final = "/sapi/v1/system/status"
+
+
+class _Status(msgspec.Struct):
+    status: int = 0
+    msg: str = ""
+
+
+class Weather:
+    """Looks at what requests have met, and asks by itself where nothing else would: clock and system status."""
+
+    def __init__(self, venue: BinanceVenue, guards: Guards, clock: Clock, *, asks_status: bool) -> None:
+        self._venue = venue
+        self._guards = guards
+        self._clock = clock
+        self._asks_status = asks_status
+        self._shut = ""
+        self._next_clock_ns = clock.monotonic_ns() + int(CLOCK_EVERY_S * NS_PER_S)
+        self._next_status_ns = 0
+        self.drift_ms = 0
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self.look()
+
+    async def look(self) -> None:
+        """Tell what holds now."""
+        rest, now_ns = self._venue.rest, self._clock.monotonic_ns()
+        self._judge_drift(rest.clock.skew_ms)
+        banned_s = rest.budget.banned_s
+        if banned_s:
+            until_ns = self._clock.now_ns() + int(banned_s * NS_PER_S)
+            self._guards.report(
+                "ban",
+                REDUCING,
+                f"the venue has banned this address until {format_utc(until_ns // NS_PER_MS * NS_PER_MS)}",
+            )
+            return  # nothing may be asked
+        self._guards.report("ban", ACTIVE)
+        if now_ns >= self._next_clock_ns:
+            self._next_clock_ns = now_ns + int(CLOCK_EVERY_S * NS_PER_S)
+            await self._measure_clock()
+        if now_ns >= self._next_status_ns and (self._asks_status or self._cause()):
+            await self._ask_status()
+            pause_s = STATUS_WHILE_SHUT_S if self._cause() else STATUS_EVERY_S
+            self._next_status_ns = now_ns + int(pause_s * NS_PER_S)
+        cause = self._cause()
+        self._guards.report("maintenance", REDUCING if cause else ACTIVE, cause)
+
+    def _cause(self) -> str:
+        penalties = self._venue.rest.penalties
+        if penalties.obstacle:
+            return f"nothing gets through to the venue: {penalties.obstacle}"
+        if penalties.is_offline:
+            return "the venue says that it is not in service"
+        return self._shut or ("" if self._venue.can_trade else "the account may not trade")
+
+    async def _measure_clock(self) -> None:
+        try:
+            await self._venue.rest.synchronise_clock()
+        except (BnmlError, msgspec.DecodeError) as error:
+            logger().warning("clock_not_measured", error=str(error))
+
+    def _judge_drift(self, drift_ms: int) -> None:
+        if abs(drift_ms) > DRIFT_MS >= abs(self.drift_ms):
+            logger().warning("clock_drifts", ms=drift_ms, limit_ms=LARGEST_DRIFT_MS)
+        self.drift_ms = drift_ms
+        is_far = abs(drift_ms) > LARGEST_DRIFT_MS
+        self._guards.report(
+            "clock", REDUCING if is_far else ACTIVE, f"{drift_ms} ms off the venue's" if is_far else ""
+        )
+
+    async def _ask_status(self) -> None:
+        """Whether the venue is in service again, and the account may trade."""
+        rest = self._venue.rest
+        try:
+            if self._asks_status:
+                found = msgspec.json.decode(await rest.public(SYSTEM_STATUS, {}), type=_Status)
+                self._shut = f"the venue is under maintenance: {found.msg}" if found.status else ""
+            if self._cause():
+                await rest.public("/api/v3/ping", {}, Lane.RECONCILE)
+            if not self._venue.can_trade:
+                await self._venue.balances()
+        except (Retryable, msgspec.DecodeError) as error:
+            logger().debug("status_not_known", error=str(error))
+        except BnmlError as error:
+            logger().warning("status_not_told", error=str(error))
+            self._asks_status = False
