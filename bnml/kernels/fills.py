@@ -114,7 +114,10 @@ def commission_quote_e8(amount_e8: int, ppm: int) -> int:
 def pending_lots(bought_lots: int, commission_ppm: int, lot_e8: int) -> int:
     """Whole lots left of a buy after its commission in base: what the pending legs of a list may sell."""
     bought_e8 = bought_lots * lot_e8
-    return (bought_e8 - mul_ppm(bought_e8, commission_ppm)) // lot_e8
+    commission_e8 = mul_ppm(bought_e8, commission_ppm)
+    if 0 <= commission_e8 <= lot_e8:  # of small orders; divisions are dear
+        return bought_lots - min(commission_e8, 1)
+    return (bought_e8 - commission_e8) // lot_e8
 
 
 @njit

@@ -8,7 +8,7 @@ or from the time that passed, never from a number of bars.
 
 from __future__ import annotations
 
-from math import ceil, erfc, exp, inf, log, sqrt
+from math import ceil, erfc, exp, frexp, inf, ldexp, log, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -77,19 +77,37 @@ def _first_from(ts_ns: NDArray[np.int64], start: int, end: int, limit_ns: int) -
 
 
 @lean
+def add_alike(total: float, value: float, count: int) -> float:
+    """What `total` becomes by adding `value` so often, in every bit: additions must wait for each other.
+
+    As long as a sum keeps its exponent, each addition of the same value is rounded to the same step; only
+    halfway between two floats it is now rounded up, now down.
+    """
+    step = (total + value) - total
+    end, least = total + count * step, ldexp(0.5, frexp(total)[1])  # of the floats with this exponent
+    if total > 0.0 and value > 0.0 and end < 2.0 * least and abs(value - step) != least * 2.0**-53:
+        return end
+    for _ in range(count):
+        total += value
+    return total
+
+
+@lean
 def _look_over(
     marks: NDArray[np.int64], free: int, shares: NDArray[np.float64], total: float, exposed: float
 ) -> tuple[float, float, int, int]:
     """(total with these marks, sum of shares in positions with theirs, lowest, highest); `shares` is scratch."""
     differ, low, high = 0, marks[0], marks[0]
     for k in range(len(marks)):
-        shares[k] = (marks[k] - free) / marks[k]
         differ |= marks[k] ^ free
         low, high = min(low, marks[k]), max(high, marks[k])
+    if differ == 0:
+        return add_alike(total, free, len(marks)), exposed, low, high
+    for k in range(len(marks)):
+        shares[k] = (marks[k] - free) / marks[k]
     for k in range(len(marks)):
         total += marks[k]
-        if differ != 0:
-            exposed += shares[k]
+        exposed += shares[k]
     return total, exposed, low, high
 
 

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bnml.kernels import bootstrap, metrics
@@ -47,6 +47,21 @@ def test_one_pass_finds_what_the_definitions_say(drawn, initial, final):
     assert (found.longest_under_water_ns, found.under_water_ns) == (max(spells, default=0), sum(spells))
     assert found.exposure == pytest.approx(twin.exposure(points), abs=1e-12)
     assert found.mean_equity_e8 == pytest.approx(sum(v for _, v, _ in points) / len(points))
+
+
+floats_of = st.builds(math.ldexp, st.integers(0, 2**53).map(float), st.integers(-60, 20))
+
+
+@given(floats_of, st.integers(-(2**53), 2**53), st.integers(0, 300))
+@example(2.0**60, 2**20 + 128, 300)  # halfway between two floats
+@example(2.0**60 + 256, 2**20 + 128, 300)
+@example(2.0**60 - 384, 128 * 1001, 300)  # the exponent changes on the way
+@example(2.0**60, 1, 300)  # too little to be seen
+def test_adding_the_same_value_often_is_adding_it_one_by_one(total, value, count):
+    expected = total
+    for _ in range(count):
+        expected += value
+    assert metrics.add_alike(total, value, count) == expected
 
 
 @given(steps, levels, levels)
