@@ -9,13 +9,13 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bnml.cli_drill import drill
 from bnml.cli_grid import grid
+from bnml.cli_operator import flatten, halt, panic, reduce, resume
 from bnml.cli_options import (
     BarFiles,
     BaseFrame,
@@ -62,7 +62,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
-for command in (grid, recover, drill):
+for command in (grid, recover, drill, halt, resume, reduce, flatten, panic):
     app.command()(command)
 
 
@@ -299,33 +299,6 @@ def status(config: ConfigFile = None, state_dir: StateDir = None, json: Json = F
     from bnml.options import StatusOptions
 
     return target(settings, StatusOptions(json=json))
-
-
-@app.command()
-def halt(
-    reason: Annotated[str, typer.Option(help="Shown by status until entries are resumed.")] = "operator",
-    config: ConfigFile = None,
-    state_dir: StateDir = None,
-    json: Json = False,
-) -> int:
-    """Stop the running daemon's entries; positions keep their protection."""
-    return _order("halt", reason, config, state_dir, json=json)
-
-
-@app.command()
-def resume(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
-    """Let the running daemon enter again, after a halt or a breaker's pause."""
-    return _order("resume", "", config, state_dir, json=json)
-
-
-def _order(name: str, argument: str, config: Path | None, state_dir: str | None, *, json: bool) -> int:
-    from bnml import invocation
-
-    settings = invocation.read_settings(config, state_dir=state_dir)
-    from bnml.app.spool import send
-    from bnml.options import OrderOptions
-
-    return send(settings, OrderOptions(name=name, argument=argument, json=json))
 
 
 @app.command()

@@ -116,7 +116,7 @@ class ParityOptions(MarketOptions, frozen=True, kw_only=True):
 
 
 class OrderOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """`bnml halt` and `bnml resume`: a word to the running daemon; `argument` is the reason of a halt."""
+    """A word to the running daemon, such as halt or resume; `argument` is the reason of a halt, or a symbol."""
 
     name: str
     argument: str = ""
@@ -129,6 +129,18 @@ class RecoverOptions(msgspec.Struct, frozen=True, kw_only=True):
     dry_run: bool = False
     rebuild: bool = False
     acknowledge: bool = False
+
+
+class PanicOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`bnml panic`; `symbol` empty = everything, `instance` empty = as the state folder says who we are.
+
+    `force` goes to the venue although a daemon that does not answer holds the state folder.
+    """
+
+    symbol: str = ""
+    instance: str = ""
+    yes: bool = False
+    force: bool = False
 
 
 class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):

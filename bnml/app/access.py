@@ -11,8 +11,6 @@ from bnml.core.errors import Rejected, Retryable
 from bnml.trading.guarding import ACTIVE, HALTED
 
 if TYPE_CHECKING:
-    from typing import NoReturn
-
     from bnml.app.guards import Guards
     from bnml.venues.binance.signing import Signer
     from bnml.venues.binance.venue import BinanceVenue
@@ -36,7 +34,7 @@ def watch_access(signer: Signer, guards: Guards) -> None:
     signer.on_lost = on_lost
 
 
-async def keep_proving(venue: BinanceVenue, symbol: str) -> NoReturn:
+async def keep_proving(venue: BinanceVenue, symbol: str) -> None:
     """Ask for an order that does not exist, again and again: the cheapest request that a refused key cannot make."""
     while True:
         await asyncio.sleep(PROVE_EVERY_S)

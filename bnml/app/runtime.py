@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bnml.app import schedule, warmup
 from bnml.app.access import keep_proving
 from bnml.app.accounting import Accountant
+from bnml.app.aftermath import Aftermath
 from bnml.app.backfill import Backfill
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
@@ -146,6 +147,7 @@ class Daemon:
 
     async def _trade(self, group: asyncio.TaskGroup, tasks: list[asyncio.Task[None]]) -> None:
         parts = self._parts
+        await Aftermath(parts.folder.path, self._pump.feed, parts.journal.barrier).take(self._now_ns())
         truth = await warmup.feed_state(parts, self._pump)
         settling = warmup.settle_absent(parts, self._pump, truth)
         attending = None
@@ -178,10 +180,7 @@ class Daemon:
         gc.collect()
         gc.freeze()
         if not parts.options.once:
-            tasks.append(group.create_task(self._spool.run(self._now_ns)))
-        if not (parts.options.once or self._stepped):
-            tasks.append(group.create_task(keep_proving(parts.venue, parts.followed[0])))
-            tasks += [group.create_task(one.run()) for one in self._watchers()]
+            tasks += self._watch(group)
         self.picture.state = "running"
         self._started.set()
         self._notifier.send("READY=1")
@@ -198,6 +197,14 @@ class Daemon:
             scheduler.shutdown(wait=False)
             self._notifier.send("STOPPING=1")
         await self._wind_down()
+
+    def _watch(self, group: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
+        """What looks after a session that lasts; in stepped time nothing may follow the machine's clock."""
+        tasks = [group.create_task(self._spool.run(self._now_ns))]
+        if not self._stepped:
+            tasks.append(group.create_task(keep_proving(self._parts.venue, self._parts.followed[0])))
+            tasks += [group.create_task(one.run()) for one in self._watchers()]
+        return tasks
 
     def _watchers(self) -> tuple[Vigil, Weather, Backfill]:
         """What looks after the world around a session that follows the wall clock."""

@@ -86,7 +86,6 @@ class OperatorDesk:
 
     def _panic(self, command: OperatorCommand, out: Outbox) -> list[str]:
         """Entries withdrawn, everything sold (or one symbol), and no entries until resumed."""
-        self._state.activity.halted = "panic of the operator"
         cancelled: set[str] = set()
         for order in self._book.open():
             asked = command.argument in {"", order.symbol} and order.side is Side.BUY
@@ -97,4 +96,6 @@ class OperatorDesk:
                 out.commands.append(CancelList(order.symbol, order.list_id, "panic"))
             elif not order.list_id:
                 out.commands.append(CancelOrder(order.symbol, order.client_order_id, "panic"))
-        return self._flatten(command, out)
+        symbols = self._flatten(command, out)
+        self._state.activity.halted = "panic of the operator"
+        return symbols

@@ -19,6 +19,8 @@ STILL = 0.000001
 class Live(Rehearsal):
     """A rehearsal that is looked at and interfered with while it runs."""
 
+    _owner = None
+
     def endpoint(self) -> Endpoint:
         return msgspec.json.decode((self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint)
 
@@ -88,12 +90,12 @@ class Live(Rehearsal):
 
     def open_orders(self):
         """What rests at the exchange, as the owner sees it with another key."""
-        made = self.control("POST", "/sim/keys", {"account": "main", "kind": "HMAC"})
-        return json.loads(self.signed(made["apiKey"], made["secret"], "/api/v3/openOrders"))
+        return json.loads(self.signed(*self.owner(), "/api/v3/openOrders"))
 
-    def signed(self, key, secret, path):
+    def signed(self, key, secret, path, **params):
         """A signed GET of the owner."""
-        query = f"timestamp={time.time_ns() // 10**6}&recvWindow=60000"
+        full = {**params, "timestamp": time.time_ns() // 10**6, "recvWindow": 60000}
+        query = "&".join(f"{name}={value}" for name, value in full.items())
         signature = hmac.new(secret.encode(), query.encode(), "sha256").hexdigest()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.endpoint().port}{path}?{query}&signature={signature}",
@@ -101,3 +103,18 @@ class Live(Rehearsal):
         )
         with urllib.request.urlopen(request) as response:
             return response.read()
+
+    def owner(self):
+        """A key of the owner's own."""
+        if self._owner is None:
+            made = self.control("POST", "/sim/keys", {"account": "main", "kind": "HMAC"})
+            self._owner = made["apiKey"], made["secret"]
+        return self._owner
+
+    def all_orders(self, symbol):
+        return json.loads(self.signed(*self.owner(), "/api/v3/allOrders", symbol=symbol, limit=1000))
+
+    def balances(self):
+        """Free and locked together, by asset."""
+        rows = json.loads(self.signed(*self.owner(), "/api/v3/account"))["balances"]
+        return {row["asset"]: float(row["free"]) + float(row["locked"]) for row in rows}

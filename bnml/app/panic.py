@@ -1,0 +1,256 @@
+"""`bnml panic`: cancel, sell what is ours, stay out; by the daemon while it lives, else straight at the venue."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import msgspec
+
+from bnml.app.aftermath import HaltNote, write_note
+from bnml.app.direct import direct
+from bnml.app.folder import LOCK, Identity, StateFolder, is_locked
+from bnml.app.rescue import Booked, Rescue, VenueOrder, booked_fills, instance_of
+from bnml.app.spool import Word, ask
+from bnml.app.strangers import name_of
+from bnml.core.clock import LiveClock
+from bnml.core.errors import BnmlError, Misconfigured, Rejected, Retryable
+from bnml.core.ids import LEG_PANIC, IdSource
+from bnml.core.instrument import plain
+from bnml.core.orders import Side
+from bnml.journal.reader import JournalReader
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from pathlib import Path
+
+    from bnml.config import Settings
+    from bnml.core.instrument import Instrument
+    from bnml.journal.schema import Health
+    from bnml.options import PanicOptions
+    from bnml.venues.binance.rest import RestClient
+
+ASK_S: Final = 3.0  # as long as a daemon that lives needs to take a word, and then some
+FLAT_S: Final = 30.0  # until a living daemon has sold
+KILL_S: Final = 5.0
+ATTEMPTS: Final = 5  # of each step at the venue
+PAUSE_S: Final = 0.5
+FILTER_FAILURE: Final = -1013
+
+T = TypeVar("T")
+
+
+class Left(msgspec.Struct):
+    """What panic could not end, in words."""
+
+    words: list[str] = []
+
+
+def panic(settings: Settings, options: PanicOptions) -> int:
+    """Sell everything of ours (or one symbol); 0 when nothing is left, 4 when the venue left something undone."""
+    _confirm(options)
+    state_dir = settings.app.state_dir
+    if is_locked(state_dir):
+        if ask(state_dir, Word("panic", options.symbol), ASK_S) is not None:
+            return _watch(settings, options)
+        if not options.force:
+            raise Rejected(
+                f"a daemon holds {state_dir} and did not answer within {ASK_S:.0f} s; repeat with --force, which kills it, "
+                "or stop it yourself"
+            )
+        _kill(state_dir)
+    with StateFolder(state_dir):  # no daemon may start meanwhile
+        write_note(state_dir, HaltNote("panic without the daemon"))
+        _say("halt written: the next start makes no entries until `bnml resume`")
+        left = asyncio.run(_at_venue(settings, options))
+    for words in left.words:
+        _say(f"LEFT: {words}")
+    _say(
+        "done, nothing of ours is left" if not left.words else "repeat `bnml panic` to try again what is left"
+    )
+    return Retryable.exit_code if left.words else 0
+
+
+async def _at_venue(settings: Settings, options: PanicOptions) -> Left:
+    state_dir = settings.app.state_dir
+    instance = options.instance or instance_of(state_dir)
+    booked = booked_fills(state_dir / "journal.db")
+    if booked is None:
+        _say("the journal cannot be read: what is ours is counted from the venue's orders alone")
+    async with direct(settings) as rest:
+        return await Clearance(settings, options, rest, instance, booked).run()
+
+
+class Clearance:
+    """The steps at the venue; each is tried again, and each may have been done before."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        options: PanicOptions,
+        rest: RestClient,
+        instance: str,
+        booked: dict[str, Booked] | None,
+    ) -> None:
+        self._settings = settings
+        self._only = options.symbol
+        self._instance = instance
+        self._booked = booked
+        self._rescue = Rescue(rest, instance, booked)
+        self._left = Left()
+
+    async def run(self) -> Left:
+        """Entries first, then symbol by symbol: withdraw its protection, sell at once."""
+        orders = await self._steady(self._rescue.open_orders)
+        for order in orders:
+            if order.side is Side.BUY and self._is_meant(order.symbol):
+                await self._cancel(order)
+        symbols = [symbol for symbol in self._candidates(orders) if self._is_meant(symbol)]
+        await self._rescue.learn(symbols)
+        ids = self._begin_epoch(orders)
+        for number, symbol in enumerate(symbols):
+            if symbol not in self._rescue.instruments:
+                self._left.words.append(f"{symbol}: the venue does not know it any more")
+                continue
+            try:
+                await self._end(symbol, number, ids, orders)
+            except BnmlError as error:
+                self._left.words.append(f"{symbol}: {error}")
+        return self._left
+
+    async def _end(self, symbol: str, number: int, ids: IdSource, orders: Iterable[VenueOrder]) -> None:
+        instrument = self._rescue.instruments[symbol]
+        if instrument.status != "TRADING":
+            self._left.words.append(f"{symbol} is in {instrument.status}: its protection is left as it is")
+            return
+        for order in orders:
+            if order.symbol == symbol and order.side is Side.SELL:
+                await self._cancel(order)
+        for attempt in range(ATTEMPTS):
+            lots = await self._sellable(instrument)
+            if lots < instrument.min_lots:
+                break
+            name = ids.client_order_id(number, attempt, LEG_PANIC)
+            try:
+                sold = await self._steady(partial(self._rescue.sell, symbol, lots, name))
+            except Rejected as error:
+                if error.code == FILTER_FAILURE and await self._rescue.is_dust(instrument, lots):
+                    _say(f"{symbol}: {instrument.quantity_text(lots)} is less than the venue sells; it stays")
+                    return
+                self._left.words.append(f"{symbol}: {instrument.quantity_text(lots)} cannot be sold: {error}")
+                return
+            _say(f"{symbol}: sold {sold.executed_qty} of {instrument.quantity_text(lots)} ({name})")
+        else:
+            self._left.words.append(f"{symbol}: the book was too thin to sell all")
+
+    async def _sellable(self, instrument: Instrument) -> int:
+        """What our orders brought in, as far as the account still has it free: never more than is ours."""
+        held = await self._steady(lambda: self._rescue.held_e8(instrument.symbol))
+        if not held:
+            return 0
+        free = (await self._steady(self._rescue.free_e8)).get(instrument.base, 0)
+        lots = min(held, free) // instrument.lot_e8
+        if lots < instrument.min_lots or instrument.lot_e8 * lots < held:
+            rest = held - instrument.lot_e8 * lots
+            _say(
+                f"{instrument.symbol}: {plain(rest)} {instrument.base} of ours is not free or too little to sell"
+            )
+        return min(lots, instrument.market_max_lots)
+
+    async def _cancel(self, order: VenueOrder) -> None:
+        try:
+            ended = await self._steady(lambda: self._rescue.cancel(order))
+        except BnmlError as error:
+            self._left.words.append(f"{order.symbol}: {order.client_order_id} is not cancelled: {error}")
+            return
+        _say(f"{order.symbol}: {order.client_order_id} {'cancelled' if ended else 'had ended already'}")
+
+    def _begin_epoch(self, orders: Iterable[VenueOrder]) -> IdSource:
+        """Names that no session has used or will use: the epoch is counted on, durably, before anything is sold."""
+        folder = StateFolder(self._settings.app.state_dir)
+        try:
+            identity = folder.identity(self._settings.venue.kind)
+        except BnmlError:
+            identity = Identity(self._instance)
+        identity.instance = self._instance
+        seen = [*(order.client_order_id for order in orders), *(self._booked or {})]
+        names = (name_of(client_order_id) for client_order_id in seen)
+        least = max((one.epoch for one in names if one and one.instance == self._instance), default=0)
+        return IdSource(self._instance, folder.begin_epoch(identity, least).epoch)
+
+    def _candidates(self, orders: Iterable[VenueOrder]) -> list[str]:
+        """Every symbol that may hold something of ours."""
+        named = {order.symbol for order in orders} | {one.symbol for one in (self._booked or {}).values()}
+        if self._booked is None:
+            named |= {name for name in self._settings.universe.symbols if "*" not in name}
+        return sorted(named)
+
+    def _is_meant(self, symbol: str) -> bool:
+        return self._only in {"", symbol}
+
+    @staticmethod
+    async def _steady(step: Callable[[], Awaitable[T]]) -> T:
+        """Do it again while the venue is not ready, or has not said whether it did."""
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await step()
+            except Retryable as error:
+                if attempt == ATTEMPTS:
+                    raise
+                _say(f"again in {PAUSE_S * attempt:.1f} s: {error}")
+                await asyncio.sleep(error.retry_after_s or PAUSE_S * attempt)
+        raise Retryable("unreachable: the last attempt raises")
+
+
+def _kill(state_dir: Path) -> None:
+    """End the process that holds the state folder, and wait until it has let go."""
+    holder = (state_dir / LOCK).read_text("ascii", "replace").strip()
+    _say(f"the daemon (process {holder}) does not answer and is killed")
+    if holder.isdigit():
+        os.kill(int(holder), signal.SIGKILL)
+    clock, pause = LiveClock(), threading.Event()
+    deadline_ns = clock.monotonic_ns() + int(KILL_S * 1e9)
+    while is_locked(state_dir) and clock.monotonic_ns() < deadline_ns:
+        pause.wait(0.05)
+
+
+def _confirm(options: PanicOptions) -> None:
+    if options.yes:
+        return
+    if not sys.stdin.isatty():
+        raise Rejected("panic cancels orders and sells at market; add --yes to mean it")
+    sys.stderr.write("This cancels our orders and sells what is ours at market. Type panic to go on: ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip() != "panic":
+        raise Rejected("nothing was done")
+
+
+def _watch(settings: Settings, options: PanicOptions) -> int:
+    """Follow what a living daemon does about it, from its journal."""
+    _say("the daemon has taken it: entries withdrawn, selling at market, halted")
+    clock, pause = LiveClock(), threading.Event()
+    deadline_ns = clock.monotonic_ns() + int(FLAT_S * 1e9)
+    open_now: tuple[str, ...] = ("unknown",)
+    health: Health | None = None
+    while clock.monotonic_ns() < deadline_ns:
+        pause.wait(1.2)  # health is written each second
+        with suppress(Misconfigured), JournalReader(settings.app.state_dir / "journal.db") as journal:
+            health = journal.status() or health
+        if health is not None:
+            open_now = tuple(one.symbol for one in health.positions if options.symbol in {"", one.symbol})
+            if not open_now:
+                _say("done, no position is open")
+                return 0
+    _say(f"LEFT: still open after {FLAT_S:.0f} s: {', '.join(open_now)}; see `bnml status`")
+    return Retryable.exit_code
+
+
+def _say(words: str) -> None:
+    sys.stdout.write(f"{words}\n")
+    sys.stdout.flush()

@@ -1,0 +1,239 @@
+"""What is ours at the venue, without the daemon: orders by their ids, holdings by what those orders brought."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from bnml.core.errors import BnmlError, Misconfigured, RecoveryNeeded, Rejected
+from bnml.core.ids import is_ours
+from bnml.core.instrument import Instrument, money_e8
+from bnml.core.orders import Side
+from bnml.journal.reader import JournalReader
+from bnml.venues.binance.budget import Lane
+from bnml.venues.binance.codec import exchange_info, instrument_of
+from bnml.venues.binance.errors import NO_SUCH_ORDER, UNKNOWN_ORDER
+from bnml.venues.binance.reports import account_trades, balances_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from bnml.venues.binance.rest import RestClient
+
+PAGE: Final = 1000
+STOPS: Final = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT"})
+RESTING: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
+
+
+class VenueOrder(msgspec.Struct, rename="camel"):
+    """An order as the venue shows it."""
+
+    symbol: str
+    client_order_id: str
+    order_id: int
+    status: str
+    side: Side
+    type: str
+    orig_qty: str
+    executed_qty: str
+
+    @property
+    def executed_e8(self) -> int:
+        return money_e8(self.executed_qty)
+
+    @property
+    def open_e8(self) -> int:
+        """What it may still trade; a sleeping leg of a list may not yet."""
+        return money_e8(self.orig_qty) - self.executed_e8 if self.status in RESTING else 0
+
+
+class _Price(msgspec.Struct):
+    price: str
+
+
+class Booked(msgspec.Struct):
+    """What the journal says of the fills of one order, in 1e-8 of the base asset, net of commission in base."""
+
+    symbol: str
+    side: Side
+    lots: int = 0
+    commission: dict[str, int] = {}
+
+
+_orders = msgspec.json.Decoder(list[VenueOrder])
+
+
+class Rescue:
+    """Reads and ends what is ours; `instance` tells our ids from those of others, which are never touched."""
+
+    def __init__(self, rest: RestClient, instance: str, booked: dict[str, Booked] | None) -> None:
+        self._rest = rest
+        self._instance = instance
+        self._booked = booked or {}
+        self._has_journal = booked is not None
+        self.instruments: dict[str, Instrument] = {}
+
+    async def open_orders(self) -> list[VenueOrder]:
+        """Ours only."""
+        return self._ours(await self._rest.read("/api/v3/openOrders", {}, Lane.CANCEL))
+
+    async def learn(self, symbols: Iterable[str]) -> None:
+        """Read the filters of those symbols that the venue still has."""
+        for symbol in sorted(set(symbols) - self.instruments.keys()):
+            with suppress(Rejected):  # gone from the venue: nothing of it can be sold
+                body = await self._rest.public("/api/v3/exchangeInfo", {"symbol": symbol}, Lane.EXIT)
+                self.instruments |= {row.symbol: instrument_of(row) for row in exchange_info(body).symbols}
+
+    async def held_e8(self, symbol: str) -> int:
+        """How much of the base asset our orders brought in and have not sold yet, in 1e-8, net of commission in base."""
+        instrument = self.instruments[symbol]
+        orders = {order.client_order_id: order for order in await self._history(symbol)}
+        total = 0
+        for name, booked in self._booked.items():
+            if booked.symbol == symbol and name not in orders:
+                total += _net_e8(booked, instrument)
+        for name, order in orders.items():
+            known = self._booked.get(name)
+            if known is not None and known.lots * instrument.lot_e8 == order.executed_e8:
+                total += _net_e8(known, instrument)
+            elif order.side is Side.SELL:
+                total -= order.executed_e8
+            elif order.executed_e8:
+                total += order.executed_e8 - await self._commission_e8(order, instrument.base)
+        return max(0, total)
+
+    async def free_e8(self) -> dict[str, int]:
+        """What the account can sell or spend now, by asset."""
+        body = await self._rest.read("/api/v3/account", {"omitZeroBalances": "true"}, Lane.EXIT)
+        return {asset: free for asset, (free, _) in balances_of(body, 0).assets.items()}
+
+    async def cancel(self, order: VenueOrder) -> bool:
+        """End one order, with its list; False when it had ended already."""
+        params = {"symbol": order.symbol, "origClientOrderId": order.client_order_id}
+        try:
+            await self._rest.signed("DELETE", "/api/v3/order", params, Lane.CANCEL, order=True)
+        except Rejected as error:
+            if error.code != UNKNOWN_ORDER:
+                raise
+            return False
+        return True
+
+    async def sell(self, symbol: str, lots: int, client_order_id: str) -> VenueOrder:
+        """Sell at market under that id, unless the venue has an order of that id already."""
+        found = await self.order(symbol, client_order_id)
+        if found is not None:
+            return found
+        params = {
+            "symbol": symbol,
+            "side": "SELL",
+            "type": "MARKET",
+            "quantity": self.instruments[symbol].quantity_text(lots),
+            "newClientOrderId": client_order_id,
+            "newOrderRespType": "RESULT",
+        }
+        answer = await self._rest.signed("POST", "/api/v3/order", params, Lane.EXIT, order=True)
+        return msgspec.json.decode(answer.body, type=VenueOrder)
+
+    async def is_dust(self, instrument: Instrument, lots: int) -> bool:
+        """Whether so little is worth less than the venue's least order, or so little more that its average price decides."""
+        body = await self._rest.public("/api/v3/ticker/price", {"symbol": instrument.symbol}, Lane.EXIT)
+        price = instrument.price_ticks(msgspec.json.decode(body, type=_Price).price, "down")
+        return instrument.notional_e8(price, lots) * 10 < instrument.min_notional_e8 * 11
+
+    async def order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+        """One order by our id; None when the venue has none."""
+        params = {"symbol": symbol, "origClientOrderId": client_order_id}
+        try:
+            body = await self._rest.read("/api/v3/order", params, Lane.EXIT)
+        except Rejected as error:
+            if error.code != NO_SUCH_ORDER:
+                raise
+            return None
+        return msgspec.json.decode(body, type=VenueOrder)
+
+    async def _history(self, symbol: str) -> list[VenueOrder]:
+        """Our orders of one symbol: the newest page, or without a journal everything there is."""
+        params = {"symbol": symbol, "limit": str(PAGE)}
+        if self._has_journal:
+            return self._ours(await self._rest.read("/api/v3/allOrders", params, Lane.EXIT))
+        found: list[VenueOrder] = []
+        next_id = 1
+        while True:
+            page = _orders.decode(
+                await self._rest.read("/api/v3/allOrders", {**params, "orderId": str(next_id)}, Lane.EXIT)
+            )
+            found += [order for order in page if is_ours(order.client_order_id, self._instance)]
+            if len(page) < PAGE:
+                return found
+            next_id = max(order.order_id for order in page) + 1
+
+    async def _commission_e8(self, order: VenueOrder, asset: str) -> int:
+        params = {"symbol": order.symbol, "orderId": str(order.order_id)}
+        rows = account_trades(await self._rest.read("/api/v3/myTrades", params, Lane.EXIT))
+        return sum(money_e8(row.commission) for row in rows if row.commission_asset == asset)
+
+    def _ours(self, body: bytes) -> list[VenueOrder]:
+        return [order for order in _orders.decode(body) if is_ours(order.client_order_id, self._instance)]
+
+
+def stops_e8(orders: Iterable[VenueOrder], symbol: str) -> int:
+    """How much the resting stops of one symbol would sell."""
+    return sum(
+        order.open_e8
+        for order in orders
+        if order.symbol == symbol and order.side is Side.SELL and order.type in STOPS
+    )
+
+
+def booked_fills(journal: Path) -> dict[str, Booked] | None:
+    """All fills of a journal by client order id; None when it cannot be read to its end."""
+    try:
+        with JournalReader(journal) as reader:
+            return _booked(reader)
+    except (BnmlError, OSError, sqlite3.Error):
+        return None
+
+
+def instance_of(state_dir: Path) -> str:
+    """The letters of our ids, as the state folder or its journal has them; RecoveryNeeded when neither does."""
+    missing: Exception | None = None
+    for read in (_instance_of_identity, _instance_of_journal):
+        try:
+            return read(state_dir)
+        except (OSError, sqlite3.Error, KeyError, msgspec.DecodeError, Misconfigured) as error:
+            missing = error
+    raise RecoveryNeeded(
+        f"neither identity.json nor the journal of {state_dir} says which orders are ours ({missing}); name the four "
+        "letters that follow `bn` in their ids with --instance"
+    )
+
+
+def _instance_of_identity(state_dir: Path) -> str:
+    content = msgspec.json.decode((state_dir / "identity.json").read_bytes(), type=dict[str, str | int])
+    return str(content["instance"])
+
+
+def _instance_of_journal(state_dir: Path) -> str:
+    with JournalReader(state_dir / "journal.db") as reader:
+        return reader.session().header.instance
+
+
+def _booked(reader: JournalReader) -> dict[str, Booked]:
+    found: dict[str, Booked] = {}
+    for _, trade in reader.trades():
+        one = found.setdefault(trade.client_order_id, Booked(trade.symbol, trade.side))
+        one.lots += trade.quantity_lots
+        paid = one.commission.get(trade.commission_asset, 0)
+        one.commission[trade.commission_asset] = paid + trade.commission_e8
+    return found
+
+
+def _net_e8(booked: Booked, instrument: Instrument) -> int:
+    amount = booked.lots * instrument.lot_e8
+    if booked.side is Side.SELL:
+        return -amount
+    return amount - booked.commission.get(instrument.base, 0)

@@ -1,0 +1,70 @@
+"""Commands of the operator: words to the running daemon, and panic, which does without it."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bnml.cli_options import ConfigFile, Json, StateDir, Venue
+
+Symbol = Annotated[str, typer.Option("--symbol", help="Only this symbol, such as BTCUSDT.")]
+
+
+def halt(
+    reason: Annotated[str, typer.Option(help="Shown by status until entries are resumed.")] = "operator",
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    json: Json = False,
+) -> int:
+    """Stop the running daemon's entries; positions keep their protection."""
+    return _order("halt", reason, config, state_dir, json=json)
+
+
+def resume(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
+    """Let the running daemon enter again, after a halt or a breaker's pause."""
+    return _order("resume", "", config, state_dir, json=json)
+
+
+def reduce(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
+    """Let positions leave and none come, until resumed."""
+    return _order("reduce", "", config, state_dir, json=json)
+
+
+def flatten(
+    symbol: Symbol = "", config: ConfigFile = None, state_dir: StateDir = None, json: Json = False
+) -> int:
+    """Sell everything at market and stay out until resumed; or sell one symbol and go on."""
+    return _order("flatten", symbol.upper(), config, state_dir, json=json)
+
+
+def panic(
+    symbol: Symbol = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Mean it; without a terminal it must be given.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Go to the venue beside a daemon that does not answer.")
+    ] = False,
+    instance: Annotated[
+        str, typer.Option(help="Letters after `bn` in our order ids, when the state folder is lost.")
+    ] = "",
+    venue: Venue = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+) -> int:
+    """Cancel entries, sell what is ours at market, halt; works without the daemon, too."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(config, state_dir=state_dir, venue=venue)
+    from bnml.app.panic import panic as target
+    from bnml.options import PanicOptions
+
+    return target(settings, PanicOptions(symbol=symbol.upper(), instance=instance, yes=yes, force=force))
+
+
+def _order(name: str, argument: str, config: Path | None, state_dir: str | None, *, json: bool) -> int:
+    from bnml import invocation
+
+    settings = invocation.read_settings(config, state_dir=state_dir)
+    from bnml.app.spool import send
+    from bnml.options import OrderOptions
+
+    return send(settings, OrderOptions(name=name, argument=argument, json=json))
