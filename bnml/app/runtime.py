@@ -18,6 +18,7 @@ from bnml.app.health import LoopLag, Notifier
 from bnml.app.logs import logger
 from bnml.app.membership import Membership
 from bnml.app.narrator import Narrator
+from bnml.app.outlook import Outlook
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
 from bnml.app.reconcile import recheck
@@ -30,7 +31,7 @@ from bnml.app.weather import Weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import Retryable
-from bnml.core.events import ModelPublished, Timer
+from bnml.core.events import ModelPublished, OperatorCommand, Timer
 from bnml.trading.bars import BarGate
 
 if TYPE_CHECKING:
@@ -206,12 +207,13 @@ class Daemon:
             tasks += [group.create_task(one.run()) for one in self._watchers()]
         return tasks
 
-    def _watchers(self) -> tuple[Vigil, Weather, Backfill]:
+    def _watchers(self) -> tuple[Vigil, Weather, Outlook, Backfill]:
         """What looks after the world around a session that follows the wall clock."""
         parts = self._parts
         return (
             self._vigil,
             Weather(parts.venue, parts.guards, parts.clock, asks_status=self._settings.venue.kind == "live"),
+            _outlook(parts, self._now_ns, self._pump),
             Backfill(
                 lambda: parts.followed,
                 self._pump.last_close_ns,
@@ -320,4 +322,13 @@ class Daemon:
 def _accountant(parts: Parts, changes: Callable[[], int], now_ns: Callable[[], int]) -> Accountant:
     return Accountant(
         parts.venue, parts.engine, parts.guards, ids=parts.config.ids, changes=changes, now_ns=now_ns
+    )
+
+
+def _outlook(parts: Parts, now_ns: Callable[[], int], pump: Pump) -> Outlook:
+    def flatten(symbol: str) -> None:
+        pump.feed(OperatorCommand("flatten", now_ns(), symbol))
+
+    return Outlook(
+        parts.venue, parts.engine, parts.guards, parts.settings.capital, now_ns=now_ns, flatten=flatten
     )

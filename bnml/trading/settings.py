@@ -234,6 +234,20 @@ class CapitalSettings(Settings):
     max_quote: float | None = setting(
         None, "quote asset, empty = no limit", "most capital used, whatever the account holds", gt=0
     )
+    fee_reserve_quote: float = setting(
+        0.0,
+        "quote asset, 0 = not watched",
+        "worth of BNB below which it is told that fees run out of it",
+        ge=0,
+    )
+    depeg_symbol: str = setting(
+        "", "Binance symbol such as USDCUSDT; empty = not watched", "pair that should cost 1"
+    )
+    depeg_pct: float = setting(1.0, "% from 1", "further away for so long: no entries", gt=0, le=50)
+    depeg_minutes: float = setting(10.0, "minutes, market time", "for how long", gt=0, le=1440)
+    delist_exit_h: float = setting(
+        24.0, "h, market time", "what is held is sold so long before the venue delists it", ge=0, le=720
+    )
 
 
 class CostSettings(Settings):

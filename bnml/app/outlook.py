@@ -1,0 +1,170 @@
+"""What is coming: symbols that will be delisted, a quote asset that loses its peg, a reserve for fees that runs out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from bnml.app.logs import logger
+from bnml.core.clock import NS_PER_MS, format_utc
+from bnml.core.errors import Rejected, Retryable
+from bnml.core.instrument import plain
+from bnml.trading.guarding import ACTIVE, REDUCING
+from bnml.trading.state import OF_SYMBOL
+from bnml.venues.binance.numbers import e8
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from typing import NoReturn
+
+    from bnml.app.guards import Guards
+    from bnml.trading.engine import Engine
+    from bnml.trading.settings import CapitalSettings
+    from bnml.venues.binance.venue import BinanceVenue
+
+LOOK_S: Final = 60.0
+HOUR_NS: Final = 3_600_000_000_000
+ONE_E8: Final = 10**8
+DEPEG: Final = "depeg"
+DELIST: Final = f"delist{OF_SYMBOL}"
+FEE_ASSET: Final = "BNB"
+
+
+class Delisting(msgspec.Struct, rename="camel"):
+    """A row of the venue's delist schedule."""
+
+    delist_time: int
+    symbols: list[str]
+
+
+class Price(msgspec.Struct):
+    """The last price of one symbol."""
+
+    price: str
+
+
+class Peg:
+    """How far a price has been from 1, over a window: off when it was further away than allowed all the time.
+
+    It is right again when it was within the limit for as long: one look never changes anything.
+    """
+
+    def __init__(self, most_e8: int, window_ns: int) -> None:
+        self._most_e8 = most_e8
+        self._window_ns = window_ns
+        self._looks: deque[tuple[int, bool]] = deque()
+        self.is_off = False
+
+    def take(self, ts_ns: int, price_e8: int) -> bool:
+        """One look; returns whether the peg is off."""
+        self._looks.append((ts_ns, abs(price_e8 - ONE_E8) > self._most_e8))
+        while len(self._looks) > 1 and self._looks[1][0] <= ts_ns - self._window_ns:
+            self._looks.popleft()
+        is_whole = self._looks[0][0] <= ts_ns - self._window_ns
+        if is_whole and len({off for _, off in self._looks}) == 1:
+            self.is_off = self._looks[0][1]
+        return self.is_off
+
+
+class Outlook:
+    """Reads once a minute; what the venue does not tell (a test network has no `/sapi/`) is said once and left."""
+
+    def __init__(
+        self,
+        venue: BinanceVenue,
+        engine: Engine,
+        guards: Guards,
+        settings: CapitalSettings,
+        *,
+        now_ns: Callable[[], int],
+        flatten: Callable[[str], None],
+    ) -> None:
+        self._venue = venue
+        self._engine = engine
+        self._guards = guards
+        self._settings = settings
+        self._now_ns = now_ns
+        self._flatten = flatten
+        self._peg = Peg(round(settings.depeg_pct * ONE_E8 / 100), int(settings.depeg_minutes * 60e9))
+        self._left: dict[str, int] = {}  # symbol -> the delisting before which it was told to leave
+        self._is_short = False
+        self._looks: dict[str, Callable[[], Awaitable[None]]] = {"delistings": self.see_delistings}
+        if settings.depeg_symbol:
+            self._looks["peg"] = self.see_peg
+        if settings.fee_reserve_quote:
+            self._looks["fee reserve"] = self.see_fee_reserve
+
+    async def run(self) -> NoReturn:
+        """Look until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_S)
+
+    async def look(self) -> None:
+        """Everything once."""
+        for name, see in list(self._looks.items()):
+            try:
+                await see()
+            except Retryable as error:
+                logger().warning("outlook_postponed", what=name, error=str(error))
+            except Rejected as error:
+                logger().warning("outlook_not_told", what=name, error=str(error))
+                del self._looks[name]
+
+    async def see_delistings(self) -> None:
+        """No entries of what will go; what is held leaves `delist_exit_h` before."""
+        body = await self._venue.rest.public("/sapi/v1/spot/delist-schedule", {})
+        rows = msgspec.json.decode(body, type=list[Delisting])
+        due_ns = {symbol: row.delist_time * NS_PER_MS for row in rows for symbol in row.symbols}
+        self._end_all(DELIST, set(due_ns))
+        now_ns = self._now_ns()
+        for symbol, ts_ns in sorted(due_ns.items()):
+            if symbol not in self._venue.instruments:
+                continue
+            self._guards.report(f"{DELIST}{symbol}", REDUCING, f"is delisted at {format_utc(ts_ns)}")
+            is_due = now_ns >= ts_ns - self._settings.delist_exit_h * HOUR_NS
+            if is_due and symbol in self._engine.portfolio.positions and self._left.get(symbol) != ts_ns:
+                self._left[symbol] = ts_ns
+                logger().warning("position_leaves_before_delisting", symbol=symbol, at=format_utc(ts_ns))
+                self._flatten(symbol)
+
+    async def see_peg(self) -> None:
+        """Whether the money that everything is counted in is still worth what it says."""
+        symbol = self._settings.depeg_symbol
+        price_e8 = await self._price_e8(symbol)
+        if self._peg.take(self._now_ns(), price_e8):
+            detail = (
+                f"{symbol} is {plain(price_e8, 4)}, more than {self._settings.depeg_pct:g} % from 1 for "
+                f"{self._settings.depeg_minutes:g} minutes"
+            )
+            self._guards.report(DEPEG, REDUCING, detail)
+        else:
+            self._guards.report(DEPEG, ACTIVE)
+
+    async def see_fee_reserve(self) -> None:
+        """Tell once when the asset that fees are paid in runs low; it is told again after a refill."""
+        quote = self._engine.state.ledger.quote
+        held_e8 = self._engine.portfolio.total_e8(FEE_ASSET)
+        worth_e8 = held_e8 * await self._price_e8(f"{FEE_ASSET}{quote}") // ONE_E8
+        is_short = worth_e8 < self._settings.fee_reserve_quote * ONE_E8
+        if is_short and not self._is_short:
+            logger().warning(
+                "fee_reserve_low",
+                text=f"{plain(held_e8, 8)} {FEE_ASSET} are worth {plain(worth_e8, 2)} {quote}, less than "
+                f"capital.fee_reserve_quote ({self._settings.fee_reserve_quote:g}); without it fees are taken from "
+                "what is bought and cost more: buy some, it is never sold by the daemon",
+            )
+        self._is_short = is_short
+
+    def _end_all(self, prefix: str, remaining: Iterable[str]) -> None:
+        kept = {f"{prefix}{symbol}" for symbol in remaining}
+        for name in self._guards.standing(prefix):
+            if name not in kept:
+                self._guards.report(name, ACTIVE)
+
+    async def _price_e8(self, symbol: str) -> int:
+        body = await self._venue.rest.public("/api/v3/ticker/price", {"symbol": symbol})
+        return e8(msgspec.json.decode(body, type=Price).price)

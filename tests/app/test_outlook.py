@@ -1,0 +1,157 @@
+"""What is coming: a delisting, a peg that slips, fees that run out; and what a venue does not tell."""
+
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from bnml.app.outlook import Outlook, Peg
+from bnml.core.errors import Rejected, Retryable
+from bnml.trading.engine import Engine
+from bnml.trading.positions import Position
+from bnml.trading.settings import CapitalSettings
+from tests.trading.kit import config, instrument
+
+E8 = 10**8
+MINUTE_NS, HOUR_NS, DAY_MS = 60 * 10**9, 3_600 * 10**9, 86_400_000
+
+
+class Venue:
+    """Answers by path; an exception is raised."""
+
+    def __init__(self, **prices):
+        self.rest = self
+        self.instruments = {"BTCUSDT": instrument(), "ETHUSDT": instrument("ETHUSDT")}
+        self.schedule = []
+        self.prices = prices
+        self.asked = []
+
+    async def public(self, path, params):
+        self.asked.append(path)
+        if path.endswith("delist-schedule"):
+            if isinstance(self.schedule, Exception):
+                raise self.schedule
+            return json.dumps(self.schedule).encode()
+        return json.dumps({"symbol": params["symbol"], "price": self.prices[params["symbol"]]}).encode()
+
+
+class Guards:
+    def __init__(self):
+        self.levels = {}
+
+    def report(self, name, level, detail=""):
+        self.levels[name] = (level, detail)
+
+    def standing(self, prefix):
+        return [
+            name for name, (level, _) in self.levels.items() if name.startswith(prefix) and level != "ACTIVE"
+        ]
+
+
+class Case:
+    def __init__(self, venue, **settings):
+        self.venue, self.guards, self.flattened, self.now_ns = venue, Guards(), [], 0
+        self.engine = Engine(config(), None)
+        self.outlook = Outlook(
+            venue,
+            self.engine,
+            self.guards,
+            CapitalSettings(**settings),
+            now_ns=lambda: self.now_ns,
+            flatten=self.flattened.append,
+        )
+
+    def hold(self, symbol):
+        self.engine.portfolio.positions[symbol] = Position(symbol, 0, 1, 1, 1, b"", [])
+
+
+async def test_a_symbol_to_be_delisted_is_not_bought_and_leaves_a_day_before():
+    case = Case(Venue())
+    case.hold("BTCUSDT")
+    case.venue.schedule = [{"delistTime": 10 * DAY_MS, "symbols": ["BTCUSDT", "UNKNOWNUSDT"]}]
+    await case.outlook.look()
+    level, detail = case.guards.levels["delist:BTCUSDT"]
+    assert (level, "1970-01-11" in detail) == ("REDUCING", True)
+    assert "delist:UNKNOWNUSDT" not in case.guards.levels
+    assert case.flattened == []
+    case.now_ns = 9 * 24 * HOUR_NS
+    await case.outlook.look()
+    await case.outlook.look()
+    assert case.flattened == ["BTCUSDT"], "told once"
+
+
+async def test_a_delisting_that_is_called_off_lets_entries_come_again():
+    case = Case(Venue())
+    case.venue.schedule = [{"delistTime": 10 * DAY_MS, "symbols": ["BTCUSDT"]}]
+    await case.outlook.look()
+    case.venue.schedule = []
+    await case.outlook.look()
+    assert case.guards.levels["delist:BTCUSDT"][0] == "ACTIVE"
+
+
+async def test_a_venue_that_does_not_tell_is_asked_once():
+    case = Case(Venue())
+    case.venue.schedule = Rejected("404")
+    with capture_logs() as logs:
+        await case.outlook.look()
+        await case.outlook.look()
+    assert [one["event"] for one in logs] == ["outlook_not_told"]
+    assert len(case.venue.asked) == 1
+
+
+async def test_a_venue_that_cannot_tell_now_is_asked_again():
+    case = Case(Venue())
+    case.venue.schedule = Retryable("503")
+    await case.outlook.look()
+    await case.outlook.look()
+    assert len(case.venue.asked) == 2
+
+
+async def test_ten_minutes_off_the_peg_stop_entries_and_ten_within_let_them_come():
+    case = Case(Venue(USDCUSDT="1.0150"), depeg_symbol="USDCUSDT")
+    for minute in range(10):
+        case.now_ns = minute * MINUTE_NS
+        await case.outlook.look()
+        assert case.guards.levels["depeg"][0] == "ACTIVE", minute
+    case.now_ns = 10 * MINUTE_NS
+    await case.outlook.look()
+    level, detail = case.guards.levels["depeg"]
+    assert level == "REDUCING"
+    assert "USDCUSDT is 1.0150" in detail
+    case.venue.prices["USDCUSDT"] = "0.9999"
+    for minute in range(11, 21):
+        case.now_ns = minute * MINUTE_NS
+        await case.outlook.look()
+        assert case.guards.levels["depeg"][0] == "REDUCING", minute
+    case.now_ns = 21 * MINUTE_NS
+    await case.outlook.look()
+    assert case.guards.levels["depeg"][0] == "ACTIVE"
+
+
+@pytest.mark.parametrize(("price", "is_off"), [(1.02, True), (0.98, True), (1.01, False), (0.9901, False)])
+def test_the_limit_holds_on_both_sides(price, is_off):
+    peg = Peg(E8 // 100, 5)
+    assert [peg.take(at, round(price * E8)) for at in (0, 5)] == [False, is_off]
+
+
+def test_one_good_look_is_no_end_and_one_bad_look_no_beginning():
+    peg = Peg(E8 // 100, 10)
+    for at, price in ((0, 1.02), (5, 1.0), (10, 1.02), (15, 1.02)):
+        assert not peg.take(at, round(price * E8))
+    assert peg.take(20, round(1.02 * E8))
+    assert peg.take(25, E8)
+
+
+async def test_fees_that_run_out_are_told_once_and_again_after_a_refill():
+    case = Case(Venue(BNBUSDT="500"), fee_reserve_quote=20)
+    case.engine.state.ledger.totals = {"BNB": 3 * 10**6}
+    with capture_logs() as logs:
+        await case.outlook.look()
+        await case.outlook.look()
+        case.engine.state.ledger.totals = {"BNB": 5 * 10**6}
+        await case.outlook.look()
+        case.engine.state.ledger.totals = {"BNB": 1 * 10**6}
+        await case.outlook.look()
+    told = [one["text"] for one in logs if one["event"] == "fee_reserve_low"]
+    assert len(told) == 2
+    assert "0.03000000 BNB are worth 15.00 USDT" in told[0]
