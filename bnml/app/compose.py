@@ -120,6 +120,7 @@ async def compose(
     venue = await connect_venue(settings, deployment, clock, inbox, links, guards, stack)
     skew_ms, market_now_ns = await _time(venue, deployment, clock)
     links.now_ns = market_now_ns
+    await patiently(venue.load_permissions)
     found = await patiently(partial(_universe, settings, venue, market_now_ns))
     standing = await _standing(settings, folder, venue, found.symbols)
     identity = _begin_epoch(settings, folder, standing, market_now_ns)

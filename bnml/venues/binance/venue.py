@@ -25,7 +25,7 @@ from bnml.venues.binance.reports import (
     traded_reports,
 )
 from bnml.venues.binance.requests import VenueCommand, query_of, request_of
-from bnml.venues.binance.wire import OrderAnswer, Ticker24h
+from bnml.venues.binance.wire import Account, OrderAnswer, Ticker24h
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,6 +55,7 @@ class BinanceVenue:
         self.instruments = instruments
         self.can_trade = True
         """What the account said when it was read last."""
+        self._permissions: frozenset[str] = frozenset()
 
     async def admitted(self) -> None:
         """Return when this address may open a connection: a banned one waits."""
@@ -123,6 +124,11 @@ class BinanceVenue:
         self.can_trade = may_trade(body)
         return balances_of(body, self.rest.timestamp_ms() * NS_PER_MS)
 
+    async def load_permissions(self) -> None:
+        """Which groups of symbols the account may trade: from then on no other symbol is known."""
+        body = await self.rest.read("/api/v3/account", {"omitZeroBalances": "true"})
+        self._permissions = frozenset(msgspec.json.decode(body, type=Account).permissions)
+
     async def load_instruments(self, symbols: Sequence[str], quote: str) -> dict[str, Instrument]:
         """Filters of the named symbols, or of everything tradable against `quote` when none is named."""
         found: dict[str, Instrument] = {}
@@ -134,7 +140,8 @@ class BinanceVenue:
             missing = [symbol for symbol in symbols if symbol not in found]
             if missing:
                 raise Misconfigured(
-                    f"universe.symbols: the venue does not trade {', '.join(missing)}; leave them out"
+                    f"universe.symbols: the venue does not trade {', '.join(missing)}, or this account may not; "
+                    "leave them out"
                 )
         else:
             found = await self.tradable(quote)

@@ -221,6 +221,7 @@ class Account(msgspec.Struct, gc=False, rename="camel"):
 
     balances: list[Balance]
     can_trade: bool = True
+    permissions: list[str] = []
 
 
 class SymbolInfo(msgspec.Struct, rename="camel"):
@@ -237,6 +238,7 @@ class SymbolInfo(msgspec.Struct, rename="camel"):
     opo_allowed: bool = False
     cancel_replace_allowed: bool = False
     is_spot_trading_allowed: bool = True
+    permission_sets: list[list[str]] = []
 
 
 class ExchangeInfo(msgspec.Struct, rename="camel"):
