@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PAUSES_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+PAUSES_S = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
 async def patiently(read: Callable[[], Awaitable[T]]) -> T:
-    """What `read` gives; refusals for the moment are waited out for about a minute, then raised.
+    """What `read` gives; refusals for the moment are waited out for about half a minute, then raised.
 
     Only for requests that change nothing: whoever sends an order again has to prove first that it is not there.
     """
