@@ -23,7 +23,8 @@ class Account:
     """A WebSocket API that tells each event on every subscribed connection, and answers after a moment."""
 
     def __init__(self):
-        self.subscribed, self.sent, self.orders, self.is_deaf = set(), [], Counter(), False
+        self.subscribed, self.sent, self.orders, self.is_deaf = {}, [], Counter(), False
+        self.tells_the_newest_only = False
 
     async def handle(self, socket):
         try:
@@ -32,18 +33,19 @@ class Account:
                 if self.is_deaf:
                     continue
                 if request["method"].startswith("userDataStream"):
-                    self.subscribed.add(socket)
+                    self.subscribed[socket] = None
                 elif request["method"] == "order.place":
                     self.orders[request["params"]["newClientOrderId"]] += 1
                     await asyncio.sleep(0.02)
                 answer = {"id": request["id"], "status": 200, "result": {}}
                 await socket.send(msgspec.json.encode(answer).decode())
         finally:
-            self.subscribed.discard(socket)
+            self.subscribed.pop(socket, None)
 
     async def tell(self, event):
         self.sent.append(event)
-        for place, socket in enumerate(list(self.subscribed)):
+        listeners = list(self.subscribed)
+        for place, socket in enumerate(listeners[-1:] if self.tells_the_newest_only else listeners):
             with contextlib.suppress(Exception):
                 await socket.send(msgspec.json.encode({"subscriptionId": place, "event": event}).decode())
 
@@ -107,6 +109,23 @@ async def test_f29_of_the_account_a_shutdown_that_is_announced_is_followed_at_on
         await sink.until(lambda: len(sink.items) == 2)
         assert sink.links == [(True, "")]
         assert api.up
+
+
+async def test_f29_what_only_the_successor_is_told_is_not_lost():
+    account = Account()
+    account.tells_the_newest_only = True
+
+    async def events():
+        for number in range(1, 10**6):
+            await account.tell({"e": "executionReport", "s": "BTCUSDT", "c": "x", "I": number})
+            await asyncio.sleep(0)
+
+    async with standing(account, rotate_after_s=lambda: 1e9) as (api, sink):
+        await account.tell({"e": "serverShutdown", "E": 1})
+        async with running(events()):
+            await sink.until(lambda: api.succession.rotations == 1)
+        await asyncio.sleep(0.2)
+    assert [msgspec.json.decode(raw) for _, raw in sink.items] == account.sent
 
 
 async def test_f30_of_the_account_a_connection_without_answers_is_given_up():
