@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnml.app.access import ACCESS, watch_access
-from bnml.app.limits import make_budget, rotation
+from bnml.app.limits import make_budget, rotation, time_scale
 from bnml.trading.guarding import ACTIVE
 from bnml.venues.binance.oddities import UNREADABLE, Oddities
 from bnml.venues.binance.reports import user_item
@@ -82,6 +82,7 @@ async def connect_venue(
         rotate_after_s=rotation(settings, deployment),
         probe_s=0.0 if stepper is not None else settings.venue.probe_s,
         oddities=oddities,
+        time_scale=time_scale(settings),
     )
     return BinanceVenue(rest, api, instruments)
 

@@ -83,11 +83,15 @@ def budget_folder(settings: Settings, rest_url: str) -> Path:
     return Path(root) / "bnml" if root else Path(tempfile.gettempdir()) / f"bnml-limits-{os.getuid()}"
 
 
+def time_scale(settings: Settings) -> float:
+    """How many times as fast as on Binance connections live."""
+    return settings.venue.sim.socket_time_scale if settings.venue.kind in {"sim", "paper"} else 1.0
+
+
 def rotation(settings: Settings, deployment: Deployment) -> Callable[[], float] | None:
     """Age at which a connection is replaced, drawn anew for each; None in a stepped session, whose sockets count."""
     if deployment.stepper is not None:
         return None
-    scale = settings.venue.sim.socket_time_scale if settings.venue.kind in {"sim", "paper"} else 1.0
-    age_s = settings.venue.rotate_after_s / scale
+    age_s = settings.venue.rotate_after_s / time_scale(settings)
     dice = Random(os.getpid())  # noqa: S311 - as above
     return lambda: age_s * (1 - JITTER * dice.random())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnml.app.attention import Attention
-from bnml.app.limits import rotation
+from bnml.app.limits import rotation, time_scale
 from bnml.venues.binance.codec import CLOCK, Beat, MarketCodec
 from bnml.venues.binance.freshness import Freshness
 from bnml.venues.binance.market import MarketStream, shards
@@ -122,6 +122,7 @@ class MarketStreams:
             stale_s=parts.settings.venue.stale_s,
             rotate_after_s=rotation(parts.settings, parts.deployment),
             admit=parts.venue.admitted,
+            time_scale=time_scale(parts.settings),
             oddities=parts.venue.api.oddities,
             on_frame=lambda: self._freshness.touch(self._codec.last_stream),
         )

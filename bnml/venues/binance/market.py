@@ -64,6 +64,7 @@ class MarketStream(Generic[Item]):
         rotate_after_s: Callable[[], float] | None = None,
         admit: Callable[[], Awaitable[None]] | None = None,
         oddities: Oddities | None = None,
+        time_scale: float = 1.0,
         on_frame: Callable[[], None] | None = None,
     ) -> None:
         self.url = url
@@ -80,6 +81,7 @@ class MarketStream(Generic[Item]):
             self._leg,
             clock,
             on_link=on_link,
+            time_scale=time_scale,
             rotate_after_s=rotate_after_s or (lambda: NEVER_S),
             admit=admit,
         )

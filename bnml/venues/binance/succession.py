@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bnml.core.clock import Clock
 
 FIRST_BACKOFF_S: Final = 0.25
+LEAST_BACKOFF_S: Final = 0.02
 LONGEST_BACKOFF_S: Final = 30.0
 STEADY_NS: Final = (
     10 * NS_PER_S
@@ -63,6 +64,7 @@ class Succession(Generic[L]):
     """Keeps one leg standing until cancelled; `rotate_after_s` is drawn anew for each leg, before its life ends.
 
     `on_link` is told when there is a connection and when there is none; a replacement in time is neither.
+    Where connections live `time_scale` times as fast as they should (a rehearsal), pauses are as much shorter.
     `admit` is awaited before each attempt (bans). `announce` gets each leg that requests may use from now on.
     """
 
@@ -75,6 +77,7 @@ class Succession(Generic[L]):
         announce: Callable[[L | None], None] = lambda _: None,
         rotate_after_s: Callable[[], float] = lambda: NEVER_S,
         admit: Callable[[], Awaitable[None]] | None = None,
+        time_scale: float = 1.0,
     ) -> None:
         self._make = make
         self._clock = clock
@@ -82,6 +85,7 @@ class Succession(Generic[L]):
         self._announce = announce
         self._rotate_after_s = rotate_after_s
         self._admit = admit
+        self._time_scale = time_scale
         self._tasks: set[asyncio.Task[Any]] = set()
         self.rotations = 0
         self.breaks = 0
@@ -93,9 +97,9 @@ class Succession(Generic[L]):
             while True:
                 began_ns = self._clock.monotonic_ns()
                 await self._one_reign()
-                if self._clock.monotonic_ns() - began_ns > STEADY_NS:
+                if (self._clock.monotonic_ns() - began_ns) * self._time_scale > STEADY_NS:
                     backoff_s = FIRST_BACKOFF_S
-                await asyncio.sleep(backoff_s)
+                await asyncio.sleep(max(backoff_s / self._time_scale, min(backoff_s, LEAST_BACKOFF_S)))
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
         finally:
             self._announce(None)

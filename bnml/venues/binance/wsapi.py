@@ -50,6 +50,7 @@ class ApiConnection:
         rotate_after_s: Callable[[], float] | None = None,
         probe_s: float = 0.0,
         oddities: Oddities | None = None,
+        time_scale: float = 1.0,
     ) -> None:
         self.url = url
         self.clock = clock
@@ -72,6 +73,7 @@ class ApiConnection:
             clock,
             on_link=on_link,
             announce=self._announced,
+            time_scale=time_scale,
             rotate_after_s=rotate_after_s or (lambda: NEVER_S),
             admit=self._admitted,
         )
