@@ -214,8 +214,16 @@ class BinanceVenue:
     def _instruments_of(self, body: bytes) -> dict[str, Instrument]:
         info = exchange_info(body)
         self.rest.budget.adopt(info.rate_limits)
-        rows = info.symbols
-        return {row.symbol: instrument_of(row) for row in rows if row.is_spot_trading_allowed}
+        return {
+            row.symbol: instrument_of(row)
+            for row in info.symbols
+            if row.is_spot_trading_allowed and _is_permitted(row.permission_sets, self._permissions)
+        }
+
+
+def _is_permitted(sets: Sequence[Sequence[str]], permissions: frozenset[str]) -> bool:
+    """One permission of each set is needed; nothing is known to be forbidden where either side tells nothing."""
+    return not permissions or all(not permissions.isdisjoint(one) for one in sets if one)
 
 
 def lane_of(command: VenueCommand) -> Lane:
