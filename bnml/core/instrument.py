@@ -43,6 +43,11 @@ class Instrument(msgspec.Struct, frozen=True, gc=False):
     opo_allowed: bool = True
     cancel_replace_allowed: bool = True
     stop_loss_allowed: bool = True  # STOP_LOSS (market) offered, else only STOP_LOSS_LIMIT
+    max_lists: int = 20
+    price_step: int = (
+        1  # ticks; above 1 where the venue's grid became coarser while a position kept its units
+    )
+    lot_step: int = 1  # lots; the same
 
     @property
     def notional_num(self) -> int:

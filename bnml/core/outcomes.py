@@ -51,4 +51,17 @@ class EquityPoint(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     flows_e8: int = 0
 
 
-Outcome = Decision | Trade | EquityPoint
+class Bareness(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """A spell in which some of a position had no live stop at the venue; `lots` is the most that had none.
+
+    `is_sold`: it ended because nothing was left to protect. Spells within one venue time are not told of.
+    """
+
+    symbol: str
+    ts_ns: int  # its end
+    since_ns: int
+    lots: int
+    is_sold: bool
+
+
+Outcome = Decision | Trade | EquityPoint | Bareness

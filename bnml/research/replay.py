@@ -11,7 +11,7 @@ import msgspec
 
 from bnml.core.commands import Alert, Command
 from bnml.core.events import Event, Scan, UniverseUpdate
-from bnml.core.outcomes import Decision, EquityPoint, Outcome, Trade
+from bnml.core.outcomes import Bareness, Decision, EquityPoint, Outcome, Trade
 from bnml.trading.bars import BarGate, GateEvent
 from bnml.trading.engine import Engine
 from bnml.trading.portfolio import value_e8
@@ -37,6 +37,7 @@ class ReplayResult(msgspec.Struct):
     trades: list[Trade] = msgspec.field(default_factory=list)
     decisions: list[Decision] = msgspec.field(default_factory=list)
     equity: list[EquityPoint] = msgspec.field(default_factory=list)
+    bareness: list[Bareness] = msgspec.field(default_factory=list)
     alerts: list[Alert] = msgspec.field(default_factory=list)
     bars: int = 0
     events: int = 0
@@ -153,8 +154,10 @@ class Replay:
                 result.decisions.append(outcome)
             elif isinstance(outcome, Trade):
                 result.trades.append(outcome)
-            else:
+            elif isinstance(outcome, EquityPoint):
                 result.equity.append(outcome)
+            else:
+                result.bareness.append(outcome)
 
     def _marked_equity_e8(self) -> int:
         engine = self._engine

@@ -34,6 +34,7 @@ from bnml.kernels import KERNEL_HASH
 from bnml.trading import exits, snapshot
 from bnml.trading.adopting import AdoptionDesk
 from bnml.trading.compile import EngineConfig
+from bnml.trading.coverage import Coverage, coverage_of
 from bnml.trading.deciding import Decider
 from bnml.trading.features import FeatureStore
 from bnml.trading.flows import FlowDesk
@@ -48,6 +49,8 @@ from bnml.trading.reports import ReportDesk
 from bnml.trading.risk.breakers import Breakers, new_breakers
 from bnml.trading.scan import ScanStages
 from bnml.trading.state import EngineState
+from bnml.trading.valuation import is_sane_rise
+from bnml.trading.watching import WATCH, Watch
 
 RECONCILE = "reconcile"
 """Name of the Timer that asks the venue for every order whose state is not sure."""
@@ -75,7 +78,8 @@ class Engine:
         self._features = FeatureStore(config.layout) if features is None else features
         self._reference = ReferenceDesk(config, self.state, self._features, predictors)
         self._breakers = Breakers(self.state.breakers, config.limits, config.time_zone)
-        self._protection = protection = Protection(self.book)
+        self._protection = protection = Protection(self.book, self.portfolio, self.state)
+        self._watch = Watch(self.state, self.book, protection)
         self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
         self._flows = FlowDesk(self.state, self.portfolio, protection, self._reports, self._breakers)
         self._guards = GuardDesk(self.state.activity)
@@ -141,6 +145,19 @@ class Engine:
         """Whether prints of this symbol matter: a position is open, or an entry is under way."""
         return symbol in self.state.ledger.positions
 
+    @property
+    def needs_seconds(self) -> bool:
+        """Whether a WATCH timer each second would find something to look at."""
+        return self._watch.is_needed()
+
+    def coverage(self) -> list[Coverage]:
+        """For each position by name: how much of it live stops at the venue protect, and how long it was less than all."""
+        symbols, now_ns = self.state.symbols, self.state.now_ns
+        return [
+            coverage_of(position, self.book, symbols[name].instrument.lot_e8, now_ns)
+            for name, position in sorted(self.portfolio.positions.items())
+        ]
+
     def feature_row(self, symbol: str) -> FloatArray:
         """The row of the symbol's last bar; the engine's own array, valid until the next bar."""
         return self.state.symbols[symbol].row
@@ -171,10 +188,19 @@ class Engine:
 
     def _on_slice(self, event: Slice, out: Outbox) -> None:
         position = self.portfolio.positions.get(event.symbol)
-        if position is not None:
-            if exits.trail(position, event.last, self.state.symbols[event.symbol].instrument.lot_e8):
+        if position is None or event.last <= 0:
+            return  # a price of zero is nobody's
+        state = self.state.symbols[event.symbol]
+        seen_ticks, position.last_ticks = position.last_ticks, event.last
+        self._watch.on_slice(position, event)
+        if event.last >= position.activation_ticks:
+            close = 0 if state.bar is None else state.bar.close
+            instrument = state.instrument
+            if is_sane_rise(event.last, close, seen_ticks) and exits.trail(position, event.last, instrument):
                 self._protection.stir(event.symbol)
-            self._reports.advance(event.symbol, event.ts_ns, out, patient=False)
+        if 0 < position.look_ns <= self.state.now_ns:
+            self._watch.look(position, state.instrument, out)
+        self._reports.advance(event.symbol, event.ts_ns, out, patient=False)
 
     def _on_bar(self, event: Bar, out: Outbox) -> None:
         state = self.state.symbols.get(event.symbol)
@@ -184,8 +210,10 @@ class Engine:
             self._scan.prepare(event.symbol)
 
     def _on_timer(self, event: Timer, out: Outbox) -> None:
-        if event.name != RECONCILE:
+        if event.name == RECONCILE:
+            self._reports.query_unsure(out, at_once=False)
+        elif event.name != WATCH:
             return  # a mark in the journal
-        self._reports.query_unsure(out, at_once=False)
-        for symbol in sorted(self.portfolio.positions):
+        for symbol, position in sorted(self.portfolio.positions.items()):
+            self._watch.look(position, self.state.symbols[symbol].instrument, out)
             self._reports.advance(symbol, event.ts_ns, out, patient=False)

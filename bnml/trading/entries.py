@@ -48,7 +48,8 @@ def stop_ticket(instrument: Instrument, client_order_id: str, lots: int, stop_ti
             lots,
             stop_price_ticks=stop_ticks,
         )
-    limit_ticks = max(1, stop_ticks - stop_ticks * STOP_LIMIT_PPM // 1_000_000)
+    limit_ticks = stop_ticks - stop_ticks * STOP_LIMIT_PPM // 1_000_000
+    limit_ticks = max(instrument.min_ticks, limit_ticks - limit_ticks % instrument.price_step)
     return OrderTicket(
         instrument.symbol,
         client_order_id,
@@ -124,7 +125,10 @@ def register_protection(
         )
         order.state = state
         book.register(order)
-        tickets.append(TICKETS[role](instrument, order_id, lots, ticks))
+        ticket = TICKETS[role](instrument, order_id, lots, ticks)
+        if role is Role.STOP:
+            order.limit_ticks = ticket.price_ticks
+        tickets.append(ticket)
     return tuple(tickets)
 
 

@@ -28,18 +28,19 @@ def bar_record(bar: Bar) -> np.void:
     return row
 
 
-def trail(position: Position, print_ticks: int, lot_e8: int) -> bool:
+def trail(position: Position, print_ticks: int, instrument: Instrument) -> bool:
     """Raise the stops of held tranches as a print at `print_ticks` demands; whether any was raised."""
     if position.exit_reason or print_ticks < position.activation_ticks:
         return False
-    rules, raised = rules_of(position), False
+    rules, raised, step = rules_of(position), False, instrument.price_step
     for tranche in position.tranches:
-        if tranche.exit_reason or tranche.lots(lot_e8) == 0:
+        if tranche.exit_reason or tranche.lots(instrument.lot_e8) == 0:
             continue
         stop_ticks = exits.trail_stop(
             tranche.stop_ticks, print_ticks, position.activation_ticks, position.atr_ticks, rules
         )
-        if stop_ticks != tranche.stop_ticks:
+        stop_ticks -= stop_ticks % step
+        if stop_ticks > tranche.stop_ticks:
             tranche.stop_ticks, tranche.stop_reason = int(stop_ticks), int(ExitReason.TRAILING)
             raised = True
     return raised

@@ -42,6 +42,11 @@ class Order(msgspec.Struct):
     trade_ids: list[int] = msgspec.field(default_factory=list)
     cancel_sent: bool = False
     is_doubted: bool = False  # was waiting for an answer when the last timer passed
+    limit_ticks: int = 0  # of a stop that may rest once it is triggered; 0: it sells at market
+    open_ns: int = 0  # when the venue first called it open
+    moved_ns: int = (
+        0  # since when it should have come to an end: first fill in part, or a print at its trigger
+    )
 
     @property
     def is_final(self) -> bool:
@@ -80,6 +85,10 @@ class OrderBook:
         order = self.orders[report.client_order_id]
         order.state = next_state(order.state, report.state)
         order.cumulative_lots = max(order.cumulative_lots, report.cumulative_lots)
+        if order.state is OrderState.OPEN:
+            order.open_ns = order.open_ns or report.ts_ns
+        elif order.state is OrderState.PARTLY_FILLED:
+            order.moved_ns = order.moved_ns or report.ts_ns
         if report.quantity_lots:
             order.quantity_lots = report.quantity_lots
         if report.trade_id <= 0 or report.last_lots <= 0 or report.trade_id in order.trade_ids:

@@ -11,6 +11,19 @@ from bnml.core.instrument import Instrument
 from bnml.trading.positions import Position, Tranche
 
 
+class Dust(msgspec.Struct):
+    """Remainders of one symbol that are ours and cannot be sold alone: crumbs below a lot, rests below the minimum.
+
+    Crumbs cost nothing: the last whole lots of a tranche carry all of its cost. A rest keeps its cost, and is
+    worth that until it is sold, so that neither result nor equity tells of a loss that nobody made.
+    """
+
+    asset: str
+    base_e8: int = 0
+    cost_e8: int = 0
+    since_ns: int = 0
+
+
 class Ledger(msgspec.Struct):
     """What the account holds, as our own reports make it; 1e-8 of each asset."""
 
@@ -18,6 +31,7 @@ class Ledger(msgspec.Struct):
     totals: dict[str, int] = msgspec.field(default_factory=dict)  # free and locked together
     flows_e8: int = 0  # deposits less withdrawals of the quote asset since the start
     positions: dict[str, Position] = msgspec.field(default_factory=dict)
+    dust: dict[str, Dust] = msgspec.field(default_factory=dict)  # by symbol
 
 
 class Portfolio:
@@ -42,6 +56,9 @@ class Portfolio:
             if seen.get(asset, 0) != total
         }
         self.ledger.totals = {asset: total for asset, total in sorted(seen.items()) if total}
+        for symbol, dust in list(self.ledger.dust.items()):
+            if symbol not in self.positions:
+                self._shrink(symbol, dust, seen.get(dust.asset, 0))
         return off
 
     def flow(self, asset: str, amount_e8: int) -> None:
@@ -90,12 +107,51 @@ class Portfolio:
             left_e8 -= share_e8
         return result_e8
 
+    def lay_aside(self, tranche: Tranche, instrument: Instrument, ts_ns: int) -> None:
+        """Move what is left of a tranche to the dust, with its cost."""
+        if not tranche.base_e8 and not tranche.cost_e8:
+            return
+        dust = self.ledger.dust.setdefault(instrument.symbol, Dust(instrument.base, since_ns=ts_ns))
+        dust.base_e8 += tranche.base_e8
+        dust.cost_e8 += tranche.cost_e8
+        tranche.base_e8 = tranche.cost_e8 = 0
+        if not dust.base_e8:
+            del self.ledger.dust[instrument.symbol]
+
+    def take_up(self, tranche: Tranche, instrument: Instrument) -> None:
+        """Add the dust of a symbol to a tranche that is about to be sold, if a whole rest is among it."""
+        dust = self.ledger.dust.get(instrument.symbol)
+        if dust is None or not dust.cost_e8:
+            return  # crumbs stay: they never cost anything, and change no quantity that was decided upon
+        tranche.base_e8 += dust.base_e8
+        tranche.cost_e8 += dust.cost_e8
+        del self.ledger.dust[instrument.symbol]
+
+    def _shrink(self, symbol: str, dust: Dust, held_e8: int) -> None:
+        """The venue holds less of the asset than our dust: the operator has converted or withdrawn it."""
+        if held_e8 >= dust.base_e8:
+            return
+        if held_e8 <= 0:
+            del self.ledger.dust[symbol]
+            return
+        dust.cost_e8 = dust.cost_e8 * held_e8 // dust.base_e8
+        dust.base_e8 = held_e8
+
     def equity_e8(self, marks: Mapping[str, int], instruments: Mapping[str, Instrument]) -> int:
-        """Quote held plus whole lots of open positions at `marks` (ticks); a position without a mark counts at cost."""
-        return self.total_e8(self.ledger.quote) + sum(
-            value_e8(position, marks.get(symbol, 0), instruments[symbol])
-            for symbol, position in self.positions.items()
+        """Quote held, whole lots of open positions at `marks` (ticks), dust at cost; without a mark at cost, too."""
+        return (
+            self.total_e8(self.ledger.quote)
+            + sum(
+                value_e8(position, marks.get(symbol, 0), instruments[symbol])
+                for symbol, position in self.positions.items()
+            )
+            + self.dust_e8
         )
+
+    @property
+    def dust_e8(self) -> int:
+        """What all dust has cost."""
+        return sum(one.cost_e8 for one in self.ledger.dust.values())
 
     def _add(self, asset: str, amount_e8: int) -> None:
         if amount_e8:

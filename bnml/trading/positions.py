@@ -21,6 +21,11 @@ class Tranche(msgspec.Struct):
     cost_e8: int = 0  # of what is held
     pnl_e8: int = 0  # realised
     refusals: int = 0  # in a row, of what protects or sells it
+    sell_after_ns: int = 0  # a sale was refused: guarded again, and not sold before this
+    guard_after_ns: int = 0  # a stop was refused as well: no stop is asked for before this
+    emulated_ticks: int = (
+        0  # target that cannot rest beside its stop at this venue: sold at market from here on
+    )
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held; the rest below one lot is dust of the asset."""
@@ -40,6 +45,12 @@ class Position(msgspec.Struct):
     exit_reason: int = 0  # not 0: the whole position is being sold
     entered_ns: int = 0  # venue time of the first fill
     last_ticks: int = 0  # last print seen since
+    look_ns: int = 0  # when something of it is overdue; 0: nothing is
+    bare_since_ns: int = 0  # since when less than all of it has a live stop; 0: it has
+    bare_lots: int = 0  # the most that had none in this spell
+    bare_ns: int = 0  # all spells that are over
+    longest_bare_ns: int = 0
+    is_bareness_told: bool = False
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held in all tranches."""

@@ -8,32 +8,42 @@ late or repeated reports and a restart in any place lead to the same end.
 
 from __future__ import annotations
 
+from bnml.core.clock import NS_PER_S
 from bnml.core.commands import CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
 from bnml.core.events import OrderReport
 from bnml.core.ids import LEG_EXIT, LEG_LIST, LEG_STOP
 from bnml.core.instrument import Instrument
 from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side
 from bnml.kernels.records import ExitReason
+from bnml.trading import coverage
 from bnml.trading.entries import register_protection, stop_ticket
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
+from bnml.trading.portfolio import Portfolio
 from bnml.trading.positions import Position, Tranche
+from bnml.trading.refusals import (
+    MAX_REFUSALS,
+    NEVER_ARRIVED,
+    UNKNOWN_ORDER,
+    Cause,
+    cause_of,
+    is_too_small,
+    pause_ns,
+)
+from bnml.trading.state import EngineState
 
-MAX_REFUSALS = 3
-"""After so many refusals in a row a tranche is sold at market rather than protected once more."""
-
-FILTER_FAILURE = -1013
-WOULD_TRIGGER = -2010
-NEVER_ARRIVED = frozenset({0, -2013})
-"""Codes of a request that was lost on its way: the venue has judged nothing, so it is no refusal."""
+HURRY_NS = NS_PER_S
+"""Bare for so long, a position is sold piece by piece rather than at once: one of its orders is in doubt."""
 _UNSURE = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING})
 
 
 class Protection:
     """Tends the tranches of positions; `patient` calls (from reports) leave what the venue is just doing alone."""
 
-    def __init__(self, book: OrderBook) -> None:
+    def __init__(self, book: OrderBook, portfolio: Portfolio, state: EngineState) -> None:
         self._book = book
+        self._portfolio = portfolio
+        self._state = state
         # Guarded in all that is held; nothing to do until something happens to them.
         self._calm: set[str] = set()
 
@@ -53,24 +63,28 @@ class Protection:
         if position.symbol in self._calm:
             return
         guarded = unsure = 0
+        leaves = self._leaves(position, instrument)
         for tranche in position.tranches:
             self._settle_legs(tranche)
             if not self._is_movable(tranche, instrument):
                 unsure += not self._is_over(tranche, instrument)
-            elif position.exit_reason or tranche.exit_reason:
+                continue
+            wants = bool(tranche.exit_reason or position.exit_reason)
+            if (tranche.exit_reason and not self._waits(tranche)) or leaves:
                 unsure += 1
                 self._withdraw(tranche, instrument, out)
             elif self._is_guarded(tranche, instrument):
-                guarded += 1
-                tranche.refusals = 0
+                guarded, unsure = guarded + 1, unsure + wants
+                tranche.refusals = tranche.refusals if wants else 0
             else:
                 unsure += 1
                 self._guard(tranche, instrument, out, patient=patient)
         if guarded and not unsure:
             self._calm.add(position.symbol)
-            return
-        for reason, tranches, index in self._sales(position, instrument):
-            self._sell(tranches, instrument, reason, index, out)
+        else:
+            for reason, tranches, index in self._sales(position, instrument, leaves=leaves):
+                self._sell(tranches, instrument, reason, index, out)
+        coverage.follow(position, self._book, instrument.lot_e8, self._state.now_ns, out)
 
     def is_done(self, position: Position, instrument: Instrument) -> bool:
         """Nothing is held and nothing can come any more."""
@@ -82,29 +96,65 @@ class Protection:
         if legs and tranche.lots(instrument.lot_e8) == 0 and not any(leg.cancel_sent for leg in legs):
             self._withdraw(tranche, instrument, out)
 
-    def refused(self, tranche: Tranche, order: Order, report: OrderReport, out: Outbox) -> None:
+    def refused(self, position: Position, tranche: Tranche, report: OrderReport, out: Outbox) -> None:
         """The venue refused what should protect or sell this tranche."""
+        order = self._book.orders[report.client_order_id]
         if order.role is Role.TARGET:
             return  # the stop of the same list tells the same story
-        tranche.refusals += report.code not in NEVER_ARRIVED
-        out.alert(
-            "warning",
-            "protection_refused",
-            f"{order.symbol} tranche {tranche.index}: {report.text or report.code}",
-        )
-        if report.code in NEVER_ARRIVED:
+        cause, now_ns = cause_of(report), self._state.now_ns
+        name = f"{order.symbol} tranche {tranche.index}"
+        out.alert("warning", "protection_refused", f"{name}: {report.text or report.code}")
+        if cause is Cause.LOST:
             return
+        tranche.refusals += 1
         if order.role is Role.EXIT:
-            if report.code == FILTER_FAILURE or tranche.refusals >= MAX_REFUSALS:
-                self._abandon(tranche, order.symbol, out)
-        elif report.code == WOULD_TRIGGER:
-            tranche.exit_reason = int(ExitReason.GAP)
-        elif report.code == FILTER_FAILURE or tranche.refusals >= MAX_REFUSALS:
+            instrument = self._state.symbols[order.symbol].instrument
+            if is_too_small(report, order.quantity_lots, self._price(position), instrument):
+                self._lay_aside(tranche, instrument, out)
+            else:  # guarded again at once, and sold later
+                tranche.sell_after_ns = now_ns + pause_ns(tranche.refusals)
+                tranche.guard_after_ns = 0
+        elif position.exit_reason or tranche.exit_reason:
+            tranche.sell_after_ns = tranche.sell_after_ns or now_ns
+            tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
+        elif cause is Cause.TOO_LATE:
+            tranche.exit_reason = self._passed(position, tranche)
+        elif cause is Cause.FILTER or tranche.refusals >= MAX_REFUSALS:
             tranche.exit_reason = order.reason
+        elif cause is Cause.LOCKED:
+            tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals)
 
-    def cancel_failed(self, order: Order, out: Outbox) -> None:
+    def _passed(self, position: Position, tranche: Tranche) -> int:
+        """Which level the price has passed already, so that nothing can rest there."""
+        if tranche.target_ticks and position.last_ticks >= tranche.target_ticks:
+            return int(ExitReason.TARGET1 if tranche.index == 1 else ExitReason.TARGET2)
+        return int(ExitReason.GAP)
+
+    def _price(self, position: Position) -> int:
+        """The last price known, in ticks; 0 if none is."""
+        bar = self._state.symbols[position.symbol].bar
+        return position.last_ticks or (bar.close if bar is not None else 0)
+
+    def _waits(self, tranche: Tranche) -> bool:
+        """Whether a refused sale is not to be repeated yet."""
+        return tranche.sell_after_ns > self._state.now_ns
+
+    def _leaves(self, position: Position, instrument: Instrument) -> bool:
+        """Whether the whole position goes now: not while an entry of it is open, nor right after a refusal."""
+        if not position.exit_reason:
+            return False
+        if any(not self._is_settled(tranche.working_id) for tranche in position.tranches):
+            return False
+        return not any(self._waits(one) for one in position.tranches if one.lots(instrument.lot_e8))
+
+    def cancel_failed(self, order: Order, code: int, out: Outbox) -> None:
         """A cancel did not happen; what replaced the order was not placed, and its truth must be read."""
         order.cancel_sent = False
+        position = self._portfolio.positions.get(order.symbol)
+        if position is not None and code not in {*NEVER_ARRIVED, UNKNOWN_ORDER}:
+            for tranche in position.tranches:
+                if tranche.index == order.tranche:
+                    tranche.sell_after_ns = tranche.guard_after_ns = self._state.now_ns + pause_ns(1)
         for other in self._book.orders.values():
             if other.replaces == order.client_order_id and other.state is OrderState.PENDING:
                 other.state = OrderState.REJECTED
@@ -141,7 +191,7 @@ class Protection:
 
     def _is_guarded(self, tranche: Tranche, instrument: Instrument) -> bool:
         """Whether the right legs rest: a stop at its level, a target if there is one, each for all that is held."""
-        lots = tranche.lots(instrument.lot_e8)
+        lots = _whole(tranche, instrument)
         legs = [self._book.orders[leg] for leg in tranche.legs]
         stop = next((leg for leg in legs if leg.role is Role.STOP), None)
         return (
@@ -152,14 +202,16 @@ class Protection:
         )
 
     def _guard(self, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool) -> None:
-        lots = tranche.lots(instrument.lot_e8)
+        lots = _whole(tranche, instrument)
         legs = [self._book.orders[leg] for leg in tranche.legs]
+        if tranche.guard_after_ns > self._state.now_ns:
+            return  # the venue refused a moment ago
         if not legs:
             self._protect(tranche, instrument, lots, out)
             return
         stops = [leg for leg in legs if leg.role is Role.STOP]
         whole = len(legs) == (2 if tranche.target_ticks else 1)
-        executing = any(leg.state is OrderState.PARTLY_FILLED for leg in stops)
+        executing = any(leg.state is OrderState.PARTLY_FILLED or leg.moved_ns for leg in stops)
         bare_target = not stops and legs[0].state is OrderState.PARTLY_FILLED
         if executing or (patient and not whole and not bare_target):
             return  # one leg of a pair has ended: the venue is about to tell why
@@ -177,7 +229,7 @@ class Protection:
                 instrument.symbol, list_id, ListKind.OCO, None, pending
             )
         else:
-            tranche.target_ticks = 0
+            tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
             (ticket,) = register_protection(tranche, instrument, lots, "", self._book, out)
         out.commands.append(Submit(ApprovedOrder(ticket, f"protection of tranche {tranche.index}")))
 
@@ -196,6 +248,7 @@ class Protection:
                 tranche.stop_ticks,
                 tranche.stop_reason,
                 replaces=old.client_order_id,
+                limit_ticks=ticket.price_ticks,
             )
         )
         tranche.legs.append(order_id)
@@ -214,33 +267,52 @@ class Protection:
             return
         out.commands.extend(CancelOrder(leg.symbol, leg.client_order_id, reason) for leg in legs)
 
-    def _sales(self, position: Position, instrument: Instrument) -> list[tuple[int, list[Tranche], int]]:
+    def _sales(
+        self, position: Position, instrument: Instrument, *, leaves: bool
+    ) -> list[tuple[int, list[Tranche], int]]:
         """What may be sold at market now: (reason, tranches, index for the trade)."""
         held = [tranche for tranche in position.tranches if tranche.lots(instrument.lot_e8)]
         ready = [tranche for tranche in held if not tranche.legs and self._is_movable(tranche, instrument)]
-        if position.exit_reason:
-            entering = any(not self._is_settled(tranche.working_id) for tranche in position.tranches)
-            return [] if entering or not held or len(ready) < len(held) else [(position.exit_reason, held, 0)]
-        return [(tranche.exit_reason, [tranche], tranche.index) for tranche in ready if tranche.exit_reason]
+        if leaves:
+            if held and len(ready) == len(held):
+                return [(position.exit_reason, held, 0)]
+            is_late = 0 < position.bare_since_ns <= self._state.now_ns - HURRY_NS
+            return [(position.exit_reason, [one], one.index) for one in ready] if is_late else []
+        return [
+            (one.exit_reason, [one], one.index) for one in ready if one.exit_reason and not self._waits(one)
+        ]
 
     def _sell(
         self, tranches: list[Tranche], instrument: Instrument, reason: int, index: int, out: Outbox
     ) -> None:
+        if index == 0:
+            self._portfolio.take_up(tranches[-1], instrument)
+        lots = min(sum(_whole(tranche, instrument) for tranche in tranches), instrument.market_max_lots)
+        if lots == 0:  # the venue's lots have become larger than this
+            for tranche in tranches:
+                self._lay_aside(tranche, instrument, out)
+            return
         out.begin()
         order_id = out.client_order_id(LEG_EXIT)
-        lots = min(sum(tranche.lots(instrument.lot_e8) for tranche in tranches), instrument.market_max_lots)
         for tranche in tranches:
             tranche.sale_id = order_id
         self._book.register(Order(order_id, instrument.symbol, Side.SELL, Role.EXIT, index, lots, 0, reason))
         ticket = OrderTicket(instrument.symbol, order_id, Side.SELL, OrderType.MARKET, lots)
         out.commands.append(Submit(ApprovedOrder(ticket, f"exit: {ExitReason(reason).name.lower()}")))
 
-    def _abandon(self, tranche: Tranche, symbol: str, out: Outbox) -> None:
-        """What the venue will not sell stays in the account as dust and leaves the position, its cost lost."""
+    def _lay_aside(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
+        """What cannot be sold alone leaves the position for the dust, where it waits for the symbol's next sale."""
+        quantity = instrument.quantity_text(tranche.lots(instrument.lot_e8))
         out.alert(
-            "critical",
-            "rest_unsellable",
-            f"{symbol} tranche {tranche.index}: the rest stays in the account unprotected",
+            "warning",
+            "rest_is_dust",
+            f"{instrument.symbol} tranche {tranche.index}: the rest of {quantity} {instrument.base} is too small to sell; "
+            "it is kept as dust at cost, without a stop, and goes with the next sale of the symbol",
         )
-        tranche.pnl_e8 -= tranche.cost_e8
-        tranche.base_e8 = tranche.cost_e8 = 0
+        self._portfolio.lay_aside(tranche, instrument, self._state.now_ns)
+
+
+def _whole(tranche: Tranche, instrument: Instrument) -> int:
+    """Lots held that the venue's own step lets us sell."""
+    lots = tranche.lots(instrument.lot_e8)
+    return lots - lots % instrument.lot_step

@@ -79,7 +79,7 @@ class ReportDesk:
         for one in orders:
             self._protection.stir(one.symbol)
             if one.cancel_sent:
-                self._protection.cancel_failed(one, out)
+                self._protection.cancel_failed(one, event.code, out)
         self.advance(event.symbol, event.ts_ns, out, patient=True)
 
     def query_unsure(self, out: Outbox, *, at_once: bool) -> None:
@@ -108,6 +108,8 @@ class ReportDesk:
             return
         self._protection.tend(position, instrument, out, patient=patient)
         if self._protection.is_done(position, instrument):
+            for tranche in position.tranches:
+                self._portfolio.lay_aside(tranche, instrument, ts_ns)
             del self._portfolio.positions[symbol]
             if position.bought_lots:
                 self._breakers.position_closed(position.pnl_e8, ts_ns)
@@ -151,9 +153,12 @@ class ReportDesk:
             out.alert("warning", "entry_refused", text)
             return
         position = self._portfolio.positions.get(order.symbol)
-        for tranche in position.tranches if position is not None else ():
-            if order.tranche in {0, tranche.index}:
-                self._protection.refused(tranche, order, report, out)
+        if position is None:
+            return
+        is_exit = order.role is Role.EXIT  # the only order that may be for several tranches
+        for tranche in position.tranches:
+            if (tranche.sale_id == order.client_order_id) if is_exit else (order.tranche == tranche.index):
+                self._protection.refused(position, tranche, report, out)
 
     def _halt(self, text: str, out: Outbox) -> None:
         """Books that contradict the venue: no new entries until the operator has looked."""
@@ -169,12 +174,6 @@ class ReportDesk:
     @staticmethod
     def _place(position: Position, order: Order) -> int:
         return next(i for i, one in enumerate(position.tranches) if one.index == order.tranche)
-
-
-def lots_protected(position: Position, book: OrderBook) -> int:
-    """Lots that resting stops of the position would sell now; equals what is held once the venue is quiet."""
-    legs = (book.get(leg) for tranche in position.tranches for leg in tranche.legs)
-    return sum(leg.open_lots for leg in legs if leg is not None and leg.role is Role.STOP)
 
 
 def _trade(order: Order, report: OrderReport, reason: int, pnl_e8: int) -> Trade:

@@ -28,6 +28,7 @@ from bnml.trading.risk.mood import voices
 from bnml.trading.risk.sizing import Capital, SizedEntry, active_capital_e8, size_entry, split
 from bnml.trading.scanner import ranked
 from bnml.trading.state import EngineState, SymbolState
+from bnml.trading.valuation import mark_of
 
 _BUY = int(Action.BUY)
 
@@ -43,6 +44,7 @@ class ScanContext:
         "equity_e8",
         "event",
         "facts",
+        "marks",
         "opinions",
         "out",
     )
@@ -52,6 +54,7 @@ class ScanContext:
         self.out = out
         self.books: dict[str, Book] = {book.symbol: book for book in event.books}
         self.closes: dict[str, int] = {}  # of those whose opinion is a BUY
+        self.marks: dict[str, int] = {}  # what values the positions
         self.opinions: dict[str, Opinion] = {}  # of all that delivered the bar of this closing time, by name
         self.decisions: dict[str, Decision] = {}
         self.facts = limits.new_facts()
@@ -113,7 +116,9 @@ class ScanStages:
     def mark(self, context: ScanContext) -> None:
         """Equity at the last closes; the part of it that positions are sized from."""
         held = {name: self._state.symbols[name] for name in self._portfolio.positions}
-        marks = {name: state.bar.close for name, state in held.items() if state.bar is not None}
+        marks = context.marks = {
+            name: mark_of(state, context.books.get(name)) for name, state in held.items()
+        }
         instruments = {name: state.instrument for name, state in held.items()}
         context.equity_e8 = self._portfolio.equity_e8(marks, instruments)
         context.active_e8 = active_capital_e8(context.equity_e8, self._config)
@@ -168,7 +173,7 @@ class ScanStages:
             if opinion is not None and state.bar is not None and not position.exit_reason:
                 position.exit_reason = exits.scan_exit(
                     position,
-                    state.bar.close,
+                    context.marks[name] or state.bar.close,
                     context.event.ts_close_ns,
                     context.active_e8,
                     state.instrument,

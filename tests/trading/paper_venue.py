@@ -50,6 +50,7 @@ class PaperVenue:
         self.sent: list[object] = []
         self.commission = instrument.base
         self.refuse_stop = False
+        self.min_lots = 1
         self.last = 0
         self._trade_id = 0
         self._ts = 0
@@ -97,6 +98,10 @@ class PaperVenue:
         assert (ticket.kind is ListKind.OCO) == (ticket.working is None)
         if ticket.kind is ListKind.OCO:
             self._require_base(ticket.pending[0].quantity_lots)
+            if ticket.pending[0].quantity_lots < self.min_lots:
+                for leg in ticket.pending:
+                    self._refuse(leg, -1013)
+                return
             if self._refuses():
                 for leg in ticket.pending:
                     self._refuse(leg, -2010)
@@ -112,6 +117,9 @@ class PaperVenue:
     def _submit(self, ticket: object) -> None:
         if ticket.side is Side.SELL:
             self._require_base(ticket.quantity_lots)
+        if ticket.quantity_lots < self.min_lots:
+            self._refuse(ticket, -1013)
+            return
         if ticket.type is OrderType.STOP_LOSS and self._refuses():
             self._refuse(ticket, -2010)
             return

@@ -9,11 +9,11 @@ from bnml.core.commands import Alert, CancelList, CancelOrder, QueryOrder
 from bnml.core.events import Balances, InstrumentUpdate, OperatorCommand, Slice, Timer
 from bnml.core.orders import OrderState
 from bnml.core.outcomes import Trade
+from bnml.trading.coverage import coverage_of
 from bnml.trading.engine import RECONCILE, Engine
 from bnml.trading.entries import EntryPlan, submit_entry
 from bnml.trading.outbox import Outbox
 from bnml.trading.positions import Position
-from bnml.trading.reports import lots_protected
 from tests.trading.kit import config, instrument
 from tests.trading.paper_venue import PaperVenue
 
@@ -59,6 +59,15 @@ class ProtectionModel(RuleBasedStateMachine):
         self.trades += [one for one in self.engine.drain() if isinstance(one, Trade)]
         bad = [one.text for one in commands if isinstance(one, Alert) and one.severity == "critical"]
         assert not bad, bad
+
+    def feed_all(self):
+        """Execute and deliver until nothing is on its way."""
+        while self.commands or self.venue.reports:
+            while self.commands:
+                self.execute_next()
+            while self.venue.reports:
+                self.delivered.append(self.venue.reports.pop(0))
+                self.feed(self.delivered[-1])
 
     def is_asked_twice(self, command):
         """A cancel may leave again behind a question about its order: the venue has the last word on both."""
@@ -166,12 +175,7 @@ class ProtectionModel(RuleBasedStateMachine):
     def all_goes_quiet(self):
         """Everything is delivered and executed: held equals protected, and the ledgers agree."""
         for _ in range(60):
-            while self.commands or self.venue.reports:
-                while self.commands:
-                    self.execute_next()
-                while self.venue.reports:
-                    self.delivered.append(self.venue.reports.pop(0))
-                    self.feed(self.delivered[-1])
+            self.feed_all()
             executing = [
                 key
                 for key, one in self.venue.open_sells().items()
@@ -202,7 +206,7 @@ class ProtectionModel(RuleBasedStateMachine):
             return
         assert not position.exit_reason
         lot_e8 = self.instrument.lot_e8
-        assert lots_protected(position, self.engine.book) == position.lots(lot_e8)
+        assert coverage_of(position, self.engine.book, lot_e8, 0).covered_lots == position.lots(lot_e8)
         first = {}  # a refusal told after the order was found absent comes too late: it was asked for again
         for one in self.delivered:
             if getattr(one, "state", None) is OrderState.REJECTED:
@@ -343,7 +347,7 @@ def test_a_refusal_told_after_the_order_was_found_absent_comes_too_late():
     model.kill_and_restart(loses_commands=False, loses_reports=False)
     model.deliver(pick=38, repeat=False)
     model.all_goes_quiet()
-    assert lots_protected(model.engine.portfolio.positions[SYMBOL], model.engine.book) == 9_990
+    assert model.engine.coverage()[0].covered_lots == 9_990
 
 
 def test_a_stop_that_has_sold_a_part_is_not_replaced_by_one_for_the_whole():

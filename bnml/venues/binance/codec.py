@@ -246,4 +246,5 @@ def instrument_of(info: SymbolInfo) -> Instrument:
         opo_allowed=info.opo_allowed,
         cancel_replace_allowed=info.cancel_replace_allowed,
         stop_loss_allowed="STOP_LOSS" in info.order_types,
+        max_lists=count("MAX_NUM_ORDER_LISTS", "maxNumOrderLists", 20),
     )

@@ -1,0 +1,69 @@
+"""How much of what is held live stops at the venue would sell now, and for how long it was less than all."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bnml.core.orders import OrderState
+from bnml.core.outcomes import Bareness
+from bnml.trading.orders import OrderBook, Role
+from bnml.trading.outbox import Outbox
+from bnml.trading.positions import Position, Tranche
+
+LIVE = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED})
+"""A leg that sleeps, is on its way or in doubt protects nothing that we could promise."""
+
+
+class Coverage(msgspec.Struct, frozen=True):
+    """One position's, at one moment; times are event time."""
+
+    symbol: str
+    held_lots: int
+    covered_lots: int
+    bare_ns: int  # of the spell that lasts, 0 when all is covered
+    longest_ns: int  # of all spells, this one included
+    total_ns: int
+
+    @property
+    def share(self) -> float:
+        """Of the quantity held; 1 when nothing is."""
+        return self.covered_lots / self.held_lots if self.held_lots else 1.0
+
+
+def covered_lots(tranche: Tranche, book: OrderBook, lot_e8: int) -> int:
+    """Lots of a tranche that its live stops would sell, at most what it holds."""
+    legs = (book.get(leg) for leg in tranche.legs)
+    live = sum(one.open_lots for one in legs if one and one.role is Role.STOP and one.state in LIVE)
+    return min(live, tranche.lots(lot_e8))
+
+
+def coverage_of(position: Position, book: OrderBook, lot_e8: int, now_ns: int) -> Coverage:
+    """What the gauge shows of a position."""
+    spell_ns = max(0, now_ns - position.bare_since_ns) if position.bare_since_ns else 0
+    return Coverage(
+        position.symbol,
+        position.lots(lot_e8),
+        sum(covered_lots(one, book, lot_e8) for one in position.tranches),
+        spell_ns,
+        max(position.longest_bare_ns, spell_ns),
+        position.bare_ns + spell_ns,
+    )
+
+
+def follow(position: Position, book: OrderBook, lot_e8: int, now_ns: int, out: Outbox) -> None:
+    """Begin, go on with or end the spell of bareness of a position."""
+    bare = sum(one.lots(lot_e8) - covered_lots(one, book, lot_e8) for one in position.tranches)
+    if bare:
+        position.bare_since_ns = position.bare_since_ns or now_ns
+        position.bare_lots = max(position.bare_lots, bare)
+        return
+    if not position.bare_since_ns:
+        return
+    since_ns, lots = position.bare_since_ns, position.bare_lots
+    position.bare_since_ns = position.bare_lots = 0
+    position.is_bareness_told = False
+    if now_ns > since_ns:
+        position.bare_ns += now_ns - since_ns
+        position.longest_bare_ns = max(position.longest_bare_ns, now_ns - since_ns)
+        is_sold = position.lots(lot_e8) == 0
+        out.outcomes.append(Bareness(position.symbol, now_ns, since_ns, lots, is_sold))

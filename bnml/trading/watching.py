@@ -1,0 +1,127 @@
+"""What time makes of orders that should have ended: triggered stops that rest, entries filled in part, silent legs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bnml.core.clock import NS_PER_MS, NS_PER_S
+from bnml.core.commands import CancelOrder, QueryOrder
+from bnml.core.events import Slice
+from bnml.core.instrument import Instrument
+from bnml.core.orders import OrderState
+from bnml.kernels.records import ExitReason
+from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.outbox import Outbox
+from bnml.trading.positions import Position, Tranche
+from bnml.trading.protection import Protection
+from bnml.trading.state import EngineState
+
+WATCH = "watch"
+"""Name of the Timer that comes each second while `Watch.is_needed`."""
+UNFILLED_NS = 2 * NS_PER_S
+"""A stop that was triggered and rests so long is cancelled, and the rest sold at market."""
+PARTIAL_NS = NS_PER_S
+"""An entry filled in part that rests so long is cancelled: its stop sleeps until the full fill."""
+SILENT_NS = NS_PER_S
+"""A position bare for so long asks for the legs that should protect it."""
+MOST_BARE_NS = 2 * NS_PER_S
+"""What is promised: longer without protection is told of."""
+SLICE_NS = 200 * NS_PER_MS
+"""A slice may hold prints of so long before: only its last one counts against a younger order."""
+
+
+class Watch:
+    """Looks at positions as prints and seconds pass; remembers nothing but marks on orders and positions."""
+
+    def __init__(self, state: EngineState, book: OrderBook, protection: Protection) -> None:
+        self._state = state
+        self._book = book
+        self._protection = protection
+
+    def is_needed(self) -> bool:
+        """Whether seconds matter: something is bare, under way, or overdue soon."""
+        positions = self._state.ledger.positions
+        return any(one.look_ns or not self._protection.is_calm(name) for name, one in positions.items())
+
+    def on_slice(self, position: Position, event: Slice) -> None:
+        """Mark the stops that these prints trigger, and sell where a target could not rest."""
+        if event.low <= max(one.stop_ticks for one in position.tranches):
+            self._mark(position, event)
+        instrument = self._state.symbols[position.symbol].instrument
+        for tranche in position.tranches:
+            is_reached = 0 < tranche.emulated_ticks <= event.last
+            if is_reached and not tranche.exit_reason and tranche.lots(instrument.lot_e8):
+                tranche.exit_reason = int(ExitReason.TARGET1 if tranche.index == 1 else ExitReason.TARGET2)
+                self._protection.stir(position.symbol)
+
+    def look(self, position: Position, instrument: Instrument, out: Outbox) -> None:
+        """Do what is overdue; whatever follows from it is protection's next step."""
+        now_ns, dues = self._state.now_ns, []
+        for tranche in position.tranches:
+            dues += [
+                *self._working(tranche, out),
+                *(due for stop in self._stops(tranche) for due in self._stop(tranche, stop, out)),
+            ]
+        position.look_ns = min(dues, default=0)
+        bare_ns = now_ns - position.bare_since_ns if position.bare_since_ns else 0
+        if bare_ns >= SILENT_NS:
+            self._ask_silent(position, out)
+        if bare_ns >= MOST_BARE_NS and not position.is_bareness_told:
+            position.is_bareness_told = True
+            quantity = instrument.quantity_text(position.bare_lots)
+            text = f"{quantity} {instrument.base} of {position.symbol} without a stop for {bare_ns / NS_PER_S:.1f} s"
+            out.alert("critical", "position_bare", text)
+
+    def _mark(self, position: Position, event: Slice) -> None:
+        for tranche in position.tranches:
+            for stop in self._stops(tranche):
+                is_older = event.ts_ns - stop.open_ns > SLICE_NS
+                if (event.low if is_older else event.last) <= stop.ticks and not stop.moved_ns:
+                    stop.moved_ns = event.ts_ns
+                    position.look_ns = position.look_ns or event.ts_ns + UNFILLED_NS
+
+    def _stops(self, tranche: Tranche) -> Iterator[Order]:
+        for leg in tranche.legs:
+            order = self._book.orders[leg]
+            if order.role is Role.STOP and order.state in {OrderState.OPEN, OrderState.PARTLY_FILLED}:
+                yield order
+
+    def _stop(self, tranche: Tranche, stop: Order, out: Outbox) -> Iterator[int]:
+        """A triggered stop that may rest becomes a market sale; one at market has filled, and its report is missing."""
+        if not stop.moved_ns:
+            return
+        if self._state.now_ns < stop.moved_ns + UNFILLED_NS:
+            yield stop.moved_ns + UNFILLED_NS
+        elif stop.limit_ticks and not tranche.exit_reason:
+            tranche.exit_reason = stop.reason
+            self._protection.stir(stop.symbol)
+            out.alert(
+                "warning",
+                "stop_unfilled",
+                f"{stop.symbol} tranche {tranche.index}: its stop was triggered and does not fill; sold at market",
+            )
+        elif not stop.limit_ticks:
+            stop.moved_ns = 0  # marked again by the next print that should trigger it
+            out.commands.append(QueryOrder(stop.symbol, stop.client_order_id))
+
+    def _working(self, tranche: Tranche, out: Outbox) -> Iterator[int]:
+        order = self._book.get(tranche.working_id)
+        if order is None or order.is_final or not order.moved_ns or order.cancel_sent:
+            return
+        if self._state.now_ns < order.moved_ns + PARTIAL_NS:
+            yield order.moved_ns + PARTIAL_NS
+            return
+        order.cancel_sent = True
+        reason = f"entry of tranche {tranche.index} filled in part only"
+        out.commands.append(CancelOrder(order.symbol, order.client_order_id, reason))
+
+    def _ask_silent(self, position: Position, out: Outbox) -> None:
+        """Legs that sleep although their working order is over: awake, or expired, and nobody said so."""
+        for tranche in position.tranches:
+            working = self._book.get(tranche.working_id)
+            if working is not None and not working.is_settled:
+                continue
+            for leg in tranche.legs:
+                order = self._book.orders[leg]
+                if order.state is OrderState.SLEEPING:
+                    out.commands.append(QueryOrder(order.symbol, order.client_order_id))

@@ -1,0 +1,355 @@
+"""Faults around stops and sales, against the embedded exchange in process."""
+
+import pytest
+
+from bnml.core.commands import Submit
+from bnml.core.events import OperatorCommand, Timer
+from bnml.core.orders import ListTicket, OrderState, OrderType
+from bnml.kernels.records import ExitReason
+from bnml.trading.watching import WATCH
+from tests.trading.hand_venue import REFERENCE, SYMBOL, World, changed
+from tests.trading.kit import instrument
+from tests.trading.test_protection_model import ProtectionModel
+
+ONE = ((1, 5000, 3_060_000),)
+SECOND = ((2, 5000, 3_120_000),)
+RUNNER = ((1, 5000, 0),)
+
+
+def entered(targets=RUNNER, **options):
+    world = World(**options)
+    world.enter(targets=targets)
+    world.settle()
+    assert world.position() is not None
+    return world
+
+
+def is_sale(command):
+    ticket = command.order.ticket if isinstance(command, Submit) else None
+    return getattr(ticket, "type", None) is OrderType.MARKET
+
+
+def flatten(world):
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.settle()
+
+
+def test_an_entry_is_covered_in_the_moment_that_fills_it():
+    world = entered()
+    (coverage,) = world.engine.coverage()
+    assert (coverage.held_lots, coverage.covered_lots, coverage.share) == (4995, 4995, 1.0)
+    assert not world.bareness
+    assert not world.engine.needs_seconds
+
+
+def test_f16_a_remainder_below_the_minimum_goes_to_the_dust_and_frees_its_slot():
+    world = entered()
+    held = world.position()
+    cost = held.cost_e8
+    world.engine.state.symbols[SYMBOL].instrument = changed(min_notional_e8=3000 * 10**8)[SYMBOL]
+    world.refuse(OrderType.MARKET, "notional")
+    flatten(world)
+    assert world.position() is None  # with the same report that refused it
+    assert held.pnl_e8 == 0  # nothing was sold, nothing was lost
+    dust = world.engine.state.ledger.dust[SYMBOL]
+    assert (dust.base_e8, dust.cost_e8) == (4_995_000, cost)
+    assert world.engine.portfolio.equity_e8({}, {}) == 10**13
+    assert not world.ledger_differences()
+
+
+def test_dust_goes_with_the_next_sale_of_its_symbol_at_its_own_cost():
+    world = entered()
+    world.engine.state.symbols[SYMBOL].instrument = changed(min_notional_e8=3000 * 10**8)[SYMBOL]
+    world.refuse(OrderType.MARKET, "notional")
+    flatten(world)
+    world.feed(OperatorCommand("resume", world.now_ns))
+    world.enter(targets=RUNNER)
+    world.settle()
+    flatten(world)
+    assert world.position() is None
+    assert SYMBOL not in world.engine.state.ledger.dust
+    assert world.balance("BTC") == 0
+    made_e8 = world.balance("USDT") - 10**13
+    assert sum(trade.pnl_e8 for trade in world.trades) == made_e8
+    assert not world.ledger_differences()
+
+
+def test_a_sale_refused_by_another_filter_is_not_written_off():
+    """Found in review: three refusals of any kind once left real money behind as unsellable."""
+    world = entered()
+    world.refuse(OrderType.MARKET, *["algo"] * 5)
+    flatten(world)
+    world.pass_seconds(60)
+    assert world.position() is None
+    assert not world.engine.state.ledger.dust
+    assert world.balance("BTC") == 0
+
+
+@pytest.mark.parametrize("targets", [RUNNER, ONE])
+def test_f19_a_refused_sale_puts_the_stop_back_and_is_repeated(targets):
+    world = entered(targets)
+    world.refuse(OrderType.MARKET, "balance")
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.settle()
+    assert world.stops() == [(2_940_000, 4995)]  # at once, not after the next second
+    (coverage,) = world.engine.coverage()
+    assert coverage.share == 1.0
+    assert world.longest_bare_s() < 2
+    world.pass_seconds(2)
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+    assert world.longest_bare_s() < 2
+
+
+def test_f19_the_gap_of_a_sale_is_measured():
+    """The cancel's answer takes 0.4 s, the sale's another 0.3 s: 0.3 s without a stop."""
+    world = entered()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.execute()
+    world.now_ns += 400_000_000
+    world.venue.exchange.set_time(world.now_ns)
+    while world.reports:
+        world.feed(world.reports.pop(0))
+    world.now_ns += 300_000_000
+    world.venue.exchange.set_time(world.now_ns)
+    world.settle()
+    (spell,) = world.bareness
+    assert spell.is_sold
+    assert spell.lots == 4995
+    assert 0.29 < (spell.ts_ns - spell.since_ns) / 1e9 < 1
+
+
+def test_f20_a_stop_above_the_price_is_a_sale_at_market_now():
+    """The runner's stop moves up while the price falls through it: the venue refuses, and nothing is tried again."""
+    world = entered(targets=RUNNER)
+    world.move(3_100_000, settle=False)  # raises the stop to 3,080,000
+    world.venue.print(SYMBOL, 3_050_000, world.now_ns)  # before the replacement arrives
+    world.settle()
+    assert len([one for one in world.sent if is_sale(one)]) == 1
+    assert world.position() is None
+    assert [trade.reason for trade in world.trades[-1:]] == [ExitReason.GAP]
+    assert world.longest_bare_s() < 2
+    assert not world.ledger_differences()
+
+
+def test_a_list_whose_target_the_price_has_passed_is_sold_as_that_target():
+    world = entered(targets=SECOND)
+    world.move(3_100_000, settle=False)  # raises the stop: the list is cancelled and placed anew
+    world.execute()
+    while world.reports:
+        world.feed(world.reports.pop(0))
+    world.venue.print(SYMBOL, 3_130_000, world.now_ns, jump=True)
+    world.feed_slice(3_130_000)
+    world.settle()
+    assert world.position() is None
+    assert world.trades[-1].reason == ExitReason.TARGET2
+    assert not world.ledger_differences()
+
+
+def test_a_stop_that_triggers_while_it_is_moved_sells_once():
+    world = entered(targets=RUNNER)
+    world.move(3_100_000, settle=False)
+    world.reports += world.venue.print(SYMBOL, 2_900_000, world.now_ns, jump=True)  # the old stop fills
+    world.settle()
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+    assert not world.ledger_differences()
+    assert not world.halts
+
+
+def test_a_list_that_is_cancelled_and_not_yet_replaced_is_replaced_after_a_restart():
+    world = entered(targets=SECOND)
+    world.move(3_100_000, settle=False)
+    world.execute()  # the list is gone, its reports are on their way
+    world.restart()
+    world.settle()
+    assert world.stops() == [(3_080_000, 4995)]
+
+
+def test_without_lists_an_entry_gets_its_pair_with_the_report_of_its_fill():
+    world = World(instruments=changed(oto_allowed=False, opo_allowed=False))
+    world.enter(targets=ONE)
+    world.execute()
+    entry = world.sent[-1].order.ticket
+    assert (entry.type, entry.quantity_lots) == (OrderType.LIMIT, 5000)
+    while world.reports:
+        world.feed(world.reports.pop(0))
+    (command,) = world.queue  # no timer was needed
+    assert isinstance(command.order.ticket, ListTicket)
+    world.settle()
+    assert world.stops() == [(2_940_000, 4995)]
+    assert world.longest_bare_s() < 2
+
+
+def test_where_no_pair_is_allowed_the_target_is_sold_at_market():
+    world = World(instruments=changed(oto_allowed=False, opo_allowed=False, oco_allowed=False))
+    world.enter(targets=ONE)
+    world.settle()
+    assert world.stops() == [(2_940_000, 4995)]
+    world.move(3_061_000)
+    assert world.position() is None
+    assert [trade.reason for trade in world.trades[1:]] == [ExitReason.TARGET1]
+    assert not world.ledger_differences()
+
+
+@pytest.mark.parametrize("targets", [RUNNER, ONE])
+def test_f70_a_stop_limit_that_is_gapped_through_is_sold_at_market_after_two_seconds(targets):
+    world = World(instruments=changed(stop_loss_allowed=False))
+    world.enter(targets=targets)
+    world.settle()
+    world.move(2_400_000, jump=True)  # -20 %: beyond the limit of the stop
+    assert world.position() is not None
+    assert world.engine.needs_seconds
+    world.pass_seconds(1)
+    assert world.position() is not None  # it may fill yet
+    world.pass_seconds(1)
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+    assert world.trades[-1].price_ticks == 2_400_000
+    assert not world.ledger_differences()
+
+
+def test_f70_without_a_timer_the_next_print_does_it():
+    world = World(instruments=changed(stop_loss_allowed=False))
+    world.enter()
+    world.settle()
+    world.move(2_400_000, jump=True)
+    world.move(2_390_000, seconds=2.5)
+    assert world.position() is None
+    assert {trade.price_ticks for trade in world.trades[-3:]} == {2_390_000}
+
+
+def test_a_stop_at_market_that_should_have_filled_is_asked_about():
+    world = entered(targets=RUNNER)
+    world.now_ns += 10**9
+    world.venue.print(SYMBOL, 2_900_000, world.now_ns, jump=True)  # its report is lost
+    world.venue.drain()
+    lost = len(world.trades)
+    world.reports.clear()
+    world.feed_slice(2_900_000)
+    world.pass_seconds(2)
+    assert len(world.trades) == lost + 1
+    assert world.position() is None
+
+
+def test_f73_a_crash_of_all_symbols_while_the_venue_only_errs_is_met_by_the_stops_there():
+    names = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    world = World(instruments={name: instrument(name) for name in names})
+    for name in names:
+        world.enter(name)
+    world.settle()
+    before_e8 = world.engine.portfolio.equity_e8(dict.fromkeys(names, REFERENCE), world.instruments)
+    world.is_down = True
+    for name in names:
+        world.move(REFERENCE * 8 // 10, name, jump=True)
+    world.pass_seconds(5)
+    assert not world.engine.portfolio.positions
+    assert not world.ledger_differences()
+    notional_e8 = sum(one.notional_e8(REFERENCE, 10_000) for one in world.instruments.values())
+    assert before_e8 - world.balance("USDT") <= notional_e8 * 21 // 100
+    assert world.longest_bare_s() == 0
+
+
+def test_f73_sales_that_the_venue_refuses_meanwhile_are_repeated_until_it_answers():
+    """Stops with a limit are jumped over, and each sale is answered by an error."""
+    world = World(instruments=changed(stop_loss_allowed=False))
+    world.enter(targets=RUNNER)
+    world.settle()
+    world.is_down = True
+    world.move(REFERENCE * 8 // 10, jump=True)
+    world.pass_seconds(20)
+    assert len(world.sent) < 40  # repeated at a pace, not as fast as errors come
+    world.is_down = False
+    world.pass_seconds(40)
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+    assert not world.engine.state.ledger.dust
+
+
+def test_f69_one_absurd_print_raises_no_stop_and_a_confirmed_one_does():
+    world = entered(targets=RUNNER)
+    world.move(3_010_000)
+    world.feed_slice(9_000_000)
+    world.settle()
+    assert world.stops() == [(2_940_000, 4995)]
+    world.feed_slice(3_020_000)
+    world.feed_slice(9_000_000)
+    world.feed_slice(8_990_000)
+    (tranche,) = world.position().tranches
+    assert tranche.stop_ticks == 8_970_000
+
+
+def test_f69_a_price_of_zero_is_nobodys():
+    world = entered(targets=RUNNER)
+    before = world.engine.snapshot()
+    world.feed_slice(0)
+    assert world.engine.snapshot()[-200:] == before[-200:]
+    assert world.stops() == [(2_940_000, 4995)]
+    assert world.position().last_ticks == 0
+
+
+def partly_filled_entry(kind):
+    """A venue that fills the entry in part and leaves the rest open; the list's legs sleep."""
+    one = changed(oto_allowed=kind != "alone", opo_allowed=kind == "by proceeds")[SYMBOL]
+    model = ProtectionModel()
+    model.enter(opo=one.opo_allowed, asset="BTC", lists=one.oto_allowed)
+    while model.commands:
+        model.execute_next()
+    model.deliver_in_order()
+    working = next(key for key, order in model.venue.orders.items() if order.role == "working")
+    model.venue.fill(working, 2_000, 3_001_000)
+    model.deliver_in_order()
+    return model, working
+
+
+def step(model, ts_ns):
+    model.feed(Timer(WATCH, ts_ns))
+    while model.commands or model.venue.reports:
+        while model.commands:
+            model.execute_next()
+        model.deliver_in_order()
+
+
+@pytest.mark.parametrize("kind", ["by proceeds", "list", "alone"])
+def test_f75_what_an_entry_filled_in_part_bought_has_its_own_stop_within_two_seconds(kind):
+    model, working = partly_filled_entry(kind)
+    assert model.engine.needs_seconds
+    start_ns = model.venue._ts
+    step(model, start_ns + 10**9)
+    assert not model.venue.orders[working].is_open
+    stops = [one for one in model.venue.open_sells().values() if one.role == "stop"]
+    assert [one.quantity for one in stops if one.state is not OrderState.SLEEPING] == [1_998]
+
+
+def test_f75_a_full_fill_that_overtakes_the_cancel_leaves_the_lists_own_stop_alone():
+    model, working = partly_filled_entry("by proceeds")
+    model.feed(Timer(WATCH, model.venue._ts + 10**9))
+    model.venue.fill(working, 10**9, 3_001_000)  # the cancel is still on its way
+    model.feed_all()
+    stops = [one for one in model.venue.open_sells().values() if one.role == "stop" and one.ticket]
+    live = [one.quantity for one in stops if one.state is not OrderState.SLEEPING]
+    assert live == [4_995]
+
+
+def test_f65_a_rest_below_the_minimum_after_a_part_was_sold_is_dust_and_stops_cover_what_was_filled():
+    model, working = partly_filled_entry("by proceeds")
+    step(model, model.venue._ts + 10**9)
+    (tranche, *_) = model.engine.portfolio.positions[SYMBOL].tranches
+    stop = next(key for key in tranche.legs if model.venue.orders[key].role == "stop")
+    assert model.venue.orders[stop].quantity == tranche.lots(model.instrument.lot_e8)
+
+
+
+def test_f65_a_target_filled_in_part_leaves_dust_when_the_rest_is_too_small_to_sell():
+    model = ProtectionModel()
+    model.enter(opo=True, asset="USDT", lists=True)
+    model.all_goes_quiet()
+    target = next(key for key, one in model.venue.open_sells().items() if one.role == "target")
+    model.venue.min_lots = 20
+    model.venue.fill(target, 4_990, 3_060_000)  # its sibling expires; ten lots are left
+    model.feed_all()
+    position = model.engine.portfolio.positions[SYMBOL]
+    assert [one.lots(1_000) for one in position.tranches] == [0, 3000, 2000]
+    assert model.engine.state.ledger.dust[SYMBOL].base_e8 == 10_000
+    (sold,) = [one for one in model.trades if one.side == "SELL"]
+    assert position.pnl_e8 == sold.pnl_e8  # the rest's cost is neither gain nor loss
