@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.app.health import cpu_s, resident_bytes
 from bnml.app.words import action_text, exit_text, mood_text, reason_text
-from bnml.core.clock import format_utc
+from bnml.core.clock import NS_PER_S, format_utc
 from bnml.core.events import Bar, OrderReport, Slice, VenueStatus
 from bnml.core.instrument import plain
 from bnml.core.orders import Side
-from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
 from bnml.journal.schema import Health, Position
 from bnml.kernels.records import Action, Reason
 from bnml.trading.guarding import HALTED
@@ -19,11 +19,12 @@ from bnml.trading.portfolio import value_e8
 from bnml.trading.state import OF_SYMBOL
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from bnml.app.health import LoopLag
     from bnml.core.events import Event
     from bnml.core.outcomes import Outcome
+    from bnml.trading.coverage import Coverage
     from bnml.trading.crosscheck import CrossCheck
     from bnml.trading.engine import Engine
     from bnml.trading.positions import Position as OpenPosition
@@ -65,6 +66,8 @@ class Picture:
         self.bars = 0
         self.reports = 0
         self.links: dict[str, bool] = {}
+        self.bare_spells = 0
+        self.longest_bare_ns = 0
         self.last_ticks: dict[str, int] = {}
         self.state = "starting"
 
@@ -88,6 +91,9 @@ class Picture:
                     self.trades.append(outcome)
                     self.trade_count += 1
                     self.realised_e8 += outcome.pnl_e8
+                case Bareness():
+                    self.bare_spells += 1
+                    self.longest_bare_ns = max(self.longest_bare_ns, outcome.ts_ns - outcome.since_ns)
                 case EquityPoint():
                     self.scans += 1
                     if not self.first_equity_e8:
@@ -98,6 +104,8 @@ class Picture:
         """Everything that status and view show."""
         ledger = self._engine.state.ledger
         quote, equity_e8 = ledger.quote, self._equity_e8()
+        coverage = {one.symbol: one for one in self._engine.coverage()}
+        longest_ns = max([self.longest_bare_ns, *(one.longest_ns for one in coverage.values())])
         return Health(
             mode=self._mode,
             venue=self._venue,
@@ -112,7 +120,13 @@ class Picture:
             flows=plain(self.flows_e8, 2),
             free_quote=plain(ledger.totals.get(quote, 0), 2),
             realised=plain(self.realised_e8, 2),
-            positions=tuple(self._position(one) for _, one in sorted(ledger.positions.items())),
+            positions=tuple(
+                self._position(one, coverage[name]) for name, one in sorted(ledger.positions.items())
+            ),
+            covered_pct=self._covered_pct(coverage),
+            longest_bare_s=round(longest_ns / NS_PER_S, 3),
+            bare_spells=self.bare_spells,
+            dust=tuple(self._dust()),
             open_orders=tuple(
                 f"{order.symbol} {order.side} {order.role} {order.state} {order.client_order_id}"
                 for order in self._engine.book.open()
@@ -196,7 +210,7 @@ class Picture:
             value_e8(one, self._last_ticks(symbol), self._engine.state.symbols[symbol].instrument)
             for symbol, one in ledger.positions.items()
         )
-        return ledger.totals.get(ledger.quote, 0) + held
+        return ledger.totals.get(ledger.quote, 0) + held + self._engine.portfolio.dust_e8
 
     def _last_ticks(self, symbol: str) -> int:
         """The newest price; right after a restart that of the last bar; 0 for none."""
@@ -204,7 +218,22 @@ class Picture:
         known = state.bar.close if state is not None and state.bar is not None else 0
         return self.last_ticks.get(symbol, known)
 
-    def _position(self, position: OpenPosition) -> Position:
+    def _covered_pct(self, coverage: Mapping[str, Coverage]) -> float:
+        """Of the value of all positions; 100 without one."""
+        whole = covered = 0.0
+        for symbol, one in coverage.items():
+            instrument = self._engine.state.symbols[symbol].instrument
+            value_e8 = instrument.notional_e8(self._last_ticks(symbol) or 1, one.held_lots)
+            whole, covered = whole + value_e8, covered + value_e8 * one.share
+        return round(100 * covered / whole, 2) if whole else 100.0
+
+    def _dust(self) -> Iterator[str]:
+        ledger = self._engine.state.ledger
+        for symbol, one in sorted(ledger.dust.items()):
+            if one.cost_e8:  # crumbs below a lot are not worth a word
+                yield f"{plain(one.base_e8)} {one.asset} of {symbol}, cost {plain(one.cost_e8, 2)} {ledger.quote}"
+
+    def _position(self, position: OpenPosition, coverage: Coverage) -> Position:
         instrument = self._engine.state.symbols[position.symbol].instrument
         lots = position.lots(instrument.lot_e8)
         last = self._last_ticks(position.symbol) or position.reference_ticks
@@ -220,6 +249,9 @@ class Picture:
             cost=plain(instrument.notional_e8(position.reference_ticks, position.bought_lots), 2),
             stops=tuple(instrument.price_text(stop) for stop in stops),
             opened=format_utc(position.opened_ns),
+            covered_pct=round(100 * coverage.share, 2),
+            bare_s=round(coverage.bare_ns / NS_PER_S, 3),
+            longest_bare_s=round(coverage.longest_ns / NS_PER_S, 3),
         )
 
     def _last_decision(self) -> dict[str, str | float | int] | None:

@@ -33,6 +33,7 @@ from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import Retryable
 from bnml.core.events import ModelPublished, OperatorCommand, Timer
 from bnml.trading.bars import BarGate
+from bnml.trading.watching import WATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,6 +100,7 @@ class Daemon:
         self._rhythm = Rhythm(
             parts, self._pump, self._gate, self._executor, stop, self._is_over, self._timers, self._new_day
         )
+        self._watched_ns = 0
         self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
         self._membership = Membership(parts, self._pump, self._gate, self.trainer, self._streams)
         self._renewing: asyncio.Task[None] | None = None
@@ -238,6 +240,9 @@ class Daemon:
     def _timers(self) -> None:
         """What event time makes due."""
         now_ns = self._pump.now_ns
+        if now_ns >= self._watched_ns + NS_PER_S and self._parts.engine.needs_seconds:
+            self._watched_ns = now_ns
+            self._pump.feed(Timer(WATCH, now_ns))
         if now_ns >= self._next_reconcile_ns:
             self._next_reconcile_ns = now_ns + self._settings.app.reconcile_interval_s * NS_PER_S
             self._pump.feed(Timer("reconcile", now_ns))

@@ -70,6 +70,8 @@ def _text(health: Health, state: str) -> str:
             f"{'loop lag':<14}{health.loop_lag_ms:.1f} ms, p99 {health.loop_lag_p99_ms:.1f} ms, "
             f"longest {health.loop_lag_max_ms:.1f} ms"
         ),
+        f"{'protected':<14}{health.covered_pct:g} % by stops at the exchange; longest without {health.longest_bare_s:g} s",
+        *(f"{'dust':<14}{one}" for one in health.dust),
         f"{'candles':<14}{health.bars_checked:,} held against their trades, {health.bars_differing:,} differ",
         *([f"{'market mood':<14}{health.mood}"] if health.mood else []),
         f"{'last decision':<14}{_last_decision(health)}",

@@ -36,6 +36,10 @@ def summarize(parts: Parts, daemon: Daemon) -> dict[str, object]:
         "realised": health.realised,
         "positions": len(health.positions),
         "open_orders": len(health.open_orders),
+        "covered_pct": health.covered_pct,
+        "longest_bare_s": health.longest_bare_s,
+        "bare_spells": health.bare_spells,
+        "dust": list(health.dust),
         "loop_lag_p99_ms": health.loop_lag_p99_ms,
     }
 

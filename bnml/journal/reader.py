@@ -13,10 +13,11 @@ import msgspec
 from bnml.core.commands import Command
 from bnml.core.errors import Misconfigured, RecoveryNeeded
 from bnml.core.events import Event
-from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
 from bnml.journal.schema import (
     Health,
     SessionHeader,
+    decode_bareness,
     decode_command,
     decode_decision,
     decode_equity,
@@ -132,6 +133,10 @@ class JournalReader:
         """Equity at each scan."""
         return self._cursor("equity", "seq, payload", decode_equity, 0, session)
 
+    def bareness(self, session: int | None = None) -> Iterator[tuple[int, Bareness]]:
+        """Every spell in which a position was not wholly protected by live stops."""
+        return self._cursor("bareness", "seq, payload", decode_bareness, 0, session)
+
     def features(self, session: int | None = None) -> Iterator[tuple[int, tuple[str, bytes]]]:
         """(symbol, row as float64 bytes) of the decisions that were not HOLD."""
         bounds, values = self._bounds("decision", 0, session)
@@ -155,7 +160,7 @@ class JournalReader:
         self, table: str, columns: str, decode: Callable[[bytes], T], after_seq: int, session: int | None
     ) -> Iterator[tuple[int, T]]:
         bounds, values = self._bounds(table, after_seq, session)
-        order = "seq, n" if table in {"command", "decision", "trade"} else "seq"
+        order = "seq, n" if table in {"command", "decision", "trade", "bareness"} else "seq"
         # Only names from this file are put into the text.
         query = f"SELECT {columns} FROM {table} WHERE {bounds} ORDER BY {order}"  # noqa: S608
         cursor = self._database.execute(query, values)

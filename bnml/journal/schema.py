@@ -8,7 +8,7 @@ import msgspec
 
 from bnml.core.commands import Command
 from bnml.core.events import Event
-from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
 
 VERSION = 1
 
@@ -31,6 +31,9 @@ CREATE TABLE IF NOT EXISTS trade (
     seq INTEGER NOT NULL, n INTEGER NOT NULL, symbol TEXT NOT NULL, ts_ns INTEGER NOT NULL,
     payload BLOB NOT NULL, PRIMARY KEY (seq, n)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS equity (seq INTEGER PRIMARY KEY, ts_ns INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS bareness (
+    seq INTEGER NOT NULL, n INTEGER NOT NULL, symbol TEXT NOT NULL, ts_ns INTEGER NOT NULL,
+    payload BLOB NOT NULL, PRIMARY KEY (seq, n)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS snapshot (
     seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, version TEXT NOT NULL, engine BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS health (ts_ns INTEGER PRIMARY KEY, payload BLOB NOT NULL);
@@ -42,6 +45,7 @@ INSERTS: dict[str, str] = {
     "decision": "INSERT INTO decision VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     "trade": "INSERT INTO trade VALUES (?, ?, ?, ?, ?)",
     "equity": "INSERT OR REPLACE INTO equity VALUES (?, ?, ?)",
+    "bareness": "INSERT INTO bareness VALUES (?, ?, ?, ?, ?)",
     "snapshot": "INSERT OR REPLACE INTO snapshot VALUES (?, ?, ?, ?)",
     "health": "INSERT OR REPLACE INTO health VALUES (?, ?)",
 }
@@ -53,6 +57,7 @@ decode_event = msgspec.msgpack.Decoder(Event).decode
 decode_command = msgspec.msgpack.Decoder(Command).decode
 decode_decision = msgspec.msgpack.Decoder(Decision).decode
 decode_trade = msgspec.msgpack.Decoder(Trade).decode
+decode_bareness = msgspec.msgpack.Decoder(Bareness).decode
 decode_equity = msgspec.msgpack.Decoder(EquityPoint).decode
 
 
@@ -93,6 +98,9 @@ class Position(msgspec.Struct, frozen=True, kw_only=True):
     stops: tuple[str, ...] = ()
     opened: str = ""
     cost: str = ""  # of all that was bought, also what is sold already, at the price of the entry's decision
+    covered_pct: float = 100.0  # of the quantity, by live stops at the exchange
+    bare_s: float = 0.0  # since when it has been less than all
+    longest_bare_s: float = 0.0
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +139,11 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     mood: str = ""  # of the whole market: index and regime; empty when too few symbols speak
     session_pnl: str = "0"  # equity now less that of the session's first scan and less flows
     flows: str = "0"  # deposits less withdrawals since then
+    session_pnl: str = "0"  # equity now less that of the session's first scan
+    covered_pct: float = 100.0  # of the quantity of all positions, weighed by what they are worth
+    longest_bare_s: float = 0.0  # without full protection, of any position of this session
+    bare_spells: int = 0  # that have ended in this session
+    dust: tuple[str, ...] = ()  # remainders too small to sell alone, in words
 
 
 def event_row(seq: int, session: int, event: Event) -> Row:

@@ -14,7 +14,7 @@ import msgspec
 from bnml.core.commands import Command
 from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
 from bnml.core.events import Event
-from bnml.core.outcomes import Decision, EquityPoint, Outcome, Trade
+from bnml.core.outcomes import Bareness, Decision, EquityPoint, Outcome, Trade
 from bnml.journal.schema import (
     INSERTS,
     TABLES,
@@ -114,6 +114,8 @@ class JournalWriter:
                     self._put("trade", (seq, n, outcome.symbol, outcome.ts_ns, payload))
                 case EquityPoint():
                     self._put("equity", (seq, outcome.ts_ns, payload))
+                case Bareness():
+                    self._put("bareness", (seq, n, outcome.symbol, outcome.ts_ns, payload))
 
     def append_snapshot(self, version: str, engine: bytes) -> None:
         """Accept a photograph of the engine after the last event."""

@@ -101,6 +101,7 @@ class AdoptionDesk:
             stranger.list_id,
         )
         order.state, order.cumulative_lots = stranger.state, stranger.executed_lots
+        order.limit_ticks = stranger.ticks if stranger.type is OrderType.STOP_LOSS_LIMIT else 0
         self._book.register(order)
 
     def _count(

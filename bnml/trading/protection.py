@@ -211,7 +211,9 @@ class Protection:
             return
         stops = [leg for leg in legs if leg.role is Role.STOP]
         whole = len(legs) == (2 if tranche.target_ticks else 1)
-        executing = any(leg.state is OrderState.PARTLY_FILLED or leg.moved_ns for leg in stops)
+        executing = any(
+            leg.state is OrderState.PARTLY_FILLED or (leg.moved_ns and leg.limit_ticks) for leg in stops
+        )
         bare_target = not stops and legs[0].state is OrderState.PARTLY_FILLED
         if executing or (patient and not whole and not bare_target):
             return  # one leg of a pair has ended: the venue is about to tell why

@@ -332,12 +332,11 @@ def test_f75_a_full_fill_that_overtakes_the_cancel_leaves_the_lists_own_stop_alo
 
 
 def test_f65_a_rest_below_the_minimum_after_a_part_was_sold_is_dust_and_stops_cover_what_was_filled():
-    model, working = partly_filled_entry("by proceeds")
+    model, _ = partly_filled_entry("by proceeds")
     step(model, model.venue._ts + 10**9)
     (tranche, *_) = model.engine.portfolio.positions[SYMBOL].tranches
     stop = next(key for key in tranche.legs if model.venue.orders[key].role == "stop")
     assert model.venue.orders[stop].quantity == tranche.lots(model.instrument.lot_e8)
-
 
 
 def test_f65_a_target_filled_in_part_leaves_dust_when_the_rest_is_too_small_to_sell():
