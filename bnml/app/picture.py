@@ -84,21 +84,7 @@ class Picture:
             case VenueStatus():
                 self.links[event.channel] = event.up
         for outcome in outcomes:
-            match outcome:
-                case Decision():
-                    self._decision(outcome)
-                case Trade():
-                    self.trades.append(outcome)
-                    self.trade_count += 1
-                    self.realised_e8 += outcome.pnl_e8
-                case Bareness():
-                    self.bare_spells += 1
-                    self.longest_bare_ns = max(self.longest_bare_ns, outcome.ts_ns - outcome.since_ns)
-                case EquityPoint():
-                    self.scans += 1
-                    if not self.first_equity_e8:
-                        self.first_equity_e8, self.first_flows_e8 = outcome.equity_e8, outcome.flows_e8
-                    self.equity = outcome
+            self._conclude(outcome)
 
     def health(self, now_ns: int, lag: LoopLag, inbox: int, check: CrossCheck) -> Health:
         """Everything that status and view show."""
@@ -174,6 +160,23 @@ class Picture:
             pnl=plain(trade.pnl_e8, 2) if trade.side is Side.SELL else "",
             why=exit_text(trade.reason),
         )
+
+    def _conclude(self, outcome: Outcome) -> None:
+        match outcome:
+            case Decision():
+                self._decision(outcome)
+            case Trade():
+                self.trades.append(outcome)
+                self.trade_count += 1
+                self.realised_e8 += outcome.pnl_e8
+            case Bareness():
+                self.bare_spells += 1
+                self.longest_bare_ns = max(self.longest_bare_ns, outcome.ts_ns - outcome.since_ns)
+            case EquityPoint():
+                self.scans += 1
+                if not self.first_equity_e8:
+                    self.first_equity_e8, self.first_flows_e8 = outcome.equity_e8, outcome.flows_e8
+                self.equity = outcome
 
     def _decision(self, decision: Decision) -> None:
         self.decisions[decision.symbol] = decision

@@ -139,7 +139,6 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     mood: str = ""  # of the whole market: index and regime; empty when too few symbols speak
     session_pnl: str = "0"  # equity now less that of the session's first scan and less flows
     flows: str = "0"  # deposits less withdrawals since then
-    session_pnl: str = "0"  # equity now less that of the session's first scan
     covered_pct: float = 100.0  # of the quantity of all positions, weighed by what they are worth
     longest_bare_s: float = 0.0  # without full protection, of any position of this session
     bare_spells: int = 0  # that have ended in this session
