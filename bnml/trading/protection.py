@@ -9,8 +9,7 @@ late or repeated reports and a restart in any place lead to the same end.
 from __future__ import annotations
 
 from bnml.core.clock import NS_PER_S
-from bnml.core.commands import CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
-from bnml.core.events import OrderReport
+from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.ids import LEG_EXIT, LEG_LIST, LEG_STOP
 from bnml.core.instrument import Instrument
 from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side
@@ -21,15 +20,7 @@ from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
 from bnml.trading.positions import Position, Tranche
-from bnml.trading.refusals import (
-    MAX_REFUSALS,
-    NEVER_ARRIVED,
-    UNKNOWN_ORDER,
-    Cause,
-    cause_of,
-    is_too_small,
-    pause_ns,
-)
+from bnml.trading.refusing import RefusalDesk
 from bnml.trading.state import EngineState
 
 HURRY_NS = NS_PER_S
@@ -44,6 +35,7 @@ class Protection:
         self._book = book
         self._portfolio = portfolio
         self._state = state
+        self.refusals = RefusalDesk(book, portfolio, state)
         # Guarded in all that is held; nothing to do until something happens to them.
         self._calm: set[str] = set()
 
@@ -70,7 +62,7 @@ class Protection:
                 unsure += not self._is_over(tranche, instrument)
                 continue
             wants = bool(tranche.exit_reason or position.exit_reason)
-            if (tranche.exit_reason and not self._waits(tranche)) or leaves:
+            if (tranche.exit_reason and not self.refusals.waits(tranche)) or leaves:
                 unsure += 1
                 self._withdraw(tranche, instrument, out)
             elif self._is_guarded(tranche, instrument):
@@ -96,71 +88,13 @@ class Protection:
         if legs and tranche.lots(instrument.lot_e8) == 0 and not any(leg.cancel_sent for leg in legs):
             self._withdraw(tranche, instrument, out)
 
-    def refused(self, position: Position, tranche: Tranche, report: OrderReport, out: Outbox) -> None:
-        """The venue refused what should protect or sell this tranche."""
-        order = self._book.orders[report.client_order_id]
-        if order.role is Role.TARGET:
-            return  # the stop of the same list tells the same story
-        cause, now_ns = cause_of(report), self._state.now_ns
-        name = f"{order.symbol} tranche {tranche.index}"
-        out.alert("warning", "protection_refused", f"{name}: {report.text or report.code}")
-        if cause is Cause.LOST:
-            return
-        tranche.refusals += 1
-        if order.role is Role.EXIT:
-            instrument = self._state.symbols[order.symbol].instrument
-            if is_too_small(report, order.quantity_lots, self._price(position), instrument):
-                self._lay_aside(tranche, instrument, out)
-            else:  # guarded again at once, and sold later
-                tranche.sell_after_ns = now_ns + pause_ns(tranche.refusals)
-                tranche.guard_after_ns = 0
-        elif position.exit_reason or tranche.exit_reason:
-            tranche.sell_after_ns = tranche.sell_after_ns or now_ns
-            tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
-        elif cause is Cause.TOO_LATE:
-            tranche.exit_reason = self._passed(position, tranche)
-        elif cause is Cause.FILTER or tranche.refusals >= MAX_REFUSALS:
-            tranche.exit_reason = order.reason
-        elif cause is Cause.LOCKED:
-            tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals)
-
-    def _passed(self, position: Position, tranche: Tranche) -> int:
-        """Which level the price has passed already, so that nothing can rest there."""
-        if tranche.target_ticks and position.last_ticks >= tranche.target_ticks:
-            return int(ExitReason.TARGET1 if tranche.index == 1 else ExitReason.TARGET2)
-        return int(ExitReason.GAP)
-
-    def _price(self, position: Position) -> int:
-        """The last price known, in ticks; 0 if none is."""
-        bar = self._state.symbols[position.symbol].bar
-        return position.last_ticks or (bar.close if bar is not None else 0)
-
-    def _waits(self, tranche: Tranche) -> bool:
-        """Whether a refused sale is not to be repeated yet."""
-        return tranche.sell_after_ns > self._state.now_ns
-
     def _leaves(self, position: Position, instrument: Instrument) -> bool:
         """Whether the whole position goes now: not while an entry of it is open, nor right after a refusal."""
         if not position.exit_reason:
             return False
         if any(not self._is_settled(tranche.working_id) for tranche in position.tranches):
             return False
-        return not any(self._waits(one) for one in position.tranches if one.lots(instrument.lot_e8))
-
-    def cancel_failed(self, order: Order, code: int, out: Outbox) -> None:
-        """A cancel did not happen; what replaced the order was not placed, and its truth must be read."""
-        order.cancel_sent = False
-        position = self._portfolio.positions.get(order.symbol)
-        if position is not None and code not in {*NEVER_ARRIVED, UNKNOWN_ORDER}:
-            for tranche in position.tranches:
-                if tranche.index == order.tranche:
-                    tranche.sell_after_ns = tranche.guard_after_ns = self._state.now_ns + pause_ns(1)
-        for other in self._book.orders.values():
-            if other.replaces == order.client_order_id and other.state is OrderState.PENDING:
-                other.state = OrderState.REJECTED
-        if not order.is_final:
-            order.state = OrderState.UNKNOWN
-            out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+        return not any(self.refusals.waits(one) for one in position.tranches if one.lots(instrument.lot_e8))
 
     def _settle_legs(self, tranche: Tranche) -> None:
         if self._is_settled(tranche.working_id) and tranche.bought_lots == 0:
@@ -281,7 +215,9 @@ class Protection:
             is_late = 0 < position.bare_since_ns <= self._state.now_ns - HURRY_NS
             return [(position.exit_reason, [one], one.index) for one in ready] if is_late else []
         return [
-            (one.exit_reason, [one], one.index) for one in ready if one.exit_reason and not self._waits(one)
+            (one.exit_reason, [one], one.index)
+            for one in ready
+            if one.exit_reason and not self.refusals.waits(one)
         ]
 
     def _sell(
@@ -292,7 +228,7 @@ class Protection:
         lots = min(sum(_whole(tranche, instrument) for tranche in tranches), instrument.market_max_lots)
         if lots == 0:  # the venue's lots have become larger than this
             for tranche in tranches:
-                self._lay_aside(tranche, instrument, out)
+                self.refusals.lay_aside(tranche, instrument, out)
             return
         out.begin()
         order_id = out.client_order_id(LEG_EXIT)
@@ -301,17 +237,6 @@ class Protection:
         self._book.register(Order(order_id, instrument.symbol, Side.SELL, Role.EXIT, index, lots, 0, reason))
         ticket = OrderTicket(instrument.symbol, order_id, Side.SELL, OrderType.MARKET, lots)
         out.commands.append(Submit(ApprovedOrder(ticket, f"exit: {ExitReason(reason).name.lower()}")))
-
-    def _lay_aside(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
-        """What cannot be sold alone leaves the position for the dust, where it waits for the symbol's next sale."""
-        quantity = instrument.quantity_text(tranche.lots(instrument.lot_e8))
-        out.alert(
-            "warning",
-            "rest_is_dust",
-            f"{instrument.symbol} tranche {tranche.index}: the rest of {quantity} {instrument.base} is too small to sell; "
-            "it is kept as dust at cost, without a stop, and goes with the next sale of the symbol",
-        )
-        self._portfolio.lay_aside(tranche, instrument, self._state.now_ns)
 
 
 def _whole(tranche: Tranche, instrument: Instrument) -> int:

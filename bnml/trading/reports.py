@@ -79,7 +79,7 @@ class ReportDesk:
         for one in orders:
             self._protection.stir(one.symbol)
             if one.cancel_sent:
-                self._protection.cancel_failed(one, event.code, out)
+                self._protection.refusals.cancel_failed(one, event.code, out)
         self.advance(event.symbol, event.ts_ns, out, patient=True)
 
     def query_unsure(self, out: Outbox, *, at_once: bool) -> None:
@@ -158,7 +158,7 @@ class ReportDesk:
         is_exit = order.role is Role.EXIT  # the only order that may be for several tranches
         for tranche in position.tranches:
             if (tranche.sale_id == order.client_order_id) if is_exit else (order.tranche == tranche.index):
-                self._protection.refused(position, tranche, report, out)
+                self._protection.refusals.refused(position, tranche, report, out)
 
     def _halt(self, text: str, out: Outbox) -> None:
         """Books that contradict the venue: no new entries until the operator has looked."""

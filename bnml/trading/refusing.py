@@ -1,0 +1,101 @@
+"""What follows from a refusal of the venue: sold now, guarded again and sold later, or kept as dust."""
+
+from __future__ import annotations
+
+from bnml.core.commands import QueryOrder
+from bnml.core.events import OrderReport
+from bnml.core.instrument import Instrument
+from bnml.core.orders import OrderState
+from bnml.kernels.records import ExitReason
+from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.outbox import Outbox
+from bnml.trading.portfolio import Portfolio
+from bnml.trading.positions import Position, Tranche
+from bnml.trading.refusals import (
+    MAX_REFUSALS,
+    NEVER_ARRIVED,
+    UNKNOWN_ORDER,
+    Cause,
+    cause_of,
+    is_too_small,
+    pause_ns,
+)
+from bnml.trading.state import EngineState
+
+
+class RefusalDesk:
+    """Marks tranches; protection's next look acts on the marks."""
+
+    def __init__(self, book: OrderBook, portfolio: Portfolio, state: EngineState) -> None:
+        self._book = book
+        self._portfolio = portfolio
+        self._state = state
+
+    def waits(self, tranche: Tranche) -> bool:
+        """Whether a refused sale is not to be repeated yet."""
+        return tranche.sell_after_ns > self._state.now_ns
+
+    def refused(self, position: Position, tranche: Tranche, report: OrderReport, out: Outbox) -> None:
+        """The venue refused what should protect or sell this tranche."""
+        order = self._book.orders[report.client_order_id]
+        if order.role is Role.TARGET:
+            return  # the stop of the same list tells the same story
+        cause, now_ns = cause_of(report), self._state.now_ns
+        name = f"{order.symbol} tranche {tranche.index}"
+        out.alert("warning", "protection_refused", f"{name}: {report.text or report.code}")
+        if cause is Cause.LOST:
+            return
+        tranche.refusals += 1
+        if order.role is Role.EXIT:
+            instrument = self._state.symbols[order.symbol].instrument
+            if is_too_small(report, order.quantity_lots, self._price(position), instrument):
+                self.lay_aside(tranche, instrument, out)
+            else:  # guarded again at once, and sold later
+                tranche.sell_after_ns = now_ns + pause_ns(tranche.refusals)
+                tranche.guard_after_ns = 0
+        elif position.exit_reason or tranche.exit_reason:
+            tranche.sell_after_ns = tranche.sell_after_ns or now_ns
+            tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
+        elif cause is Cause.TOO_LATE:
+            tranche.exit_reason = self._passed(position, tranche)
+        elif cause is Cause.FILTER or tranche.refusals >= MAX_REFUSALS:
+            tranche.exit_reason = order.reason
+        elif cause is Cause.LOCKED:
+            tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals)
+
+    def cancel_failed(self, order: Order, code: int, out: Outbox) -> None:
+        """A cancel did not happen; what replaced the order was not placed, and its truth must be read."""
+        order.cancel_sent = False
+        position = self._portfolio.positions.get(order.symbol)
+        if position is not None and code not in {*NEVER_ARRIVED, UNKNOWN_ORDER}:
+            for tranche in position.tranches:
+                if tranche.index == order.tranche:
+                    tranche.sell_after_ns = tranche.guard_after_ns = self._state.now_ns + pause_ns(1)
+        for other in self._book.orders.values():
+            if other.replaces == order.client_order_id and other.state is OrderState.PENDING:
+                other.state = OrderState.REJECTED
+        if not order.is_final:
+            order.state = OrderState.UNKNOWN
+            out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+
+    def lay_aside(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
+        """What cannot be sold alone leaves the position for the dust, where it waits for the symbol's next sale."""
+        quantity = instrument.quantity_text(tranche.lots(instrument.lot_e8))
+        out.alert(
+            "warning",
+            "rest_is_dust",
+            f"{instrument.symbol} tranche {tranche.index}: the rest of {quantity} {instrument.base} is too small to sell; "
+            "it is kept as dust at cost, without a stop, and goes with the next sale of the symbol",
+        )
+        self._portfolio.lay_aside(tranche, instrument, self._state.now_ns)
+
+    def _passed(self, position: Position, tranche: Tranche) -> int:
+        """Which level the price has passed already, so that nothing can rest there."""
+        if tranche.target_ticks and position.last_ticks >= tranche.target_ticks:
+            return int(ExitReason.TARGET1 if tranche.index == 1 else ExitReason.TARGET2)
+        return int(ExitReason.GAP)
+
+    def _price(self, position: Position) -> int:
+        """The last price known, in ticks; 0 if none is."""
+        bar = self._state.symbols[position.symbol].bar
+        return position.last_ticks or (bar.close if bar is not None else 0)
