@@ -120,7 +120,6 @@ async def compose(
     venue = await connect_venue(settings, deployment, clock, inbox, links, guards, stack)
     skew_ms, market_now_ns = await _time(venue, deployment, clock)
     links.now_ns = market_now_ns
-    await patiently(venue.load_permissions)
     found = await patiently(partial(_universe, settings, venue, market_now_ns))
     standing = await _standing(settings, folder, venue, found.symbols)
     identity = _begin_epoch(settings, folder, standing, market_now_ns)
@@ -231,6 +230,7 @@ def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: Jour
 
 
 async def _universe(settings: Settings, venue: BinanceVenue, now_ns: int) -> UniverseUpdate:
+    await venue.load_permissions()
     wanted = settings.universe
     every = await venue.load_instruments(() if wanted.dynamic else wanted.symbols, wanted.quote)
     volumes = await venue.turnover() if wanted.dynamic else {}
