@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from bnml.core.clock import NS_PER_DAY, day_number
-from bnml.kernels.account import ANSWER, BOOK, CHANGE, LANE, SLOT, TRADE_ROW, UNASKED, Kit
-from bnml.kernels.alone import run_alone
+from bnml.kernels.account import ANSWER, BOOK, CHANGE, LANE, SLOT, TRADE_ROW, UNASKED
+from bnml.kernels.alone import Alone, run_alone
 from bnml.kernels.borrowed import address_of
 from bnml.kernels.candidates import Risk
 from bnml.kernels.chorus import new_chorus
 from bnml.kernels.exits import NEVER
-from bnml.kernels.gliding import Track
 from bnml.kernels.looking_back import REGIME, Past
 from bnml.kernels.mood import ATR_RATIO, CROWD, MIN_VOICES, VOICE
 from bnml.kernels.opining import Mind, Terms, opine, speak
@@ -124,12 +123,19 @@ def run_world(world: World, risk: Risk | None) -> World:
 
 
 def _run_one(world: World, risk: Risk | None) -> int:
-    kit = Kit(world.slots[0], world.book, world.instruments[0], world.costs, world.rules, 0, world.trades)
-    track = Track(
+    one = Alone(
+        world.slots,
+        _array_of(world.book),
+        world.instruments,
+        _array_of(world.costs),
+        _array_of(world.rules),
+        world.limits,
+        _array_of(world.facts),
+        world.lanes,
+        world.trades,
         world.bars,
         world.fast,
         world.opinions,
-        world.lanes[0],
         world.answers,
         world.equity_e8,
         world.changes,
@@ -138,7 +144,15 @@ def _run_one(world: World, risk: Risk | None) -> int:
         world.latency_bars,
         world.latency_ns,
     )
-    return run_alone(kit, track, risk, world.limits[0], world.facts)
+    return run_alone(one, risk)
+
+
+def _array_of(record: np.void) -> NDArray[np.void]:
+    """The array of one that a record was taken from."""
+    array: NDArray[np.void] = record.base
+    if len(array) != 1:
+        raise ValueError(f"a record of an array of {len(array)} stands for no array of one")
+    return array
 
 
 def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig, thoughts: Thoughts) -> Risk:
@@ -313,7 +327,9 @@ def _joined(arrays: Sequence[NDArray[np.void]], dtype: np.dtype[np.void]) -> NDA
     """One contiguous, writable array: kernels are compiled for no other; a copy only where it is needed."""
     if len(arrays) == 1:
         one = arrays[0]
-        return one if one.flags.carray and one.dtype is dtype else np.require(one, dtype, ["C", "W", "A"])
+        if one.dtype is not dtype:
+            return np.require(one, dtype, ["C", "W", "A"])
+        return one if one.flags.carray else one.copy()
     return np.concatenate(arrays) if arrays else np.empty(0, dtype=dtype)
 
 
