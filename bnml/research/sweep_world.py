@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from itertools import accumulate, repeat
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -149,7 +149,7 @@ def _run_one(world: World, risk: Risk | None) -> int:
 
 def _array_of(record: np.void) -> NDArray[np.void]:
     """The array of one that a record was taken from."""
-    array: NDArray[np.void] = record.base
+    array = cast("NDArray[np.void]", record.base)  # None, say the types of numpy, which think of numbers
     if len(array) != 1:
         raise ValueError(f"a record of an array of {len(array)} stands for no array of one")
     return array
