@@ -60,6 +60,24 @@ def panic(
     return target(settings, PanicOptions(symbol=symbol.upper(), instance=instance, yes=yes, force=force))
 
 
+def deadman(
+    once: Annotated[
+        bool, typer.Option("--once", help="Verify stops and cancel entries now, and end.")
+    ] = False,
+    venue: Venue = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+) -> int:
+    """Watch a daemon from beside it: when it gives no sign of life, verify stops, cancel entries, alert."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(config, state_dir=state_dir, venue=venue)
+    from bnml.app.deadman import deadman as target
+    from bnml.options import DeadmanOptions
+
+    return target(settings, DeadmanOptions(once=once))
+
+
 def _order(name: str, argument: str, config: Path | None, state_dir: str | None, *, json: bool) -> int:
     from bnml import invocation
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from bnml.app.settings import AppSettings, LiveSettings
+from bnml.app.settings import AlertSettings, AppSettings, DeadmanSettings, GuardSettings, LiveSettings
 from bnml.core.errors import Misconfigured
 from bnml.explain import explain_error, looks_like_secret, secret_sentence
 from bnml.journal.settings import JournalSettings
@@ -54,6 +54,9 @@ class Settings(Group):
     journal: JournalSettings = section(JournalSettings, "how the journal is written")
     live: LiveSettings = section(LiveSettings, "the lock in front of real money")
     app: AppSettings = section(AppSettings, "the daemon")
+    guards: GuardSettings = section(GuardSettings, "reasons around the engine to trade less")
+    alerts: AlertSettings = section(AlertSettings, "where alerts go")
+    deadman: DeadmanSettings = section(DeadmanSettings, "the watch beside the daemon")
 
     def content_hash(self) -> str:
         """Name the decisions: equal hashes mean equal settings, wherever they came from."""

@@ -143,6 +143,12 @@ class PanicOptions(msgspec.Struct, frozen=True, kw_only=True):
     force: bool = False
 
 
+class DeadmanOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`bnml deadman`; `once` looks at the venue now instead of watching."""
+
+    once: bool = False
+
+
 class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`bnml status`."""
 

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from bnml.app.stall import StackSampler
     from bnml.core.clock import Clock
 
 PROBE_S = 0.01
 WINDOW = 6000  # probes kept: one minute
+RECENT = 1000  # probes: ten seconds
 ALARM_MS = 250.0
 AROUND_SCAN_S = 1.0
 KEPT_AROUND_SCANS = 30_000  # probes: five minutes of nothing but scans
@@ -58,18 +60,36 @@ class LoopLag:
     before a scan to as long after it; `scans` tells how many there were.
     """
 
-    def __init__(self, clock: Clock, scans: Callable[[], int]) -> None:
+    def __init__(self, clock: Clock, scans: Callable[[], int], alarm_ms: float = ALARM_MS) -> None:
         self._clock = clock
+        self._alarm_ms = alarm_ms
         self._scans = scans
         self._seen_scans = 0
         self._around_until_ns = 0
         self._lately: deque[float] = deque(maxlen=round(AROUND_SCAN_S / PROBE_S))
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._worst_ms = 0.0
+        self.alarms = 0
+        self.sampler: StackSampler | None = None
         self.lately = Lags(WINDOW)
         self.around_scans = Lags(KEPT_AROUND_SCANS)
+
+    def recent_quantile_ms(self, quantile: float) -> float:
+        """Of the last `RECENT` probes; 0 while there are fewer."""
+        if len(self._recent) < RECENT:
+            return 0.0
+        return sorted(self._recent)[min(RECENT - 1, int(quantile * RECENT))]
+
+    def take_worst_ms(self) -> float:
+        """The longest lag since the last call."""
+        worst_ms, self._worst_ms = self._worst_ms, 0.0
+        return worst_ms
 
     async def run(self) -> None:
         """Probe until cancelled."""
         while True:
+            if self.sampler is not None:
+                self.sampler.beat()
             before_ns = self._clock.monotonic_ns()
             await asyncio.sleep(PROBE_S)
             now_ns = self._clock.monotonic_ns()
@@ -77,8 +97,11 @@ class LoopLag:
 
     def take(self, lag_ms: float, now_ns: int) -> None:
         """File the lag of a probe that has woken now."""
-        if lag_ms > ALARM_MS:
-            logger().warning("loop_lagged", lag_ms=round(lag_ms, 1))
+        self._worst_ms = max(self._worst_ms, lag_ms)
+        if lag_ms > self._alarm_ms:
+            self.alarms += 1
+            stack = self.sampler.take() if self.sampler is not None else ""
+            logger().warning("loop_lagged", lag_ms=round(lag_ms, 1), stack=stack or "not seen")
         if self._scans() != self._seen_scans:
             self._seen_scans = self._scans()
             self._around_until_ns = now_ns + round(AROUND_SCAN_S * 1e9)
@@ -90,6 +113,7 @@ class LoopLag:
             missed.append(missed[-1] - PROBE_S * 1000)
         for one_ms in reversed(missed):  # the longest last: it is the one that was measured
             self.lately.add(one_ms)
+            self._recent.append(one_ms)
             if now_ns < self._around_until_ns:
                 self.around_scans.add(one_ms)
             else:
@@ -129,8 +153,11 @@ class Notifier:
             except OSError as error:
                 logger().warning("systemd_not_notified", error=str(error))
 
-    async def run(self) -> None:
-        """Feed the watchdog from the loop itself, so that a stuck loop is noticed."""
+    async def run(self, is_well: Callable[[], bool] = lambda: True) -> None:
+        """Feed the watchdog from the loop itself, so that a stuck loop is noticed, while it is well."""
         while self.watchdog_s:
-            self.send("WATCHDOG=1")
+            if is_well():
+                self.send("WATCHDOG=1")
+            else:
+                logger().error("watchdog_not_fed", note="the event loop lagged beyond its limit")
             await asyncio.sleep(self.watchdog_s / 2)

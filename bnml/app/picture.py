@@ -16,6 +16,7 @@ from bnml.journal.schema import Health, Position
 from bnml.kernels.records import Action, Reason
 from bnml.trading.guarding import HALTED
 from bnml.trading.portfolio import value_e8
+from bnml.trading.standing import worst
 from bnml.trading.state import OF_SYMBOL
 
 if TYPE_CHECKING:
@@ -92,11 +93,14 @@ class Picture:
         quote, equity_e8 = ledger.quote, self._equity_e8()
         coverage = {one.symbol: one for one in self._engine.coverage()}
         longest_ns = max([self.longest_bare_ns, *(one.longest_ns for one in coverage.values())])
+        reasons = self._engine.standings()
         return Health(
             mode=self._mode,
             venue=self._venue,
             state=self._state(),
             ts_ns=now_ns,
+            trading=worst(reasons),
+            reasons=tuple(f"{one.name} {one.level}: {one.detail}" for one in reasons),
             session=self._session,
             market=self._market,
             quote=quote,

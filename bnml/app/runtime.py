@@ -15,6 +15,7 @@ from bnml.app.backfill import Backfill
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
 from bnml.app.health import LoopLag, Notifier
+from bnml.app.life import Life
 from bnml.app.logs import logger
 from bnml.app.membership import Membership
 from bnml.app.narrator import Narrator
@@ -59,10 +60,11 @@ class Daemon:
         self._stop = stop
         self._started = started
         self._settings = settings
-        self._lag = LoopLag(parts.clock, lambda: self.picture.scans)
+        self._lag = LoopLag(parts.clock, lambda: self.picture.scans, settings.guards.loop_lag_ms)
         self._notifier = Notifier(os.environ)
         self._streams = MarketStreams(parts)
         self._stepped = parts.deployment.stepper is not None
+        self._life = Life(parts, self._lag, stop)
         mode = parts.header.mode
         self.picture = Picture(engine, mode, settings.venue.kind, parts.journal.session, market_of(settings))
         self.trainer = Trainer(settings, parts.options, parts.bundles.store, self._publish, self._now_ns)
@@ -119,7 +121,7 @@ class Daemon:
     async def run(self) -> None:
         """Start everything, trade, and stop in order."""
         failed = True
-        async with asyncio.TaskGroup() as group:
+        async with asyncio.TaskGroup() as group, self._life:
             self._group = group
             tasks = [
                 group.create_task(coroutine)
@@ -128,7 +130,7 @@ class Daemon:
                     self._parts.venue.api.run(),
                     self._executor.run(),
                     self._lag.run(),
-                    self._notifier.run(),
+                    self._notifier.run(self._life.is_well),
                     self._keep_health(),
                 )
             ]
@@ -137,7 +139,9 @@ class Daemon:
                 failed = False
             finally:
                 self.picture.state = "failed" if failed else "stopped"
-                self._parts.journal.append_health(self.health())
+                health = self.health()
+                self._parts.journal.append_health(health)
+                self._life.beat(health)
                 for task in (
                     *self._streams.tasks,
                     *self._streams.helpers,
@@ -206,7 +210,7 @@ class Daemon:
         tasks = [group.create_task(self._spool.run(self._now_ns))]
         if not self._stepped:
             tasks.append(group.create_task(keep_proving(self._parts.venue, self._parts.followed[0])))
-            tasks += [group.create_task(one.run()) for one in self._watchers()]
+            tasks += [group.create_task(one.run()) for one in (*self._watchers(), self._life.vitals)]
         return tasks
 
     def _watchers(self) -> tuple[Vigil, Weather, Outlook, Backfill]:
@@ -293,7 +297,9 @@ class Daemon:
     async def _keep_health(self) -> None:
         while True:
             await asyncio.sleep(HEALTH_S)
-            self._parts.journal.append_health(self.health())
+            health = self.health()
+            self._parts.journal.append_health(health)
+            self._life.beat(health)
 
     async def _fill_gap(self, symbol: str, start_ns: int, end_ns: int) -> list[Bar]:
         frame = self._settings.features.base_frame

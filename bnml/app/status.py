@@ -59,6 +59,8 @@ def _text(health: Health, state: str) -> str:
     lines = [
         f"{'state':<14}{state}",
         *([f"{'':<14}{way_out(state)}"] if way_out(state) else []),
+        f"{'entries':<14}{'allowed' if health.trading == 'ACTIVE' else health.trading}",
+        *(f"{'  because':<14}{reason}" for reason in health.reasons),
         f"{'venue':<14}{health.venue}, {health.mode}" + (f"; {health.market}" if health.market else ""),
         f"{'market time':<14}{health.market_time}",
         (

@@ -34,6 +34,8 @@ def summarize(parts: Parts, daemon: Daemon) -> dict[str, object]:
         "equity_end": health.equity,
         "flows": health.flows,
         "realised": health.realised,
+        "trading": health.trading,
+        "reasons": list(health.reasons),
         "positions": len(health.positions),
         "open_orders": len(health.open_orders),
         "covered_pct": health.covered_pct,
@@ -64,10 +66,15 @@ def as_text(summary: Mapping[str, object], log_file: Path | None) -> str:
         f"  scans {summary['scans']}, fills {summary['trades']}",
         f"  equity {grouped(start)} -> {grouped(end)} {quote}{moved} ({change}), realised {signed(str(summary['realised']))}",
         f"  {_left_behind(summary)}",
+        *(f"  {reason}" for reason in _texts(summary.get("reasons"))),
     ]
     if log_file is not None:
         lines.append(f"  log {log_file}")
     return "\n".join(lines) + "\n"
+
+
+def _texts(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []
 
 
 def _left_behind(summary: Mapping[str, object]) -> str:

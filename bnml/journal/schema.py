@@ -137,6 +137,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     market: str = ""  # what is real of prices and money, in words
     quote: str = ""
     mood: str = ""  # of the whole market: index and regime; empty when too few symbols speak
+    trading: str = "ACTIVE"  # or REDUCING, HALTED: the worst of all reasons
+    reasons: tuple[str, ...] = ()  # `name LEVEL: what was found`
     session_pnl: str = "0"  # equity now less that of the session's first scan and less flows
     flows: str = "0"  # deposits less withdrawals since then
     covered_pct: float = 100.0  # of the quantity of all positions, weighed by what they are worth

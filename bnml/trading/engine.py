@@ -48,6 +48,7 @@ from bnml.trading.reference import ReferenceDesk
 from bnml.trading.reports import ReportDesk
 from bnml.trading.risk.breakers import Breakers, new_breakers
 from bnml.trading.scan import ScanStages
+from bnml.trading.standing import Standing, standings
 from bnml.trading.state import EngineState
 from bnml.trading.valuation import is_sane_rise
 from bnml.trading.watching import WATCH, Watch
@@ -157,6 +158,10 @@ class Engine:
             coverage_of(position, self.book, symbols[name].instrument.lot_e8, now_ns)
             for name, position in sorted(self.portfolio.positions.items())
         ]
+
+    def standings(self) -> tuple[Standing, ...]:
+        """Every reason why entries may not come now."""
+        return standings(self.state, self.config, self._breakers)
 
     def feature_row(self, symbol: str) -> FloatArray:
         """The row of the symbol's last bar; the engine's own array, valid until the next bar."""

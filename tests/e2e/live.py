@@ -92,14 +92,23 @@ class Live(Rehearsal):
         """What rests at the exchange, as the owner sees it with another key."""
         return json.loads(self.signed(*self.owner(), "/api/v3/openOrders"))
 
-    def signed(self, key, secret, path, **params):
-        """A signed GET of the owner."""
+    def post_order(self, **params):
+        """An order by the owner's hand."""
+        return json.loads(self.signed(*self.owner(), "/api/v3/order", "POST", **params))
+
+    def delete_orders(self, symbol):
+        """Everything that rests in one symbol, cancelled by the owner's hand."""
+        self.signed(*self.owner(), "/api/v3/openOrders", "DELETE", symbol=symbol)
+
+    def signed(self, key, secret, path, method="GET", **params):
+        """A signed request of the owner."""
         full = {**params, "timestamp": time.time_ns() // 10**6, "recvWindow": 60000}
         query = "&".join(f"{name}={value}" for name, value in full.items())
         signature = hmac.new(secret.encode(), query.encode(), "sha256").hexdigest()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.endpoint().port}{path}?{query}&signature={signature}",
             headers={"X-MBX-APIKEY": key},
+            method=method,
         )
         with urllib.request.urlopen(request) as response:
             return response.read()

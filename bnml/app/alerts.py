@@ -1,0 +1,102 @@
+"""Alerts on their way to a person: a bounded queue and one poster, so that a slow receiver never slows trading."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import aiohttp
+import msgspec
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
+
+    from bnml.app.settings import AlertSettings
+
+WAITING: Final = 100
+LEVELS: Final = {"warning": 30, "error": 40, "critical": 50}
+FIRST_PAUSE_S: Final = 1.0
+LONGEST_PAUSE_S: Final = 60.0
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """What the receiver gets, as JSON."""
+
+    severity: str
+    name: str
+    text: str
+    dropped: int = 0  # alerts that were given up before this one
+
+
+class Alerts:
+    """Takes what is logged severely enough; the oldest gives way when the receiver is down for long."""
+
+    def __init__(self, settings: AlertSettings) -> None:
+        self._settings = settings
+        self._waiting: deque[Alert] = deque()
+        self._filled = asyncio.Event()
+        self.dropped = 0
+        self.posted = 0
+        self.failed = 0
+
+    def offer(self, severity: str, name: str, text: str) -> None:
+        """Never waits; does nothing without a receiver."""
+        if not self._settings.webhook_url or LEVELS.get(severity, 0) < LEVELS[self._settings.level]:
+            return
+        if len(self._waiting) >= WAITING:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(Alert(severity, name, text, self.dropped))
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Post until cancelled, with growing pauses while the receiver does not take it."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            await self._filled.wait()
+            alert = self._waiting[0]
+            if await _post(self._settings, alert):
+                self.posted += 1
+                pause_s = FIRST_PAUSE_S
+                if self._waiting and self._waiting[0] is alert:
+                    self._waiting.popleft()
+                if not self._waiting:
+                    self._filled.clear()
+                continue
+            self.failed += 1
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def processor(self) -> Processor:
+        """A stage of the log that offers each line, after secrets were taken out."""
+
+        def offer(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+            words = " ".join(
+                f"{key}={value}" for key, value in event.items() if key not in {"event", "level", "timestamp"}
+            )
+            self.offer(str(event.get("level")), str(event.get("event")), words)
+            return event
+
+        return offer
+
+
+async def post_alert(settings: AlertSettings, severity: str, name: str, text: str) -> bool:
+    """Post one alert now, for programs that have no queue; whether the receiver took it."""
+    return bool(settings.webhook_url) and await _post(settings, Alert(severity, name, text))
+
+
+async def _post(settings: AlertSettings, alert: Alert) -> bool:
+    timeout = aiohttp.ClientTimeout(total=settings.timeout_s)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(
+                settings.webhook_url,
+                data=msgspec.json.encode(alert),
+                headers={"Content-Type": "application/json"},
+            ) as response,
+        ):
+            return response.status < 400
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        return False  # told by the counter; a log line here would become an alert of its own

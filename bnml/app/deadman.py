@@ -1,0 +1,146 @@
+"""`bnml deadman`: beside the daemon, never inside it; when its heart stops, stops are verified and entries cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from bnml.app.alerts import post_alert
+from bnml.app.direct import direct
+from bnml.app.heartbeat import Heartbeat, last_beat
+from bnml.app.rescue import Rescue, booked_fills, instance_of, stops_e8
+from bnml.core.clock import NS_PER_S, LiveClock
+from bnml.core.errors import BnmlError, Retryable
+from bnml.core.instrument import plain
+from bnml.core.orders import Side
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bnml.app.rescue import VenueOrder
+    from bnml.config import Settings
+    from bnml.options import DeadmanOptions
+
+LOOK_S: Final = 1.0
+QUIET: Final = ("stopped", "failed", "stopping")
+"""States in which the daemon has said farewell: what protects its positions rests at the exchange."""
+
+
+class Findings(msgspec.Struct):
+    """What was seen and done at the venue."""
+
+    cancelled: list[str] = []
+    covered: list[str] = []
+    bare: list[str] = []
+
+    def text(self) -> str:
+        """One sentence for a person at night."""
+        parts = [
+            f"entries cancelled: {', '.join(self.cancelled) or 'none'}",
+            f"protected: {', '.join(self.covered) or 'nothing is held'}",
+        ]
+        if self.bare:
+            parts.insert(0, f"WITHOUT A STOP: {', '.join(self.bare)}; `bnml panic` sells them")
+        return "; ".join(parts)
+
+
+class Watch:
+    """Whether the heart beats: by changes of the sign of life, so that no clock has to agree with another."""
+
+    def __init__(self, stale_ns: int, repeat_ns: int) -> None:
+        self._stale_ns = stale_ns
+        self._repeat_ns = repeat_ns
+        self._seen: Heartbeat | None = None
+        self._since_ns: int | None = None
+        self._acted_ns: int | None = None
+
+    def is_due(self, found: Heartbeat | None, now_ns: int) -> bool:
+        """Whether to act now; `now_ns` is monotonic."""
+        if self._since_ns is None or found != self._seen:
+            self._seen, self._since_ns, self._acted_ns = found, now_ns, None
+        if found is None or found.state.startswith(QUIET) or now_ns - self._since_ns < self._stale_ns:
+            return False
+        if self._acted_ns is not None and now_ns - self._acted_ns < self._repeat_ns:
+            return False
+        self._acted_ns = now_ns
+        return True
+
+
+def deadman(settings: Settings, options: DeadmanOptions) -> int:
+    """Watch until stopped; with `once` look at the venue now, 0 when everything held has a stop."""
+    if options.once:
+        found = asyncio.run(check(settings))
+        _say(found.text())
+        return Retryable.exit_code if found.bare else 0
+    asyncio.run(_watch(settings))
+    return 0
+
+
+async def _watch(settings: Settings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    deadman_settings, clock = settings.deadman, LiveClock()
+    watch = Watch(int(deadman_settings.stale_s * NS_PER_S), int(deadman_settings.repeat_s * NS_PER_S))
+    _say(f"watching the heartbeat in {settings.app.state_dir}")
+    while not stop.is_set():
+        try:
+            if watch.is_due(last_beat(settings.app.state_dir), clock.monotonic_ns()):
+                await _act(settings)
+        except BnmlError as error:
+            _say(f"cannot look: {error}")
+        try:
+            await asyncio.wait_for(stop.wait(), LOOK_S)
+        except TimeoutError:
+            _ = None  # the usual pause between two looks
+
+
+async def _act(settings: Settings) -> None:
+    silent = (
+        f"the daemon of {settings.app.state_dir} has given no sign of life for {settings.deadman.stale_s:g} s"
+    )
+    try:
+        text = f"{silent}; {(await check(settings)).text()}"
+    except BnmlError as error:
+        text = f"{silent}, and the venue cannot be asked: {error}"
+    _say(text)
+    await post_alert(settings.alerts, "critical", "deadman", text)
+
+
+async def check(settings: Settings) -> Findings:
+    """Cancel our open entries and hold our stops against what is ours."""
+    state_dir = settings.app.state_dir
+    booked = booked_fills(state_dir / "journal.db")
+    findings = Findings()
+    async with direct(settings) as rest:
+        rescue = Rescue(rest, instance_of(state_dir), booked)
+        orders = await rescue.open_orders()
+        for order in orders:
+            if order.side is Side.BUY and await rescue.cancel(order):
+                findings.cancelled.append(f"{order.symbol} {order.client_order_id}")
+        symbols = {order.symbol for order in orders} | {one.symbol for one in (booked or {}).values()}
+        await rescue.learn(symbols)
+        for symbol in sorted(symbols & rescue.instruments.keys()):
+            await _hold_against(rescue, symbol, orders, findings)
+    return findings
+
+
+async def _hold_against(
+    rescue: Rescue, symbol: str, orders: Sequence[VenueOrder], findings: Findings
+) -> None:
+    instrument = rescue.instruments[symbol]
+    held_e8 = await rescue.held_e8(symbol)
+    bare_lots = (held_e8 - stops_e8(orders, symbol)) // instrument.lot_e8
+    if bare_lots >= instrument.min_lots and not await rescue.is_dust(instrument, bare_lots):
+        findings.bare.append(f"{plain(bare_lots * instrument.lot_e8)} {instrument.base}")
+    elif stops_e8(orders, symbol):
+        findings.covered.append(symbol)
+
+
+def _say(words: str) -> None:
+    sys.stderr.write(f"bnml deadman: {words}\n")
+    sys.stderr.flush()

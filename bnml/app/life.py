@@ -1,0 +1,75 @@
+"""What tells others that the daemon lives, and why it trades less: heartbeat, changes of its standing, vital signs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from bnml.app.heartbeat import beat
+from bnml.app.logs import logger
+from bnml.app.stall import StackSampler
+from bnml.app.vitals import Vitals
+from bnml.core.errors import Retryable
+
+if TYPE_CHECKING:
+    import asyncio
+    from types import TracebackType
+
+    from bnml.app.compose import Parts
+    from bnml.app.health import LoopLag
+    from bnml.journal.schema import Health
+
+
+class Life:
+    """Around one session; leaving it after memory was used up raises, so that the service is started again."""
+
+    def __init__(self, parts: Parts, lag: LoopLag, stop: asyncio.Event) -> None:
+        self._parts = parts
+        self._stop = stop
+        self._restart = ""
+        self._told: tuple[str, ...] = ()
+        self._is_writable = True
+        self._lag = lag
+        self._sampler = lag.sampler = StackSampler(parts.clock, parts.settings.guards.loop_lag_ms)
+        self.vitals = Vitals(
+            parts.settings.guards,
+            parts.guards,
+            parts.clock,
+            parts.journal,
+            lag,
+            parts.folder.path,
+            self._restart_for,
+        )
+
+    async def __aenter__(self) -> Self:
+        self._sampler.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sampler.stop()
+        if error is None and self._restart:
+            raise Retryable(f"memory was nearly used up ({self._restart}); stopped in order, start again")
+
+    def is_well(self) -> bool:
+        """Whether the event loop has served everything within its limit since the last call."""
+        return self._lag.take_worst_ms() <= self._parts.settings.guards.loop_limit_ms
+
+    def beat(self, health: Health) -> None:
+        """Each second: the sign of life, and a line when a reason has come or gone."""
+        try:
+            beat(self._parts.folder.path, self._parts.clock.now_ns(), health.state, health.scans)
+            self._is_writable = True
+        except OSError as error:
+            if self._is_writable:
+                logger().error("heartbeat_not_written", error=str(error))
+            self._is_writable = False
+        names = tuple(one.partition(": ")[0] for one in health.reasons)
+        if names != self._told:
+            logger().warning("standing_changed", trading=health.trading, reasons=health.reasons)
+            self._told = names
+
+    def _restart_for(self, words: str) -> None:
+        self._restart = words
+        self._stop.set()
+        self._parts.inbox.complete(0)
