@@ -59,6 +59,7 @@ def test_a_silent_daemon_is_noticed_and_what_has_no_stop_is_named(live):
     finally:
         watch.terminate()
         assert watch.wait(timeout=10) == 0
+        watch.stderr.close()
     assert "no sign of life for 2 s" in line
     assert "entries cancelled: BTCUSDT bnsim01-zz-0w;" in line
     assert "WITHOUT A STOP" not in line
