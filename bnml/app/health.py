@@ -13,14 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bnml.app.logs import logger
+from bnml.trading.guarding import ACTIVE, REDUCING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
+    from bnml.app.guards import Guards
     from bnml.app.stall import StackSampler
     from bnml.core.clock import Clock
+    from bnml.journal.writer import JournalWriter
 
 PROBE_S = 0.01
 WINDOW = 6000  # probes kept: one minute
@@ -161,3 +164,14 @@ class Notifier:
             else:
                 logger().error("watchdog_not_fed", note="the event loop lagged beyond its limit")
             await asyncio.sleep(self.watchdog_s / 2)
+
+
+def watch_space(journal: JournalWriter, guards: Guards) -> None:
+    """A full disk: no entries while the journal lives on its reserve; over when the reserve can be held again."""
+    if not journal.is_full:
+        return
+    if journal.reserve is not None and journal.reserve.hold():
+        journal.is_full = False
+        guards.report("space", ACTIVE)
+    else:
+        guards.report("space", REDUCING, "the disk is full and the journal lives on its reserve; make room")

@@ -14,7 +14,7 @@ from bnml.app.aftermath import Aftermath
 from bnml.app.backfill import Backfill
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
-from bnml.app.health import LoopLag, Notifier
+from bnml.app.health import LoopLag, Notifier, watch_space
 from bnml.app.life import Life
 from bnml.app.logs import logger
 from bnml.app.membership import Membership
@@ -300,6 +300,7 @@ class Daemon:
             health = self.health()
             self._parts.journal.append_health(health)
             self._life.beat(health)
+            watch_space(self._parts.journal, self._parts.guards)
 
     async def _fill_gap(self, symbol: str, start_ns: int, end_ns: int) -> list[Bar]:
         frame = self._settings.features.base_frame

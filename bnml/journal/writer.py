@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -15,6 +15,7 @@ from bnml.core.commands import Command
 from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
 from bnml.core.events import Event
 from bnml.core.outcomes import Bareness, Decision, EquityPoint, Outcome, Trade
+from bnml.journal.reserve import Reserve, is_full
 from bnml.journal.schema import (
     INSERTS,
     TABLES,
@@ -30,6 +31,8 @@ from bnml.journal.schema import (
 Durability = Literal["power", "process"]
 MOST_ROWS_WAITING = 20_000
 KEPT_SNAPSHOTS = 3
+SPARED = frozenset({"health", "snapshot"})
+"""What a full disk does without: neither is needed to protect, to sell or to start again."""
 
 
 class JournalWriter:
@@ -39,8 +42,9 @@ class JournalWriter:
     the process. A writer that fails stops its owner: nothing trades without a journal.
     """
 
-    def __init__(self, database: aiosqlite.Connection, last_seq: int) -> None:
+    def __init__(self, database: aiosqlite.Connection, last_seq: int, reserve: Reserve | None = None) -> None:
         self._database = database
+        self.reserve = reserve
         self._waiting: dict[str, list[Row]] = {table: [] for table in INSERTS}
         self._accepted = 0
         self._committed = 0
@@ -53,6 +57,7 @@ class JournalWriter:
         self.last_seq = last_seq
         self.session = 0
         self.commits = 0
+        self.is_full = False  # the disk: the reserve is in use, and what can be done without is not written
 
     @classmethod
     async def open(cls, path: Path, durability: Durability) -> Self:
@@ -65,7 +70,10 @@ class JournalWriter:
             await asyncio.to_thread(connecting._thread.join)  # noqa: SLF001 - it has no other name
             raise _unwritable(path, error) from error
         try:
-            return cls(database, await _prepare(database, path, durability))
+            last_seq = await _prepare(database, path, durability)
+            reserve = Reserve(path)
+            await asyncio.to_thread(reserve.hold)
+            return cls(database, last_seq, reserve)
         except BaseException:
             await database.close()  # its thread would keep the process from ending
             raise
@@ -196,14 +204,27 @@ class JournalWriter:
             return
         self._waiting = {table: [] for table in INSERTS}
         self._pending_rows = 0
-        await self._database.execute("BEGIN")
-        for table, rows in batch.items():
-            await self._database.executemany(INSERTS[table], rows)
-        await self._database.execute("COMMIT")
+        try:
+            await _write(self._database, batch, spares=self.is_full)
+        except (sqlite3.Error, OSError) as error:
+            if not (is_full(error) and self.reserve is not None and self.reserve.release()):
+                raise
+            self.is_full = True
+            if self._database.in_transaction:
+                await self._database.execute("ROLLBACK")
+            await _write(self._database, batch, spares=True)
         self.commits += 1
         self._committed = target
         async with self._progress:
             self._progress.notify_all()
+
+
+async def _write(database: aiosqlite.Connection, batch: Mapping[str, Sequence[Row]], *, spares: bool) -> None:
+    await database.execute("BEGIN")
+    for table, rows in batch.items():
+        if not (spares and table in SPARED):
+            await database.executemany(INSERTS[table], rows)
+    await database.execute("COMMIT")
 
 
 async def _prepare(database: aiosqlite.Connection, path: Path, durability: Durability) -> int:

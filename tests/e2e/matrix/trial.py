@@ -33,13 +33,19 @@ class Outcome:
     bare: list = field(default_factory=list)
 
 
-def try_seed(seed, *, kills=2, defect="", faults=True, at=None):
+def try_seed(seed, *, kills=2, defect="", faults=True, at=None, catches=False):
     """Run a trial to its end; `faults` of the outcome is empty when both ledgers agree.
 
-    `at` is (point, visit) at which every life but the last ends; None: drawn.
+    `at` is (point, visit) at which every life but the last ends; None: drawn. With `catches` a daemon that ends
+    by itself is a fault of the outcome instead of an exception.
     """
     begun_disk()
-    return run_virtually(lambda loop: Trial(loop, seed, defect, faults, at=at).run(kills))
+    try:
+        return run_virtually(lambda loop: Trial(loop, seed, defect, faults, at=at).run(kills))
+    except Exception as error:
+        if not catches:
+            raise
+        return Outcome(seed, faults=[f"ended: {type(error).__name__} {error}"])
 
 
 @cache
