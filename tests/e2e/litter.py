@@ -51,8 +51,8 @@ class Litter(Rehearsal):
     def kill_once(self):
         """One life: until its point, or until a random moment."""
         point = self.random.choice((*POINTS, "-", "-", "-"))
-        self.begin(point, self.random.randint(1, 6))
-        said = self._line(self.random.uniform(0.1, LIFE_S))
+        self.begin(point, self.random.randint(1, 3))
+        said = self._line(self.random.uniform(0.1, LIFE_S) if point == "-" else 2 * LIFE_S)
         if not said:
             os.kill(self.pid, signal.SIGKILL)
             said, point = self._line(START_S), "any moment"

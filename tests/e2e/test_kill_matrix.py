@@ -3,7 +3,7 @@
 import pytest
 import structlog
 
-from tests.e2e.matrix.__main__ import Nowhere
+from tests.e2e.matrix.pool import Nowhere
 from tests.e2e.matrix.process import POINTS
 from tests.e2e.matrix.table import Table
 from tests.e2e.matrix.trial import try_seed
