@@ -45,6 +45,7 @@ _set_up_arrays()
 from bnml.kernels.deferred import EntryCompiler, PartCompiler, cache_lowered  # noqa: E402 - numba's arrays are set up first
 from bnml.kernels.shortcuts import (  # noqa: E402
     compile_nested,
+    compute_in_place,
     list_variables,
     name_records,
     open_cache_once,
@@ -56,6 +57,7 @@ from bnml.kernels.shortcuts import (  # noqa: E402
 name_records()
 list_variables()
 remember_operators()
+compute_in_place()
 remember_sizes()
 open_cache_once()
 time_no_calls()

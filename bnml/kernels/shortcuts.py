@@ -5,19 +5,24 @@ from __future__ import annotations
 import functools
 import gc
 import hashlib
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType
 from typing import Any
 
+import llvmlite.ir
 from llvmlite.binding import ffi
 from numba import types
 from numba.core import caching, event, ir, typed_passes, untyped_passes
 from numba.core.base import BaseContext
 from numba.core.compiler import DefaultPassBuilder
 from numba.core.compiler_machinery import register_pass
+from numba.core.imputils import lower_builtin
 from numba.core.types.functions import BaseFunction
+from numba.core.typing.templates import signature
+from numba.cpython.builtins import do_minmax
 
 _IDLE = {
     untyped_passes.WithLifting,
@@ -92,12 +97,54 @@ def remember_operators() -> None:
         key = (id(self), args)
         if not kws and key in known:
             return known[key][1]
-        signature = work_out(self, context, args, kws)
-        if signature is not None and not kws and self._impl_keys.get(signature.args) is self.typing_key:
-            known[key] = self, signature  # with itself: its identity is not given to another
-        return signature
+        found = work_out(self, context, args, kws)
+        if found is not None and not kws and self._impl_keys.get(found.args) is self.typing_key:
+            known[key] = self, found  # with itself: its identity is not given to another
+        return found
 
     BaseFunction.get_call_type = get_call_type  # type: ignore[method-assign]
+
+
+def compute_in_place() -> None:
+    """Put `max`, `min` and `int` of numbers of one type where they stand, by numba's own lowering.
+
+    numba compiles a function for each, of each type and for each kind of caller.
+    """
+    work_out = BaseFunction.get_call_type
+    keys = {function: ("in place", function.__name__) for function in (max, min, int)}
+    for function, compare in ((max, operator.gt), (min, operator.lt)):
+        lower_builtin(keys[function], types.VarArg(types.Any))(_lower_extreme(compare))
+    lower_builtin(keys[int], types.Any)(_lower_whole)
+
+    def get_call_type(self: Any, context: Any, args: Any, kws: Any) -> Any:
+        if kws or self.typing_key not in keys or (len(args) == 1) is not (self.typing_key is int):
+            return work_out(self, context, args, kws)
+        kind, *others = {types.unliteral(one) for one in args}
+        if others or not isinstance(kind, types.Integer | types.Float):
+            return work_out(self, context, args, kws)
+        is_cut = self.typing_key is int and isinstance(kind, types.Float)
+        found = signature(types.intp if is_cut else kind, *[kind] * len(args))
+        self._impl_keys[found.args] = keys[self.typing_key]
+        return found
+
+    BaseFunction.get_call_type = get_call_type  # type: ignore[method-assign]
+
+
+def _lower_extreme(compare: Any) -> Any:
+    def lower(context: Any, builder: Any, found: Any, args: Any) -> Any:
+        kind = found.return_type
+        if isinstance(kind, types.Float):
+            return do_minmax(context, builder, found.args, args, compare)
+        name = f"llvm.{'s' if kind.signed else 'u'}{'max' if compare is operator.gt else 'min'}"
+        of = args[0].type
+        both = builder.module.declare_intrinsic(name, [of], llvmlite.ir.FunctionType(of, [of, of]))
+        return functools.reduce(lambda one, other: builder.call(both, [one, other]), args)
+
+    return lower
+
+
+def _lower_whole(context: Any, builder: Any, found: Any, args: Any) -> Any:
+    return context.cast(builder, args[0], found.args[0], found.return_type)
 
 
 def name_records() -> None:

@@ -5,9 +5,10 @@ import textwrap
 from types import SimpleNamespace
 
 import numba
+import numpy as np
 import pytest
 from numba import types
-from numba.core import caching, ir
+from numba.core import caching, event, ir
 from numba.core.compiler import run_frontend
 
 from bnml.kernels import lean, njit, part
@@ -78,6 +79,70 @@ def test_what_numba_compiles_alone_is_told_that_it_cannot_call_a_kernel():
 
     with pytest.raises(AssertionError, match=r"can only be called by what bnml\.kernels compiles"):
         alone(2)
+
+
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        (3, -7),
+        (-7, 3, 5),
+        (1.5, NAN),
+        (NAN, 1.5),
+        (1.5, NAN, 2.5),
+        (0.0, -0.0),
+        (-0.0, 0.0),
+        (np.uint64(2**64 - 1), np.uint64(1)),
+        (np.uint64(1), np.uint64(2**64 - 1)),
+        (3, 2.5),
+        (True, 7),
+    ],
+)
+def test_extremes_and_whole_numbers_are_those_of_python(numbers):
+    @njit
+    def highest(values):
+        return max(*values)
+
+    @njit
+    def lowest(values):
+        return min(*values)
+
+    for kernel, python in ((highest, max), (lowest, min)):
+        assert repr(float(kernel(numbers))) == repr(float(python(numbers)))
+
+
+@pytest.mark.parametrize("number", [2.9, -2.9, 0.0, 7, -7, np.uint64(2**64 - 1), np.uint64(3)])
+def test_a_number_is_cut_as_in_python(number):
+    @njit
+    def cut(value):
+        return int(value)
+
+    assert cut(number) == int(number)
+
+
+def test_no_function_is_compiled_for_an_extreme():
+    heard = []
+
+    class Heard(event.Listener):
+        def on_start(self, event):
+            heard.append(event.data["dispatcher"].__name__)
+
+        def on_end(self, event):
+            pass
+
+    @lean
+    def bounded(value: int, share: float) -> float:
+        return max(int(min(share, 0.5)), value, 1)
+
+    @njit
+    def entry(value: int, share: float) -> float:
+        return bounded(min(value, 7), share)
+
+    with event.install_listener("numba:compile", Heard()):
+        assert entry(9, 0.25) == 7
+    assert heard == ["entry", "bounded"]
 
 
 def test_variables_of_instructions_are_those_that_numba_lists():
