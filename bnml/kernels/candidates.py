@@ -42,7 +42,7 @@ class Risk(NamedTuple):
     base_ns: int
     late_bars: NDArray[np.int64]
     late_voices: NDArray[np.void]
-    crowd: NDArray[np.void]  # scratch, one element
+    crowd: NDArray[np.float64]  # scratch for one
     day_from_ns: NDArray[np.int64]
     day_numbers: NDArray[np.int64]
 

@@ -12,23 +12,7 @@ import numpy as np
 
 from bnml.kernels import lean, part
 from bnml.kernels.fills import DEPTH_SHARE_PPM, PPM
-from bnml.kernels.mood import (
-    ATR_RATIO,
-    BUYERS,
-    GLOBAL_SCORE,
-    MODEL,
-    MOMENTUM,
-    MOVED,
-    SCORE,
-    SELLERS,
-    SPOKE,
-    SPREAD_PPM,
-    SQUARES,
-    WEIGHT,
-    belief,
-    weighed,
-    weight_of,
-)
+from bnml.kernels.mood import BLOCK, add_voice, weight_of
 from bnml.kernels.policy import (
     directional_score,
     expected_edge_ppm,
@@ -42,10 +26,10 @@ from bnml.kernels.records import QUANTILES, Action, DecisionRule
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BLOCK = 256
 AHEAD = 96
 """Bars by which memory is asked: farther than the processor looks by itself."""
 CELLS = 1024
+STEPS = 3
 LARGEST = 2.0**50
 _LAST = QUANTILES - 1
 _SELL = int(Action.SELL)
@@ -53,31 +37,26 @@ _HOLD = int(Action.HOLD)
 _BUY = int(Action.BUY)
 _EXPECTED_EDGE = int(DecisionRule.EXPECTED_EDGE)
 
+_ROW = BLOCK + 8
+_OPENS, _CLOSES, _REACH, _VOLUME, _ACTION = (_ROW * i for i in range(5))
+_RANKED, _CONFIDENCE, _SCORE, _MOMENTUM, _WEIGHT, _SPREAD, _KNOWN = (_ROW * i for i in range(7))
+
 
 class Chorus(NamedTuple):
-    """Scratch: one value for each bar of a block, and `ranks` of `CELLS` + 1."""
+    """Scratch. Rows of one value for each bar of a block stand in one array: the compiler sees that they are apart."""
 
-    ranks: NDArray[np.int64]  # percentiles that lie in cells before this one
-    before: NDArray[np.int64]  # the close before it
-    close: NDArray[np.int64]
-    following: NDArray[np.int64]  # the open after it
-    reach: NDArray[np.int64]  # high - low
-    volume: NDArray[np.int64]
-    spread_ppm: NDArray[np.int64]
-    depth_e8: NDArray[np.int64]
-    action: NDArray[np.int64]
-    technical: NDArray[np.float64]
-    momentum: NDArray[np.float64]
-    confidence: NDArray[np.float64]
-    score: NDArray[np.float64]
-    weight: NDArray[np.float64]  # in the crowd; 0: does not speak
-    known: NDArray[np.float64]  # NaN: a value is missing
+    ranks: NDArray[np.uint32]  # percentiles that lie in cells before this one
+    whole: NDArray[np.int64]
+    """Opens from the block's first bar to the one after it, closes from the one before it, high - low, volume, action."""
+    real: NDArray[np.float64]
+    """Directional score, confidence, global score, momentum, weight in the crowd, spread, NaN where a value is missing."""
 
 
 def new_chorus() -> Chorus:
     """Scratch that fits."""
-    integers, floats = np.empty((8, BLOCK), dtype=np.int64), np.empty((6, BLOCK))
-    return Chorus(np.empty(CELLS + 1, dtype=np.int64), *integers, *floats)
+    return Chorus(
+        np.empty(CELLS + 1, dtype=np.uint32), np.empty(5 * _ROW, dtype=np.int64), np.empty(7 * _ROW)
+    )
 
 
 @lean
@@ -109,23 +88,26 @@ def _ceil_ppm(amount: int, ppm: int) -> int:
 
 
 @part
-def rank_cells(policy: np.void, ranks: NDArray[np.int64]) -> bool:
-    """Whether scores can be ranked by cells of equal width; then `ranks` says from which percentile to count on.
+def rank_cells(policy: np.void, ranks: NDArray[np.uint32]) -> int:
+    """How many percentiles lie in one cell at most, if scores can be ranked by cells of equal width, else 0.
 
-    A score never falls into a cell before that of a lower one, so what is counted for a cell is surely below it.
+    `ranks` then says from which percentile to count on. A score never falls into a cell before that of a lower
+    one, so what is counted for a cell is surely below it.
     """
     quantiles = policy["score_quantiles"]
     if policy["rule"] != _EXPECTED_EDGE or not quantiles[_LAST] > quantiles[0]:
-        return False
-    scale, rank = CELLS / (quantiles[_LAST] - quantiles[0]), 1
+        return 0
+    scale, rank, most = CELLS / (quantiles[_LAST] - quantiles[0]), 1, 1
     for k in range(1, QUANTILES):
         if not quantiles[k] >= quantiles[k - 1]:
-            return False
+            return 0
     for cell in range(CELLS + 1):
+        before = rank
         while rank < _LAST and int((quantiles[rank] - quantiles[0]) * scale) < cell:
             rank += 1
         ranks[cell] = rank - 1
-    return True
+        most = max(most, rank - before)
+    return most
 
 
 @part
@@ -133,16 +115,20 @@ def fits(
     bars: NDArray[np.void], start: int, count: int, frame_ns: int, costs: np.void, chorus: Chorus
 ) -> bool:
     """Read a block of bars; whether each is followed at once by the next, and no quotient will be too large."""
-    lowest, highest, most = bars[start]["close"], 0, 0
-    before = bars[start - 1]["close"] if start > 0 else 0
+    whole = chorus.whole
+    whole[_CLOSES] = bars[start - 1]["close"] if start > 0 else 0
+    whole[_OPENS + count] = bars[start + count]["open"]
+    lowest, highest, most = bars[start]["close"], whole[_OPENS + count], 0
     for i in range(count):
         prefetch(bars, start + i + AHEAD)
-        bar, after = bars[start + i], bars[start + i + 1]["open"]
-        chorus.close[i], chorus.following[i], chorus.volume[i] = bar["close"], after, bar["volume_lots"]
-        chorus.reach[i], chorus.before[i] = bar["high"] - bar["low"], before
-        before = bar["close"]
-        lowest, highest = min(lowest, bar["close"], after), max(highest, bar["high"], after)
-        most = max(most, bar["volume_lots"])
+        bar = bars[start + i]
+        whole[_OPENS + i], whole[_CLOSES + 1 + i] = bar["open"], bar["close"]
+        whole[_REACH + i], whole[_VOLUME + i] = bar["high"] - bar["low"], bar["volume_lots"]
+        highest = max(highest, bar["high"])
+    for i in range(count):
+        lowest = min(lowest, whole[_CLOSES + 1 + i], whole[_OPENS + 1 + i])
+        highest = max(highest, whole[_OPENS + 1 + i])
+        most = max(most, whole[_VOLUME + i])
     if bars[start + count]["ts_open_ns"] - bars[start]["ts_open_ns"] != count * frame_ns:
         return False
     if 2 * costs["spread_cap_ppm"] > PPM or highest * float(PPM) >= LARGEST * lowest:
@@ -152,20 +138,63 @@ def fits(
 
 @part
 def read_books(chorus: Chorus, count: int, instrument: np.void, costs: np.void) -> None:
-    """Spread and depth after each bar of the block, as `fills.book_of_bar`, where a tick of a lot is whole money."""
+    """Spread and weight after each bar of the block, as `fills.book_of_bar`, where a tick of a lot is whole money."""
     unit, cap_ppm = instrument["notional_num"], costs["spread_cap_ppm"]
     floor_ppm, range_ppm = costs["spread_floor_ppm"], costs["spread_range_ppm"]
-    close, following, reach = chorus.close[:count], chorus.following[:count], chorus.reach[:count]
-    volume, spreads, depths = chorus.volume[:count], chorus.spread_ppm[:count], chorus.depth_e8[:count]
+    whole, real = chorus.whole, chorus.real
     for i in range(count):
-        half = min(cap_ppm, floor_ppm + _mul_ppm(_quotient(reach[i] * PPM, close[i]), range_ppm))
-        away = _ceil_ppm(following[i], half)
-        bid = max(1, following[i] - away)
-        ask = max(bid + 1, following[i] + away)
-        side_e8 = _mul_ppm(close[i] * unit * volume[i], DEPTH_SHARE_PPM) >> 1
+        following, close = whole[_OPENS + 1 + i], whole[_CLOSES + 1 + i]
+        half = min(cap_ppm, floor_ppm + _mul_ppm(_quotient(whole[_REACH + i] * PPM, close), range_ppm))
+        away = _ceil_ppm(following, half)
+        bid = max(1, following - away)
+        ask = max(bid + 1, following + away)
+        side_e8 = _mul_ppm(close * unit * whole[_VOLUME + i], DEPTH_SHARE_PPM) >> 1
         depth = bid * unit * max(1, _quotient(side_e8, bid * unit))
-        depths[i] = depth + ask * unit * max(1, _quotient(side_e8, ask * unit))
-        spreads[i] = _quotient((ask - bid) * (2 * PPM), ask + bid)
+        real[_WEIGHT + i] = weight_of(depth + ask * unit * max(1, _quotient(side_e8, ask * unit)))
+        real[_SPREAD + i] = float(_quotient((ask - bid) * (2 * PPM), ask + bid))
+
+
+@part
+def read_sides(
+    chorus: Chorus,
+    policy: np.void,
+    sell_below: float,
+    most: int,
+    probabilities: NDArray[np.float64],
+    start: int,
+    count: int,
+) -> None:
+    """`policy.confidence` and `policy.side` of each bar of the block, after `rank_cells` has given `most`."""
+    quantiles, cut, step = policy["score_quantiles"], policy["cut"], 100.0 / _LAST
+    lowest, highest = quantiles[0], quantiles[_LAST]
+    scale, whole, real, ranks = CELLS / (highest - lowest), chorus.whole, chorus.real, chorus.ranks
+    shares = probabilities[start : start + count]
+    for i in range(count):
+        p = shares[i]
+        real[_RANKED + i], real[_KNOWN + i] = directional_score(p), p[0] + p[1] + p[2]
+    for i in range(count):
+        inside = max(lowest, real[_RANKED + i])
+        inside = inside if inside < highest else lowest
+        low = np.uint32(ranks[np.uint32((inside - lowest) * scale)])
+        for _ in range(min(most, STEPS)):  # steps that are always taken are not guessed wrongly
+            low += np.uint32(quantiles[low + 1] <= inside)
+        if most > STEPS:
+            while quantiles[low + 1] <= inside:
+                low += np.uint32(1)
+        real[_CONFIDENCE + i] = step * (
+            low + (inside - quantiles[low]) / (quantiles[low + 1] - quantiles[low])
+        )
+    for i in range(count):
+        score, confident = real[_RANKED + i], real[_CONFIDENCE + i]
+        confident = 100.0 if score >= highest else confident
+        confident = confident if score >= lowest else 0.0
+        real[_CONFIDENCE + i] = confident
+        action = _SELL if score < 0.0 else _HOLD
+        whole[_ACTION + i] = action if confident < sell_below else _HOLD
+    for i in range(count):
+        score = real[_RANKED + i]
+        if score > cut and expected_edge_ppm(policy, score) > 0.0:
+            whole[_ACTION + i] = _BUY
 
 
 @part
@@ -177,118 +206,49 @@ def read_scores(
     start: int,
     count: int,
 ) -> None:
-    """Technical, momentum and global score of each bar of the block, after `read_sides`; and which has them."""
-    end, first, second, known = (
-        start + count,
-        chorus.technical[:count],
-        chorus.momentum[:count],
-        chorus.known[:count],
-    )
-    confident, score, (weight_1, weight_2, weight_3) = (
-        chorus.confidence[:count],
-        chorus.score[:count],
-        weights,
-    )
+    """Momentum and global score of each bar of the block, after `read_sides`; and which has them."""
+    end, real, (weight_1, weight_2, weight_3) = start + count, chorus.real, weights
     rsi, macd, band = technical[0][start:end], technical[1][start:end], technical[2][start:end]
     roc_4, roc_16, volume = momentum[0][start:end], momentum[1][start:end], momentum[2][start:end]
     for i in range(count):
-        first[i] = technical_score(rsi[i], macd[i], band[i])
-        known[i] += rsi[i] + macd[i] + band[i]
+        real[_SCORE + i] = technical_score(rsi[i], macd[i], band[i])
+        real[_KNOWN + i] += rsi[i] + macd[i] + band[i]
     for i in range(count):
-        second[i] = momentum_score(roc_4[i], roc_16[i], volume[i])
-        known[i] += roc_4[i] + roc_16[i] + volume[i]
-    for i in range(count):
-        score[i] = global_score(confident[i], first[i], second[i], weight_1, weight_2, weight_3)
-
-
-@part
-def read_sides(
-    chorus: Chorus,
-    policy: np.void,
-    sell_below: float,
-    probabilities: NDArray[np.float64],
-    start: int,
-    count: int,
-) -> None:
-    """`policy.confidence` and `policy.side` of each bar of the block, after `rank_cells`."""
-    quantiles, cut, step = policy["score_quantiles"], policy["cut"], 100.0 / _LAST
-    lowest, highest = quantiles[0], quantiles[_LAST]
-    scale = CELLS / (highest - lowest)
-    for i in range(count):
-        score = directional_score(probabilities[start + i])
-        if not score >= lowest:
-            confident = 0.0
-        elif score >= highest:
-            confident = 100.0
-        else:
-            low = chorus.ranks[int((score - lowest) * scale)]
-            while quantiles[low + 1] <= score:
-                low += 1
-            confident = step * (low + (score - quantiles[low]) / (quantiles[low + 1] - quantiles[low]))
-        action = _SELL if score < 0.0 and confident < sell_below else _HOLD
-        if score > cut and expected_edge_ppm(policy, score) > 0.0:
-            action = _BUY
-        chorus.confidence[i], chorus.action[i] = confident, action
-        p = probabilities[start + i]
-        chorus.known[i] = p[0] + p[1] + p[2]
-
-
-@part
-def _add(crowd: NDArray[np.float64], values: NDArray[np.float64], weight: NDArray[np.float64]) -> None:
-    """Add the values of those who speak."""
-    for i in range(len(crowd)):
-        value = values[i]  # read whoever speaks: what is read always can be read for many at once
-        crowd[i] += value if weight[i] > 0.0 else 0.0
+        moved = momentum_score(roc_4[i], roc_16[i], volume[i])
+        real[_MOMENTUM + i] = moved
+        real[_KNOWN + i] += roc_4[i] + roc_16[i] + volume[i]
+        real[_SCORE + i] = global_score(
+            real[_CONFIDENCE + i], real[_SCORE + i], moved, weight_1, weight_2, weight_3
+        )
 
 
 @part
 def add_block(
     crowds: NDArray[np.float64],
-    place: int,
+    at: int,
     chorus: Chorus,
     atr_ratio: NDArray[np.float64],
     start: int,
     count: int,
 ) -> None:
-    """Add the block that was read to the crowds from column `place` on, as `mood.add_voice` adds one."""
-    near, known, weight, values = (
-        crowds[:, place : place + count],
-        chorus.known,
-        chorus.weight,
-        chorus.technical,
-    )
-    score, action, close, before = chorus.score, chorus.action, chorus.close, chorus.before
-    ratios, depth = atr_ratio[start : start + count], chorus.depth_e8
+    """Add the block that was read to the crowds from `at` on."""
+    whole, real, ratios = chorus.whole, chorus.real, atr_ratio[start : start + count]
+    near = crowds[at:]
     for i in range(count):
-        counted = weight_of(depth[i])
-        weight[i] = 0.0 if np.isnan(known[i] + ratios[i]) else counted
-    spoke, weights, buyers, sellers = near[SPOKE], near[WEIGHT], near[BUYERS], near[SELLERS]
-    for i in range(count):
-        spoke[i] += 1.0 if weight[i] > 0.0 else 0.0
-        weights[i] += weight[i]
-    for i in range(count):
-        counted = weight[i]
-        buyers[i] += counted if action[i] == _BUY else 0.0
-        sellers[i] += counted if action[i] == _SELL else 0.0
-    for i in range(count):
-        values[i] = (1.0 if close[i] > before[i] else 0.0) - (1.0 if close[i] < before[i] else 0.0)
-    _add(near[MOVED], values, weight)
-    _add(near[SCORE], score, weight)
-    for i in range(count):
-        values[i] = score[i] * score[i]
-    _add(near[SQUARES], values, weight)
-    for i in range(count):
-        values[i] = weighed(weight[i], chorus.momentum[i])
-    _add(near[MOMENTUM], values, weight)
-    for i in range(count):
-        values[i] = weight[i] * belief(action[i], chorus.confidence[i])
-    _add(near[MODEL], values, weight)
-    for i in range(count):
-        values[i] = weighed(weight[i], score[i])
-    _add(near[GLOBAL_SCORE], values, weight)
-    for i in range(count):
-        values[i] = weight[i] * chorus.spread_ppm[i]
-    _add(near[SPREAD_PPM], values, weight)
-    for i in range(count):
-        values[i] = weight[i] * ratios[i]
-    _add(near[ATR_RATIO], values, weight)
+        speaks = not np.isnan(real[_KNOWN + i] + ratios[i])
+        close, before = whole[_CLOSES + 1 + i], whole[_CLOSES + i]
+        direction = (1.0 if close > before else 0.0) - (1.0 if close < before else 0.0)
+        add_voice(
+            near,
+            BLOCK,
+            i,
+            1.0 if speaks else 0.0,
+            whole[_ACTION + i],
+            real[_CONFIDENCE + i],
+            real[_SCORE + i] if speaks else 0.0,
+            real[_MOMENTUM + i] if speaks else 0.0,
+            real[_SPREAD + i],
+            real[_WEIGHT + i] if speaks else 0.0,
+            ratios[i] if speaks else 0.0,
+            direction if speaks else 0.0,
+        )

@@ -5,8 +5,8 @@ Source: the market intelligence of BN-ML, as far as it follows from the scan alo
 
 How to call it, once per scan, after all opinions are made and before the first limit is asked: fill one
 `VOICE` per symbol of the scan, in order of name (sums of floats depend on the order), add them up in an
-empty `CROWD`, then `hear(crowd, count, breakers, limits)` with the account's `records.BREAKERS`, which remembers between scans,
-and the account's own `records.LIMITS` (a symbol's differ in spread, depth and correlation only).
+empty crowd (`SUMS` zeros), then `hear(crowd, 1, 0, count, breakers, limits)` with the account's `records.BREAKERS`,
+which remembers between scans, and the account's own `records.LIMITS` (a symbol's differ in spread, depth and correlation only).
 `breakers.copy_to_facts` brings the result to the candidates. With fewer than three voices nothing is
 known, and nothing is refused: a run over one symbol need not call it at all.
 """
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import lean, njit, part
+from bnml.kernels import lean, njit
 from bnml.kernels.fills import E8
 from bnml.kernels.records import Action, MoodRegime
 
@@ -61,56 +61,31 @@ _HIGH_RISK_NEUTRAL = int(MoodRegime.HIGH_RISK_NEUTRAL)
 _RISK_OFF = int(MoodRegime.RISK_OFF)
 
 
-CROWD = np.dtype(
-    [
-        ("spoke", np.int64),
-        ("moved", np.int64),  # how many closed higher, less those that closed lower
-        ("score", np.float64),  # sums of global scores and of their squares
-        ("squares", np.float64),
-        ("weight", np.float64),  # all that follows are sums weighted by depth
-        ("buyers", np.float64),
-        ("sellers", np.float64),
-        ("momentum", np.float64),  # -1..1, as the two after it
-        ("model", np.float64),
-        ("global_score", np.float64),
-        ("spread_ppm", np.float64),
-        ("atr_ratio", np.float64),
-    ]
-)
-"""The voices of one scan added up, in order of name."""
-_SUMS = range(len(CROWD.names or ()))
+SUMS = 12
 (
     SPOKE,
-    MOVED,
-    SCORE,
+    MOVED,  # how many closed higher, less those that closed lower
+    SCORE,  # sums of global scores and of their squares
     SQUARES,
-    WEIGHT,
+    WEIGHT,  # all that follow are sums weighted by depth
     BUYERS,
     SELLERS,
-    MOMENTUM,
+    MOMENTUM,  # -1..1, as the two after it
     MODEL,
     GLOBAL_SCORE,
     SPREAD_PPM,
     ATR_RATIO,
-) = _SUMS
-"""Rows of an array that has a crowd in each column; all values are floats there."""
+) = range(SUMS)
+"""A crowd: the voices of one scan added up, in order of name. Of several crowds in one array, each sum of
+crowd `at` stands `step` after the one before: `crowds[SCORE * step + at]`."""
+BLOCK = 256
+"""Step of the crowds of a backtest, which stand in blocks of so many scans, one after the other."""
 
 
 @lean
-def clear(crowd: np.void) -> None:
-    """Nobody has spoken."""
-    crowd["spoke"] = 0
-    crowd["moved"] = 0
-    crowd["score"] = 0.0
-    crowd["squares"] = 0.0
-    crowd["weight"] = 0.0
-    crowd["buyers"] = 0.0
-    crowd["sellers"] = 0.0
-    crowd["momentum"] = 0.0
-    crowd["model"] = 0.0
-    crowd["global_score"] = 0.0
-    crowd["spread_ppm"] = 0.0
-    crowd["atr_ratio"] = 0.0
+def place_of(scan: int) -> int:
+    """Where the crowd of a scan of a backtest stands."""
+    return scan // BLOCK * (SUMS * BLOCK) + scan % BLOCK
 
 
 @lean
@@ -134,83 +109,54 @@ def belief(action: int, confidence: float) -> float:
 
 @lean
 def add_voice(
-    crowd: np.void,
+    crowds: NDArray[np.float64],
+    step: int,
+    at: int,
+    spoke: float,
     action: int,
     confidence: float,
     score: float,
     momentum: float,
-    spread_ppm: int,
-    depth_e8: int,
+    spread_ppm: float,
+    weight: float,
     atr_ratio: float,
-    direction: int,
+    direction: float,
 ) -> None:
-    """Add the voice of a symbol that spoke; see `VOICE`."""
-    depth = weight_of(depth_e8)
-    crowd["spoke"] += 1
-    crowd["moved"] += direction
-    crowd["score"] += score
-    crowd["squares"] += score * score
-    crowd["weight"] += depth
-    if action == _BUY:
-        crowd["buyers"] += depth
-    elif action == _SELL:
-        crowd["sellers"] += depth
-    crowd["momentum"] += weighed(depth, momentum)
-    crowd["model"] += depth * belief(action, confidence)
-    crowd["global_score"] += weighed(depth, score)
-    crowd["spread_ppm"] += depth * spread_ppm
-    crowd["atr_ratio"] += depth * atr_ratio
+    """Add a voice, see `VOICE`, of this weight to a crowd; with `spoke`, score, momentum, weight, ratio and direction 0 nothing."""
+    crowds[SPOKE * step + at] += spoke
+    crowds[MOVED * step + at] += direction
+    crowds[SCORE * step + at] += score
+    crowds[SQUARES * step + at] += score * score
+    crowds[WEIGHT * step + at] += weight
+    crowds[BUYERS * step + at] += weight if action == _BUY else 0.0
+    crowds[SELLERS * step + at] += weight if action == _SELL else 0.0
+    crowds[MOMENTUM * step + at] += weighed(weight, momentum)
+    crowds[MODEL * step + at] += weight * belief(action, confidence)
+    crowds[GLOBAL_SCORE * step + at] += weighed(weight, score)
+    crowds[SPREAD_PPM * step + at] += weight * spread_ppm
+    crowds[ATR_RATIO * step + at] += weight * atr_ratio
 
 
 @njit
-def add_voices(crowd: np.void, voices: NDArray[np.void], count: int) -> None:
-    """Add up the first `count` voices, whether they spoke or not."""
+def add_voices(crowd: NDArray[np.float64], voices: NDArray[np.void], count: int) -> None:
+    """Add up the first `count` voices, whether they spoke or not, in one crowd."""
     for i in range(count):
         voice = voices[i]
         if voice["spoke"] == 1:
             add_voice(
                 crowd,
+                1,
+                0,
+                1.0,
                 voice["action"],
                 voice["confidence"],
                 voice["score"],
                 voice["momentum"],
-                voice["spread_ppm"],
-                voice["depth_e8"],
+                float(voice["spread_ppm"]),
+                weight_of(voice["depth_e8"]),
                 voice["atr_ratio"],
-                voice["direction"],
+                float(voice["direction"]),
             )
-
-
-@part
-def add_crowd(crowds: NDArray[np.float64], at: int, crowd: np.void) -> None:
-    """Add a crowd to the one in column `at`."""
-    crowds[SPOKE, at] += crowd["spoke"]
-    crowds[MOVED, at] += crowd["moved"]
-    crowds[SCORE, at] += crowd["score"]
-    crowds[SQUARES, at] += crowd["squares"]
-    crowds[WEIGHT, at] += crowd["weight"]
-    crowds[BUYERS, at] += crowd["buyers"]
-    crowds[SELLERS, at] += crowd["sellers"]
-    crowds[MOMENTUM, at] += crowd["momentum"]
-    crowds[MODEL, at] += crowd["model"]
-    crowds[GLOBAL_SCORE, at] += crowd["global_score"]
-    crowds[SPREAD_PPM, at] += crowd["spread_ppm"]
-    crowds[ATR_RATIO, at] += crowd["atr_ratio"]
-
-
-@part
-def take_crowd(crowds: NDArray[np.float64], at: int, crowd: np.void) -> None:
-    """The crowd in column `at`."""
-    crowd["spoke"], crowd["moved"] = int(crowds[SPOKE, at]), int(crowds[MOVED, at])
-    crowd["score"], crowd["squares"], crowd["weight"] = (
-        crowds[SCORE, at],
-        crowds[SQUARES, at],
-        crowds[WEIGHT, at],
-    )
-    crowd["buyers"], crowd["sellers"] = crowds[BUYERS, at], crowds[SELLERS, at]
-    crowd["momentum"], crowd["model"] = crowds[MOMENTUM, at], crowds[MODEL, at]
-    crowd["global_score"], crowd["spread_ppm"] = crowds[GLOBAL_SCORE, at], crowds[SPREAD_PPM, at]
-    crowd["atr_ratio"] = crowds[ATR_RATIO, at]
 
 
 @njit
@@ -270,26 +216,28 @@ def _forget(memory: np.void) -> None:
 
 
 @njit
-def hear(crowd: np.void, count: int, memory: np.void, limits: np.void) -> None:
+def hear(
+    crowds: NDArray[np.float64], step: int, at: int, count: int, memory: np.void, limits: np.void
+) -> None:
     """Move the mood by the voices of a scan of `count` symbols, added up; `memory` is a record of BREAKERS.
 
     Score: breadth (buyers less sellers), momentum, model and global score, less the risk pressure, damped
     where symbols are silent, clipped to -1..1 and smoothed over scans. Confidence (0..100): high for a
     clear score and breadth of nearly all symbols, low where their scores disagree or risk is high.
     """
-    spoke, weight = crowd["spoke"], crowd["weight"]
+    spoke, weight = crowds[SPOKE * step + at], crowds[WEIGHT * step + at]
     if limits["mood_smoothing"] <= 0.0 or spoke < MIN_VOICES or spoke < MIN_COVERAGE * count:
         _forget(memory)
         return
-    mean = crowd["score"] / spoke
-    deviation = sqrt(max(0.0, crowd["squares"] / spoke - mean * mean))
-    buyers, sellers = crowd["buyers"] / weight, crowd["sellers"] / weight
-    together, spread_ppm = abs(crowd["moved"]) / spoke, crowd["spread_ppm"] / weight
-    pressure = _pressure(memory, limits, crowd["atr_ratio"] / weight, spread_ppm, together)
+    mean = crowds[SCORE * step + at] / spoke
+    deviation = sqrt(max(0.0, crowds[SQUARES * step + at] / spoke - mean * mean))
+    buyers, sellers = crowds[BUYERS * step + at] / weight, crowds[SELLERS * step + at] / weight
+    together, spread_ppm = abs(crowds[MOVED * step + at]) / spoke, crowds[SPREAD_PPM * step + at] / weight
+    pressure = _pressure(memory, limits, crowds[ATR_RATIO * step + at] / weight, spread_ppm, together)
     breadth, coverage = buyers - sellers, spoke / count
-    trend = _WEIGHT_BREADTH * breadth + _WEIGHT_MOMENTUM * (crowd["momentum"] / weight)
-    trend += _WEIGHT_ML * (crowd["model"] / weight)
-    trend += _WEIGHT_SCORE * (crowd["global_score"] / weight)
+    trend = _WEIGHT_BREADTH * breadth + _WEIGHT_MOMENTUM * (crowds[MOMENTUM * step + at] / weight)
+    trend += _WEIGHT_ML * (crowds[MODEL * step + at] / weight)
+    trend += _WEIGHT_SCORE * (crowds[GLOBAL_SCORE * step + at] / weight)
     raw = (trend - _RISK_PENALTY * pressure) * (0.5 + 0.5 * coverage)
     raw = min(1.0, max(-1.0, raw))
     share = 1.0 if memory["mood_regime"] == _INSUFFICIENT_DATA else limits["mood_smoothing"]
@@ -303,12 +251,13 @@ def hear(crowd: np.void, count: int, memory: np.void, limits: np.void) -> None:
 
 @part
 def hear_voices(
-    voices: NDArray[np.void], crowd: NDArray[np.void], memory: NDArray[np.void], limits: NDArray[np.void]
+    voices: NDArray[np.void], crowd: NDArray[np.float64], memory: NDArray[np.void], limits: NDArray[np.void]
 ) -> None:
     """`hear` all voices of a scan; `crowd` is scratch. For Python: first records, as in `breakers.roll_memory`."""
-    clear(crowd[0])
-    add_voices(crowd[0], voices, len(voices))
-    hear(crowd[0], len(voices), memory[0], limits[0])
+    for i in range(SUMS):
+        crowd[i] = 0.0
+    add_voices(crowd, voices, len(voices))
+    hear(crowd, 1, 0, len(voices), memory[0], limits[0])
 
 
 def index_of(score: float) -> float:

@@ -11,18 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bnml.kernels import part
-from bnml.kernels.chorus import (
-    BLOCK,
-    Chorus,
-    add_block,
-    fits,
-    rank_cells,
-    read_books,
-    read_scores,
-    read_sides,
-)
+from bnml.kernels.chorus import Chorus, add_block, fits, rank_cells, read_books, read_scores, read_sides
 from bnml.kernels.fills import book_of_bar, spread_ppm
-from bnml.kernels.mood import add_crowd, add_voice, clear
+from bnml.kernels.mood import BLOCK, add_voice, place_of, weight_of
 from bnml.kernels.opinions import Model, ask_policy, ask_rule, conclude, hold, weigh
 from bnml.kernels.policy import (
     confidence,
@@ -178,29 +169,28 @@ def speak(
     end: int,
     crowds: NDArray[np.float64],
     chorus: Chorus,
-    crowd: np.void,
     late_bars: NDArray[np.int64],
     late_voices: NDArray[np.void],
 ) -> None:
     """Add what is thought of bars `start` to `end` to the crowds of their scans; `end` has a bar after it.
 
-    A scan's crowd stands in the column of its closing time, in frames since `terms.base_ns`; `crowd` is scratch. A bar that is
-    not published at its close (the next one is missing, or it is off the frames) may not be scanned then:
-    its `mood.VOICE` and number are kept apart, one after the other.
+    A scan's crowd stands in the place of its closing time, in frames since `terms.base_ns`. A bar that is not
+    published at its close (the next one is missing, or it is off the frames) may not be scanned then: its `mood.VOICE` and number are kept apart, one after the other.
     """
     has_bundle, kept, t = mind.model == _BUNDLE, 0, start
     sell_below = sell_rank(mind.policy) if has_bundle else 0.0
-    in_blocks = terms.instrument["notional_den"] == 1 and has_bundle and rank_cells(mind.policy, chorus.ranks)
+    most = rank_cells(mind.policy, chorus.ranks) if has_bundle else 0
+    in_blocks = terms.instrument["notional_den"] == 1 and most > 0
     while t < end:
-        count = min(BLOCK, end - t)
-        is_framed = (bars[t]["ts_open_ns"] - terms.base_ns) % terms.frame_ns == 0
+        since_ns = bars[t]["ts_open_ns"] + terms.frame_ns - terms.base_ns
+        at = since_ns // terms.frame_ns
+        count = min(BLOCK - at % BLOCK, end - t)
+        is_framed = at * terms.frame_ns == since_ns
         if in_blocks and is_framed and fits(bars, t, count, terms.frame_ns, terms.costs, chorus):
-            _speak_together(mind, bars, terms, sell_below, t, count, crowds, chorus)
+            _speak_together(mind, terms, sell_below, most, t, count, crowds, place_of(at), chorus)
         else:
             for one in range(t, t + count):
-                kept += _speak_alone(
-                    mind, bars, terms, sell_below, one, crowds, crowd, kept, late_bars, late_voices
-                )
+                kept += _speak_alone(mind, bars, terms, sell_below, one, crowds, kept, late_bars, late_voices)
         t += count
 
 
@@ -214,22 +204,22 @@ def _direction(bars: NDArray[np.void], t: int) -> int:
 @part
 def _speak_together(
     mind: Mind,
-    bars: NDArray[np.void],
     terms: Terms,
     sell_below: float,
+    most: int,
     start: int,
     count: int,
     crowds: NDArray[np.float64],
+    at: int,
     chorus: Chorus,
 ) -> None:
-    """Add a block of bars, none of them late, that `chorus` has read."""
+    """Add a block of bars, none of them late, that `chorus` has read, to the crowds from `at` on."""
     read_books(chorus, count, terms.instrument, terms.costs)
-    read_sides(chorus, mind.policy, sell_below, mind.probabilities, start, count)
+    read_sides(chorus, mind.policy, sell_below, most, mind.probabilities, start, count)
     technical = (mind.rsi_14, mind.macd_histogram, mind.bollinger_b)
     momentum = (mind.roc_4, mind.roc_16, mind.volume_ratio_20)
     read_scores(chorus, technical, momentum, mind.weights, start, count)
-    place = (bars[start]["ts_open_ns"] - terms.base_ns) // terms.frame_ns + 1
-    add_block(crowds, place, chorus, mind.atr_ratio_14, start, count)
+    add_block(crowds, at, chorus, mind.atr_ratio_14, start, count)
 
 
 @part
@@ -240,7 +230,6 @@ def _speak_alone(
     sell_below: float,
     t: int,
     crowds: NDArray[np.float64],
-    crowd: np.void,
     kept: int,
     late_bars: NDArray[np.int64],
     late_voices: NDArray[np.void],
@@ -266,9 +255,21 @@ def _speak_alone(
         score, momentum = _weighed(mind, t, confident)
     atr_ratio = mind.atr_ratio_14[t]
     if not is_late:
-        clear(crowd)
-        add_voice(crowd, action, confident, score, momentum, spread, depth, atr_ratio, direction)
-        add_crowd(crowds, at, crowd)
+        weight = weight_of(depth)
+        add_voice(
+            crowds,
+            BLOCK,
+            place_of(at),
+            1.0,
+            action,
+            confident,
+            score,
+            momentum,
+            float(spread),
+            weight,
+            atr_ratio,
+            float(direction),
+        )
         return 0
     late_bars[kept] = t
     row = late_voices[kept]

@@ -13,7 +13,7 @@ from bnml.kernels.asking import ask, ask_to_leave, begin_scan, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.fills import notional_e8
-from bnml.kernels.mood import add_voices, clear, hear, take_crowd
+from bnml.kernels.mood import BLOCK, add_voices, hear, place_of
 from bnml.kernels.prefetch import prefetch
 from bnml.kernels.records import Action
 from bnml.kernels.world import World, bars_of, hold, kit_of
@@ -116,19 +116,18 @@ def _leave(world: World, ts_close_ns: int, ts_ns: int, active_e8: int) -> None:
 @part
 def _hear(world: World, risk: Risk, ts_close_ns: int, count: int) -> None:
     """The mood of the market, from what is thought of every bar of the scan."""
-    at, crowd = (ts_close_ns - risk.base_ns) // world.frame_ns, risk.crowd[0]
+    at, crowd = (ts_close_ns - risk.base_ns) // world.frame_ns, risk.crowd
     is_framed = risk.base_ns + at * world.frame_ns == ts_close_ns
     if is_framed and world.book["now_ns"] == ts_close_ns:
-        take_crowd(risk.crowds, at, crowd)
-        hear(crowd, count, risk.breakers, world.limits[0])
+        hear(risk.crowds, BLOCK, place_of(at), count, risk.breakers, world.limits[0])
         return
-    clear(crowd)
+    crowd[:] = 0.0
     for symbol in range(len(world.lanes)):
         lane = world.lanes[symbol]
         if lane["published_ns"] == ts_close_ns:
             place = np.searchsorted(risk.late_bars, lane["bar"] - 1)
             add_voices(crowd, risk.late_voices[place:], 1)
-    hear(crowd, count, risk.breakers, world.limits[0])
+    hear(crowd, 1, 0, count, risk.breakers, world.limits[0])
 
 
 @part

@@ -16,7 +16,7 @@ from bnml.kernels.candidates import Risk
 from bnml.kernels.chorus import new_chorus
 from bnml.kernels.exits import NEVER
 from bnml.kernels.looking_back import REGIME, Past
-from bnml.kernels.mood import ATR_RATIO, CROWD, MIN_VOICES, VOICE
+from bnml.kernels.mood import BLOCK, MIN_VOICES, SUMS, VOICE
 from bnml.kernels.opining import Mind, Terms, opine, speak
 from bnml.kernels.opinions import SCORE_COLUMNS, Model
 from bnml.kernels.portfolio import run
@@ -188,7 +188,7 @@ def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig, t
         base_ns=base_ns,
         late_bars=late_bars,
         late_voices=late_voices,
-        crowd=np.empty(1, dtype=CROWD),
+        crowd=np.empty(SUMS),
         day_from_ns=days_from_ns,
         day_numbers=days,
     )
@@ -203,8 +203,9 @@ def _crowds(
     """
     listens = float(world.limits["mood_smoothing"][0]) > 0.0
     if not listens or len(inputs) < MIN_VOICES or any(data.opinions is not None for data in inputs):
-        return np.empty((0, 0)), np.empty(0, dtype=np.int64), np.empty(0, dtype=VOICE)
-    crowds = np.zeros((ATR_RATIO + 1, (last_ns - base_ns) // world.frame_ns + 2))
+        return np.empty(0), np.empty(0, dtype=np.int64), np.empty(0, dtype=VOICE)
+    scans = (last_ns - base_ns) // world.frame_ns + 2
+    crowds = np.zeros(-(-scans // BLOCK) * SUMS * BLOCK)
     bars, voices, chorus = [], [], new_chorus()
     for number, (data, lane) in enumerate(zip(inputs, world.lanes, strict=True)):
         count = _late_count(data, base_ns)
@@ -219,7 +220,6 @@ def _crowds(
             len(data.bars) - 1,
             crowds,
             chorus,
-            record(CROWD)[0],
             late_bars,
             late_voices,
         )

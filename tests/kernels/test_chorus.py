@@ -4,11 +4,10 @@ import numpy as np
 import pytest
 
 from bnml.bench.inputs import one_capital
-from bnml.kernels.chorus import BLOCK, _millionth, _quotient, fits, new_chorus
-from bnml.kernels.mood import CROWD, VOICE
+from bnml.kernels.chorus import _millionth, _quotient, fits, new_chorus
+from bnml.kernels.mood import BLOCK, SUMS, VOICE
 from bnml.kernels.opining import Terms, _speak_alone, speak
 from bnml.kernels.policy import sell_rank
-from bnml.kernels.records import record
 from bnml.research.sweep_world import mind_of
 
 BARS = 2 * BLOCK + 150
@@ -38,13 +37,13 @@ def crowds_of(data, bars, config, start, *, together):
     mind = mind_of(data, config)
     base_ns = int(bars["ts_open_ns"][0]) + data.frame_ns
     terms = Terms(data.instrument_record[0], config.costs[0], base_ns, data.frame_ns)
-    crowds, crowd = np.zeros((len(CROWD), BARS)), record(CROWD)[0]
+    crowds = np.zeros(-(-BARS // BLOCK) * SUMS * BLOCK)
     nobody = np.empty(0, dtype=np.int64), np.empty(0, dtype=VOICE)
     if together:
-        speak(mind, bars, terms, start, BARS - 1, crowds, new_chorus(), crowd, *nobody)
+        speak(mind, bars, terms, start, BARS - 1, crowds, new_chorus(), *nobody)
     else:
         for t in range(start, BARS - 1):
-            _speak_alone(mind, bars, terms, sell_rank(mind.policy), t, crowds, crowd, 0, *nobody)
+            _speak_alone(mind, bars, terms, sell_rank(mind.policy), t, crowds, 0, *nobody)
     return crowds
 
 
@@ -53,7 +52,7 @@ def crowds_of(data, bars, config, start, *, together):
 def test_blocks_say_what_each_bar_says(seed, scale, start):
     data, bars, config = market(seed, scale)
     together = crowds_of(data, bars, config, start, together=True)
-    assert together[0].sum() > BARS / 2
+    assert together[:BLOCK].sum() > BLOCK / 2
     assert together.tobytes() == crowds_of(data, bars, config, start, together=False).tobytes()
 
 

@@ -37,9 +37,9 @@ class Market:
             for name, value in {**CALM, **voice}.items():
                 row[name] = value
         for _ in range(times):
-            crowd = record(mood.CROWD)[0]
+            crowd = np.zeros(mood.SUMS)
             mood.add_voices(crowd, rows, len(rows))
-            mood.hear(crowd, len(rows), self.memory[0], self.limits)
+            mood.hear(crowd, 1, 0, len(rows), self.memory[0], self.limits)
         return self
 
     def refusal(self):

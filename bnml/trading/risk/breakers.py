@@ -23,7 +23,7 @@ class Breakers:
         self._memory = memory
         self._limits = limits
         self._time_zone = time_zone
-        self._crowd = record(mood.CROWD)
+        self._crowd = np.zeros(mood.SUMS)
         self._scratch = np.zeros(regime.VOLATILITY_BARS)
         self._recent = np.zeros(regime.DRIFT_RECENT)
         self._baseline = np.zeros(regime.DRIFT_BASELINE)
