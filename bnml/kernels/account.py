@@ -75,6 +75,11 @@ BOOK = np.dtype(
         ("fallbacks", np.int64),  # of these, bars that lacked a stretch of the fast frame
         ("passed", np.int64),  # of no meaning, see kernels.gliding
         ("day_at", np.int64),  # place in the calendar of the day roll
+        ("closed", np.int64),  # positions closed that nobody has counted yet
+        ("in_step", np.int64),  # lanes that are, see kernels.in_step,
+        ("step", np.int64),  # boundaries since then; 0: they are not
+        ("steps", np.int64),  # until it ends
+        ("rest", np.int64),  # boundaries until it is tried again
     ]
 )
 """What all symbols share."""
@@ -276,4 +281,5 @@ def settle(kit: Kit, ts_ns: int) -> None:
     slot["is_open"] = 0
     slot["leaving"] = _NONE
     slot["closed_ns"] = ts_ns
+    kit.book["closed"] += 1
     kit.book["positions"] -= 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.kernels import lean, part
 from bnml.kernels.account import Kit, is_held, note_change, open_lots
-from bnml.kernels.asking import ask, ask_to_leave, begin_scan, count_closed, send
+from bnml.kernels.asking import ask, ask_to_leave, begin_scan, count_closed, is_refused_alone, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.fast_path import walk
@@ -53,6 +53,8 @@ def _scan(kit: Kit, track: Track, risk: Risk | None, limits: np.void, facts: np.
         money = Money(equity, book["cash_e8"] - reserved, value + reserved)
         facts["rank"] = 1
         opinion, answer = track.opinions[place], track.answers[place]
+        if risk is not None and is_refused_alone(kit, limits, facts, opinion, answer, track.bars, t):
+            return
         if ask(kit, risk, limits, facts, opinion, answer, track.bars, t, money):
             slot["decided_ns"] = ts_close_ns
             send(slot, lane["bar"] + track.latency_bars, lane["opened_ns"] + track.latency_ns)
@@ -69,18 +71,18 @@ def _step(kit: Kit, track: Track, risk: Risk | None, limits: np.void, facts: np.
     if is_held(slot) and not is_quiet_print(slot, bars[k]["open"]):
         on_print(kit, bars[k]["open"], ts_ns, True, bars[k - 2])
     if risk is not None:
-        count_closed(risk, limits)
+        count_closed(risk, kit.book, limits)
     if k > lane["first"]:
         _scan(kit, track, risk, limits, facts)
         is_due = k >= slot["due_bar"] and (track.latency_ns == 0 or slot["due_ns"] <= ts_ns)
         if slot["is_open"] == 1 and is_due:
             meet(kit, bars[k]["open"], ts_ns, bars[k - 1])
     if risk is not None:
-        count_closed(risk, limits)
+        count_closed(risk, kit.book, limits)
     if slot["is_open"] == 1:
         walk(kit, lane, bars, track.fast, track.frame_ns, track.fast_frame_ns, track.latency_ns)
     if risk is not None:
-        count_closed(risk, limits)
+        count_closed(risk, kit.book, limits)
 
 
 class Alone(NamedTuple):

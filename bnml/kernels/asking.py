@@ -11,6 +11,7 @@ from bnml.kernels.candidates import (
     Money,
     Risk,
     judge,
+    judge_alone,
     looks_at_size,
     size_entry,
     write_scan,
@@ -44,6 +45,25 @@ def ask_to_leave(kit: Kit, close: int, ts_close_ns: int, active_e8: int, is_sell
 
 
 @part
+def is_refused_alone(
+    kit: Kit,
+    limits: np.void,
+    facts: np.void,
+    opinion: np.void,
+    answer: np.void,
+    bars: NDArray[np.void],
+    t: int,
+) -> bool:
+    """Ask the limits that come before those of the market for a BUY on bar `t`: most are refused by one of them."""
+    facts["held"] = kit.slot["is_open"]
+    facts["open_positions"] = kit.book["positions"]
+    reason, measured, limit = judge_alone(facts, limits, kit, opinion, bars, t)
+    if reason != _NO_REFUSAL:
+        answer["reason"], answer["measured"], answer["limit"] = reason, measured, limit
+    return reason != _NO_REFUSAL
+
+
+@part
 def ask(
     kit: Kit,
     risk: Risk | None,
@@ -55,17 +75,18 @@ def ask(
     t: int,
     money: Money,
 ) -> bool:
-    """Ask the limits for a BUY on bar `t`; an approved entry takes its place, its money is reserved.
+    """Ask the limits for a BUY on bar `t`, under risk after `is_refused_alone`; an approved entry takes its place.
 
-    What the candidates of a scan share stands in `facts` already.
+    Its money is reserved. What the candidates of a scan share stands in `facts` already.
     """
-    facts["held"] = kit.slot["is_open"]
-    facts["open_positions"] = kit.book["positions"]
     if risk is not None:
-        reason, measured, limit = judge(facts, limits, risk, kit, opinion, bars, t)
+        reason, measured, limit = judge(facts, limits, risk, kit.symbol, bars)
         if not looks_at_size(reason):
             answer["reason"], answer["measured"], answer["limit"] = reason, measured, limit
             return False
+    else:
+        facts["held"] = kit.slot["is_open"]
+        facts["open_positions"] = kit.book["positions"]
     wish = size_entry(kit, limits, opinion, bars[t]["close"], money)
     write_sizes(facts, kit, wish, money)
     if risk is None:
@@ -104,10 +125,11 @@ def begin_scan(
 
 
 @part
-def count_closed(risk: Risk, limits: np.void) -> None:
+def count_closed(risk: Risk, book: np.void, limits: np.void) -> None:
     """Losses in a row follow the positions closed since the last call, by time and symbol."""
     slots = risk.slots
-    while True:
+    while book["closed"] > 0:
+        book["closed"] -= 1
         first, first_ns = -1, NEVER
         for symbol in range(len(slots)):
             closed_ns = slots[symbol]["closed_ns"]

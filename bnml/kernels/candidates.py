@@ -143,13 +143,13 @@ def _correlation(risk: Risk, symbol: int, bars: NDArray[np.void]) -> float:
 
 
 @part
-def judge(
-    facts: np.void, limits: np.void, risk: Risk, kit: Kit, opinion: np.void, bars: NDArray[np.void], t: int
+def judge_alone(
+    facts: np.void, limits: np.void, kit: Kit, opinion: np.void, bars: NDArray[np.void], t: int
 ) -> tuple[int, float, float]:
-    """The first refusal of a candidate on bar `t` by a rule that does not look at its size; else (NONE or later).
+    """The refusal of a candidate on bar `t` by a rule that comes before those of the market; else NONE.
 
-    What is dear is measured only when it decides: the book, the regime, the correlation. Sizes in `facts`
-    are those of another candidate; rules that look at them come after all others.
+    What is dear is measured only when it decides: here the book. Sizes in `facts` are those of another candidate;
+    rules that look at them come after all others.
     """
     _write_opinion(facts, opinion)
     reason, measured, limit = first_refusal(facts, limits)
@@ -159,12 +159,21 @@ def judge(
     facts["spread_ppm"] = spread_ppm(bid, ask)
     facts["depth_e8"] = depth
     reason, measured, limit = first_refusal(facts, limits)
-    if _NONE < reason <= _LOSS_STREAK:
-        return reason, measured, limit
+    return (reason, measured, limit) if _NONE < reason <= _LOSS_STREAK else (_NONE, 0.0, 0.0)
+
+
+@part
+def judge(
+    facts: np.void, limits: np.void, risk: Risk, symbol: int, bars: NDArray[np.void]
+) -> tuple[int, float, float]:
+    """After `judge_alone`: the first refusal by a rule that does not look at its size; else (NONE or later).
+
+    Measured here: the regime, and then the correlation.
+    """
     _measure_regime(facts, risk, bars)
     reason, measured, limit = first_refusal(facts, limits)
     if reason == _NONE or _CORRELATION <= reason <= _CAPITAL:
-        facts["correlation"] = _correlation(risk, kit.symbol, bars)
+        facts["correlation"] = _correlation(risk, symbol, bars)
         reason, measured, limit = first_refusal(facts, limits)
     return reason, measured, limit
 

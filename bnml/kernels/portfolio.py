@@ -15,7 +15,7 @@ At each boundary (a time at which a bar of any symbol opens):
 One symbol alone goes through `kernels.alone`, by the same steps.
 
 Symbols are numbered by name. A missing bar is simply absent. The last bar is never scanned. A symbol
-without a position costs a few comparisons per boundary; prints of a bar that can change nothing are
+without a position costs a comparison per boundary (`kernels.in_step`); prints of a bar that can change nothing are
 skipped, with the same result as walking them.
 """
 
@@ -26,6 +26,7 @@ from bnml.kernels.asking import count_closed
 from bnml.kernels.candidates import Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.fast_path import walk
+from bnml.kernels.in_step import catch_up, halt, set_off, take_step
 from bnml.kernels.orders import meet
 from bnml.kernels.records import ExitReason
 from bnml.kernels.scanning import scan
@@ -63,7 +64,7 @@ def _meet_open(world: World, risk: Risk | None, symbol: int, ts_ns: int) -> None
         ts_ns = world.slots[symbol]["due_ns"]  # of a scan at the beat
     meet(kit_of(world, symbol), bars[k]["open"], ts_ns, bars[k - 1])
     if risk is not None:
-        count_closed(risk, world.limits[0])
+        count_closed(risk, world.book, world.limits[0])
 
 
 @part
@@ -132,21 +133,37 @@ def _scans(world: World, risk: Risk | None, ts_ns: int) -> None:
 
 
 @part
+def _move(world: World, risk: Risk | None, ts_ns: int) -> None:
+    """Bring what is looked at to a boundary, in step or lane by lane."""
+    if world.book["step"] == world.book["steps"]:
+        move_lanes(world, ts_ns)
+        return
+    take_step(world, ts_ns)
+    if risk is not None:
+        catch_up(world, risk.benchmark)
+
+
+@part
 def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
     """One boundary, with everything up to the next."""
-    move_lanes(world, ts_ns)
-    if world.book["held"] > 0:
+    book = world.book
+    _move(world, risk, ts_ns)
+    if book["held"] > 0:
         print_opens(world, ts_ns)
         if risk is not None:
-            count_closed(risk, world.limits[0])
+            count_closed(risk, book, world.limits[0])
     _scans(world, risk, ts_ns)
-    if world.book["held"] > 0:
+    if book["held"] > 0:
         _meet_opens(world, risk, ts_ns)
         _walk_bars(world, ts_ns)
         if world.latency_ns > 0:
             _forget_met(world)
         if risk is not None:
-            count_closed(risk, world.limits[0])
+            count_closed(risk, book, world.limits[0])
+    if book["step"] == book["steps"]:
+        if book["step"] > 0:
+            halt(world)
+        set_off(world)
 
 
 @njit

@@ -9,10 +9,11 @@ import numpy as np
 
 from bnml.kernels import part
 from bnml.kernels.account import is_held, note_change, open_lots
-from bnml.kernels.asking import ask, ask_to_leave, begin_scan, send
+from bnml.kernels.asking import ask, ask_to_leave, begin_scan, is_refused_alone, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.fills import notional_e8
+from bnml.kernels.in_step import catch_up
 from bnml.kernels.mood import BLOCK, add_voices, hear, place_of
 from bnml.kernels.prefetch import prefetch
 from bnml.kernels.records import Action
@@ -83,12 +84,17 @@ def _rank(world: World, count: int) -> None:
 @part
 def _buys_of_scan(world: World, ts_close_ns: int) -> int:
     """Put every symbol whose bar of the scan says BUY into `order`; returns how many."""
-    count = 0
+    count, wake, step = 0, world.wake, world.book["step"]
     for symbol in range(len(world.lanes)):
+        if wake[symbol] > step:
+            continue
+        catch_up(world, symbol)
         lane = world.lanes[symbol]
         if lane["published_ns"] != ts_close_ns or lane["opinion_bar"] >= lane["bar"]:
             continue
         at = _read_opinion(world, lane, lane["bar"] - 1)
+        if step > 0:
+            wake[symbol] = lane["opinion_bar"] + 1 - world.origin[symbol]
         if at >= 0 and world.opinions[at]["action"] == _BUY:
             world.order[count] = symbol
             count += 1
@@ -123,6 +129,7 @@ def _hear(world: World, risk: Risk, ts_close_ns: int, count: int) -> None:
         return
     crowd[:] = 0.0
     for symbol in range(len(world.lanes)):
+        catch_up(world, symbol)
         lane = world.lanes[symbol]
         if lane["published_ns"] == ts_close_ns:
             place = np.searchsorted(risk.late_bars, lane["bar"] - 1)
@@ -135,7 +142,10 @@ def _ask_of(world: World, risk: Risk | None, symbol: int, money: Money) -> bool:
     lane, kit = world.lanes[symbol], kit_of(world, symbol)
     at, t = lane["opinion"] - 1, lane["bar"] - 1
     limits, opinion, answer = world.limits[symbol], world.opinions[at], world.answers[at]
-    return ask(kit, risk, limits, world.facts, opinion, answer, bars_of(world, lane), t, money)
+    facts, bars = world.facts, bars_of(world, lane)
+    if risk is not None and is_refused_alone(kit, limits, facts, opinion, answer, bars, t):
+        return False
+    return ask(kit, risk, limits, facts, opinion, answer, bars, t, money)
 
 
 @part

@@ -44,6 +44,8 @@ class World(NamedTuple):
     equity_e8: NDArray[np.int64]  # empty: not kept
     scan_ns: NDArray[np.int64]  # closing times; empty for one symbol alone: those of its bars
     changes: NDArray[np.void]
+    origin: NDArray[np.int64]  # bar of each lane when it fell into step
+    wake: NDArray[np.int64]  # step of its next opinion
     late: NDArray[np.uint8]  # by bar; empty for one symbol alone, where none is late
     frame_ns: int
     fast_frame_ns: int  # 0: exits are looked for in the bars themselves

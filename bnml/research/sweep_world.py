@@ -94,6 +94,8 @@ def make_world(
         equity_e8=np.empty(scans if config.keep_equity else 0, dtype=np.int64),
         scan_ns=_times(np.empty(0, dtype=np.int64), 0 if is_one else scans),
         changes=np.empty(rows, dtype=CHANGE),
+        origin=np.zeros(len(inputs), dtype=np.int64),
+        wake=np.zeros(len(inputs), dtype=np.int64),
         late=np.zeros(0 if is_one else bars, dtype=np.uint8),
         frame_ns=inputs[0].frame_ns,
         fast_frame_ns=inputs[0].fast_frame_ns,
