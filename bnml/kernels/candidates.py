@@ -116,10 +116,11 @@ def _write_opinion(facts: np.void, opinion: np.void) -> None:
 
 
 @part
-def _measure_regime(facts: np.void, risk: Risk, bars: NDArray[np.void]) -> None:
+def _measure_regime(facts: np.void, limits: np.void, risk: Risk, bars: NDArray[np.void]) -> None:
     """Facts of the benchmark, up to its last published bar."""
     lane, regime = risk.lanes[risk.benchmark], risk.past.regime
-    look_at_regime(risk.past, borrowed(bars, lane["bars_at"]), lane["start"], max(lane["bar"], lane["first"]))
+    end, bars = max(lane["bar"], lane["first"]), borrowed(bars, lane["bars_at"])
+    look_at_regime(risk.past, bars, lane["start"], end, limits)
     facts["volatility_ratio"] = regime["volatility_ratio"]
     facts["ks"] = regime["ks"]
     facts["ks_p"] = regime["ks_p"]
@@ -170,7 +171,7 @@ def judge(
 
     Measured here: the regime, and then the correlation.
     """
-    _measure_regime(facts, risk, bars)
+    _measure_regime(facts, limits, risk, bars)
     reason, measured, limit = first_refusal(facts, limits)
     if reason == _NONE or _CORRELATION <= reason <= _CAPITAL:
         facts["correlation"] = _correlation(risk, symbol, bars)

@@ -6,12 +6,12 @@ work: a return is computed once, and a window that moves by a few bars is mended
 
 from __future__ import annotations
 
-from math import log
+from math import log, sqrt
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from bnml.kernels import part
+from bnml.kernels import lean, part
 from bnml.kernels.regime import (
     CORRELATION_RETURNS,
     DRIFT_BASELINE,
@@ -33,6 +33,10 @@ HISTORY = 400
 """Closes that are kept of each symbol; correlation looks at no more."""
 MEND = 24
 """Bars by which a sorted window is moved one by one; beyond, it is sorted anew."""
+KS_PER_BAR = 1.0 / DRIFT_RECENT + 1.0 / DRIFT_BASELINE
+"""The KS distance moves by no more when one value of each sample is replaced."""
+SURELY = 1.0 - 1e-9
+"""Of a limit, so that rounding makes no difference."""
 
 REGIME = np.dtype(
     [
@@ -43,6 +47,10 @@ REGIME = np.dtype(
         ("ks", np.float64),
         ("ks_p", np.float64),
         ("drift_ratio", np.float64),
+        ("ks_exact", np.float64),  # of the bars before `sorted_end`
+        ("returns_end", np.int64),  # end of the bars whose returns are known
+        ("limit_ks", np.float64),  # that the values are for
+        ("limit_ratio", np.float64),
     ]
 )
 
@@ -60,6 +68,7 @@ class Past(NamedTuple):
     recent: NDArray[np.float64]  # sorted
     baseline: NDArray[np.float64]  # sorted
     atr_sorted: NDArray[np.float64]
+    frame_ns: int
 
 
 @part
@@ -139,24 +148,83 @@ def _volatility_ratio(past: Past, count: int) -> float:
 
 
 @part
-def look_at_regime(past: Past, bars: NDArray[np.void], start: int, end: int) -> None:
-    """Bring `past.regime` to the benchmark's bars from `start` to before `end`."""
+def _know_returns(past: Past, bars: NDArray[np.void], end: int) -> None:
+    """Compute the returns that drift is measured by, of the bars before `end`."""
+    for i in range(max(past.regime["returns_end"], end - DRIFT_CLOSES + 1), end):
+        _return(past, bars, i)
+    past.regime["returns_end"] = end
+
+
+@lean
+def _variance_within(values: NDArray[np.float64], start: int, count: int) -> tuple[float, float]:
+    """(At least, at most) the variance of `count` values, a multiple of four: added up in strands, side by side."""
+    sum_1 = sum_2 = sum_3 = sum_4 = 0.0
+    square_1 = square_2 = square_3 = square_4 = 0.0
+    for i in range(start, start + count, 4):
+        a, b, c, d = values[i], values[i + 1], values[i + 2], values[i + 3]
+        sum_1, sum_2, sum_3, sum_4 = sum_1 + a, sum_2 + b, sum_3 + c, sum_4 + d
+        square_1, square_2 = square_1 + a * a, square_2 + b * b
+        square_3, square_4 = square_3 + c * c, square_4 + d * d
+    mean = (sum_1 + sum_2 + sum_3 + sum_4) / count
+    squares = (square_1 + square_2 + square_3 + square_4) / count
+    found, error = squares - mean * mean, 1e-12 * squares
+    return found - error, found + error
+
+
+@lean
+def _drift_ratio_below(past: Past, middle: int, limit: float) -> float:
+    """An upper bound of the drift ratio of the returns before and after `middle` if it is below the limit, else the ratio."""
+    _, now_most = _variance_within(past.returns, middle, DRIFT_RECENT)
+    before_least, _ = _variance_within(past.returns, middle - DRIFT_BASELINE, DRIFT_BASELINE)
+    if before_least > 0.0:
+        bound = sqrt(now_most / before_least)
+        if bound < SURELY * limit:
+            return bound
+    now = deviation(past.returns, middle, DRIFT_RECENT)
+    return drift_ratio(now, deviation(past.returns, middle - DRIFT_BASELINE, DRIFT_BASELINE))
+
+
+@part
+def _look_at_ks(past: Past, bars: NDArray[np.void], end: int, limit: float) -> None:
+    """KS distance and its p-value; or, while that is below the limit, how far the distance may have come since."""
     regime = past.regime
-    if regime["end"] == end:
-        return
-    regime["end"] = end
-    regime["volatility_ratio"] = _volatility_ratio(past, min(end - start, len(past.atr_ratios)))
-    regime["ks"], regime["ks_p"], regime["drift_ratio"] = 0.0, 1.0, 1.0
-    if end - start < DRIFT_CLOSES:
+    bound = regime["ks_exact"] + (end - regime["sorted_end"]) * KS_PER_BAR
+    if regime["sorted_end"] > 0 and bound < SURELY * limit:
+        regime["ks"], regime["ks_p"] = bound, 1.0
         return
     _move_windows(past, bars, end)
-    middle = end - DRIFT_RECENT
-    now = deviation(past.returns, middle, DRIFT_RECENT)
-    before = deviation(past.returns, middle - DRIFT_BASELINE, DRIFT_BASELINE)
     distance = ks_statistic(past.recent, DRIFT_RECENT, past.baseline, DRIFT_BASELINE)
-    regime["ks"] = distance
+    regime["ks_exact"] = regime["ks"] = distance
     regime["ks_p"] = ks_p_value(distance, DRIFT_RECENT, DRIFT_BASELINE)
-    regime["drift_ratio"] = drift_ratio(now, before)
+
+
+@part
+def look_at_regime(past: Past, bars: NDArray[np.void], start: int, end: int, limits: np.void) -> None:
+    """Bring `past.regime` to the benchmark's bars from `start` to before `end`.
+
+    What cannot refuse by these limits may stand there by a bound that does not refuse either.
+    """
+    regime, limit_ks, limit_ratio = past.regime, limits["drift_ks"], limits["drift_volatility_ratio"]
+    if regime["end"] == end and regime["limit_ks"] == limit_ks and regime["limit_ratio"] == limit_ratio:
+        return
+    regime["end"], regime["limit_ks"], regime["limit_ratio"] = end, limit_ks, limit_ratio
+    regime["volatility_ratio"] = _volatility_ratio(past, min(end - start, len(past.atr_ratios)))
+    regime["ks"], regime["ks_p"], regime["drift_ratio"] = 0.0, 1.0, 1.0
+    if end - start >= DRIFT_CLOSES:
+        _know_returns(past, bars, end)
+        _look_at_ks(past, bars, end, limit_ks)
+        regime["drift_ratio"] = _drift_ratio_below(past, end - DRIFT_RECENT, limit_ratio)
+
+
+@lean
+def _stand_alike(
+    bars1: NDArray[np.void], i: int, bars2: NDArray[np.void], k: int, count: int, frame_ns: int
+) -> bool:
+    """Whether so many bars before these two, and they, have the same times; none follows faster than a frame."""
+    if count <= 0 or bars1[i]["ts_open_ns"] != bars2[k]["ts_open_ns"]:
+        return False
+    from_ns = bars1[i]["ts_open_ns"] - count * frame_ns
+    return bars1[i - count]["ts_open_ns"] == from_ns and bars2[k - count]["ts_open_ns"] == from_ns
 
 
 @part
@@ -168,6 +236,13 @@ def correlation(
     first1, first2 = max(own["start"], end1 - HISTORY) + 1, max(other["start"], end2 - HISTORY) + 1
     i, k, count = end1 - 1, end2 - 1, 0
     sum1 = sum2 = sum11 = sum22 = sum12 = 0.0
+    alike = min(CORRELATION_RETURNS, i - first1 + 1, k - first2 + 1)
+    if _stand_alike(bars1, i, bars2, k, alike - 1, past.frame_ns):
+        while count < alike:
+            x, y = _return(past, bars1, i), _return(past, bars2, k)
+            sum1, sum2 = sum1 + x, sum2 + y
+            sum11, sum22, sum12 = sum11 + x * x, sum22 + y * y, sum12 + x * y
+            count, i, k = count + 1, i - 1, k - 1
     while i >= first1 and k >= first2 and count < CORRELATION_RETURNS:
         ts1, ts2 = bars1[i]["ts_open_ns"], bars2[k]["ts_open_ns"]
         if ts1 > ts2:

@@ -21,7 +21,7 @@ skipped, with the same result as walking them.
 
 from __future__ import annotations
 
-from bnml.kernels import njit, part
+from bnml.kernels import lean, njit, part
 from bnml.kernels.asking import count_closed
 from bnml.kernels.candidates import Risk
 from bnml.kernels.exits import NEVER
@@ -114,25 +114,25 @@ def _forget_met(world: World) -> None:
     book["waiting"] = left
 
 
-@part
+@lean
 def _scans(world: World, risk: Risk | None, ts_ns: int) -> None:
     """Scan what was published at a boundary: mostly one closing time, of every symbol."""
     book, symbols = world.book, len(world.lanes)
     ts_close_ns, count = book["earliest_ns"], book["published"]
     if count == 0:
         return
-    if ts_close_ns == book["latest_ns"] and ts_close_ns > book["scanned_ns"]:
-        scan(world, risk, ts_close_ns, ts_ns if count == symbols else ts_ns + BEAT_NS, count)
-        return
-    drop_late(world)
-    while True:
+    is_one = ts_close_ns == book["latest_ns"] and ts_close_ns > book["scanned_ns"]
+    if not is_one:
+        drop_late(world)
         ts_close_ns, count = publish(world)
-        if count == 0:
-            return
+    while count > 0:
         scan(world, risk, ts_close_ns, ts_ns if count == symbols else ts_ns + BEAT_NS, count)
+        if is_one:
+            return
+        ts_close_ns, count = publish(world)
 
 
-@part
+@lean
 def _move(world: World, risk: Risk | None, ts_ns: int) -> None:
     """Bring what is looked at to a boundary, in step or lane by lane."""
     if world.book["step"] == world.book["steps"]:
@@ -143,7 +143,7 @@ def _move(world: World, risk: Risk | None, ts_ns: int) -> None:
         catch_up(world, risk.benchmark)
 
 
-@part
+@lean
 def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
     """One boundary, with everything up to the next."""
     book = world.book

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnml.kernels import part
+from bnml.kernels import lean, part
 from bnml.kernels.account import is_held, note_change, open_lots
 from bnml.kernels.asking import ask, ask_to_leave, begin_scan, is_refused_alone, send
 from bnml.kernels.candidates import Money, Risk
@@ -148,7 +148,7 @@ def _ask_of(world: World, risk: Risk | None, symbol: int, money: Money) -> bool:
     return ask(kit, risk, limits, facts, opinion, answer, bars, t, money)
 
 
-@part
+@lean
 def scan(world: World, risk: Risk | None, ts_close_ns: int, ts_ns: int, count: int) -> None:
     """Decide on the `count` bars that were published with this closing time; orders wait for their print."""
     book, facts = world.book, world.facts

@@ -179,6 +179,7 @@ def make_risk(inputs: Sequence[SweepInput], world: World, config: SweepConfig, t
         recent=np.empty(DRIFT_RECENT),
         baseline=np.empty(DRIFT_BASELINE),
         atr_sorted=np.empty(VOLATILITY_BARS),
+        frame_ns=world.frame_ns,
     )
     return Risk(
         breakers=record(BREAKERS)[0],
