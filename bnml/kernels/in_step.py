@@ -94,6 +94,9 @@ def halt(world: World) -> None:
     book, next_ns = world.book, NEVER
     for symbol in range(len(world.lanes)):
         catch_up(world, symbol)
+        lane = world.lanes[symbol]
+        if world.origin[symbol] != _BEHIND and lane["is_regular"] == 0:
+            lane["next_ns"] = bars_of(world, lane)[lane["bar"] + 1]["ts_open_ns"]
         world.wake[symbol] = 0
-        next_ns = min(next_ns, world.lanes[symbol]["next_ns"])
+        next_ns = min(next_ns, lane["next_ns"])
     book["next_ns"], book["step"], book["steps"] = next_ns, 0, 0
