@@ -21,7 +21,7 @@ skipped, with the same result as walking them.
 
 from __future__ import annotations
 
-from bnml.kernels import lean, njit, part
+from bnml.kernels import njit, part
 from bnml.kernels.asking import count_closed
 from bnml.kernels.candidates import Risk
 from bnml.kernels.exits import NEVER
@@ -114,7 +114,7 @@ def _forget_met(world: World) -> None:
     book["waiting"] = left
 
 
-@lean
+@part
 def _scans(world: World, risk: Risk | None, ts_ns: int) -> None:
     """Scan what was published at a boundary: mostly one closing time, of every symbol."""
     book, symbols = world.book, len(world.lanes)
@@ -132,22 +132,19 @@ def _scans(world: World, risk: Risk | None, ts_ns: int) -> None:
         ts_close_ns, count = publish(world)
 
 
-@lean
-def _move(world: World, risk: Risk | None, ts_ns: int) -> None:
-    """Bring what is looked at to a boundary, in step or lane by lane."""
-    if world.book["step"] == world.book["steps"]:
-        move_lanes(world, ts_ns)
-        return
-    take_step(world, ts_ns)
-    if risk is not None:
-        catch_up(world, risk.benchmark)
-
-
-@lean
+@part
 def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
     """One boundary, with everything up to the next."""
-    book = world.book
-    _move(world, risk, ts_ns)
+    book, lanes, frame_ns = world.book, world.lanes, world.frame_ns
+    origin, wake, bars = world.origin, world.wake, world.bars
+    if book["step"] < book["steps"]:
+        take_step(book, ts_ns, frame_ns)
+        for i in range(book["held"]):
+            catch_up(book, lanes[world.held[i]], origin[world.held[i]], frame_ns)
+        if risk is not None:
+            catch_up(book, lanes[risk.benchmark], origin[risk.benchmark], frame_ns)
+    else:
+        move_lanes(world, ts_ns)
     if book["held"] > 0:
         print_opens(world, ts_ns)
         if risk is not None:
@@ -162,8 +159,8 @@ def _step(world: World, risk: Risk | None, ts_ns: int) -> None:
             count_closed(risk, book, world.limits[0])
     if book["step"] == book["steps"]:
         if book["step"] > 0:
-            halt(world)
-        set_off(world)
+            halt(book, lanes, bars, origin, wake, frame_ns)
+        set_off(book, lanes, bars, origin, wake, frame_ns)
 
 
 @njit

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from bnml.kernels import lean, part
+from bnml.kernels import part
 from bnml.kernels.account import is_held, note_change, open_lots
 from bnml.kernels.asking import ask, ask_to_leave, begin_scan, is_refused_alone, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
 from bnml.kernels.fills import notional_e8
 from bnml.kernels.in_step import catch_up
-from bnml.kernels.mood import BLOCK, add_voices, hear, place_of
+from bnml.kernels.mood import BLOCK, SUMS, add_voices, hear, place_of
 from bnml.kernels.prefetch import prefetch
 from bnml.kernels.records import Action
 from bnml.kernels.world import World, bars_of, hold, kit_of
@@ -88,8 +88,8 @@ def _buys_of_scan(world: World, ts_close_ns: int) -> int:
     for symbol in range(len(world.lanes)):
         if wake[symbol] > step:
             continue
-        catch_up(world, symbol)
         lane = world.lanes[symbol]
+        catch_up(world.book, lane, world.origin[symbol], world.frame_ns)
         if lane["published_ns"] != ts_close_ns or lane["opinion_bar"] >= lane["bar"]:
             continue
         at = _read_opinion(world, lane, lane["bar"] - 1)
@@ -127,10 +127,11 @@ def _hear(world: World, risk: Risk, ts_close_ns: int, count: int) -> None:
     if is_framed and world.book["now_ns"] == ts_close_ns:
         hear(risk.crowds, BLOCK, place_of(at), count, risk.breakers, world.limits[0])
         return
-    crowd[:] = 0.0
+    for i in range(SUMS):
+        crowd[i] = 0.0
     for symbol in range(len(world.lanes)):
-        catch_up(world, symbol)
         lane = world.lanes[symbol]
+        catch_up(world.book, lane, world.origin[symbol], world.frame_ns)
         if lane["published_ns"] == ts_close_ns:
             place = np.searchsorted(risk.late_bars, lane["bar"] - 1)
             add_voices(crowd, risk.late_voices[place:], 1)
@@ -148,7 +149,7 @@ def _ask_of(world: World, risk: Risk | None, symbol: int, money: Money) -> bool:
     return ask(kit, risk, limits, facts, opinion, answer, bars, t, money)
 
 
-@lean
+@part
 def scan(world: World, risk: Risk | None, ts_close_ns: int, ts_ns: int, count: int) -> None:
     """Decide on the `count` bars that were published with this closing time; orders wait for their print."""
     book, facts = world.book, world.facts
