@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bnml.kernels import lean, njit
+from bnml.kernels import lean, njit, part
 from bnml.kernels.fills import E8
 from bnml.kernels.records import Action, MoodRegime
 
