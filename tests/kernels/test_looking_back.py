@@ -89,3 +89,5 @@ def test_symbols_that_stand_alike_or_not_correlate_as_their_closes_do(missing):
         assert correlation(past_of(first, second), both, own, both, other) == regime.aligned_correlation(
             *parts
         )
+        turned = regime.aligned_correlation(*parts[3:], *parts[:3])
+        assert correlation(past_of(first, second), both, other, both, own) == turned
