@@ -60,6 +60,27 @@ def panic(
     return target(settings, PanicOptions(symbol=symbol.upper(), instance=instance, yes=yes, force=force))
 
 
+def reload(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
+    """Let the running daemon read its configuration again: guards and alerts; an invalid one changes nothing."""
+    return _order("reload", "", config, state_dir, json=json)
+
+
+keys_app = typer.Typer(help="The API key of a running daemon.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@keys_app.command("rotate")
+def rotate(
+    folder: Annotated[
+        Path, typer.Argument(help="Holds binance_api_key and binance_api_secret, readable by the daemon.")
+    ],
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
+    json: Json = False,
+) -> int:
+    """Prove another key and go over to it; stops are not touched, the old key is forgotten."""
+    return _order("rotate_keys", str(folder.resolve()), config, state_dir, json=json)
+
+
 def deadman(
     once: Annotated[
         bool, typer.Option("--once", help="Verify stops and cancel entries now, and end.")

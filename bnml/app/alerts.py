@@ -10,7 +10,7 @@ import aiohttp
 import msgspec
 
 if TYPE_CHECKING:
-    from structlog.typing import EventDict, Processor, WrappedLogger
+    from collections.abc import Mapping
 
     from bnml.app.settings import AlertSettings
 
@@ -68,17 +68,16 @@ class Alerts:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    def processor(self) -> Processor:
-        """A stage of the log that offers each line, after secrets were taken out."""
+    def use(self, settings: AlertSettings) -> None:
+        """Post to this receiver from here on."""
+        self._settings = settings
 
-        def offer(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-            words = " ".join(
-                f"{key}={value}" for key, value in event.items() if key not in {"event", "level", "timestamp"}
-            )
-            self.offer(str(event.get("level")), str(event.get("event")), words)
-            return event
-
-        return offer
+    def take(self, event: Mapping[str, object]) -> None:
+        """Offer a line of the log, after secrets were taken out."""
+        words = " ".join(
+            f"{key}={value}" for key, value in event.items() if key not in {"event", "level", "timestamp"}
+        )
+        self.offer(str(event.get("level")), str(event.get("event")), words)
 
 
 async def post_alert(settings: AlertSettings, severity: str, name: str, text: str) -> bool:

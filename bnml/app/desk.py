@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
 
 from bnml.app.access import try_again
+from bnml.app.keys import rotate
+from bnml.app.logs import logger
 from bnml.app.spool import Answer
+from bnml.config import load
+from bnml.core.errors import BnmlError
 
 if TYPE_CHECKING:
     from bnml.app.compose import Parts
+    from bnml.app.life import Life
     from bnml.app.spool import Word
+    from bnml.config import Settings
+
+LIVE_SECTIONS: Final = ("guards", "alerts")
+"""Sections that a reload brings into use; everything else needs a restart."""
 
 
 class Desk:
     """Answers those words that ask something of the daemon itself."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, life: Life) -> None:
         self._parts = parts
+        self._life = life
 
     async def act(self, word: Word) -> Answer | None:
         """Do it; None where the engine's part is all there is."""
-        if word.name == "resume":
-            return await self._resume()
+        try:
+            if word.name == "resume":
+                return await self._resume()
+            if word.name == "rotate_keys":
+                return Answer(await rotate(self._parts, Path(word.argument)))
+            if word.name == "reload":
+                return Answer(self._reload())
+        except BnmlError as error:
+            logger().error("operator_command_failed", name=word.name, error=str(error))
+            return Answer(f"nothing was changed: {error}", error.exit_code)
         return None
 
     async def _resume(self) -> Answer | None:
@@ -29,3 +48,22 @@ class Desk:
         if not refusal:
             return None
         return Answer(f"entries stay off: the venue still refuses the API key ({refusal})", 3)
+
+    def _reload(self) -> str:
+        """Read the configuration again; an invalid one changes nothing, and its fault names the key."""
+        old, new = self._parts.settings, load(self._parts.options.config)
+        self._life.use(new)
+        logger().warning("configuration_reloaded", sections=LIVE_SECTIONS)
+        later = _changed_elsewhere(old, new)
+        rest = f"; only a restart brings: {', '.join(later)}" if later else ""
+        return f"{' and '.join(LIVE_SECTIONS)} are as the configuration says now{rest}"
+
+
+def _changed_elsewhere(old: Settings, new: Settings) -> list[str]:
+    """Keys outside the live sections that differ; those that options of the command line set are not told apart."""
+    found = []
+    for section in type(old).model_fields:
+        if section not in LIVE_SECTIONS:
+            before, after = getattr(old, section).model_dump(), getattr(new, section).model_dump()
+            found += [f"{section}.{key}" for key in before if before[key] != after[key]]
+    return found

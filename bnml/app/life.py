@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from bnml.app import logs
+from bnml.app.alerts import Alerts
 from bnml.app.heartbeat import beat
+from bnml.app.keys import check_key, watch_key
 from bnml.app.logs import logger
 from bnml.app.stall import StackSampler
 from bnml.app.vitals import Vitals
@@ -12,10 +15,12 @@ from bnml.core.errors import Retryable
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Coroutine
     from types import TracebackType
 
     from bnml.app.compose import Parts
     from bnml.app.health import LoopLag
+    from bnml.config import Settings
     from bnml.journal.schema import Health
 
 
@@ -30,6 +35,7 @@ class Life:
         self._is_writable = True
         self._lag = lag
         self._sampler = lag.sampler = StackSampler(parts.clock, parts.settings.guards.loop_lag_ms)
+        self.alerts = Alerts(parts.settings.alerts)
         self.vitals = Vitals(
             parts.settings.guards,
             parts.guards,
@@ -42,12 +48,27 @@ class Life:
 
     async def __aenter__(self) -> Self:
         self._sampler.start()
+        logs.tap = self.alerts.take
+        if self._parts.settings.venue.kind in {"testnet", "live"}:
+            await check_key(self._parts.venue.rest, self._parts.settings, self._parts.clock.now_ns())
         return self
+
+    def use(self, settings: Settings) -> None:
+        """Go on with other limits and another receiver."""
+        self.vitals.use(settings.guards)
+        self.alerts.use(settings.alerts)
+
+    def watches(self) -> tuple[Coroutine[None, None, None], ...]:
+        """What runs as long as a session that follows the wall clock."""
+        if self._parts.settings.venue.kind in {"testnet", "live"}:
+            return self.vitals.run(), self.alerts.run(), watch_key(self._parts)
+        return self.vitals.run(), self.alerts.run()
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._sampler.stop()
+        logs.tap = None
         if error is None and self._restart:
             raise Retryable(f"memory was nearly used up ({self._restart}); stopped in order, start again")
 

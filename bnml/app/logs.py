@@ -10,6 +10,7 @@ import structlog
 
 if TYPE_CHECKING:
     from collections import deque
+    from collections.abc import Callable
     from pathlib import Path
 
     from structlog.typing import EventDict, WrappedLogger
@@ -20,6 +21,8 @@ _SHOWN_BY_VIEW = {"scan_decided", "order_filled"}  # in sections of their own
 REDACTED = "[redacted]"
 
 Logger = structlog.typing.FilteringBoundLogger
+tap: Callable[[EventDict], None] | None = None
+"""Sees every line that is written; set for as long as a session lasts."""
 
 
 class Line(NamedTuple):
@@ -51,6 +54,7 @@ def configure(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             redact,
+            _tapped,
             *([_keep(tail)] if tail is not None else []),
             structlog.processors.format_exc_info,
             renderer,
@@ -70,6 +74,12 @@ class _Forward(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         extra = {"exc_info": record.exc_info} if record.exc_info else {}
         logger().log(record.levelno, "library_logged", library=record.name, said=record.getMessage(), **extra)
+
+
+def _tapped(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    if tap is not None:
+        tap(event)
+    return event
 
 
 def _keep(tail: deque[Line]) -> structlog.typing.Processor:

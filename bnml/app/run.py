@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from bnml.app import logs
 from bnml.app.compose import compose
 from bnml.app.folder import StateFolder
+from bnml.app.hardening import harden
 from bnml.app.links import Links
 from bnml.app.runtime import Daemon
 from bnml.app.summary import as_json, as_text, summarize
@@ -39,6 +40,7 @@ def run(settings: Settings, options: RunOptions) -> int:
         if fits_terminal() and not options.json and not options.once:
             view = LiveView(market_of(settings), folder.path / "daemon.log", clock)
         logs.configure(settings.app.log_level, settings.app.log_format, *_log_target(view))
+        harden()
         try:
             summary = _run_loop(_session(settings, options, folder, view))
         except BaseExceptionGroup as group:

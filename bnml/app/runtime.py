@@ -106,7 +106,9 @@ class Daemon:
         self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
         self._membership = Membership(parts, self._pump, self._gate, self.trainer, self._streams)
         self._renewing: asyncio.Task[None] | None = None
-        self._spool = Spool(parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts).act)
+        self._spool = Spool(
+            parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts, self._life).act
+        )
         self._accountant = _accountant(parts, lambda: self.picture.reports, self._now_ns)
         self._rechecking: asyncio.Task[None] | None = None
         self._vigil = Vigil(parts.venue, engine.book, parts.links, parts.inbox)
@@ -210,7 +212,8 @@ class Daemon:
         tasks = [group.create_task(self._spool.run(self._now_ns))]
         if not self._stepped:
             tasks.append(group.create_task(keep_proving(self._parts.venue, self._parts.followed[0])))
-            tasks += [group.create_task(one.run()) for one in (*self._watchers(), self._life.vitals)]
+            tasks += [group.create_task(one.run()) for one in self._watchers()]
+            tasks += [group.create_task(watch) for watch in self._life.watches()]
         return tasks
 
     def _watchers(self) -> tuple[Vigil, Weather, Outlook, Backfill]:

@@ -87,7 +87,6 @@ class Vitals:
         folder: Path,
         restart: Callable[[str], None],
     ) -> None:
-        self._settings = settings
         self._guards = guards
         self._clock = clock
         self._journal = journal
@@ -95,12 +94,17 @@ class Vitals:
         self._folder = folder
         self._restart = restart
         self._stall = JournalStall()
-        self._memory_bytes = settings.memory_mib * MIB or cgroup_bytes()
+        self._is_restarting = False
         self._disk = Threshold(1.0, 4.0)
         self._memory = Threshold(MEMORY_REDUCING, float("inf"))
+        self.use(settings)
+
+    def use(self, settings: GuardSettings) -> None:
+        """Measure against these limits from here on."""
+        self._settings = settings
+        self._memory_bytes = settings.memory_mib * MIB or cgroup_bytes()
         self._loop = Threshold(settings.loop_lag_ms, float("inf"))
         self._commit = Threshold(settings.journal_stall_s, 5 * settings.journal_stall_s, clear_s=5.0)
-        self._is_restarting = False
 
     async def run(self) -> None:
         """Until cancelled."""

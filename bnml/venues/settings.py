@@ -192,6 +192,11 @@ class VenueSettings(Settings):
         "ledger of used limits and bans, shared by all daemons behind one address; empty = bnml in the user's "
         "run-time folder, and the state folder for an exchange on this machine",
     )
+    key_permissions_unverified: Literal["refuse", "accept"] = setting(
+        "refuse",
+        "",
+        "where the venue does not tell what the API key may do: accept says that it cannot withdraw",
+    )
     sim: SimSettings = section(SimSettings, "the embedded exchange; port and initial_quote also in paper")
     paper: PublicEndpoints = section(
         PublicEndpoints, "public market data for paper trading; no key is sent there"

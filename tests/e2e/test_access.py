@@ -1,6 +1,8 @@
 """The key of a daemon that trades: refused, given back, changed."""
 
+import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -49,4 +51,44 @@ def test_f23_a_key_that_is_refused_halts_and_nothing_signed_follows(live):
     again = live.bnml("resume")
     assert again.returncode == 0, again.stdout + again.stderr
     live.wait_until(lambda one: one.state == "running", 10, "trading")
+    assert live.stop() == 0
+
+
+def credentials(folder, api_key, secret):
+    folder.mkdir()
+    (folder / "binance_api_key").write_text(api_key)
+    (folder / "binance_api_secret").write_text(secret)
+    return folder
+
+
+def test_a_key_is_changed_without_touching_a_stop_and_shown_nowhere(live, tmp_path):
+    live.wait_protected()
+    live.speed(1)
+    time.sleep(1)
+    before = resting_names(live)
+    old = live.endpoint()
+    made = live.control("POST", "/sim/keys", {"account": "main", "kind": "ED25519"})
+    live.control("POST", "/sim/accounts", {"account": "bob", "balances": {"USDT": "5"}})
+    key = live.control("POST", "/sim/keys", {"account": "bob", "kind": "HMAC"})
+    wrong = live.bnml("keys", "rotate", credentials(tmp_path / "bob", key["apiKey"], key["secret"]))
+    assert wrong.returncode == 3, wrong.stdout + wrong.stderr
+    assert "another account" in wrong.stdout
+    private = made.get("privateKey") or made["secret"]
+    done = live.bnml("keys", "rotate", credentials(tmp_path / "new", made["apiKey"], private))
+    assert done.returncode == 0, done.stdout + done.stderr
+    live.control("DELETE", "/sim/keys", {"apiKey": old.api_key})
+    time.sleep(5)  # longer than a sign of life needs
+    health = live.health()
+    assert (health.state, health.links["user"]) == ("running", True)
+    assert before == resting_names(live)
+    assert events(live, "access_lost") == []
+    secrets = [old.secret.encode(), private.strip().splitlines()[1].encode(), made["apiKey"].encode()]
+    shown = [(live.state.parent / f"{live.state.name}.log").read_bytes()]
+    shown.append(Path(f"/proc/{live.daemon.pid}/cmdline").read_bytes())
+    shown += [file.read_bytes() for file in live.state.glob("*") if file.is_file()]
+    shown += [file.read_bytes() for file in (live.state / "commands").glob("*")]
+    assert len(shown) > 4
+    assert not any(secret in text for secret in secrets for text in shown)
+    limits = Path(f"/proc/{live.daemon.pid}/limits").read_text()
+    assert re.search(r"Max core file size +0 +0 ", limits)
     assert live.stop() == 0

@@ -1,0 +1,159 @@
+"""What an API key may do: refused with the right to withdraw, watched for its end, changed without touching a stop."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from bnml.app.logs import logger
+from bnml.core.clock import NS_PER_DAY, NS_PER_MS, LiveClock, format_utc
+from bnml.core.errors import Misconfigured, Rejected, Retryable
+from bnml.venues.binance.rest import RestClient
+from bnml.venues.binance.signing import Signer
+
+if TYPE_CHECKING:
+    from bnml.app.compose import Parts
+    from bnml.config import Settings
+
+RESTRICTIONS: Final = "/sapi/v1/account/apiRestrictions"
+FILES: Final = ("binance_api_key", "binance_api_secret")
+EXPIRES_SOON_NS: Final = 7 * NS_PER_DAY
+LOOK_EVERY_S: Final = 3600.0
+
+
+class Restrictions(msgspec.Struct, rename="camel"):
+    """The venue's answer about a key; a right that it does not name is not there."""
+
+    ip_restrict: bool = False
+    enable_withdrawals: bool = False
+    enable_internal_transfer: bool = False
+    permits_universal_transfer: bool = False
+    enable_spot_and_margin_trading: bool = False
+    trading_authority_expiration_time: int = 0  # ms; 0 = it does not end
+
+
+class _Uid(msgspec.Struct):
+    uid: int = 0
+
+
+async def check_key(rest: RestClient, settings: Settings, now_ns: int) -> None:
+    """Refuse a key that can take money out or cannot trade; warn of one without addresses, or that ends soon."""
+    try:
+        found = msgspec.json.decode(await rest.read(RESTRICTIONS, {}), type=Restrictions)
+    except Retryable:
+        raise
+    except (Rejected, msgspec.DecodeError) as error:
+        if settings.venue.key_permissions_unverified == "accept":
+            logger().warning("key_permissions_unverified", note="accepted by the configuration")
+            return
+        raise Rejected(
+            f"this venue does not tell what the API key may do ({error}); make sure that it cannot withdraw, then set "
+            "venue.key_permissions_unverified to accept"
+        ) from error
+    if found.enable_withdrawals:
+        raise Rejected(
+            "the API key may withdraw; give one that only reads and trades spot, and delete this one"
+        )
+    if not found.enable_spot_and_margin_trading:
+        raise Rejected("the API key may not trade spot; allow it at the venue, or give another one")
+    if found.enable_internal_transfer or found.permits_universal_transfer:
+        logger().warning("key_may_transfer", note="take that right from the key at the venue")
+    if not found.ip_restrict:
+        logger().warning(
+            "key_without_addresses", note="restrict the key to this machine's address at the venue"
+        )
+    ends_ns = found.trading_authority_expiration_time * NS_PER_MS
+    if ends_ns and ends_ns - now_ns < EXPIRES_SOON_NS:
+        logger().error("key_ends_soon", ends=format_utc(ends_ns), way_out="`bnml keys rotate` before that")
+
+
+async def watch_key(parts: Parts) -> None:
+    """Look again each hour: rights change, and ends come near."""
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        await parts.venue.rest.signer.usable()
+        try:
+            await check_key(parts.venue.rest, parts.settings, parts.clock.now_ns())
+        except Rejected as error:
+            logger().critical("key_not_acceptable", cause=str(error), way_out="`bnml keys rotate`")
+        except Retryable as error:
+            logger().debug("key_not_looked_at", error=str(error))
+
+
+async def rotate(parts: Parts, folder: Path) -> str:
+    """Prove the key in a folder of credentials and go over to it; returns what to tell the operator.
+
+    The user stream is handed over make before break, the old key is forgotten, nothing that rests is touched.
+    Raises by the error tree and keeps the old key when anything about the new one is wrong.
+    """
+    api_key, api_secret = await asyncio.to_thread(read_credentials, folder)
+    rest, settings = parts.venue.rest, parts.settings
+    if api_key == rest.signer.api_key and not rest.signer.lost:
+        raise Rejected(f"{folder} holds the key that is in use")
+    candidate = RestClient(
+        parts.deployment.rest_url,
+        Signer(api_key, api_secret),
+        LiveClock(),
+        timeout_s=settings.venue.request_timeout_s,
+        receive_window_ms=settings.venue.receive_window_ms,
+        budget=rest.budget,
+        venue_clock=rest.clock,
+    )
+    async with candidate:
+        await check_key(candidate, settings, parts.clock.now_ns())
+        uid = await _uid(candidate)
+    if not rest.signer.lost and uid != await _uid(rest):
+        raise Rejected("the new key belongs to another account; positions and stops are on the old one")
+    if rest.signer.lost:
+        await _same_orders(parts, api_key, api_secret)
+    rest.signer.use(api_key, api_secret)
+    parts.venue.api.replace()
+    logger().warning("key_rotated", ends_with=api_key[-4:])
+    return f"the key ending in {api_key[-4:]} is in use; delete the old one at the venue"
+
+
+async def _same_orders(parts: Parts, api_key: str, api_secret: str) -> None:
+    """The old key cannot tell its account any more: one of our own resting orders must be there."""
+    known = [order for order in parts.engine.book.open() if order.cumulative_lots == 0]
+    if not known:
+        return
+    async with RestClient(
+        parts.deployment.rest_url,
+        Signer(api_key, api_secret),
+        LiveClock(),
+        timeout_s=parts.settings.venue.request_timeout_s,
+        receive_window_ms=parts.settings.venue.receive_window_ms,
+        budget=parts.venue.rest.budget,
+        venue_clock=parts.venue.rest.clock,
+    ) as rest:
+        params = {"symbol": known[0].symbol, "origClientOrderId": known[0].client_order_id}
+        try:
+            await rest.read("/api/v3/order", params)
+        except Rejected as error:
+            raise Rejected(
+                f"the new key does not show our order {known[0].client_order_id}: it belongs to another account"
+            ) from error
+
+
+def read_credentials(folder: Path) -> tuple[str, str]:
+    """Key and secret from a folder laid out as systemd's credentials; Misconfigured without them."""
+    found = []
+    for name in FILES:
+        try:
+            found.append((folder / name).read_text("utf-8").strip())
+        except (OSError, UnicodeDecodeError) as error:
+            raise Misconfigured(
+                f"{folder / name} cannot be read ({error}); name a folder with the files {' and '.join(FILES)} that the "
+                "daemon's user may read"
+            ) from error
+    if not all(found):
+        raise Misconfigured(f"a file of {folder} is empty; both {' and '.join(FILES)} are needed")
+    return found[0], found[1]
+
+
+async def _uid(rest: RestClient) -> int:
+    body = await rest.read("/api/v3/account", {"omitZeroBalances": "true"})
+    return msgspec.json.decode(body, type=_Uid).uid

@@ -1,0 +1,85 @@
+"""What an API key may do: the right to withdraw is refused, what cannot be known must be accepted in writing."""
+
+import msgspec
+import pytest
+from structlog.testing import capture_logs
+
+from bnml.app.keys import check_key, read_credentials
+from bnml.config import load
+from bnml.core.clock import NS_PER_DAY, NS_PER_MS
+from bnml.core.errors import Misconfigured, Rejected, Retryable
+
+NOW_NS = 1_800_000_000 * 10**9
+
+
+class Rest:
+    def __init__(self, answer):
+        self.answer = answer
+
+    async def read(self, path, params):
+        assert (path, params) == ("/sapi/v1/account/apiRestrictions", {})
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return msgspec.json.encode(self.answer)
+
+
+GOOD = {
+    "ipRestrict": True,
+    "enableReading": True,
+    "enableSpotAndMarginTrading": True,
+    "enableWithdrawals": False,
+}
+
+
+async def said(answer, **options):
+    with capture_logs() as lines:
+        await check_key(
+            Rest(answer), load(None, {}, {key: (value, "") for key, value in options.items()}), NOW_NS
+        )
+    return [line["event"] for line in lines]
+
+
+async def test_a_good_key_is_silent():
+    assert await said(GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("right", "words"), [("enableWithdrawals", "withdraw"), ("enableSpotAndMarginTrading", "trade spot")]
+)
+async def test_a_key_that_can_take_money_out_or_cannot_trade_is_refused(right, words):
+    with pytest.raises(Rejected, match=words):
+        await said({**GOOD, right: not GOOD[right]})
+
+
+async def test_a_key_without_addresses_or_with_transfers_is_warned_of():
+    assert await said({**GOOD, "ipRestrict": False}) == ["key_without_addresses"]
+    assert await said({**GOOD, "permitsUniversalTransfer": True}) == ["key_may_transfer"]
+
+
+@pytest.mark.parametrize(("days", "events"), [(6, ["key_ends_soon"]), (8, [])])
+async def test_the_end_of_a_key_is_told_in_time(days, events):
+    ends_ms = (NOW_NS + days * NS_PER_DAY) // NS_PER_MS
+    assert await said({**GOOD, "tradingAuthorityExpirationTime": ends_ms}) == events
+
+
+async def test_a_venue_that_does_not_tell_needs_the_operators_word():
+    silent = Rejected("404", code=-1)
+    with pytest.raises(Rejected, match="key_permissions_unverified"):
+        await said(silent)
+    accepted = {"venue.key_permissions_unverified": "accept"}
+    assert await said(silent, **accepted) == ["key_permissions_unverified"]
+    with pytest.raises(Retryable):
+        await said(Retryable("later"), **accepted)
+    with pytest.raises(Rejected, match="withdraw"):  # known is known, whatever was accepted
+        await said({**GOOD, "enableWithdrawals": True}, **accepted)
+
+
+def test_credentials_lie_in_a_folder_as_systemds_do(tmp_path):
+    with pytest.raises(Misconfigured, match="binance_api_key"):
+        read_credentials(tmp_path)
+    (tmp_path / "binance_api_key").write_text("key\n")
+    (tmp_path / "binance_api_secret").write_text("")
+    with pytest.raises(Misconfigured, match="empty"):
+        read_credentials(tmp_path)
+    (tmp_path / "binance_api_secret").write_text("secret\n")
+    assert read_credentials(tmp_path) == ("key", "secret")

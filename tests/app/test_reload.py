@@ -1,0 +1,47 @@
+"""The configuration is read again while trading: an invalid one changes nothing and its fault names the key."""
+
+from types import SimpleNamespace
+
+from bnml.app.desk import Desk
+from bnml.app.spool import Word
+from bnml.config import load
+
+
+class Life:
+    used = None
+
+    def use(self, settings):
+        self.used = settings
+
+
+def desk(file):
+    life = Life()
+    parts = SimpleNamespace(settings=load(file), options=SimpleNamespace(config=file))
+    return Desk(parts, life), life
+
+
+async def test_f60_an_invalid_configuration_leaves_the_old_one_live_and_names_the_key(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("guards:\n  least_free_mib: 2000\n")
+    one, life = desk(file)
+    file.write_text("guards:\n  least_free_mib: many\n")
+    answer = await one.act(Word("reload"))
+    assert answer.exit_code == 2
+    assert "guards.least_free_mib" in answer.text
+    assert life.used is None
+    file.write_text("guards: [")
+    assert (await one.act(Word("reload"))).exit_code == 2
+    file.unlink()
+    assert (await one.act(Word("reload"))).exit_code == 2
+    assert life.used is None
+
+
+async def test_what_may_change_is_used_and_what_needs_a_restart_is_named(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_text("guards:\n  least_free_mib: 2000\n")
+    one, life = desk(file)
+    file.write_text("guards:\n  least_free_mib: 3000\nrisk:\n  max_positions: 2\n")
+    answer = await one.act(Word("reload"))
+    assert answer.exit_code == 0
+    assert life.used.guards.least_free_mib == 3000
+    assert answer.text.endswith("only a restart brings: risk.max_positions")
