@@ -67,6 +67,28 @@ def target_ticket(instrument: Instrument, client_order_id: str, lots: int, ticks
     return OrderTicket(instrument.symbol, client_order_id, Side.SELL, OrderType.LIMIT_MAKER, lots, ticks)
 
 
+def fit(
+    tranches: tuple[tuple[int, int, int], ...], instrument: Instrument, book: OrderBook
+) -> tuple[tuple[int, int, int], ...]:
+    """The tranches, or all in one, or none: as many as the symbol has room for beside our own open orders.
+
+    A stop counts as algorithmic order also while it sleeps; one that the venue refused would leave its tranche bare.
+    """
+    own = [order for order in book.open() if order.symbol == instrument.symbol]
+    stops = sum(order.role is Role.STOP for order in own)
+    lists = len({order.list_id for order in own if order.list_id})
+    whole = ((1, sum(lots for _, lots, _ in tranches), tranches[0][2]),)
+    for chosen in (tranches, whole):
+        orders = sum(3 if target else 2 for _, _, target in chosen)
+        if (
+            stops + len(chosen) <= instrument.max_algo_orders
+            and len(own) + orders <= instrument.max_orders
+            and lists + len(chosen) <= instrument.max_lists
+        ):
+            return chosen
+    return ()
+
+
 def submit_entry(plan: EntryPlan, instrument: Instrument, book: OrderBook, out: Outbox) -> list[Tranche]:
     """Emit one request per tranche and register all its legs; the first tranche leaves first."""
     return [

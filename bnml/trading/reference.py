@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from math import gcd
+
+import msgspec
+
+from bnml.core.commands import QueryOrder
 from bnml.core.events import InstrumentUpdate, ModelPublished, UniverseUpdate
+from bnml.core.instrument import Instrument
 from bnml.core.ports import PredictorSource
 from bnml.trading.compile import EngineConfig
 from bnml.trading.features import FeatureStore
 from bnml.trading.outbox import Outbox
+from bnml.trading.positions import Position
 from bnml.trading.state import EngineState
+
+
+def in_units_of(old: Instrument, new: Instrument) -> Instrument:
+    """The new filters counted in the old tick and lot; where the grid became coarser, in steps of several of them."""
+
+    def lots(count: int) -> int:
+        return count * new.lot_e8 // old.lot_e8
+
+    def ticks(count: int) -> int:
+        return count * new.tick_e8 // old.tick_e8
+
+    return msgspec.structs.replace(
+        new,
+        tick_e8=old.tick_e8,
+        lot_e8=old.lot_e8,
+        price_step=new.tick_e8 // gcd(new.tick_e8, old.tick_e8),
+        lot_step=new.lot_e8 // gcd(new.lot_e8, old.lot_e8),
+        min_lots=max(1, -(-new.min_lots * new.lot_e8 // old.lot_e8)),
+        max_lots=lots(new.max_lots),
+        market_max_lots=lots(new.market_max_lots),
+        min_ticks=max(1, -(-new.min_ticks * new.tick_e8 // old.tick_e8)),
+        max_ticks=ticks(new.max_ticks),
+    )
 
 
 class ReferenceDesk:
@@ -28,10 +58,34 @@ class ReferenceDesk:
         if state is None:
             self._state.symbols[symbol] = self._features.open(event.instrument)
         elif symbol in self._state.ledger.positions and self._features.has_new_units(state, event.instrument):
-            text = f"{symbol}: tick or lot changed while a position is open; old units kept"
+            text = f"{symbol}: tick or lot changed while a position is open; old units kept, prices on the new grid"
             out.alert("critical", "units_changed", text)
+            state.instrument = in_units_of(state.instrument, event.instrument)
         else:
             self._features.update(state, event.instrument)
+        position = self._state.ledger.positions.get(symbol)
+        if position is not None:
+            self._recheck(position, self._state.symbols[symbol].instrument, out)
+
+    def _recheck(self, position: Position, instrument: Instrument, out: Outbox) -> None:
+        """Levels move onto the grid in force, stops down and targets up; orders off it are asked about.
+
+        An order keeps resting under the filters that it was placed with, but a venue may also have ended it.
+        """
+        step = instrument.price_step
+        for tranche in position.tranches:
+            tranche.stop_ticks -= tranche.stop_ticks % step
+            tranche.target_ticks += -tranche.target_ticks % step
+            for leg in tranche.legs:
+                order = self._state.orders.get(leg)
+                if order is None or order.is_final:
+                    continue
+                is_off = order.ticks % step or order.open_lots % instrument.lot_step
+                if (
+                    is_off
+                    or instrument.notional_e8(order.ticks, order.open_lots) < instrument.min_notional_e8
+                ):
+                    out.commands.append(QueryOrder(order.symbol, order.client_order_id))
 
     def universe(self, event: UniverseUpdate, _: Outbox) -> None:
         """These symbols may be entered from now on; positions in others are still protected and left."""

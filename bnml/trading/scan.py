@@ -15,7 +15,7 @@ from bnml.kernels.records import Action, Reason
 from bnml.trading import exits
 from bnml.trading.compile import EngineConfig
 from bnml.trading.deciding import Decider, Opinion
-from bnml.trading.entries import EntryPlan, submit_entry
+from bnml.trading.entries import EntryPlan, fit, submit_entry
 from bnml.trading.filling import Record
 from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
@@ -28,7 +28,7 @@ from bnml.trading.risk.mood import voices
 from bnml.trading.risk.sizing import Capital, SizedEntry, active_capital_e8, size_entry, split
 from bnml.trading.scanner import ranked
 from bnml.trading.state import EngineState, SymbolState
-from bnml.trading.valuation import mark_of
+from bnml.trading.valuation import SANE_DEN, SANE_NUM, mark_of
 
 _BUY = int(Action.BUY)
 
@@ -256,11 +256,27 @@ class ScanStages:
         refusal = limits.first_refusal(symbol, facts, own)
         if refusal is not None and limits.is_before_size(refusal):
             return refusal
+        close, mark = context.closes[symbol], mark_of(state, context.books.get(symbol))
+        if mark != close:  # nothing bears this close out: neither the one before nor the book
+            ratio = max(close, mark) / max(1, min(close, mark))
+            return RefusedOrder(symbol, int(Reason.DRIFT), ratio, SANE_NUM / SANE_DEN)
         capital = Capital(context.equity_e8, context.active_e8, self._free_quote_e8(), self._exposure_e8())
         atr_ratio = float(state.row[self._atr_column])
-        sized = size_entry(context.closes[symbol], atr_ratio, state.instrument, capital, self._config)
+        sized = size_entry(close, atr_ratio, state.instrument, capital, self._config)
         limits.write_size(facts, sized, capital, state.instrument, self._correlation(symbol, state))
-        return limits.first_refusal(symbol, facts, own) or sized
+        return limits.first_refusal(symbol, facts, own) or self._refuse_bare(context, symbol, sized) or sized
+
+    def _refuse_bare(self, context: ScanContext, symbol: str, sized: SizedEntry) -> RefusedOrder | None:
+        """No entry where the venue would not take its stops."""
+        if self._tranches(symbol, sized):
+            return None
+        text = f"{symbol}: our open orders leave no room for an entry and its stops under the symbol's limits"
+        context.out.alert("warning", "no_room_for_stops", text)
+        return RefusedOrder(symbol, int(Reason.NOT_ACTIVE), 0.0, 1.0)
+
+    def _tranches(self, symbol: str, sized: SizedEntry) -> tuple[tuple[int, int, int], ...]:
+        instrument = self._state.symbols[symbol].instrument
+        return fit(split(sized, instrument, self._config), instrument, self._book)
 
     def _open(self, context: ScanContext, symbol: str, sized: SizedEntry) -> None:
         """Send an approved entry and hold its place from now on."""
@@ -271,7 +287,7 @@ class ScanStages:
             sized.cap_ticks,
             sized.stop_ticks,
             sized.stop_reason,
-            split(sized, instrument, self._config),
+            self._tranches(symbol, sized),
             int(self._config.costs["taker_ppm"][0]),
         )
         self._portfolio.positions[symbol] = Position(

@@ -83,7 +83,12 @@ class Life(RuleBasedStateMachine):
     def repeat_an_old_report(self, pick):
         self.world.feed(self.delivered[pick % len(self.delivered)])
 
-    @rule(bps=st.integers(-300, 300), seconds=st.sampled_from([0.1, 1, 3]), jump=st.booleans(), seen=st.booleans())
+    @rule(
+        bps=st.integers(-300, 300),
+        seconds=st.sampled_from([0.1, 1, 3]),
+        jump=st.booleans(),
+        seen=st.booleans(),
+    )
     def price_moves(self, bps, seconds, jump, seen):
         self._print(max(100_000, self.last * (10_000 + bps) // 10_000), seconds, jump=jump, seen=seen)
 
@@ -98,7 +103,10 @@ class Life(RuleBasedStateMachine):
         if seen:
             world.feed(Slice(SYMBOL, world.now_ns, ticks, ticks, ticks, 1))
 
-    @rule(kind=st.sampled_from([*STOP_KINDS, OrderType.MARKET]), name=st.sampled_from(["balance", "busy", "closed", "algo"]))
+    @rule(
+        kind=st.sampled_from([*STOP_KINDS, OrderType.MARKET]),
+        name=st.sampled_from(["balance", "busy", "closed", "algo"]),
+    )
     def venue_refuses_the_next(self, kind, name):
         self.world.refuse(kind, name)
 
@@ -166,7 +174,9 @@ class Life(RuleBasedStateMachine):
         bought = sum(one.quantity_lots for one in world.trades if one.side is Side.BUY)
         sold = sum(one.quantity_lots for one in world.trades if one.side is Side.SELL)
         assert sold <= bought
-        assert len({(one.client_order_id, one.ts_ns, one.price_ticks, one.quantity_lots) for one in world.trades}) <= len(world.trades)
+        assert len(
+            {(one.client_order_id, one.ts_ns, one.price_ticks, one.quantity_lots) for one in world.trades}
+        ) <= len(world.trades)
 
     @invariant()
     def no_quantity_is_protected_twice(self):
@@ -179,7 +189,9 @@ class Life(RuleBasedStateMachine):
         if not hasattr(self, "world"):
             return
         ledger = self.world.engine.state.ledger
-        cost = sum(one.cost_e8 for one in ledger.positions.values()) + sum(one.cost_e8 for one in ledger.dust.values())
+        cost = sum(one.cost_e8 for one in ledger.positions.values()) + sum(
+            one.cost_e8 for one in ledger.dust.values()
+        )
         pnl = sum(one.pnl_e8 for one in self.world.trades)
         assert ledger.totals["USDT"] == 10**14 - cost + pnl
 
@@ -191,7 +203,11 @@ def life(steps, seed=None):
             max_examples=max(1, steps // STEPS_PER_EXAMPLE),
             stateful_step_count=STEPS_PER_EXAMPLE,
             deadline=None,
-            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+            suppress_health_check=[
+                HealthCheck.too_slow,
+                HealthCheck.filter_too_much,
+                HealthCheck.data_too_large,
+            ],
             database=None,
         ),
     )

@@ -1,13 +1,16 @@
 """Faults around stops and sales, against the embedded exchange in process."""
 
+import msgspec
 import pytest
 
-from bnml.core.commands import Submit
-from bnml.core.events import OperatorCommand, Timer
-from bnml.core.orders import ListTicket, OrderState, OrderType
+from bnml.core.commands import QueryOrder, Submit
+from bnml.core.events import InstrumentUpdate, OperatorCommand, Timer
+from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
+from bnml.trading.entries import fit
+from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.watching import WATCH
-from tests.trading.hand_venue import REFERENCE, SYMBOL, World, changed
+from tests.trading.hand_venue import REFERENCE, SYMBOL, TARGETS, World, changed
 from tests.trading.kit import instrument
 from tests.trading.test_protection_model import ProtectionModel
 
@@ -352,3 +355,78 @@ def test_f65_a_target_filled_in_part_leaves_dust_when_the_rest_is_too_small_to_s
     assert model.engine.state.ledger.dust[SYMBOL].base_e8 == 10_000
     (sold,) = [one for one in model.trades if one.side == "SELL"]
     assert position.pnl_e8 == sold.pnl_e8  # the rest's cost is neither gain nor loss
+
+
+def crowded(**fields):
+    """Filters, and a book in which one old stop of ours is still open."""
+    one, book = changed(**fields)[SYMBOL], OrderBook()
+    book.register(Order("old", SYMBOL, Side.SELL, Role.STOP, 1, 5, 100, list_id="l"))
+    return one, book
+
+
+@pytest.mark.parametrize(
+    ("fields", "count"),
+    [
+        ({"max_algo_orders": 4}, 3),
+        ({"max_algo_orders": 3}, 1),
+        ({"max_algo_orders": 1}, 0),
+        ({"max_orders": 8}, 1),
+        ({"max_orders": 3}, 0),
+        ({"max_lists": 3}, 1),
+        ({"max_lists": 1}, 0),
+    ],
+)
+def test_own_stops_count_before_an_entry_is_split(fields, count):
+    fitted = fit(TARGETS, *crowded(**fields))
+    assert len(fitted) == count
+    assert sum(lots for _, lots, _ in fitted) == (10_000 if count else 0)
+    assert not count or fitted[0][2] == 3_060_000
+
+
+def test_an_entry_that_fits_is_taken_by_the_exchange_with_all_its_stops():
+    world = World(instruments=changed(max_algo_orders=3, max_orders=8))
+    world.enter()
+    world.settle()
+    assert [lots for _, lots in world.stops()] == [1998, 2997, 4995]
+
+
+def test_f71_a_coarser_tick_moves_the_levels_onto_its_grid_and_every_order_after():
+    world = World(instruments=changed(opo_allowed=False))
+    world.enter(targets=SECOND)
+    world.settle()
+    finer = world.instruments[SYMBOL]
+    coarse = msgspec.structs.replace(finer, tick_e8=finer.tick_e8 * 7, lot_e8=finer.lot_e8 * 10)
+    world.feed(InstrumentUpdate(coarse, world.now_ns))
+    kept = world.engine.state.symbols[SYMBOL].instrument
+    assert (kept.tick_e8, kept.lot_e8, kept.price_step, kept.lot_step) == (finer.tick_e8, finer.lot_e8, 7, 10)
+    world.settle()
+    ((level, lots),) = world.stops()
+    assert level == 2_940_000 - 2_940_000 % 7
+    assert lots == 4_990
+    world.move(3_100_003)
+    ((level, lots),) = world.stops()
+    assert level % 7 == 0
+    assert 3_079_990 < level <= 3_080_003
+    target = next(one for one in world.open_orders() if one.type is OrderType.LIMIT_MAKER)
+    assert target.price_ticks % 7 == 0
+    flatten(world)
+    assert world.position() is None
+    assert world.balance("BTC") == world.engine.state.ledger.dust[SYMBOL].base_e8 > 0
+    assert not world.ledger_differences()
+
+
+def test_f71_a_finer_tick_changes_nothing_and_other_filters_are_taken_over():
+    world = entered(targets=SECOND)
+    finer = world.instruments[SYMBOL]
+    world.feed(InstrumentUpdate(msgspec.structs.replace(finer, tick_e8=finer.tick_e8 // 10), world.now_ns))
+    world.settle()
+    assert world.stops() == [(2_940_000, 4995)]
+    world.feed(InstrumentUpdate(msgspec.structs.replace(finer, min_notional_e8=9 * 10**8), world.now_ns))
+    assert world.engine.state.symbols[SYMBOL].instrument.min_notional_e8 == 9 * 10**8
+
+
+def test_f71_an_order_that_new_filters_would_refuse_is_asked_about():
+    world = entered(targets=RUNNER)
+    dear = msgspec.structs.replace(world.instruments[SYMBOL], min_notional_e8=3000 * 10**8)
+    world.feed(InstrumentUpdate(dear, world.now_ns))
+    assert [type(one) for one in world.queue] == [QueryOrder]
