@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bnml.core.commands import RequestTrain
 from bnml.core.events import Book, Scan
-from bnml.core.instrument import DELISTED
+from bnml.core.instrument import DELISTED, Instrument
 from bnml.core.orders import RefusedOrder, Side
 from bnml.core.outcomes import Decision, EquityPoint
 from bnml.kernels import exits as exit_kernels
@@ -264,19 +264,9 @@ class ScanStages:
         atr_ratio = float(state.row[self._atr_column])
         sized = size_entry(close, atr_ratio, state.instrument, capital, self._config)
         limits.write_size(facts, sized, capital, state.instrument, self._correlation(symbol, state))
-        return limits.first_refusal(symbol, facts, own) or self._refuse_bare(context, symbol, sized) or sized
-
-    def _refuse_bare(self, context: ScanContext, symbol: str, sized: SizedEntry) -> RefusedOrder | None:
-        """No entry where the venue would not take its stops."""
-        if self._tranches(symbol, sized):
-            return None
-        text = f"{symbol}: our open orders leave no room for an entry and its stops under the symbol's limits"
-        context.out.alert("warning", "no_room_for_stops", text)
-        return RefusedOrder(symbol, int(Reason.NOT_ACTIVE), 0.0, 1.0)
-
-    def _tranches(self, symbol: str, sized: SizedEntry) -> tuple[tuple[int, int, int], ...]:
-        instrument = self._state.symbols[symbol].instrument
-        return fit(split(sized, instrument, self._config), instrument, self._book)
+        return limits.first_refusal(symbol, facts, own) or _with_room(
+            context, state.instrument, sized, _tranches(state.instrument, sized, self._config, self._book)
+        )
 
     def _open(self, context: ScanContext, symbol: str, sized: SizedEntry) -> None:
         """Send an approved entry and hold its place from now on."""
@@ -287,7 +277,7 @@ class ScanStages:
             sized.cap_ticks,
             sized.stop_ticks,
             sized.stop_reason,
-            self._tranches(symbol, sized),
+            _tranches(instrument, sized, self._config, self._book),
             int(self._config.costs["taker_ppm"][0]),
         )
         self._portfolio.positions[symbol] = Position(
@@ -320,6 +310,27 @@ class ScanStages:
             state = self._state.symbols[name]
             held += value_e8(position, state.bar.close if state.bar else 0, state.instrument)
         return held + self._reserved_e8()
+
+
+def _with_room(
+    context: ScanContext,
+    instrument: Instrument,
+    sized: SizedEntry,
+    tranches: tuple[tuple[int, int, int], ...],
+) -> SizedEntry | RefusedOrder:
+    """No entry where the venue would not take its stops."""
+    if tranches:
+        return sized
+    symbol = instrument.symbol
+    text = f"{symbol}: our open orders leave no room for an entry and its stops under the symbol's limits"
+    context.out.alert("warning", "no_room_for_stops", text)
+    return RefusedOrder(symbol, int(Reason.NOT_ACTIVE), 0.0, 1.0)
+
+
+def _tranches(
+    instrument: Instrument, sized: SizedEntry, config: EngineConfig, book: OrderBook
+) -> tuple[tuple[int, int, int], ...]:
+    return fit(split(sized, instrument, config), instrument, book)
 
 
 def _decision(opinion: Opinion, reason: int, measured: float, limit: float, lots: int = 0) -> Decision:

@@ -18,7 +18,7 @@ from bnml.trading.watching import WATCH
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.inprocess import ACCOUNT, SimVenue
 from bnml.venues.sim.market import Market
-from bnml.venues.sim.messages import OrderKey
+from bnml.venues.sim.messages import OrderKey, VenueReject
 from bnml.venues.sim.pricing import Pricing
 from tests.trading.kit import HOUR_NS, START_NS, config, instrument
 
@@ -216,7 +216,10 @@ class World:
         if isinstance(command, ReplaceOrder):
             # -2021: the old order is gone, the new one was refused
             key = OrderKey(symbol=command.ticket.symbol, client_order_id=command.cancel_client_order_id)
-            self.venue.exchange.cancel(ACCOUNT, key)
+            try:
+                self.venue.exchange.cancel(ACCOUNT, key, only="NEW")
+            except VenueReject:  # both halves fail
+                return self.venue.execute(command)
             return [*self.venue.drain(), self._rejected(command.ticket, code, text)]
         ticket = command.order.ticket
         legs = (
