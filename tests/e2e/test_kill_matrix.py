@@ -55,3 +55,13 @@ def test_no_seed_of_ten_thousand_ends_with_two_ledgers():
     for seed in range(10_000):
         table.add(try_seed(seed, catches=True))
     assert not table.failed, table.text()
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize(
+    "point", ["before_intent", "before_commit", "after_commit", "after_send_order", "acked_order"]
+)
+def test_f42_death_between_intent_and_answer_leaves_no_orphan_and_no_double(point, seed):
+    """At the n-th visit of each place on the way of an order, n growing with the seed."""
+    outcome = try_seed(seed, at=(point, 1 + seed), kills=1)
+    assert outcome.faults == []

@@ -1,0 +1,60 @@
+"""A symbol that the venue does not name any more while it is held: parked, and nobody else is touched."""
+
+import msgspec
+
+from bnml.app.reconcile import missed_reports
+from bnml.core.events import InstrumentUpdate, OrderReport, Timer
+from bnml.core.instrument import DELISTED
+from bnml.core.orders import OrderState, Side
+from bnml.trading.engine import RECONCILE, Engine
+from bnml.trading.orders import Order, Role
+from bnml.trading.positions import Position, Tranche
+from tests.trading.kit import config, instrument
+
+GONE, STAYS = "GONEUSDT", "BTCUSDT"
+
+
+def held(engine, symbol):
+    """A position whose stop the venue has cancelled: in a symbol that trades it is protected at once."""
+    engine.process(InstrumentUpdate(instrument(symbol), 1), 1)
+    rules = engine.config.rules.tobytes()
+    tranche = Tranche(
+        1, 0, 2_900_000, 3, legs=[f"{symbol}-s"], bought_lots=100_000, base_e8=10**8, cost_e8=10**12
+    )
+    engine.book.register(
+        Order(f"{symbol}-s", symbol, Side.SELL, Role.STOP, 1, 100_000, 2_900_000, 3, state=OrderState.OPEN)
+    )
+    engine.portfolio.positions[symbol] = Position(symbol, 1, 3_000_000, 1000, 3_100_000, rules, [tranche])
+
+
+class Venue:
+    """Knows one symbol; of the other it answers -1121, which must not be asked for."""
+
+    def __init__(self):
+        self.instruments = {
+            STAYS: instrument(STAYS),
+            GONE: msgspec.structs.replace(instrument(GONE), status=DELISTED),
+        }
+        self.asked = []
+
+    async def order_reports(self, symbol, client_order_id):
+        self.asked.append(symbol)
+        assert symbol == STAYS
+        return [OrderReport(symbol, client_order_id, 5, OrderState.CANCELED, Side.SELL)]
+
+
+async def test_f72_a_delisted_position_is_parked_and_others_go_on():
+    engine, venue = Engine(config(), None), Venue()
+    for symbol in (GONE, STAYS):
+        held(engine, symbol)
+    engine.process(InstrumentUpdate(venue.instruments[GONE], 2), 2)
+    missed = await missed_reports(venue, engine.book)
+    assert venue.asked == [STAYS]
+    assert missed.absent == []
+    commands = [command for report in missed.reports for command in engine.process(report, 3)]
+    assert [command.order.ticket.symbol for command in commands] == [STAYS]
+    assert engine.process(OrderReport(GONE, f"{GONE}-s", 6, OrderState.CANCELED, Side.SELL), 4) == []
+    assert all(getattr(one, "symbol", STAYS) == STAYS for one in engine.process(Timer(RECONCILE, 7), 5))
+    restarted = Engine.restore(engine.config, None, engine.snapshot())
+    assert set(restarted.portfolio.positions) == {GONE, STAYS}
+    assert restarted.state.symbols[GONE].instrument.status == DELISTED

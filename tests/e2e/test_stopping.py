@@ -1,0 +1,36 @@
+"""A stop in the middle of things."""
+
+import signal
+import time
+
+from tests.e2e.litter import PROVEN_S
+from tests.e2e.live import Live
+
+LATE_S = 2.0
+
+
+def test_f58_a_stop_while_orders_are_under_way_waits_for_their_answers(tmp_path):
+    live = Live(tmp_path / "state", 1)
+    live.start()
+    try:
+        live.wait_trading(1)
+        rule = {"match": {"request": "order*"}, "do": {"action": "delay", "seconds": LATE_S}, "at": "before"}
+        live.control("POST", "/sim/faults", {"seed": 1, "rules": [rule]})
+        live.wait_until(
+            lambda _: live.control("GET", "/sim/faults")["rules"][0]["fired"] > 0, 90, "a late order"
+        )
+        began = time.monotonic()
+        live.daemon.send_signal(signal.SIGTERM)
+        code = live.daemon.wait(timeout=30)
+        took_s = time.monotonic() - began
+        assert code == 0
+        assert took_s <= 10
+        live.start()
+        live.wait_trading(1)
+        time.sleep(PROVEN_S)
+        live.freeze_market()
+        assert live.stop() == 0
+    finally:
+        if live.daemon.poll() is None:
+            live.stop()
+    live.check()
