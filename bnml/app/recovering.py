@@ -53,6 +53,8 @@ def damage_of(journal: Path, epoch: int) -> str:
         finally:
             database.close()
     except sqlite3.OperationalError as error:
+        if error.sqlite_errorname == "SQLITE_IOERR_SHORT_READ":
+            return "it ends before its own index does: its log is lost"
         # Rights, a lock or a full disk are no damage; whoever opens it to write says what is to be done.
         return f"{error}" if "no such table" in str(error) and epoch else ""
     except sqlite3.DatabaseError as error:

@@ -6,8 +6,9 @@ import asyncio
 import resource
 from typing import TYPE_CHECKING
 
-from bnml.drill.common import agree, ready, settle
+from bnml.drill.common import ready, settle
 from bnml.drill.proof import Drill
+from bnml.drill.stage import START_S
 
 if TYPE_CHECKING:
     from bnml.drill.proof import Proof
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 KILLS = 3
 DEAD_S = 10.0
 REFUSED = 3
-RECOVERY_NEEDED = 5
 PAGE = 4096
 
 
@@ -69,21 +69,26 @@ async def disk_full(stage: Stage, proof: Proof) -> None:
 
 
 async def torn_journal(stage: Stage, proof: Proof) -> None:
-    """The journal is damaged: it is put aside, and the books are made anew from the venue."""
-    await ready(stage)
+    """The journal is damaged: it is set aside, the books are made anew from the venue, and entries wait for a person."""
+    held = await ready(stage)
+    proof.tell(f"{len(held.positions)} positions when the journal was damaged")
     await stage.kill()
     _tear(stage)
     await stage.launch()
-    code = await stage.ended(120.0)
-    proof.must(
-        f"a start on a damaged journal ends with {code}: {stage.log.last_words()[:200]}",
-        code == RECOVERY_NEEDED,
+    halted = await stage.until(
+        lambda: _halted(stage), START_S, "it has taken over what the venue has, and halts"
     )
-    code, said = await stage.command("recover")
-    proof.must(f"bnml recover: {code}: {said.strip()[-300:]}", code == 0)
-    await stage.launch()
-    await asyncio.sleep(1)
-    await agree(stage, proof)
+    proof.must(f"it says: {halted}", holds=True)
+    aside = sorted(file.name for file in stage.state.glob("journal.db.damaged-*"))
+    proof.must(f"kept aside: {aside[0] if aside else 'nothing'}", bool(aside))
+    code, said = await stage.command("recover", "--acknowledge")
+    proof.must(f"bnml recover --acknowledge: {said.strip()[-200:]}", code == 0)
+    await settle(stage, proof)
+
+
+def _halted(stage: Stage) -> str:
+    now = stage.health()
+    return now.state if now is not None and now.state.startswith("halted") else ""
 
 
 def _tear(stage: Stage) -> None:

@@ -63,6 +63,7 @@ class Stage:
         self.speed = speed
         self.clock = LiveClock()
         self._daemon: asyncio.subprocess.Process | None = None
+        self._listening: asyncio.Task[None] | None = None
         self.exchange = Exchange(exchange_folder(self.settings), self.clock)
 
     async def __aenter__(self) -> Self:
@@ -110,21 +111,25 @@ class Stage:
 
     async def launch(self) -> None:
         """Start the daemon and do not wait."""
-        with self._log_file.open("ab") as log:
-            self._daemon = await self._spawn(
-                ("run", "--venue", "sim", "--speed", f"{self.speed:g}", "--symbols", ",".join(self.symbols)),
-                stdout=log,
-                stderr=log,
-            )
+        self._daemon = await self._spawn(
+            ("run", "--venue", "sim", "--speed", f"{self.speed:g}", "--symbols", ",".join(self.symbols)),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        # Written by us: what a daemon says of a disk that takes nothing more must be heard, too.
+        self._listening = asyncio.create_task(self._write_down(self._daemon))
 
     async def ended(self, timeout_s: float = STOP_S) -> int:
         """The exit code of a daemon that ends by itself."""
         if self._daemon is None:
             raise Fatal("the drill waits for the end of a daemon that it has not started")
         try:
-            return await asyncio.wait_for(self._daemon.wait(), timeout_s)
+            code = await asyncio.wait_for(self._daemon.wait(), timeout_s)
         except TimeoutError:
             raise Retryable(f"the daemon did not end within {timeout_s:.0f} s") from None
+        if self._listening is not None:
+            await self._listening
+        return code
 
     async def kill(self) -> None:
         """As a power cut would."""
@@ -182,6 +187,12 @@ class Stage:
             return found if len(found) >= times else None
 
         return await self.until(look, timeout_s, f"{name} in the log, {times} times")
+
+    async def _write_down(self, daemon: asyncio.subprocess.Process) -> None:
+        """What it says goes to the log, to its last word."""
+        with self._log_file.open("ab", buffering=0) as log:
+            while daemon.stdout is not None and (said := await daemon.stdout.read(65536)):
+                log.write(said)
 
     async def _spawn(self, words: Sequence[str], **streams: Any) -> asyncio.subprocess.Process:
         return await asyncio.create_subprocess_exec(

@@ -48,6 +48,19 @@ def test_f44_a_damaged_journal_is_found_and_kept_aside(folder, how):
     assert folder.rebuild_note() == aside.name
 
 
+def test_f44_a_journal_whose_log_is_lost_is_found(tmp_path):
+    """Nothing was taken into the file yet when the log went: what is left is one page and an index of more."""
+    written = sqlite3.connect(tmp_path / "written.db", isolation_level=None)
+    written.execute("PRAGMA journal_mode=WAL")
+    written.execute("CREATE TABLE event (seq INTEGER PRIMARY KEY, payload BLOB)")
+    written.executemany("INSERT INTO event (payload) VALUES (?)", [(b"x" * 500,)] * 100)
+    for suffix in ("", "-shm"):
+        content = (tmp_path / f"written.db{suffix}").read_bytes()
+        (tmp_path / f"journal.db{suffix}").write_bytes(content)
+    written.close()
+    assert damage_of(tmp_path / "journal.db", 3)
+
+
 def test_a_journal_that_never_was_is_no_damage(tmp_path):
     assert damage_of(tmp_path / "journal.db", 5) == ""
     (tmp_path / "journal.db").write_bytes(b"")
