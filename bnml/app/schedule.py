@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from bnml.app.logs import logger
@@ -13,6 +14,8 @@ from bnml.core.clock import NS_PER_DAY
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from apscheduler.events import JobEvent
 
     from bnml.core.clock import Clock
     from bnml.journal.writer import JournalWriter
@@ -41,5 +44,23 @@ def start(
     scheduler.add_job(keep_house, "interval", minutes=HOUSEKEEPING_MINUTES, max_instances=1, coalesce=True)
     if check_models is not None:
         scheduler.add_job(check_models, "interval", seconds=check_s, max_instances=1, coalesce=True)
+    scheduler.add_listener(misses.count, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     scheduler.start()
     return scheduler
+
+
+class Misses:
+    """Runs of jobs that did not happen: too late, or the one before still ran."""
+
+    def __init__(self) -> None:
+        self.total = 0
+
+    def count(self, event: JobEvent) -> None:
+        """One more; a job that is slow misses many, so only powers of two are told."""
+        self.total += 1
+        if self.total & (self.total - 1) == 0:
+            logger().warning("job_missed", job=event.job_id, missed=self.total)
+
+
+misses = Misses()
+"""Of this process."""

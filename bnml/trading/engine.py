@@ -45,6 +45,7 @@ from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Ledger, Portfolio
 from bnml.trading.protection import Protection
 from bnml.trading.reference import ReferenceDesk
+from bnml.trading.rejects import RejectGuard
 from bnml.trading.reports import ReportDesk
 from bnml.trading.risk.breakers import Breakers, new_breakers
 from bnml.trading.scan import ScanStages
@@ -95,6 +96,9 @@ class Engine:
             self._breakers,
             Decider(config, predictors) if decider is None else decider,
         )
+        self._rejects = RejectGuard(
+            self.state.activity, self.book, self._guards, config.risk, self._reports.report, self._scan.run
+        )
         self._out = Outbox(config.ids, 0)
         self.handlers = self._table()
 
@@ -104,7 +108,7 @@ class Engine:
             OperatorCommand: self._on_operator,
             Guard: self._guards.take,
             VenueStatus: self._on_venue_status,
-            OrderReport: self._reports.report,
+            OrderReport: self._rejects.report,
             CancelFailed: self._reports.cancel_failed,
             Balances: self._flows.balances,
             CapitalFlow: self._flows.flow,
@@ -113,7 +117,7 @@ class Engine:
             ModelPublished: self._reference.model,
             Slice: self._on_slice,
             Bar: self._on_bar,
-            Scan: self._scan.run,
+            Scan: self._rejects.scan,
             Timer: self._on_timer,
             Adoption: self._on_adoption,
         }

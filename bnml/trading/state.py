@@ -29,6 +29,9 @@ class Activity(msgspec.Struct):
     """Halting guards whose cause is over, and what each becomes when the operator resumes."""
     guards_resumed: list[str] = msgspec.field(default_factory=list)
     """Halting guards that the operator has resumed from while their cause still stands."""
+    rejects: int = 0  # requests refused in a row
+    rejects_until_ns: int = 0  # end of their pause, 0 for none
+    rejects_last: str = ""  # id of the last that counted
 
     @property
     def allows_entries(self) -> bool:

@@ -109,6 +109,14 @@ class RiskSettings(Settings):
     loss_pause_h: float = setting(
         12.0, "h, market time", "length of that stop; the count starts anew", gt=0, le=8760
     )
+    max_rejects_in_row: int = setting(
+        5,
+        "requests",
+        "refused by the venue in a row that stop entries; three times as many halt",
+        ge=2,
+        le=1000,
+    )
+    rejects_pause_min: int = setting(15, "min, market time", "length of that stop", ge=1, le=10_080)
     max_volatility_ratio: float = setting(
         1.5, "ratio", "benchmark's ATR ratio over its median of 96 bars that stops entries", gt=0, le=100
     )

@@ -1,0 +1,32 @@
+"""Jobs of the scheduler: one at a time, missed runs fold into one and are counted."""
+
+import asyncio
+
+from bnml.app import schedule
+from bnml.core.clock import LiveClock
+
+
+class Journal:
+    async def prune(self, _older_ns):
+        return None
+
+
+async def test_f62_a_slow_job_never_overlaps_itself_and_what_it_misses_is_counted(tmp_path):
+    running, most, runs = 0, 0, 0
+
+    async def slow():
+        nonlocal running, most, runs
+        running, runs = running + 1, runs + 1
+        most = max(most, running)
+        await asyncio.sleep(2.5)
+        running -= 1
+
+    before = schedule.misses.total
+    scheduler = schedule.start(Journal(), LiveClock(), tmp_path, slow, 1)
+    jobs = scheduler.get_jobs()
+    assert {(job.max_instances, job.coalesce) for job in jobs} == {(1, True)}
+    await asyncio.sleep(4.2)
+    scheduler.shutdown(wait=False)
+    assert most == 1
+    assert runs == 2
+    assert schedule.misses.total - before >= 2
