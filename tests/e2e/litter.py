@@ -13,6 +13,9 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import msgspec
+
+from bnml.app.sim_process import Endpoint
 from bnml.config import load
 from bnml.core.orders import OrderType, Side
 from bnml.venues.sim.inprocess import ACCOUNT
@@ -85,6 +88,12 @@ class Litter(Rehearsal):
                 os.kill(self.pid, signal.SIGTERM)
         self.nursery.wait(START_S)
         self.nursery.stdout.close()
+        # A daemon killed between the start of its exchange and the note of it leaves an exchange of its own right.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(self.endpoint().pid, signal.SIGTERM)
+
+    def endpoint(self):
+        return msgspec.json.decode((self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint)
 
 
 def uncovered_s(exchange, speed):
