@@ -68,5 +68,12 @@ async def agree(stage: Stage, proof: Proof) -> None:
         proof.must(books.words(), books.agree)
         shown = f"bare: {list(books.bare)}" if books.bare else "covered by stops that rest at the exchange"
         proof.must(f"what is held is {shown}", not books.bare)
+        now = stage.health()
+        if now is not None and now.longest_bare_s:
+            # Protection is timed by the market's clock, which runs faster here; the machine's is what an answer takes.
+            wall_s = now.longest_bare_s / stage.speed
+            proof.tell(
+                f"longest time without full protection in this session: {wall_s:.2f} s of the machine's clock"
+            )
     finally:
         await stage.exchange.pace(stage.speed)
