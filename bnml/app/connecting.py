@@ -52,6 +52,7 @@ async def connect_venue(
             signer,
             clock,
             timeout_s=settings.venue.request_timeout_s,
+            data_timeout_s=0.0 if stepper is not None else settings.venue.data_timeout_s,
             receive_window_ms=settings.venue.receive_window_ms,
             stepper=stepper.stepper_id if stepper is not None else "",
             on_number=inbox.complete,
@@ -84,7 +85,26 @@ async def connect_venue(
         oddities=oddities,
         time_scale=time_scale(settings),
     )
-    return BinanceVenue(rest, api, instruments)
+    return _joined(settings, rest, api, instruments, is_stepped=stepper is not None)
+
+
+def _joined(
+    settings: Settings,
+    rest: RestClient,
+    api: ApiConnection,
+    instruments: dict[str, Instrument],
+    *,
+    is_stepped: bool,
+) -> BinanceVenue:
+    window_ms = settings.venue.receive_window_ms
+    return BinanceVenue(
+        rest,
+        api,
+        instruments,
+        receive_window_ms=window_ms,
+        # A stepped run does not depend on how fast the machine is.
+        protective_window_ms=window_ms if is_stepped else settings.venue.protective_window_ms,
+    )
 
 
 def _events(

@@ -6,23 +6,17 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
+from bnml.app.asking import buys, new_names, once_more, refusal, reports_of, symbol_of
 from bnml.app.logs import logger
+from bnml.app.resolving import LAG_LOOKS, NEVER_ARRIVED, PAUSES_S, Doubt, Fate, Resolved, Truth
 from bnml.app.spool import way_out
-from bnml.core.commands import (
-    Alert,
-    CancelList,
-    CancelOrder,
-    Halt,
-    QueryOrder,
-    ReplaceOrder,
-    RequestTrain,
-    Submit,
-)
+from bnml.core.commands import Alert, Halt, QueryOrder, RequestTrain
 from bnml.core.errors import BnmlError, Fatal, Retryable, UnknownOutcome
-from bnml.core.events import CancelFailed, OrderReport
-from bnml.core.orders import ListTicket, OrderState, OrderTicket
-from bnml.venues.binance.errors import ReplacementFailed
-from bnml.venues.binance.venue import Executed, is_entry
+from bnml.core.orders import OrderState
+from bnml.venues.binance.departures import Departure, watch
+from bnml.venues.binance.errors import UNKNOWN_ORDER, step_of
+from bnml.venues.binance.outcomes import Step
+from bnml.venues.binance.venue import Executed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,25 +29,32 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 10_000
 AT_ONCE = 16
-ATTEMPTS = 4  # of a request that was refused for the moment and certainly not executed
-LONGEST_PAUSE_S = 5.0
-UNKNOWN_ORDER = -2011
-PROVE_ABSENCE_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # together longer than any receive window in use
+ATTEMPTS = 4  # of a request that was certainly not executed
+SETTLE_MARGIN_S = 0.8
+"""Added to the age at which the venue refuses a request: the error of the measured clock, and what is on its way."""
+ACCESS_PAUSE_S = 30.0
+"""Between two requests with a key that the venue refuses."""
 
 
-class Venue(Protocol):
+class Venue(Truth, Protocol):
     """The part of a venue that executes."""
 
-    async def execute(self, command: VenueCommand, cancel_id: str = "") -> Executed: ...
+    def window_ms(self, command: VenueCommand, attempt: int = 1) -> int: ...
 
-    async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]: ...
+    async def execute(self, command: VenueCommand, *, attempt: int = 1) -> Executed: ...
+
+    async def resynchronise(self) -> None: ...
+
+    async def fitted(self, symbol: str, command: VenueCommand) -> VenueCommand | None: ...
 
 
 class Executor:
     """Executes in the order of the engine; `sequential` waits for each answer before the next request (stepped).
 
-    Nothing is ever sent twice blindly: a request whose outcome is unknown becomes a query by its client
-    order ids, repeated until the venue shows the order or its absence is certain; then the engine decides.
+    Nothing is ever sent twice blindly: a request whose outcome is unknown, or that was not answered within
+    `patience_s` (None: the venue's own limit), becomes reads until the venue has shown what it did, or that it
+    never came (`bnml.app.resolving`). `heard` says whether the engine has been told of an order by the venue;
+    `on_step` learns what an answer asks of others, with the symbol and the venue's words.
     """
 
     def __init__(
@@ -65,6 +66,9 @@ class Executor:
         now_ns: Callable[[], int],
         request_training: Callable[[Sequence[str], str], None],
         sequential: bool,
+        patience_s: float | None = None,
+        heard: Callable[[str], bool] = lambda _: False,
+        on_step: Callable[[Step, str, str], None] = lambda *_: None,
     ) -> None:
         self._venue = venue
         self._journal = journal
@@ -73,9 +77,13 @@ class Executor:
         self._request_training = request_training
         self._at_once = asyncio.Semaphore(1 if sequential else AT_ONCE)
         self._sequential = sequential
+        self._patience_s = patience_s
+        self._heard = heard
+        self._on_step = on_step
         self._waiting: deque[tuple[int, Sequence[Command]]] = deque()
         self._wake = asyncio.Event()
         self._in_flight = 0
+        self._owned: set[str] = set()  # new orders whose outcome a command under way will tell
         self._log = logger()
 
     @property
@@ -127,90 +135,173 @@ class Executor:
         self._inbox.complete(0)
 
     async def _carry_out(self, command: VenueCommand) -> None:
+        slot = _Slot(self._at_once)
+        names = new_names(command)
+        self._owned.update(names)
         try:
-            executed = await self._execute(command)
+            done = await (
+                self._query(command) if isinstance(command, QueryOrder) else self._carry(command, slot)
+            )
         finally:
-            self._at_once.release()
-        for number in executed.numbers[:-1]:
+            self._owned.difference_update(names)
+            slot.free()
+        for number in done.numbers[:-1]:
             self._inbox.complete(number)
-        self._inbox.complete(executed.numbers[-1] if executed.numbers else 0, executed.events)
+        self._inbox.complete(done.numbers[-1] if done.numbers else 0, done.events)
         self._finished()
 
-    async def _execute(self, command: VenueCommand) -> _Done:
+    async def _carry(self, command: VenueCommand, slot: _Slot) -> _Done:
+        """Bring one command to its end: done, refused, or shown by the venue after a doubt."""
+        asked, fitted = command, False
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                done = await self._venue.execute(command)
-            except UnknownOutcome as error:
-                self._log.warning("outcome_unknown", command=type(command).__name__, error=str(error))
-                self._inbox.complete(0, self._unknown_reports(command))
-                return _Done(await self._resolve(command, error))
+                found = await self._outcome(asked, attempt, slot)
             except Retryable as error:
-                if attempt == ATTEMPTS or (isinstance(command, Submit) and is_entry(command)):
-                    return _Done(self._refused(command, error))
-                await asyncio.sleep(min(error.retry_after_s or 0.2 * 2**attempt, LONGEST_PAUSE_S))
+                self._let_others_go(slot)
+                if attempt == ATTEMPTS or not await self._may_repeat(asked, error, attempt):
+                    # The venue has judged nothing: no refusal that protection would count.
+                    return self._refused(asked, error)
             except BnmlError as error:
-                if getattr(error, "code", None) == UNKNOWN_ORDER and not isinstance(command, Submit):
-                    # It filled or ended while the request was on its way; its report tells the engine.
-                    self._log.info("cancel_came_late", command=type(command).__name__, error=str(error))
-                else:
-                    self._log.warning("command_refused", command=type(command).__name__, error=str(error))
-                return _Done(self._refused(command, error))
+                again = None if fitted else await self._refit(asked, error)
+                if again is None:
+                    return self._refused(asked, error)
+                asked, fitted = again, True
             else:
-                return _Done(done.reports, done.numbers)
-        raise Fatal("unreachable: the last attempt returns")
+                if isinstance(found, Executed):
+                    return _Done(found.reports, found.numbers)
+                following = self._after(asked, found)
+                if isinstance(following, _Done):
+                    return following
+                asked = following
+        return _Done(refusal(asked, Retryable("it never arrived", code=NEVER_ARRIVED), self._now_ns()))
 
-    async def _resolve(self, command: VenueCommand, error: UnknownOutcome) -> Sequence[Event]:
-        """Find out what became of a request without a clear answer; never send it again."""
-        symbol, names = _names(command)
-        for pause_s in PROVE_ABSENCE_S:
+    async def _outcome(self, command: VenueCommand, attempt: int, slot: _Slot) -> Executed | Resolved:
+        """Send once; the answer, or the end of the doubt. Raises what the venue clearly said."""
+        departure = Departure()
+        request = asyncio.create_task(self._execute(command, attempt, departure))
+        try:
+            if await self._is_unclear(request, departure):
+                self._let_others_go(slot)
+                resolved = await self._doubt(command, request, departure, attempt)
+                if resolved.fate is not Fate.TOLD:
+                    return resolved
+            return await request
+        finally:
+            request.cancel()
+
+    async def _execute(self, command: VenueCommand, attempt: int, departure: Departure) -> Executed:
+        watch(departure)
+        try:
+            return await self._venue.execute(command, attempt=attempt)
+        except UnknownOutcome:
+            departure.at_s = departure.at_s or asyncio.get_running_loop().time()
+            raise
+
+    async def _is_unclear(self, request: asyncio.Task[Executed], departure: Departure) -> bool:
+        """Wait for the answer; True when it says nothing, or has not come so long after the request left."""
+        patience_s = self._patience_s
+        while not request.done():
+            await asyncio.wait({request}, timeout=patience_s)
+            if self._patience_s is None or departure.at_s is None or request.done():
+                continue
+            patience_s = departure.at_s + self._patience_s - asyncio.get_running_loop().time()
+            if patience_s <= 0:
+                return True
+        return not request.cancelled() and isinstance(request.exception(), UnknownOutcome)
+
+    async def _doubt(
+        self, command: VenueCommand, request: asyncio.Task[Executed], departure: Departure, attempt: int
+    ) -> Resolved:
+        error = request.exception() if request.done() else f"no answer within {self._patience_s} s"
+        self._log.warning("outcome_unknown", command=type(command).__name__, error=str(error))
+        self._inbox.complete(0, reports_of(command, OrderState.UNKNOWN, self._now_ns(), 0, "outcome unknown"))
+        settle_s = self._venue.window_ms(command, attempt) / 1000 + SETTLE_MARGIN_S
+        doubt = Doubt(
+            self._venue,
+            command,
+            departure,
+            settle_s=settle_s,
+            answer=None if request.done() else request,
+            heard=self._heard,
+            now_ns=self._now_ns,
+        )
+        return await doubt.end()
+
+    def _after(self, command: VenueCommand, resolved: Resolved) -> _Done | VenueCommand:
+        """What follows the end of a doubt: its events, or the same orders once more because they never arrived."""
+        self._log.info("outcome_resolved", command=type(command).__name__, fate=resolved.fate.value)
+        if resolved.fate is Fate.FOUND:
+            return _Done(resolved.events)
+        again = once_more(command)
+        is_cancel = again is None or not isinstance(command, type(again))
+        if again is not None and (resolved.fate is Fate.HALF or not is_cancel):
+            self._inbox.complete(0, resolved.events)
+            self._log.warning("order_resent", orders=new_names(again))
+            return again
+        lost = reports_of(command, OrderState.REJECTED, self._now_ns(), NEVER_ARRIVED, "it never arrived")
+        return _Done((*resolved.events, *lost))
+
+    def _let_others_go(self, slot: _Slot) -> None:
+        if not self._sequential:
+            slot.free()
+
+    async def _may_repeat(self, command: VenueCommand, error: Retryable, attempt: int) -> bool:
+        """Prepare one more attempt at what was certainly not executed; False when the command is to be given up."""
+        step = self._tell(command, error)
+        if step is Step.RESYNC:
+            try:
+                await self._venue.resynchronise()
+            except BnmlError as failure:
+                self._log.warning("clock_not_measured", error=str(failure))
+            return attempt == 1 or not buys(command)
+        if buys(command):
+            return False
+        # Limits and bans are waited for where they are known, in front of every request.
+        await asyncio.sleep(ACCESS_PAUSE_S if step is Step.ACCESS else 0.2 * 2**attempt)
+        return True
+
+    async def _refit(self, command: VenueCommand, error: BnmlError) -> VenueCommand | None:
+        """Filters are read anew after a refusal by one of them; None unless that changes the request."""
+        if self._tell(command, error) is not Step.REFILTER:
+            return None
+        try:
+            return await self._venue.fitted(symbol_of(command), command)
+        except BnmlError as failure:
+            self._log.warning("filters_not_read", symbol=symbol_of(command), error=str(failure))
+            return None
+
+    async def _query(self, command: QueryOrder) -> _Done:
+        """Read one order; an order that is not shown may only be shown late, and nothing is concluded from it."""
+        for pause_s in (0.0, *PAUSES_S[2 : 2 + LAG_LOOKS]):
+            if command.client_order_id in self._owned:
+                break  # what is under way will tell
             await asyncio.sleep(pause_s)
             try:
-                found = [report for name in names for report in await self._venue.order_reports(symbol, name)]
-            except Retryable as refusal:
-                self._log.warning(
-                    "outcome_still_unknown", symbol=symbol, orders=list(names), error=str(refusal)
-                )
+                found = await self._venue.order_reports(command.symbol, command.client_order_id)
+            except Fatal:
+                raise
+            except BnmlError as error:
+                self._log.warning("order_not_read", order=command.client_order_id, error=str(error))
                 continue
             if found:
-                return found if isinstance(command, Submit) else [*found, *self._still_open(command, found)]
-        return self._refused(command, Retryable(f"never arrived at the venue ({error})", code=error.code))
+                return _Done(found)
+        return _Done(())
 
-    def _still_open(self, command: VenueCommand, found: Sequence[OrderReport]) -> Sequence[Event]:
-        """A cancel that did not happen has to be reported as such, so that the engine can ask again."""
-        name = _cancelled_name(command)
-        alive = {OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.SLEEPING}
-        last = [report for report in found if report.client_order_id == name][-1:]
-        if name and last and last[0].state in alive:
-            return [CancelFailed(last[0].symbol, name, self._now_ns(), 0, "the cancel did not arrive")]
-        return []
+    def _tell(self, command: VenueCommand, error: BnmlError) -> Step:
+        step = step_of(error)
+        if step:
+            self._on_step(step, symbol_of(command), str(error))
+        return step
 
-    def _refused(self, command: VenueCommand, error: BnmlError) -> tuple[Event, ...]:
-        """What the engine is told when the venue did not execute a command."""
-        code = getattr(error, "code", None) or 0
-        events: list[Event] = []
-        name = _cancelled_name(command)
-        cancelled = isinstance(error, ReplacementFailed) and error.cancelled
-        if name and not cancelled:
-            events.append(CancelFailed(_names(command)[0], name, self._now_ns(), code, str(error)))
-        events += self._reports(command, OrderState.REJECTED, code, str(error))
-        return tuple(events)
-
-    def _unknown_reports(self, command: VenueCommand) -> list[Event]:
-        return [*self._reports(command, OrderState.UNKNOWN, 0, "outcome unknown")]
-
-    def _reports(self, command: VenueCommand, state: OrderState, code: int, text: str) -> list[OrderReport]:
-        return [
-            OrderReport(
-                ticket.symbol,
-                ticket.client_order_id,
-                self._now_ns(),
-                state,
-                ticket.side,
-                code=code,
-                text=text,
-            )
-            for ticket in _tickets(command)
-        ]
+    def _refused(self, command: VenueCommand, error: BnmlError) -> _Done:
+        if isinstance(error, Fatal):
+            raise error
+        if getattr(error, "code", None) == UNKNOWN_ORDER and not new_names(command):
+            # It filled or ended while the request was on its way; its report tells the engine.
+            self._log.info("cancel_came_late", command=type(command).__name__, error=str(error))
+        else:
+            self._log.warning("command_refused", command=type(command).__name__, error=str(error))
+        return _Done(refusal(command, error, self._now_ns()))
 
 
 class _Done:
@@ -223,42 +314,19 @@ class _Done:
         self.numbers = numbers
 
 
+class _Slot:
+    """A place among the requests at once; given back when its request is answered, or in doubt."""
+
+    __slots__ = ("_held", "_semaphore")
+
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self._semaphore = semaphore
+        self._held = True
+
+    def free(self) -> None:
+        if self._held:
+            self._held = False
+            self._semaphore.release()
+
+
 _LEVELS = {"info": 20, "warning": 30, "critical": 50}
-
-
-def _tickets(command: VenueCommand) -> list[OrderTicket]:
-    """The new orders that a command would make."""
-    if isinstance(command, ReplaceOrder):
-        return [command.ticket]
-    if not isinstance(command, Submit):
-        return []
-    ticket = command.order.ticket
-    if isinstance(ticket, ListTicket):
-        return [*([ticket.working] if ticket.working is not None else []), *ticket.pending]
-    return [ticket]
-
-
-def _cancelled_name(command: VenueCommand) -> str:
-    """The order (or list) that a command wanted to end."""
-    match command:
-        case ReplaceOrder():
-            return command.cancel_client_order_id
-        case CancelOrder():
-            return command.client_order_id
-        case CancelList():
-            return command.list_client_order_id
-        case _:
-            return ""
-
-
-def _names(command: VenueCommand) -> tuple[str, list[str]]:
-    """Symbol, and the client order ids that a query can ask for."""
-    tickets = _tickets(command)
-    names = [ticket.client_order_id for ticket in tickets]
-    if isinstance(command, CancelOrder | QueryOrder):
-        return command.symbol, [command.client_order_id]
-    if isinstance(command, CancelList):
-        return command.symbol, []
-    if isinstance(command, ReplaceOrder):
-        return command.ticket.symbol, [command.cancel_client_order_id, *names]
-    return tickets[0].symbol, names

@@ -23,6 +23,7 @@ from bnml.app.outlook import Outlook
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
 from bnml.app.reconcile import recheck
+from bnml.app.refusals import after_steps
 from bnml.app.retrain import Trainer
 from bnml.app.rhythm import Rhythm
 from bnml.app.spool import Spool
@@ -93,6 +94,9 @@ class Daemon:
             now_ns=self._now_ns,
             request_training=self.trainer.request,
             sequential=self._stepped,
+            patience_s=None if self._stepped else settings.venue.doubt_after_s,
+            heard=engine.book.is_heard_of,
+            on_step=after_steps(self._recheck_soon),
         )
         parts.guards.recall(engine.state.activity.guards)
         self._pump.now_ns = max(parts.market_now_ns, engine.state.now_ns)

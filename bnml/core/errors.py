@@ -14,9 +14,13 @@ from __future__ import annotations
 
 
 class BnmlError(Exception):
-    """Root of all errors that bnml raises on purpose; `exit_code` follows the documented table."""
+    """Root of all errors that bnml raises on purpose; `exit_code` follows the documented table.
+
+    `step` is what a venue's answer asks for next (`Step` of its adapter), empty for everything else.
+    """
 
     exit_code = 1
+    step: str = ""
 
 
 class Retryable(BnmlError):

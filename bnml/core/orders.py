@@ -99,21 +99,26 @@ class OrderState(StrEnum):
 
 FINAL_STATES = frozenset({OrderState.FILLED, OrderState.CANCELED, OrderState.REJECTED, OrderState.EXPIRED})
 
-_ALIVE = frozenset(OrderState)
-# From each state, where a report may lead. Reports come twice, late and out of order, so a step back
-# (FILLED -> OPEN) is not an error of the venue: `next_state` keeps the further state.
+# Reports come twice, late and out of order, over two transports. The further of two words of the venue is the
+# true one whichever came first: this order of states, from the least that can be said of an order to the most,
+# is what makes every permutation of reports end alike. UNKNOWN is said by us alone, and only of a request that
+# nothing has been heard of; a fill is a fact, whatever else was said.
+LIFE: tuple[OrderState, ...] = (
+    OrderState.PENDING,
+    OrderState.UNKNOWN,
+    OrderState.SLEEPING,
+    OrderState.OPEN,
+    OrderState.PARTLY_FILLED,
+    OrderState.REJECTED,
+    OrderState.EXPIRED,
+    OrderState.CANCELED,
+    OrderState.FILLED,
+)
+RANK: dict[OrderState, int] = {state: rank for rank, state in enumerate(LIFE)}
 TRANSITIONS: dict[OrderState, frozenset[OrderState]] = {
-    OrderState.PENDING: _ALIVE - {OrderState.PENDING},
-    OrderState.UNKNOWN: _ALIVE - {OrderState.PENDING},
-    OrderState.SLEEPING: _ALIVE - {OrderState.PENDING},
-    OrderState.OPEN: FINAL_STATES | {OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.UNKNOWN},
-    OrderState.PARTLY_FILLED: (FINAL_STATES - {OrderState.REJECTED})
-    | {OrderState.PARTLY_FILLED, OrderState.UNKNOWN},
-    OrderState.FILLED: frozenset(),
-    OrderState.CANCELED: frozenset({OrderState.FILLED}),
-    OrderState.REJECTED: frozenset(),
-    OrderState.EXPIRED: frozenset({OrderState.FILLED}),
+    state: frozenset(LIFE[rank + 1 :]) for rank, state in enumerate(LIFE)
 }
+"""From each state, where a report may lead; a report that leads nowhere else is late and changes nothing."""
 
 
 def next_state(current: OrderState, reported: OrderState) -> OrderState:

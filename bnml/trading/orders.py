@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
 from enum import StrEnum
 
 import msgspec
 
 from bnml.core.events import OrderReport
-from bnml.core.orders import FINAL_STATES, OrderState, Side, next_state
+from bnml.core.orders import FINAL_STATES, RANK, OrderState, Side, next_state
 
 KEEP_FINAL = 1024
 """Final orders remembered, so that a late duplicate of a report is known for what it is."""
@@ -76,6 +77,11 @@ class OrderBook:
     def get(self, client_order_id: str) -> Order | None:
         return self.orders.get(client_order_id)
 
+    def is_heard_of(self, client_order_id: str) -> bool:
+        """Whether the venue has said anything of an order of ours."""
+        order = self.orders.get(client_order_id)
+        return order is not None and order.state not in {OrderState.PENDING, OrderState.UNKNOWN}
+
     def apply(self, report: OrderReport) -> bool:
         """Count what `report` says; return whether it brings a fill that the ledger has not seen.
 
@@ -83,20 +89,29 @@ class OrderBook:
         transition table, a fill counts once by its trade id. The order must be registered.
         """
         order = self.orders[report.client_order_id]
+        self._size(order, report)
         order.state = next_state(order.state, report.state)
         order.cumulative_lots = max(order.cumulative_lots, report.cumulative_lots)
-        if order.state is OrderState.OPEN:
-            order.open_ns = order.open_ns or report.ts_ns
-        elif order.state is OrderState.PARTLY_FILLED:
-            order.moved_ns = order.moved_ns or report.ts_ns
-        if report.quantity_lots:
-            order.quantity_lots = report.quantity_lots
+        if report.state is OrderState.OPEN:
+            order.open_ns = _earlier(order.open_ns, report.ts_ns)
+        elif report.state is OrderState.PARTLY_FILLED:
+            order.moved_ns = _earlier(order.moved_ns, report.ts_ns)
         if report.trade_id <= 0 or report.last_lots <= 0 or report.trade_id in order.trade_ids:
             return False
-        order.trade_ids.append(report.trade_id)
+        insort(order.trade_ids, report.trade_id)
         order.applied_lots += report.last_lots
         order.cumulative_lots = max(order.cumulative_lots, order.applied_lots)
         return True
+
+    @staticmethod
+    def _size(order: Order, report: OrderReport) -> None:
+        """The venue may size a leg anew when it wakes: the word of the further state counts, else the smaller."""
+        if report.quantity_lots == 0 or RANK[report.state] < RANK[order.state]:
+            return
+        if report.state is order.state:
+            order.quantity_lots = min(order.quantity_lots, report.quantity_lots)
+        else:
+            order.quantity_lots = report.quantity_lots
 
     def expire(self, client_order_id: str) -> None:
         """Close an order that cannot live any more although the venue sent no word of it."""
@@ -119,3 +134,8 @@ class OrderBook:
             return
         for key in [key for key, order in self.orders.items() if order.is_settled][:excess]:
             del self.orders[key]
+
+
+def _earlier(known_ns: int, told_ns: int) -> int:
+    """The earlier of two times, 0 standing for none."""
+    return min(known_ns, told_ns) if known_ns else told_ns

@@ -156,10 +156,27 @@ class VenueSettings(Settings):
         "sim: embedded exchange; paper: the same, fed by Binance's public streams; testnet and live: Binance",
     )
     request_timeout_s: float = setting(
-        10.0, "s, wall time", "a request without answer is given up", gt=0, le=120
+        10.0, "s, wall time", "an order's request without answer is given up and read", gt=0, le=120
+    )
+    data_timeout_s: float = setting(
+        5.0, "s, wall time", "the same for requests that only read, in a timed market", gt=0, le=120
+    )
+    doubt_after_s: float = setting(
+        1.0,
+        "s, wall time",
+        "an order's request unanswered for so long is read up, while its answer is waited for",
+        gt=0,
+        le=120,
     )
     receive_window_ms: int = setting(
         5000, "ms, wall time", "age at which the venue refuses a request", ge=100, le=60_000
+    )
+    protective_window_ms: int = setting(
+        1000,
+        "ms, wall time",
+        "the same for the first attempt at an exit, a stop or a cancel: a lost one is known lost soon after",
+        ge=100,
+        le=60_000,
     )
     stale_s: float = setting(
         30.0, "s, wall time", "a stream silent for so long is connected again", gt=0, le=600

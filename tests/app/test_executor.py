@@ -12,6 +12,7 @@ from bnml.core.events import CancelFailed, OrderReport
 from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side
 from bnml.venues.binance.errors import ReplacementFailed
 from bnml.venues.binance.venue import Executed
+from tests.virtual_time import in_virtual_time
 
 BUY = OrderTicket("BTCUSDT", "w", Side.BUY, OrderType.LIMIT, 100, 50)
 STOP = OrderTicket("BTCUSDT", "s", Side.SELL, OrderType.STOP_LOSS, 100, 0, 40)
@@ -40,9 +41,31 @@ class Venue:
         self.orders = list(orders)
         self.sent = []
         self.queried = []
+        self.attempts = []
+        self.members = []
+        self.proofs = []
+        self.clock_looks = 0
+        self.fit = None
 
-    async def execute(self, command, cancel_id=""):
+    async def list_members(self, _list_id):
+        return self.members
+
+    async def shows_none_of(self, symbol, names):
+        self.proofs.append((symbol, tuple(names)))
+        return True
+
+    async def resynchronise(self):
+        self.clock_looks += 1
+
+    async def fitted(self, _symbol, _command):
+        return self.fit
+
+    def window_ms(self, _command, _attempt=1):
+        return 1000
+
+    async def execute(self, command, *, attempt=1):
         self.sent.append(command)
+        self.attempts.append(attempt)
         outcome = self.script.pop(0) if self.script else Executed()
         if isinstance(outcome, Exception):
             raise outcome
@@ -54,13 +77,6 @@ class Venue:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
-
-
-@pytest.fixture(autouse=True)
-def no_waiting(monkeypatch):
-    """Virtual time: pauses pass at once, other tasks still get their turn."""
-    real = asyncio.sleep
-    monkeypatch.setattr("bnml.app.executor.asyncio.sleep", lambda _s: real(0))
 
 
 async def execute(venue, *commands, inbox=None, sequential=False):
@@ -77,16 +93,15 @@ async def execute(venue, *commands, inbox=None, sequential=False):
     )
     task = asyncio.create_task(executor.run())
     executor.submit(1, list(commands))
-    for _ in range(400):
-        await asyncio.sleep(0)
-        if executor.idle:
-            break
-    assert executor.idle
+    async with asyncio.timeout(1000):
+        while not executor.idle:  # noqa: ASYNC110 - the executor has no event for tests
+            await asyncio.sleep(0.05)
     task.cancel()
     await asyncio.wait({task})
     return inbox.ready(), journal, trained
 
 
+@in_virtual_time
 async def test_nothing_leaves_before_the_journal_has_it():
     venue = Venue()
     seen = []
@@ -108,16 +123,19 @@ async def test_nothing_leaves_before_the_journal_has_it():
     assert venue.sent == [EXIT]
 
 
+@in_virtual_time
 async def test_a_success_is_told_by_the_user_stream_alone():
     events, _, _ = await execute(Venue(), ENTRY)
     assert events == []
 
 
+@in_virtual_time
 async def test_an_answer_by_rest_brings_its_reports():
     events, _, _ = await execute(Venue(Executed((report("x", OrderState.FILLED),))), EXIT)
     assert events == [report("x", OrderState.FILLED)]
 
 
+@in_virtual_time
 async def test_a_refusal_names_every_leg_and_the_code():
     events, _, _ = await execute(Venue(Rejected("no", code=-2010)), ENTRY)
     assert [(one.client_order_id, one.state, one.code) for one in events] == [
@@ -127,6 +145,7 @@ async def test_a_refusal_names_every_leg_and_the_code():
     assert {one.ts_ns for one in events} == {77}
 
 
+@in_virtual_time
 async def test_an_unknown_outcome_is_read_never_sent_again():
     venue = Venue(UnknownOutcome("no answer"), orders=[[], [], [report("x", OrderState.FILLED)]])
     events, _, _ = await execute(venue, EXIT)
@@ -134,14 +153,28 @@ async def test_an_unknown_outcome_is_read_never_sent_again():
     assert [one.state for one in events] == [OrderState.UNKNOWN, OrderState.FILLED]
 
 
-async def test_only_repeated_absence_proves_that_an_order_never_arrived():
+@in_virtual_time
+async def test_an_entry_proven_absent_is_given_up():
+    venue = Venue(UnknownOutcome("no answer"))
+    events, _, _ = await execute(venue, ENTRY)
+    assert venue.sent == [ENTRY]
+    assert len(venue.queried) >= 6
+    assert venue.proofs == [("BTCUSDT", ("w", "s"))]
+    assert [(one.state, one.code) for one in events] == [(OrderState.UNKNOWN, 0)] * 2 + [
+        (OrderState.REJECTED, -2013)
+    ] * 2
+
+
+@in_virtual_time
+async def test_an_exit_proven_absent_is_sent_once_more_with_the_same_id():
     venue = Venue(UnknownOutcome("no answer"))
     events, _, _ = await execute(venue, EXIT)
-    assert venue.sent == [EXIT]
-    assert len(venue.queried) == 6
-    assert [one.state for one in events] == [OrderState.UNKNOWN, OrderState.REJECTED]
+    assert venue.sent == [EXIT, EXIT]
+    assert venue.attempts == [1, 2]  # the second one with the whole receive window
+    assert [one.state for one in events] == [OrderState.UNKNOWN]
 
 
+@in_virtual_time
 async def test_a_venue_that_cannot_be_asked_proves_nothing():
     silent = Retryable("no answer")
     venue = Venue(UnknownOutcome("x"), orders=[silent, silent, [report("x", OrderState.OPEN)]])
@@ -149,6 +182,7 @@ async def test_a_venue_that_cannot_be_asked_proves_nothing():
     assert events[-1].state is OrderState.OPEN
 
 
+@in_virtual_time
 async def test_an_exit_refused_for_the_moment_is_sent_again():
     venue = Venue(Retryable("slow down", code=-1015, retry_after_s=0.1), Executed())
     events, _, _ = await execute(venue, EXIT)
@@ -156,6 +190,7 @@ async def test_an_exit_refused_for_the_moment_is_sent_again():
     assert events == []
 
 
+@in_virtual_time
 async def test_an_entry_refused_for_the_moment_is_given_up():
     venue = Venue(Retryable("slow down", code=-1015))
     events, _, _ = await execute(venue, ENTRY)
@@ -163,6 +198,7 @@ async def test_an_entry_refused_for_the_moment_is_given_up():
     assert [one.state for one in events] == [OrderState.REJECTED] * 2
 
 
+@in_virtual_time
 async def test_a_failed_cancel_is_told():
     events, _, _ = await execute(
         Venue(Rejected("Unknown order sent.", code=-2011)), CancelOrder("BTCUSDT", "t", "")
@@ -172,8 +208,9 @@ async def test_a_failed_cancel_is_told():
     assert events[0].client_order_id == "l"
 
 
+@in_virtual_time
 async def test_a_cancel_without_answer_is_told_when_the_order_still_stands():
-    venue = Venue(UnknownOutcome("x"), orders=[[report("t", OrderState.OPEN)]])
+    venue = Venue(UnknownOutcome("x"), orders=[[report("t", OrderState.OPEN)]] * 9)
     events, _, _ = await execute(venue, CancelOrder("BTCUSDT", "t", ""))
     assert [type(one).__name__ for one in events] == ["OrderReport", "CancelFailed"]
 
@@ -181,12 +218,14 @@ async def test_a_cancel_without_answer_is_told_when_the_order_still_stands():
 @pytest.mark.parametrize(
     ("cancelled", "expected"), [(True, ["OrderReport"]), (False, ["CancelFailed", "OrderReport"])]
 )
+@in_virtual_time
 async def test_half_a_replacement(cancelled, expected):
     failure = ReplacementFailed("half", code=-2010, cancelled=cancelled)
     events, _, _ = await execute(Venue(failure), ReplaceOrder("old", STOP, ""))
     assert [type(one).__name__ for one in events] == expected
 
 
+@in_virtual_time
 async def test_what_is_not_for_a_venue_goes_where_it_belongs():
     venue = Venue()
     _, _, trained = await execute(
@@ -196,6 +235,7 @@ async def test_what_is_not_for_a_venue_goes_where_it_belongs():
     assert venue.sent == []
 
 
+@in_virtual_time
 async def test_stepped_consequences_stand_at_the_place_of_their_answer():
     inbox = SteppedInbox()
     venue = Venue(Executed((report("x", OrderState.FILLED),), (2,)))
@@ -205,11 +245,12 @@ async def test_stepped_consequences_stand_at_the_place_of_their_answer():
     assert [one.client_order_id for one in events] == ["before", "x", "later"]
 
 
+@in_virtual_time
 async def test_stepped_commands_wait_for_each_other():
     order = []
 
     class Slow(Venue):
-        async def execute(self, command, cancel_id=""):
+        async def execute(self, command, *, attempt=1):
             order.append(("start", command))
             await asyncio.sleep(0)
             order.append(("end", command))

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.venues.binance.departures import leaves_now
 from bnml.venues.binance.errors import leaves
 from bnml.venues.binance.overlap import Heard
 from bnml.venues.binance.reports import api_frame
@@ -83,6 +84,7 @@ class ApiLeg:
         self._waiting[request_id] = future
         unclear = UnknownOutcome if order else Retryable
         try:
+            leaves_now()
             await self._socket.send(
                 msgspec.json.encode({"id": request_id, "method": method, "params": params}), text=True
             )

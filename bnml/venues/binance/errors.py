@@ -2,47 +2,18 @@
 
 from __future__ import annotations
 
-from enum import Enum
-
 import msgspec
 
 from bnml.core.errors import AccessRefused, BnmlError, Rejected, Retryable, UnknownOutcome
+from bnml.venues.binance.outcomes import Outcome, Step, verdict_of
 
-
-class Kind(Enum):
-    """What a failed request means for the order that it carried."""
-
-    REFUSED = "refused"  # not executed, and never will be as it stands
-    LATER = "later"  # not executed, the same request may succeed later
-    UNKNOWN = "unknown"  # executed or not: only a query tells
-    ACCESS = "access"  # key, signature or permission: the operator must act
-
-
-# Codes that say more than "not executed, a fault of the request"; everything else below zero is REFUSED.
-# Source: the exchange's errors page, and its general information on 5xx ("execution status unknown").
-_KINDS: dict[int, Kind] = {
-    -1000: Kind.UNKNOWN,
-    -1001: Kind.UNKNOWN,
-    -1006: Kind.UNKNOWN,
-    -1007: Kind.UNKNOWN,
-    -1008: Kind.UNKNOWN,
-    -1016: Kind.LATER,
-    -1003: Kind.LATER,
-    -1015: Kind.LATER,
-    -1021: Kind.LATER,
-    -1034: Kind.LATER,
-    -1002: Kind.ACCESS,
-    -1022: Kind.ACCESS,
-    -2014: Kind.ACCESS,
-    -2015: Kind.ACCESS,
-}
 CLOCK_SKEW = -1021
 UNKNOWN_ORDER = -2011
 NO_SUCH_ORDER = -2013
 ORDER_REFUSED = -2010
 REPLACE_HALF_DONE = -2021
 REPLACE_FAILED = -2022
-_DUPLICATE = "duplicate order"  # of the -2010 texts: the earlier request did arrive
+FIREWALL_PAUSE_S = 30.0
 
 
 class ErrorBody(msgspec.Struct):
@@ -54,14 +25,19 @@ class ErrorBody(msgspec.Struct):
 
 
 class ReplacementFailed(Rejected):
-    """A cancel-and-replace that did not fully happen.
+    """A cancel-and-replace that did not fully happen; the error's code and text are those of the half that failed.
 
-    `cancelled` tells whether the old order is gone; the error's code and text are those of the half that failed.
+    `cancelled`: the old order is gone. `placed`: the new one is there although the old one stayed, and `result`
+    holds the answer to it; never asked for, but never assumed not to happen either.
     """
 
-    def __init__(self, message: str, *, code: int, cancelled: bool) -> None:
+    def __init__(
+        self, message: str, *, code: int, cancelled: bool, placed: bool = False, result: bytes = b""
+    ) -> None:
         super().__init__(message, code=code)
         self.cancelled = cancelled
+        self.placed = placed
+        self.result = result
 
 
 class _ReplaceData(msgspec.Struct, rename="camel"):
@@ -75,39 +51,39 @@ class _RetryData(msgspec.Struct, rename="camel"):
     retry_after: int = 0  # epoch ms, WebSocket API only
 
 
-def kind_of(status: int, code: int, text: str) -> Kind:
-    """Meaning of an answer with HTTP status `status` and Binance code `code` (0: no JSON body came)."""
-    if code == ORDER_REFUSED and _DUPLICATE in text.lower():
-        return Kind.UNKNOWN
-    if code in _KINDS:
-        return _KINDS[code]
-    if status in {418, 429}:
-        return Kind.LATER
-    if status >= 500 or status == 408:
-        return Kind.UNKNOWN
-    if status in {401, 403} and code == 0:
-        return Kind.ACCESS
-    return Kind.REFUSED
-
-
 def error_of(
     status: int, body: ErrorBody, what: str, *, retry_after_s: float | None = None, now_ms: int = 0
 ) -> BnmlError:
-    """The error to raise for a failed request; `what` names it for the operator."""
+    """The error to raise for a failed request, with its `step`; `what` names the request for the operator."""
     text = f"{what}: the venue answered {body.code or status} {body.msg or '(no explanation)'}"
     if body.code in {REPLACE_HALF_DONE, REPLACE_FAILED}:
         return _replacement_error(body, text)
-    kind = kind_of(status, body.code, body.msg)
-    if kind is Kind.UNKNOWN:
-        return UnknownOutcome(text, code=body.code)
-    if kind is Kind.LATER:
-        return Retryable(text, code=body.code, retry_after_s=retry_after_s or _retry_after_s(body, now_ms))
-    if kind is Kind.ACCESS:
-        return AccessRefused(
+    verdict = verdict_of(status, body.code, body.msg)
+    if verdict.step is Step.FIREWALL:
+        retry_after_s = retry_after_s or FIREWALL_PAUSE_S
+    error: BnmlError
+    if verdict.step is Step.ACCESS:
+        error = AccessRefused(
             f"{text}; check that the API key, its secret, its IP list and its permission to trade are right",
             code=body.code,
         )
-    return Rejected(text, code=body.code)
+    elif verdict.outcome is Outcome.REFUSED:
+        error = Rejected(text, code=body.code)
+    elif verdict.outcome is Outcome.NOT_EXECUTED:
+        pause_s = retry_after_s or _retry_after_s(body, now_ms)
+        error = Retryable(text, code=body.code, retry_after_s=pause_s)
+    else:  # also an answer that says nothing although it is said to be an error
+        error = UnknownOutcome(text, code=body.code)
+    error.step = verdict.step
+    return error
+
+
+def step_of(error: BnmlError) -> Step:
+    """What an error of this adapter asks for next."""
+    code = getattr(error, "code", None)
+    if error.step or not code:
+        return Step(error.step)
+    return verdict_of(0, code, str(error)).step
 
 
 def _retry_after_s(body: ErrorBody, now_ms: int) -> float | None:
@@ -119,14 +95,28 @@ def _retry_after_s(body: ErrorBody, now_ms: int) -> float | None:
 
 
 def _replacement_error(body: ErrorBody, text: str) -> BnmlError:
-    data = msgspec.json.decode(body.data, type=_ReplaceData)
-    cancelled = data.cancel_result == "SUCCESS"
-    failed = msgspec.json.decode(
-        data.new_order_response if cancelled else data.cancel_response, type=ErrorBody
-    )
-    if kind_of(0, failed.code, failed.msg) is Kind.UNKNOWN:
-        return UnknownOutcome(f"{text}: {failed.code} {failed.msg}", code=failed.code)
-    return ReplacementFailed(f"{text}: {failed.msg}", code=failed.code, cancelled=cancelled)
+    """Both halves are read; what cannot be read, or failed without a clear word, is unknown."""
+    try:
+        data = msgspec.json.decode(body.data, type=_ReplaceData)
+        cancelled, placed = data.cancel_result == "SUCCESS", data.new_order_result == "SUCCESS"
+        failed = msgspec.json.decode(
+            data.new_order_response if cancelled else data.cancel_response, type=ErrorBody
+        )
+    except msgspec.DecodeError:
+        return UnknownOutcome(f"{text}, and its halves cannot be read", code=body.code)
+    verdict = verdict_of(400, failed.code, failed.msg)
+    if verdict.outcome is Outcome.UNKNOWN or cancelled is placed is True:
+        error: BnmlError = UnknownOutcome(f"{text}: {failed.code} {failed.msg}", code=failed.code)
+    else:
+        error = ReplacementFailed(
+            f"{text}: {failed.msg}",
+            code=failed.code,
+            cancelled=cancelled,
+            placed=placed,
+            result=bytes(data.new_order_response) if placed else b"",
+        )
+    error.step = verdict.step
+    return error
 
 
 def leaves(group: BaseExceptionGroup[BaseException]) -> list[BaseException]:

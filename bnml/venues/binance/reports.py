@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
@@ -19,6 +19,7 @@ from bnml.venues.binance.wire import (
     EventHead,
     ExecutionReport,
     ListAnswer,
+    ListMembers,
     OrderAnswer,
     ReplaceAnswer,
 )
@@ -47,6 +48,8 @@ class StreamEnded(msgspec.Struct, frozen=True, gc=False):
     ts_ns: int
 
 
+T = TypeVar("T")
+
 UserItem = OrderReport | Balances | CapitalFlow | StreamEnded
 
 _frame = msgspec.json.Decoder(ApiFrame)
@@ -57,9 +60,18 @@ _flow = msgspec.json.Decoder(BalanceUpdate)
 _order = msgspec.json.Decoder(OrderAnswer)
 _orders = msgspec.json.Decoder(list[OrderAnswer])
 _list = msgspec.json.Decoder(ListAnswer)
+_members = msgspec.json.Decoder(ListMembers)
 _replace = msgspec.json.Decoder(ReplaceAnswer)
 _trades = msgspec.json.Decoder(list[AccountTrade])
 _account = msgspec.json.Decoder(Account)
+
+
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
+    """An answer of the venue; one that is cut short, or is no such answer at all, says nothing: Retryable."""
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise Retryable(f"an answer of the venue cannot be read ({error}): {bytes(body[:80])!r}") from error
 
 
 def api_frame(frame: str | bytes) -> ApiFrame:
@@ -192,10 +204,10 @@ def reports_of_result(
 ) -> list[OrderReport]:
     """Reports in the answer to a trading request, whichever transport carried it."""
     if api_method.startswith("orderList"):
-        answers = _list.decode(result).order_reports
+        answers = decoded(_list, result).order_reports
     elif api_method == "order.cancelReplace":
-        both = _replace.decode(result)
-        answers = [*_cancelled(both.cancel_response), _order.decode(both.new_order_response)]
+        both = decoded(_replace, result)
+        answers = [*_cancelled(both.cancel_response), decoded(_order, both.new_order_response)]
     else:
         answers = _cancelled(result)
     return [
@@ -208,22 +220,27 @@ def reports_of_result(
 
 def _cancelled(result: bytes) -> list[OrderAnswer]:
     """An order placed or cancelled; a cancelled leg is answered with its list."""
-    return _list.decode(result).order_reports or [_order.decode(result)]
+    return decoded(_list, result).order_reports or [decoded(_order, result)]
 
 
 def order_answer(result: bytes) -> OrderAnswer:
     """One order as queried."""
-    return _order.decode(result)
+    return decoded(_order, result)
+
+
+def list_members(result: bytes) -> list[str]:
+    """Client order ids of the orders of a list."""
+    return [member.client_order_id for member in decoded(_members, result).orders]
 
 
 def order_answers(result: bytes) -> list[OrderAnswer]:
     """Open or all orders."""
-    return _orders.decode(result)
+    return decoded(_orders, result)
 
 
 def account_trades(result: bytes) -> list[AccountTrade]:
     """Rows of myTrades."""
-    return _trades.decode(result)
+    return decoded(_trades, result)
 
 
 def may_trade(result: bytes) -> bool:
@@ -233,5 +250,5 @@ def may_trade(result: bytes) -> bool:
 
 def balances_of(result: bytes, ts_ns: int) -> Balances:
     """The whole account."""
-    account = _account.decode(result)
+    account = decoded(_account, result)
     return Balances(ts_ns, {row.asset: (e8(row.free), e8(row.locked)) for row in account.balances})

@@ -12,6 +12,7 @@ import yarl
 from bnml.core.clock import Clock
 from bnml.core.errors import AccessRefused, BnmlError, Retryable, UnknownOutcome
 from bnml.venues.binance.budget import Lane, WeightBudget
+from bnml.venues.binance.departures import leaves_now
 from bnml.venues.binance.endpoints import Endpoints
 from bnml.venues.binance.errors import CLOCK_SKEW, ErrorBody, error_of
 from bnml.venues.binance.penalties import Penalties
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bnml.venues.binance.signing import Signer
+
+LARGE = frozenset({"/api/v3/exchangeInfo", "/api/v3/ticker/24hr"})
+"""Answers of some megabytes."""
 
 NumberSink = Callable[[int], None]
 # Refused before anything was sent: no outcome is in doubt.
@@ -56,6 +60,7 @@ class RestClient:
         clock: Clock,
         *,
         timeout_s: float,
+        data_timeout_s: float = 0.0,
         receive_window_ms: int,
         stepper: str = "",
         on_number: NumberSink | None = None,
@@ -65,7 +70,8 @@ class RestClient:
     ) -> None:
         self.endpoints = Endpoints((base_url, *more_urls))
         self.signer = signer
-        self._timeout_s = timeout_s
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._data_timeout = aiohttp.ClientTimeout(total=data_timeout_s or timeout_s)
         self._receive_window_ms = receive_window_ms
         self._stepper = stepper
         self._on_number = on_number or _ignore
@@ -75,8 +81,7 @@ class RestClient:
         self.penalties = Penalties(clock, self.budget, self.clock.now_ms)
 
     async def __aenter__(self) -> Self:
-        timeout = aiohttp.ClientTimeout(total=self._timeout_s)
-        self._session = aiohttp.ClientSession(timeout=timeout, headers=self._headers())
+        self._session = aiohttp.ClientSession(timeout=self._timeout, headers=self._headers())
         return self
 
     async def __aexit__(
@@ -106,22 +111,30 @@ class RestClient:
         return self._released(await self._asked("GET", lambda: target, lane, weight=weight, order=False))
 
     async def signed(
-        self, method: str, path: str, params: Mapping[str, str], lane: Lane, *, order: bool = False
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        lane: Lane,
+        *,
+        order: bool = False,
+        window_ms: int = 0,
     ) -> Answer:
         """A signed request; `order` says that an unclear answer leaves an order's outcome unknown.
 
-        A refusal for clock skew was not executed, so it is sent once more with the clock measured anew.
-        The caller owns the answer's number (see `Inbox.complete`).
+        A read refused for clock skew is sent once more with the clock measured anew; with an order the caller
+        does so. `window_ms` is the receive window if it is to be another one than usual. The caller owns the
+        answer's number (see `Inbox.complete`).
         """
 
         def target() -> str:
-            return f"{path}?{self._query(params)}"
+            return f"{path}?{self._query(params, window_ms)}"
 
         weight, orders = weight_of(method, path, params), orders_of(method, path)
         try:
             return await self._asked(method, target, lane, weight=weight, order=order, orders=orders)
         except Retryable as error:
-            if error.code != CLOCK_SKEW:
+            if error.code != CLOCK_SKEW or order:
                 raise
         await self.synchronise_clock(lane)
         return await self._asked(method, target, lane, weight=weight, order=order, orders=orders)
@@ -130,8 +143,11 @@ class RestClient:
         """A signed GET whose place in a stepped session needs no care."""
         return self._released(await self.signed("GET", path, params, lane))
 
-    def _query(self, params: Mapping[str, str]) -> str:
-        window = {"recvWindow": str(self._receive_window_ms), "timestamp": str(self.timestamp_ms())}
+    def _query(self, params: Mapping[str, str], window_ms: int = 0) -> str:
+        window = {
+            "recvWindow": str(window_ms or self._receive_window_ms),
+            "timestamp": str(self.timestamp_ms()),
+        }
         return self.signer.query({**params, **window})
 
     def _headers(self) -> dict[str, str]:
@@ -167,11 +183,16 @@ class RestClient:
         if self._session is None:
             raise Retryable("the REST client is closed")
         base_url = self.endpoints.current
-        what = f"{method} {target.partition('?')[0]}"
+        path = target.partition("?")[0]
+        what = f"{method} {path}"
+        timeout = self._timeout if order or path in LARGE else self._data_timeout
+        if order:
+            leaves_now()
         try:
             # As signed: without `encoded` the percent-encoding would be decoded and made anew.
             url = yarl.URL(base_url + target, encoded=True)
-            async with self._session.request(method, url, headers=self.signer.header()) as response:
+            headers = self.signer.header()
+            async with self._session.request(method, url, headers=headers, timeout=timeout) as response:
                 body = await response.read()
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             self.endpoints.failed()

@@ -8,12 +8,13 @@ import msgspec
 
 from bnml.core.clock import NS_PER_MS
 from bnml.core.commands import CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
-from bnml.core.errors import AccessRefused, Misconfigured, Rejected
+from bnml.core.errors import AccessRefused, Misconfigured, Rejected, Retryable, UnknownOutcome
 from bnml.core.events import Balances, Bar, Book, OrderReport
 from bnml.core.orders import ListTicket, Side
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import bars_of_klines, book_of_depth, exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER
+from bnml.venues.binance.evidence import ORDERS_PER_PAGE, Evidence, readable
 from bnml.venues.binance.numbers import e8
 from bnml.venues.binance.reports import (
     account_trades,
@@ -24,6 +25,7 @@ from bnml.venues.binance.reports import (
     reports_of_result,
     traded_reports,
 )
+from bnml.venues.binance.requantising import requantised
 from bnml.venues.binance.requests import VenueCommand, query_of, request_of
 from bnml.venues.binance.wire import Account, OrderAnswer, Ticker24h
 
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
     from bnml.venues.binance.wsapi import ApiConnection
 
 KLINES_PER_PAGE = 1000
-ORDERS_PER_PAGE = 1000
 SYMBOLS_PER_REQUEST = 100
 
 
@@ -46,60 +47,79 @@ class Executed(msgspec.Struct, frozen=True):
     numbers: tuple[int, ...] = ()
 
 
-class BinanceVenue:
+class BinanceVenue(Evidence):
     """One account at one deployment. Orders go over the WebSocket API while it is up, else by REST."""
 
-    def __init__(self, rest: RestClient, api: ApiConnection, instruments: dict[str, Instrument]) -> None:
+    def __init__(
+        self,
+        rest: RestClient,
+        api: ApiConnection,
+        instruments: dict[str, Instrument],
+        *,
+        receive_window_ms: int = 5000,
+        protective_window_ms: int = 5000,
+    ) -> None:
+        super().__init__(rest)
         self.rest = rest
         self.api = api
         self.instruments = instruments
         self.can_trade = True
         """What the account said when it was read last."""
         self._permissions: frozenset[str] = frozenset()
+        self._windows_ms = (receive_window_ms, protective_window_ms)
+
+    def window_ms(self, command: VenueCommand, attempt: int = 1) -> int:
+        """The age at which the venue refuses the request: less where a loss must be known soon, but only once."""
+        whole, short = self._windows_ms
+        return short if attempt == 1 and lane_of(command) in {Lane.CANCEL, Lane.EXIT} else whole
 
     async def admitted(self) -> None:
         """Return when this address may open a connection: a banned one waits."""
         await self.rest.penalties.wait(Lane.RECONCILE)
         await self.rest.budget.wait(Lane.RECONCILE)
 
-    async def execute(self, command: VenueCommand, cancel_id: str = "") -> Executed:
+    async def execute(self, command: VenueCommand, cancel_id: str = "", *, attempt: int = 1) -> Executed:
         """Carry out one command. Its good outcome comes as user events; by REST it is in the result, too.
 
-        Raises by the error tree; UnknownOutcome when the venue may or may not have executed it. What is not
-        an entry waits for a key that the venue accepts.
+        Raises by the error tree; UnknownOutcome when the venue may or may not have executed it, also when its
+        answer makes no sense. What is not an entry waits for a key that the venue accepts.
         """
         while True:
             try:
-                return await self._execute(command, cancel_id)
+                return await self._execute(command, cancel_id, attempt)
             except AccessRefused:
                 if not self.rest.signer.lost or (isinstance(command, Submit) and is_entry(command)):
                     raise
             await self.rest.signer.usable()
 
-    async def _execute(self, command: VenueCommand, cancel_id: str) -> Executed:
+    async def _execute(self, command: VenueCommand, cancel_id: str, attempt: int) -> Executed:
         if isinstance(command, QueryOrder):
             return Executed(tuple(await self.order_reports(command.symbol, command.client_order_id)))
-        request = request_of(command, self.instruments, cancel_id)
+        request, lane = request_of(command, self.instruments, cancel_id), lane_of(command)
+        params, window_ms = request.params, self.window_ms(command, attempt)
         if self.api.up:
             answer = await self.api.request(
-                request.api_method, request.params, order=True, hold=True, lane=lane_of(command)
+                request.api_method, params, order=True, hold=True, lane=lane, window_ms=window_ms
             )
             return Executed((), (answer.number,))
         answer = await self.rest.signed(
-            request.http_method, request.path, request.params, lane_of(command), order=request.order
+            request.http_method, request.path, params, lane, order=request.order, window_ms=window_ms
         )
-        return Executed(
-            tuple(reports_of_result(request.api_method, answer.body, self.instruments)), (answer.number,)
-        )
+        try:
+            with readable(request.path):
+                reports = reports_of_result(request.api_method, answer.body, self.instruments)
+        except Retryable as error:
+            raise UnknownOutcome(str(error)) from error
+        return Executed(tuple(reports), (answer.number,))
 
     async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]:
         """Reports that tell the whole life of one order so far; empty when the venue has no such order."""
         while True:
             try:
                 request = query_of(symbol, client_order_id)
-                return await self._with_trades(
-                    order_answer(await self.rest.read(request.path, request.params))
-                )
+                body = await self.rest.read(request.path, request.params)
+                with readable(request.path):
+                    return await self._with_trades(order_answer(body))
             except Rejected as error:
                 if error.code == NO_SUCH_ORDER:
                     return []
@@ -108,6 +128,14 @@ class BinanceVenue:
                 if not self.rest.signer.lost:
                     raise
             await self.rest.signer.usable()
+
+    async def fitted(self, symbol: str, command: VenueCommand) -> VenueCommand | None:
+        """The command fitted to filters that have changed since they were read; None when that is no way out."""
+        known = self.instruments.get(symbol)
+        found = self._instruments_of(await self._info({"symbols": f'["{symbol}"]'}, [symbol])).get(symbol)
+        if known is None or found is None:
+            return None
+        return requantised(command, known, found)
 
     async def open_orders(self) -> list[OrderAnswer]:
         """All open orders of the account, whoever placed them."""

@@ -187,6 +187,18 @@ class ListAnswer(msgspec.Struct, gc=False, rename="camel"):
     order_reports: list[OrderAnswer] = []
 
 
+class ListMember(msgspec.Struct, gc=False, rename="camel"):
+    """One order of a list."""
+
+    client_order_id: str
+
+
+class ListMembers(msgspec.Struct, gc=False, rename="camel"):
+    """A list as queried: which orders belong to it, not how they stand."""
+
+    orders: list[ListMember] = []
+
+
 class ReplaceAnswer(msgspec.Struct, gc=False, rename="camel"):
     """Both halves of a replacement that worked; the cancelled one is a whole list where it was a leg."""
 

@@ -109,17 +109,19 @@ class ApiConnection:
         order: bool = False,
         hold: bool = False,
         lane: Lane = Lane.RECONCILE,
+        window_ms: int = 0,
     ) -> Answer:
-        """Send one signed request and wait for its answer.
+        """Send one signed request and wait for its answer; `window_ms` is its receive window if not the usual one.
 
         With `hold` the caller owns the answer's number in a stepped session, and reports it when the answer's
         consequences are in. Raises by the error tree; without an answer in time, UnknownOutcome for orders.
-        A refusal for clock skew was not executed, so it is sent once more with the clock measured anew.
+        A read refused for clock skew is sent once more with the clock measured anew; with an order the caller
+        does so.
         """
         try:
-            return await self._ask(method, params, order=order, hold=hold, lane=lane)
+            return await self._ask(method, params, order=order, hold=hold, lane=lane, window_ms=window_ms)
         except Retryable as error:
-            if error.code != CLOCK_SKEW or self._rest is None:
+            if error.code != CLOCK_SKEW or self._rest is None or order:
                 raise
         await self._rest.synchronise_clock(lane)
         return await self._ask(method, params, order=order, hold=hold, lane=lane)
@@ -130,7 +132,14 @@ class ApiConnection:
         self._answer(method, await self._exchange(leg, method, {}, order=False), hold=False)
 
     async def _ask(
-        self, method: str, params: Mapping[str, str], *, order: bool, hold: bool, lane: Lane
+        self,
+        method: str,
+        params: Mapping[str, str],
+        *,
+        order: bool,
+        hold: bool,
+        lane: Lane,
+        window_ms: int = 0,
     ) -> Answer:
         orders = orders_of(method) if order else 0
         if self._rest is not None:
@@ -139,18 +148,20 @@ class ApiConnection:
         leg = self._leg
         if leg is None:
             raise Retryable(f"{method}: the WebSocket API is not connected")
-        answer = self._answer(method, await self._exchange(leg, method, params, order=order), hold=hold)
+        frame = await self._exchange(leg, method, params, order=order, window_ms=window_ms)
+        answer = self._answer(method, frame, hold=hold)
         if orders and self.probe_s:
             leg.expect(params)
         return answer
 
     async def _exchange(
-        self, leg: ApiLeg, method: str, params: Mapping[str, str], *, order: bool
+        self, leg: ApiLeg, method: str, params: Mapping[str, str], *, order: bool, window_ms: int = 0
     ) -> ApiFrame:
-        window = {"recvWindow": str(self._receive_window_ms), "timestamp": str(self._timestamp_ms())}
+        window_ms = window_ms or self._receive_window_ms
+        window = {"recvWindow": str(window_ms), "timestamp": str(self._timestamp_ms())}
         signed: dict[str, str | int] = {**self._signer.signed({**params, **window})}
         signed["timestamp"] = int(window["timestamp"])
-        signed["recvWindow"] = self._receive_window_ms
+        signed["recvWindow"] = window_ms
         self._last_id += 1
         return await leg.exchange(str(self._last_id), method, signed, order=order)
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import msgspec
 
 from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.venues.binance.departures import leaves_now
 from bnml.venues.binance.errors import ErrorBody, error_of
 from bnml.venues.binance.reports import user_item
 from bnml.venues.binance.rest import Answer
@@ -139,20 +140,23 @@ class Socket:
         self._waiting = set()
 
     # -- as `ApiConnection` ----------------------------------------------------------------------------
-    async def request(self, method, params, *, order=False, **_):
+    async def request(self, method, params, *, order=False, window_ms=0, **_):
         if not self.up:
             raise Retryable(f"{method}: the WebSocket API is not connected")
-        return Answer(await self.ask(METHODS[method], method, params, order=order))
+        found = await self.ask(METHODS[method], method, params, order=order, window_ms=window_ms)
+        return Answer(found)
 
-    async def ask(self, operation, what, params, *, order):
+    async def ask(self, operation, what, params, *, order, window_ms=0):
         """One signed request, over whichever transport."""
         kind = "order" if order else "read"
         self.life.point(f"before_send_{kind}")
         stamped = {
             **params,
             "timestamp": str(self.network.world.venue.wall_ms()),
-            "recvWindow": str(WINDOW_MS),
+            "recvWindow": str(window_ms or WINDOW_MS),
         }
+        if order:
+            leaves_now()
         future = self.network.carry(operation, stamped, order)
         self.life.point(f"after_send_{kind}")
         if order and ("ancel" in what):
@@ -234,5 +238,9 @@ class Rest:
     async def read(self, path, params, lane=None):
         return await self.socket.ask(ROUTES[("GET", path)], path, params, order=False)
 
-    async def signed(self, method, path, params, lane=None, *, order=False):
-        return Answer(await self.socket.ask(ROUTES[(method, path)], f"{method} {path}", params, order=order))
+    async def signed(self, method, path, params, lane=None, *, order=False, window_ms=0):
+        route, what = ROUTES[(method, path)], f"{method} {path}"
+        return Answer(await self.socket.ask(route, what, params, order=order, window_ms=window_ms))
+
+    async def synchronise_clock(self):
+        """The world has one clock."""

@@ -159,7 +159,13 @@ class Process:
         self.links = Links()
         self.links.inbox = self.inbox
         self.socket = Socket(network, life, self.inbox, self.links)
-        self.venue = BinanceVenue(Rest(self.socket), self.socket, dict(world.instruments))
+        self.venue = BinanceVenue(
+            Rest(self.socket),
+            self.socket,
+            dict(world.instruments),
+            receive_window_ms=WINDOW_MS,
+            protective_window_ms=WINDOW_MS // 2,
+        )
         self.rechecking = None
         self.started = life.loop.create_future()
         self.alerts = []
@@ -227,6 +233,7 @@ class Process:
             now_ns=lambda: self.pump.now_ns,
             request_training=lambda *_: None,
             sequential=False,
+            patience_s=1.0,
         )
 
     async def _start(self):
@@ -333,14 +340,14 @@ class _Resending:
     def __init__(self, venue):
         self._venue = venue
 
-    async def execute(self, command, cancel_id=""):
-        try:
-            return await self._venue.execute(command, cancel_id)
-        except UnknownOutcome:
-            return await self._venue.execute(command, cancel_id)
+    def __getattr__(self, name):
+        return getattr(self._venue, name)
 
-    async def order_reports(self, symbol, client_order_id):
-        return await self._venue.order_reports(symbol, client_order_id)
+    async def execute(self, command, **options):
+        try:
+            return await self._venue.execute(command, **options)
+        except UnknownOutcome:
+            return await self._venue.execute(command, **options)
 
 
 def header(epoch, instance):

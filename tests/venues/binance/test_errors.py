@@ -2,40 +2,8 @@ import msgspec
 import pytest
 
 from bnml.core.errors import AccessRefused, Rejected, Retryable, UnknownOutcome
-from bnml.venues.binance.errors import ErrorBody, Kind, ReplacementFailed, error_of, kind_of
-
-
-@pytest.mark.parametrize(
-    ("status", "code", "text", "kind"),
-    [
-        (400, -1013, "Filter failure: LOT_SIZE", Kind.REFUSED),
-        (400, -2010, "Account has insufficient balance for requested action.", Kind.REFUSED),
-        (400, -2010, "Duplicate order sent.", Kind.UNKNOWN),  # the earlier request did arrive
-        (400, -2011, "Unknown order sent.", Kind.REFUSED),
-        (429, -1003, "Too much request weight used", Kind.LATER),
-        (429, -1015, "Too many new orders", Kind.LATER),
-        (418, 0, "", Kind.LATER),
-        (400, -1021, "Timestamp for this request is outside of the recvWindow.", Kind.LATER),
-        (400, -1007, "Timeout waiting for response from backend server.", Kind.UNKNOWN),
-        (503, -1008, "Server is currently overloaded", Kind.UNKNOWN),
-        (502, 0, "<html>", Kind.UNKNOWN),
-        (504, 0, "", Kind.UNKNOWN),
-        (408, 0, "", Kind.UNKNOWN),
-        (401, -2015, "Invalid API-key, IP, or permissions for action.", Kind.ACCESS),
-        (400, -1022, "Signature for this request is not valid.", Kind.ACCESS),
-        (403, 0, "<html>", Kind.ACCESS),
-    ],
-)
-def test_what_an_answer_means_for_the_order(status, code, text, kind):
-    assert kind_of(status, code, text) is kind
-
-
-def test_every_documented_code_has_a_meaning(data_dir):
-    rows = msgspec.json.decode((data_dir / "fixtures/binance_docs/error_codes.json").read_bytes())
-    kinds = {row["code"]: kind_of(400, row["code"], "") for row in rows}
-    unknown = {code for code, kind in kinds.items() if kind is Kind.UNKNOWN}
-    assert unknown == {-1000, -1001, -1006, -1007, -1008}
-    assert {code for code, kind in kinds.items() if kind is Kind.ACCESS} == {-1002, -1022, -2014, -2015}
+from bnml.venues.binance.errors import ErrorBody, ReplacementFailed, error_of, step_of
+from bnml.venues.binance.outcomes import Step
 
 
 def test_errors_say_what_the_caller_can_do():
@@ -69,3 +37,37 @@ def test_half_a_replacement_says_which_half(code, cancel, cancelled):
     assert isinstance(error, ReplacementFailed)
     assert error.cancelled is cancelled
     assert error.code == (-2010 if cancelled else -2011)
+
+
+def test_f74_every_half_of_a_replacement_is_read_never_assumed():
+    def made(cancel, new, cancel_code=-2011, new_code=-2010):
+        data = {
+            "cancelResult": cancel,
+            "newOrderResult": new,
+            "cancelResponse": {"code": cancel_code, "msg": "cancel"},
+            "newOrderResponse": {"code": new_code, "msg": "new"},
+        }
+        body = ErrorBody(-2021, "", msgspec.Raw(msgspec.json.encode(data)))
+        return error_of(409, body, "order.cancelReplace")
+
+    refused_new, refused_cancel = made("SUCCESS", "FAILURE"), made("FAILURE", "NOT_ATTEMPTED")
+    assert (refused_new.cancelled, refused_new.placed, refused_new.code) == (True, False, -2010)
+    assert (refused_cancel.cancelled, refused_cancel.placed, refused_cancel.code) == (False, False, -2011)
+    only_new = made("FAILURE", "SUCCESS")
+    assert (only_new.cancelled, only_new.placed) == (False, True)
+    assert only_new.result  # the order that nobody expected is told of
+    # a half without a clear word, or a body without halves: both are read up
+    assert isinstance(made("SUCCESS", "FAILURE", new_code=-1007), UnknownOutcome)
+    assert isinstance(made("SUCCESS", "SUCCESS"), UnknownOutcome)
+    for content in (b"", b"[]", b'{"cancelResult": 3}', b"<html>"):
+        error = error_of(409, ErrorBody(-2021, "", msgspec.Raw(content)), "order.cancelReplace")
+        assert isinstance(error, UnknownOutcome)
+
+
+def test_errors_carry_what_they_ask_for():
+    assert step_of(error_of(429, ErrorBody(-1015, "Too many new orders"), "x")) is Step.PAUSE_ORDERS
+    assert step_of(error_of(418, ErrorBody(-1003, "banned"), "x")) is Step.BAN
+    firewall = error_of(403, ErrorBody(0, "<html>"), "x")
+    assert isinstance(firewall, Retryable)
+    assert firewall.retry_after_s == 30
+    assert step_of(Rejected("Filter failure: LOT_SIZE", code=-1013)) is Step.REFILTER

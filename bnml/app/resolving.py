@@ -1,0 +1,199 @@
+"""Finds out what became of a request without a clear answer: by positive reads or proven absence, never by assumption."""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from bnml.app.asking import cancelled_name, new_names, symbol_of
+from bnml.app.logs import logger
+from bnml.core.commands import CancelList
+from bnml.core.errors import BnmlError, Fatal, UnknownOutcome
+from bnml.core.events import CancelFailed, Event, OrderReport
+from bnml.core.orders import FINAL_STATES, OrderState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from bnml.venues.binance.departures import Departure
+    from bnml.venues.binance.requests import VenueCommand
+
+PAUSES_S = (0.3, 0.4, 0.5, 0.6, 1.0, 2.0, 4.0)
+"""Between two looks; the last one again and again, for as long as the venue cannot be read."""
+LOOKS_WITHOUT = 3
+"""So often in a row the venue must know nothing of an order: what is read lags behind by up to 4 s."""
+LAG_LOOKS = 3
+LOUD_AFTER_S = 30.0
+LOUD_EVERY_S = 600.0
+NEVER_ARRIVED = -2013
+NOTHING_TO_CANCEL = -2011
+
+
+class Truth(Protocol):
+    """The reads that tell what is at the venue."""
+
+    async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]: ...
+
+    async def list_members(self, list_client_order_id: str) -> list[str]: ...
+
+    async def shows_none_of(self, symbol: str, names: Collection[str]) -> bool: ...
+
+
+class Fate(Enum):
+    """How a doubt ended."""
+
+    FOUND = "found"  # the venue shows what it did
+    TOLD = "told"  # the answer came after all
+    ABSENT = "absent"  # the request never arrived, and cannot arrive any more
+    HALF = "half"  # of a replacement: the old order is gone, the new one never arrived
+
+
+class Resolved(msgspec.Struct, frozen=True):
+    """The end of a doubt, with what the engine has to hear."""
+
+    fate: Fate
+    events: tuple[Event, ...] = ()
+
+
+class Doubt:
+    """One request whose outcome is not known, refused by the venue `settle_s` after its departure.
+
+    `answer` is the request itself while it still waits: an answer that comes late is as good as any. `heard`
+    says whether the venue has told of an order by itself meanwhile.
+    """
+
+    def __init__(
+        self,
+        venue: Truth,
+        command: VenueCommand,
+        departure: Departure,
+        *,
+        settle_s: float,
+        answer: asyncio.Task[object] | None,
+        heard: Callable[[str], bool],
+        now_ns: Callable[[], int],
+    ) -> None:
+        self._venue = venue
+        self._command = command
+        self._symbol = symbol_of(command)
+        self._new = new_names(command)
+        self._old = cancelled_name(command)
+        self._departure = departure
+        self._settle_s = settle_s
+        self._answer = answer
+        self._heard = heard
+        self._now_ns = now_ns
+        self._looks = 0
+        self._without = 0
+        self._loud_s = self._sent_s + LOUD_AFTER_S
+        self._log = logger()
+
+    async def end(self) -> Resolved:
+        """Read until the venue has shown what became of the request, or that it never came; as long as it takes."""
+        while True:
+            if await self._pause():
+                return Resolved(Fate.TOLD)
+            began_s = asyncio.get_running_loop().time()
+            try:
+                found = await self._look(settled=began_s >= self._sent_s + self._settle_s)
+            except Fatal:
+                raise
+            except BnmlError as error:
+                self._complain(error)
+                continue
+            if found is not None:
+                return found
+
+    @property
+    def _sent_s(self) -> float:
+        """When the request left; one that still waits to leave is not settled."""
+        return float("inf") if self._departure.at_s is None else self._departure.at_s
+
+    async def _pause(self) -> bool:
+        """Wait until the next look; True when the answer itself has come."""
+        pause_s = PAUSES_S[min(self._looks, len(PAUSES_S) - 1)]
+        self._looks += 1
+        if self._answer is None:
+            await asyncio.sleep(pause_s)
+            return False
+        done, _ = await asyncio.wait({self._answer}, timeout=pause_s)
+        return bool(done) and self._is_clear()
+
+    def _is_clear(self) -> bool:
+        """Whether the answer says anything; if not, it is not waited for any more."""
+        answer, self._answer = self._answer, None
+        if answer is None or answer.cancelled():
+            return False
+        return not isinstance(answer.exception(), UnknownOutcome)
+
+    async def _look(self, *, settled: bool) -> Resolved | None:
+        """One complete look at everything the request was about; None while nothing is certain."""
+        new = await self._reports(self._new)
+        if self._old:
+            return await self._look_at_cancel(new, settled=settled)
+        if any(new.values()):
+            return await self._all_legs(new)
+        if any(self._heard(name) for name in self._new):
+            return Resolved(Fate.FOUND)
+        return Resolved(Fate.ABSENT) if await self._are_absent(self._new, settled=settled) else None
+
+    async def _look_at_cancel(self, new: dict[str, list[OrderReport]], *, settled: bool) -> Resolved | None:
+        names = [self._old]
+        if isinstance(self._command, CancelList):
+            names = await self._venue.list_members(self._old)
+        old = await self._reports(names)
+        told = [report for reports in old.values() for report in reports]
+        placed = [report for reports in new.values() for report in reports]
+        if placed:
+            return Resolved(Fate.FOUND, (*told, *placed))
+        last = [reports[-1] for reports in old.values() if reports]
+        is_over = bool(last) and len(last) == len(names) and all(one.state in FINAL_STATES for one in last)
+        if is_over and not self._new:
+            return Resolved(Fate.FOUND, tuple(told))
+        if not settled:
+            return None
+        absent = [*self._new, *(name for name in names if not old[name])]
+        if absent and not await self._are_absent(absent, settled=settled):
+            return None
+        if is_over and all(one.state is OrderState.CANCELED for one in last):
+            return Resolved(Fate.HALF, tuple(told))
+        code = 0 if last else NOTHING_TO_CANCEL
+        failed = CancelFailed(self._symbol, self._old, self._now_ns(), code, "the cancel did not arrive")
+        return Resolved(Fate.ABSENT, (*told, *(() if is_over else (failed,))))
+
+    async def _reports(self, names: Sequence[str]) -> dict[str, list[OrderReport]]:
+        return {name: await self._venue.order_reports(self._symbol, name) for name in names}
+
+    async def _all_legs(self, found: dict[str, list[OrderReport]]) -> Resolved:
+        """A list is placed whole: legs that are not shown yet are waited for, though not for ever."""
+        for pause_s in PAUSES_S[1 : 1 + LAG_LOOKS]:
+            missing = [name for name, reports in found.items() if not reports]
+            if not missing:
+                break
+            await asyncio.sleep(pause_s)
+            found |= await self._reports(missing)
+        return Resolved(Fate.FOUND, tuple(report for reports in found.values() for report in reports))
+
+    async def _are_absent(self, names: Sequence[str], *, settled: bool) -> bool:
+        """Whether it is proven that the venue has no such orders, and cannot get them from this request any more.
+
+        Several looks in a row without them, the last when the venue refuses the request for its age, and then
+        open orders, all orders and trades that agree.
+        """
+        self._without += 1
+        if not settled or self._without < LOOKS_WITHOUT:
+            return False
+        return await self._venue.shows_none_of(self._symbol, names)
+
+    def _complain(self, error: BnmlError) -> None:
+        """The venue cannot be asked: what is unknown stays unknown, and the operator hears of it now and then."""
+        now_s = asyncio.get_running_loop().time()
+        fields = {"symbol": self._symbol, "orders": self._new, "cancels": self._old, "error": str(error)}
+        if now_s < self._loud_s:
+            self._log.warning("outcome_still_unknown", **fields)
+            return
+        self._loud_s = now_s + LOUD_EVERY_S
+        self._log.critical("outcome_unknown_for_long", seconds=round(now_s - self._sent_s), **fields)

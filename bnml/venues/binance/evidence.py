@@ -1,0 +1,64 @@
+"""Reads that prove what an account has, or never had, at the venue."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from bnml.core.errors import Fatal, Rejected, Retryable
+from bnml.venues.binance.errors import NO_SUCH_ORDER
+from bnml.venues.binance.reports import account_trades, list_members, order_answers
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from bnml.venues.binance.rest import RestClient
+
+ORDERS_PER_PAGE = 1000
+
+
+class Evidence:
+    """What no single query of an order can say."""
+
+    def __init__(self, rest: RestClient) -> None:
+        self._rest = rest
+
+    async def resynchronise(self) -> None:
+        """Measure the venue's clock anew."""
+        await self._rest.synchronise_clock()
+
+    async def list_members(self, list_client_order_id: str) -> list[str]:
+        """Client order ids of the orders of a list; empty when the venue has no such list."""
+        try:
+            body = await self._rest.read("/api/v3/orderList", {"origClientOrderId": list_client_order_id})
+        except Rejected as error:
+            if error.code == NO_SUCH_ORDER:
+                return []
+            raise
+        return list_members(body)
+
+    async def shows_none_of(self, symbol: str, names: Collection[str]) -> bool:
+        """Whether open orders, all orders and trades agree that there never was an order of these names.
+
+        A trade whose order is not shown yet means that what is read lags behind what is true.
+        """
+        with readable("/api/v3/allOrders"):
+            params = {"symbol": symbol, "limit": str(ORDERS_PER_PAGE)}
+            standing = await self._rest.read("/api/v3/openOrders", {"symbol": symbol})
+            every = order_answers(await self._rest.read("/api/v3/allOrders", params))
+            trades = account_trades(await self._rest.read("/api/v3/myTrades", params))
+            seen = [*order_answers(standing), *every]
+        if any(one.client_order_id in names or one.orig_client_order_id in names for one in seen):
+            return False
+        ids = {one.order_id for one in every}
+        oldest = min(ids) if len(every) == ORDERS_PER_PAGE else 0
+        return all(row.order_id in ids for row in trades if row.order_id >= oldest)
+
+
+@contextmanager
+def readable(path: str) -> Iterator[None]:
+    """What cannot be understood inside is an answer that says nothing: Retryable."""
+    try:
+        yield
+    except (ValueError, KeyError, Fatal) as error:
+        raise Retryable(f"the answer to {path} makes no sense: {error}") from error
