@@ -31,6 +31,9 @@ from bnml.journal.schema import (
 Durability = Literal["power", "process"]
 MOST_ROWS_WAITING = 20_000
 KEPT_SNAPSHOTS = 3
+BUSY_MS = 5_000
+BUSY_TIMES = 12
+"""A file that another program writes to is waited for so long, so often: a minute; then the owner stops."""
 SPARED = frozenset({"health", "snapshot"})
 """What a full disk does without: neither is needed to protect, to sell or to start again."""
 
@@ -220,16 +223,32 @@ class JournalWriter:
 
 
 async def _write(database: aiosqlite.Connection, batch: Mapping[str, Sequence[Row]], *, spares: bool) -> None:
-    await database.execute("BEGIN")
+    await _begin(database)
     for table, rows in batch.items():
         if not (spares and table in SPARED):
             await database.executemany(INSERTS[table], rows)
     await database.execute("COMMIT")
 
 
+async def _begin(database: aiosqlite.Connection) -> None:
+    """Take the file for writing; one that somebody else holds (a backup, a shell) is waited for, and nothing leaves."""
+    for attempt in range(1, BUSY_TIMES + 1):
+        try:
+            await database.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if (
+                error.sqlite_errorcode not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+                or attempt == BUSY_TIMES
+            ):
+                raise
+        else:
+            return
+
+
 async def _prepare(database: aiosqlite.Connection, path: Path, durability: Durability) -> int:
     """Make missing tables and return the last event's number; Misconfigured or RecoveryNeeded if the file is no use."""
     try:
+        await database.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         await database.execute("PRAGMA journal_mode=WAL")
         await database.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
         await database.executescript(TABLES)

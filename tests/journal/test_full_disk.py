@@ -50,7 +50,7 @@ async def write(path, *, reserve, events=400, pages=20):
             await execute("ROLLBACK")
             await execute("PRAGMA max_page_count=1000000")
             return None
-        if reserve and statement == "BEGIN" and writer._loosen.is_set():
+        if reserve and statement.startswith("BEGIN") and writer._loosen.is_set():
             await execute("PRAGMA max_page_count=1000000")
         return await execute(statement, *values)
 

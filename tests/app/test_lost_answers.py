@@ -1,0 +1,359 @@
+"""Lost, late and garbled answers against a venue with books of its own: each intent is one order, or none and told."""
+
+import asyncio
+
+import pytest
+
+from bnml.app.executor import Executor
+from bnml.app.inbox import LiveInbox
+from bnml.app.resolving import Fate, Resolved
+from bnml.core.commands import CancelOrder, ReplaceOrder, Submit
+from bnml.core.errors import Rejected, UnknownOutcome
+from bnml.core.events import CancelFailed, OrderReport
+from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, Side
+from bnml.venues.binance.errors import ErrorBody, error_of
+from bnml.venues.binance.venue import Executed
+from tests.app.lossy_venue import LossyVenue
+from tests.virtual_time import in_virtual_time
+
+
+class Journal:
+    async def barrier(self):
+        await asyncio.sleep(0)
+
+
+def exit_(name):
+    return Submit(ApprovedOrder(OrderTicket("BTCUSDT", name, Side.SELL, OrderType.MARKET, 100), "exit"))
+
+
+def stop_ticket(name):
+    return OrderTicket("BTCUSDT", name, Side.SELL, OrderType.STOP_LOSS, 100, 0, 40)
+
+
+def stop(name):
+    return Submit(ApprovedOrder(stop_ticket(name), "stop"))
+
+
+def entry(name):
+    return Submit(ApprovedOrder(OrderTicket("BTCUSDT", name, Side.BUY, OrderType.LIMIT, 100, 50), "entry"))
+
+
+class Resending(Executor):
+    """A planted defect: no answer is taken for no order."""
+
+    async def _doubt(self, command, request, departure, attempt):
+        return Resolved(Fate.ABSENT)
+
+
+async def carried(venue, *commands, kind=Executor, patience_s=1.0):
+    """What the engine heard of these commands, all sent at once."""
+    inbox = LiveInbox()
+    executor = kind(
+        venue,
+        Journal(),
+        inbox,
+        now_ns=lambda: 7,
+        request_training=lambda *_: None,
+        sequential=False,
+        patience_s=patience_s,
+    )
+    task = asyncio.create_task(executor.run())
+    executor.submit(1, list(commands))
+    async with asyncio.timeout(100_000):
+        while not executor.idle:  # noqa: ASYNC110 - the executor has no event for tests
+            await asyncio.sleep(0.25)
+    task.cancel()
+    await asyncio.wait({task})
+    return inbox.ready()
+
+
+def trial(seed, kind=Executor, **options):
+    """(books of the venue, what was told, doubts) of twelve intents."""
+
+    @in_virtual_time
+    async def run():
+        venue = LossyVenue(seed, **options)
+        commands = [
+            make(f"{kind_}{n}") for kind_, make in (("x", exit_), ("s", stop), ("e", entry)) for n in range(4)
+        ]
+        events = await carried(venue, *commands, kind=kind)
+        await asyncio.sleep(20)  # what is still on its way
+        return venue, events
+
+    return run()
+
+
+def wrong(venue, events):
+    """Orders too many, orders missing, and orders of which the engine believes what is not so."""
+    names = [row[0] for row in venue.orders]
+    last = {one.client_order_id: one.state for one in events if isinstance(one, OrderReport)}
+    found = [name for name in set(names) if names.count(name) > 1]
+    for kind in "xse":
+        for n in range(4):
+            name = f"{kind}{n}"
+            gone = last.get(name) is OrderState.REJECTED
+            if gone is (name in names):  # after four losses in a row the engine has to ask anew
+                found.append(name)
+    return found
+
+
+SEEDS = 120
+
+
+@pytest.mark.parametrize("seeds", [range(SEEDS), pytest.param(range(1000), marks=pytest.mark.long)])
+def test_f01_as_many_orders_at_the_venue_as_intents(seeds):
+    doubts = 0
+    for seed in seeds:
+        venue, events = trial(seed)
+        assert wrong(venue, events) == [], seed
+        unknown = {one.client_order_id for one in events if getattr(one, "state", None) is OrderState.UNKNOWN}
+        assert len(unknown) >= min(1, venue.in_doubt)
+        doubts += venue.in_doubt
+    assert doubts > 3 * len(seeds)
+
+
+def test_a_request_sent_again_without_a_look_is_caught():
+    assert any(wrong(*trial(seed, Resending)) for seed in range(20))
+
+
+@in_virtual_time
+async def test_f02_a_request_that_never_left_is_sent_once_more_with_its_id_after_the_settle_window():
+    class Cut(LossyVenue):
+        times = ()
+
+        async def execute(self, command, *, attempt=1):
+            self.times = (*self.times, asyncio.get_running_loop().time())
+            if len(self.times) == 1:
+                raise UnknownOutcome("reset before it was sent")
+            return await super().execute(command, attempt=attempt)
+
+    venue = Cut(1, loss=0)
+    await carried(venue, stop("s"))
+    assert [row[0] for row in venue.orders] == ["s"]
+    assert 1.8 <= venue.times[1] - venue.times[0] < 3.2
+
+
+@in_virtual_time
+async def test_f03_an_error_inside_the_venue_is_read_up_whether_it_executed_or_not():
+    for status, code in ((500, 0), (502, 0), (503, -1008), (504, -1007), (400, -1006), (400, -1000)):
+        for executed in (True, False):
+
+            class Failing(LossyVenue):
+                done = False
+
+                async def execute(self, command, *, attempt=1, failure=(status, code), executed=executed):
+                    if self.done:
+                        return await super().execute(command, attempt=attempt)
+                    self.done = True
+                    if executed:
+                        await super().execute(command, attempt=attempt)
+                    raise error_of(failure[0], ErrorBody(failure[1], ""), "order.place")
+
+            venue = Failing(1, loss=0)
+            events = await carried(venue, exit_("x"))
+            assert [row[0] for row in venue.orders] == ["x"], (status, code, executed)
+            assert venue.requests == 1
+            assert events[0].state is OrderState.UNKNOWN
+
+
+@in_virtual_time
+async def test_f04_an_order_that_filled_at_once_without_an_answer_is_never_placed_again():
+    for seed in range(50):
+
+        class Filling(LossyVenue):
+            async def execute(self, command, *, attempt=1):
+                await super().execute(command, attempt=attempt)
+                raise UnknownOutcome("no answer")
+
+        venue = Filling(seed, loss=0, lag_s=4.0, read_failures=0.3)
+        events = await carried(venue, exit_("x"))
+        assert [row[0] for row in venue.orders] == ["x"]
+        assert events[-1].state is OrderState.FILLED
+
+
+@in_virtual_time
+async def test_ten_minutes_without_network_prove_nothing():
+    for seed in range(20):
+        venue = LossyVenue(seed, loss=1.0, outage_s=600)
+        events = await carried(venue, entry("e"))
+        last = [one for one in events if isinstance(one, OrderReport)][-1]
+        assert (last.state is OrderState.REJECTED) is (not venue.orders)
+        if last.state is OrderState.REJECTED and last.code == -2013:
+            assert asyncio.get_running_loop().time() > 600
+
+
+@in_virtual_time
+async def test_f14_an_answer_after_its_time_is_matched_and_accepted_once():
+    filled = OrderReport("BTCUSDT", "x", 1, OrderState.FILLED, Side.SELL)
+
+    class Slow(LossyVenue):
+        async def execute(self, command, *, attempt=1):
+            await super().execute(command, attempt=attempt)
+            await asyncio.sleep(0.6)
+            return Executed((filled,))
+
+    venue = Slow(3, loss=0, lag_s=4.0)
+    venue.random.uniform = lambda _low, high: high  # the order is shown late
+    events = await carried(venue, exit_("x"), patience_s=0.3)
+    assert [one.state for one in events] == [OrderState.UNKNOWN, OrderState.FILLED]
+    assert events[1] is filled  # by its answer, not by a read
+    assert venue.requests == 1
+
+
+@in_virtual_time
+async def test_f17_a_request_refused_for_the_clock_is_sent_once_more_after_a_look_at_it():
+    class Skewed(LossyVenue):
+        looks = 0
+        sent = ()
+
+        async def resynchronise(self):
+            self.looks += 1
+
+        async def execute(self, command, *, attempt=1):
+            self.sent = (*self.sent, command)
+            if not self.looks:
+                raise error_of(400, ErrorBody(-1021, "Timestamp outside of the recvWindow."), "order.place")
+            return await super().execute(command, attempt=attempt)
+
+    for command in (entry("e"), stop("s")):
+        venue = Skewed(1, loss=0)
+        events = await carried(venue, command)
+        assert venue.sent == (command, command)
+        assert (venue.looks, len(venue.orders), events) == (1, 1, [])
+
+
+class Refusing(LossyVenue):
+    """Refuses everything with one code; its filters can be read anew."""
+
+    def __init__(self, code, text, fit=None):
+        super().__init__(1, loss=0)
+        self.code, self.text, self.fit = code, text, fit
+        self.sent, self.refits = [], 0
+
+    async def fitted(self, _symbol, _command):
+        self.refits += 1
+        return self.fit
+
+    async def execute(self, command, *, attempt=1):
+        self.sent.append(command)
+        if command == self.fit:
+            return await super().execute(command, attempt=attempt)
+        raise error_of(400, ErrorBody(self.code, self.text), "order.place")
+
+
+@in_virtual_time
+async def test_f15_a_filter_failure_reads_the_filters_once_and_tries_a_fitted_request_once():
+    fitted = exit_("fitted")
+    venue = Refusing(-1013, "Filter failure: LOT_SIZE", fitted)
+    assert await carried(venue, exit_("x")) == []
+    assert venue.sent == [exit_("x"), fitted]
+    stubborn = Refusing(-1013, "Filter failure: LOT_SIZE", exit_("other"))
+    stubborn.execute = Refusing(-1013, "Filter failure: LOT_SIZE").execute
+    events = await carried(stubborn, exit_("x"))
+    assert (stubborn.refits, events[-1].state, events[-1].code) == (1, OrderState.REJECTED, -1013)
+    unchanged = Refusing(-1013, "Filter failure: LOT_SIZE")
+    await carried(unchanged, exit_("x"))
+    assert (unchanged.refits, len(unchanged.sent)) == (1, 1)
+
+
+@in_virtual_time
+async def test_f18_an_entry_without_money_is_one_attempt_and_the_account_is_read():
+    steps = []
+
+    class Listening(Executor):
+        def __init__(self, *arguments, **options):
+            super().__init__(
+                *arguments, **options, on_step=lambda step, symbol, _: steps.append((step, symbol))
+            )
+
+    venue = Refusing(-2010, "Account has insufficient balance for requested action.")
+    events = await carried(venue, entry("e"), kind=Listening)
+    assert len(venue.sent) == 1
+    assert steps == [("balances", "BTCUSDT")]
+    assert [(one.state, one.code) for one in events] == [(OrderState.REJECTED, -2010)]
+
+
+@in_virtual_time
+async def test_f20_an_order_beyond_the_price_is_not_tried_again():
+    venue = Refusing(-2010, "Stop price would trigger immediately.")
+    events = await carried(venue, stop("s"))
+    assert len(venue.sent) == 1
+    assert (events[0].state, events[0].code) == (OrderState.REJECTED, -2010)
+    assert "trigger immediately" in events[0].text
+
+
+@in_virtual_time
+async def test_f21_a_cancel_that_came_too_late_is_told_as_such_and_sent_once():
+    venue = Refusing(-2011, "Unknown order sent.")
+    events = await carried(venue, CancelOrder("BTCUSDT", "s", ""))
+    assert len(venue.sent) == 1
+    assert [(type(one), one.code) for one in events] == [(CancelFailed, -2011)]
+
+
+@in_virtual_time
+async def test_f22_an_order_that_is_shown_late_is_not_taken_for_absent():
+    for seed in range(40):
+        for command in (stop("s"), entry("e")):
+            venue = LossyVenue(seed, loss=1.0, lag_s=4.0, read_failures=0.2)
+            events = await carried(venue, command)
+            name = "s" if command == stop("s") else "e"
+            assert [row[0] for row in venue.orders].count(name) <= 1
+            last = [one for one in events if isinstance(one, OrderReport)][-1]
+            if venue.orders:
+                assert last.state is not OrderState.REJECTED, seed
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_a_replacement_in_doubt_ends_with_one_stop(seed):
+    @in_virtual_time
+    async def run():
+        venue = LossyVenue(seed, loss=0)
+        await carried(venue, stop("old"))
+        venue.loss = 1.0 if seed % 3 else 0.5
+        events = await carried(venue, ReplaceOrder("old", stop_ticket("new"), ""))
+        await asyncio.sleep(20)
+        alive = [row[0] for row in venue.orders if row[1] is OrderState.OPEN]
+        assert len(alive) == 1
+        told_failed = any(isinstance(one, CancelFailed) for one in events)
+        assert told_failed is (alive == ["old"])
+
+    run()
+
+
+@in_virtual_time
+async def test_f74_each_half_of_a_replacement_is_told_by_itself():
+    replace = ReplaceOrder("old", stop_ticket("new"), "")
+
+    async def told(cancel, new, codes=(-2011, -2010)):
+        body = (
+            f'{{"cancelResult":"{cancel}","newOrderResult":"{new}","cancelResponse":{{"code":{codes[0]},"msg":"c"}},'
+            f'"newOrderResponse":{{"code":{codes[1]},"msg":"n"}}}}'
+        ).encode()
+
+        class Half(LossyVenue):
+            async def execute(self, command, *, attempt=1):
+                if isinstance(command, Submit):
+                    return await super().execute(command, attempt=attempt)
+                if cancel == "SUCCESS":
+                    self.orders[0][1] = OrderState.CANCELED
+                raise error_of(409, ErrorBody(-2021, "", body), "order.cancelReplace")
+
+        venue = Half(1, loss=0)
+        venue.orders.append(["old", OrderState.OPEN, Side.SELL, 0.0])
+        return venue, [type(one).__name__ for one in await carried(venue, replace)]
+
+    assert (await told("SUCCESS", "FAILURE"))[1] == ["OrderReport"]
+    assert (await told("FAILURE", "NOT_ATTEMPTED"))[1] == ["CancelFailed", "OrderReport"]
+    assert (await told("FAILURE", "SUCCESS"))[1] == [
+        "CancelFailed"
+    ]  # the new one lives: nothing says it was refused
+    venue, _ = await told("SUCCESS", "FAILURE", (-2011, -1007))  # unclear: read, and placed with its own id
+    assert [(row[0], row[1]) for row in venue.orders] == [
+        ("old", OrderState.CANCELED),
+        ("new", OrderState.OPEN),
+    ]
+
+
+def test_a_rejection_is_told_in_words():
+    assert "-1013" in str(error_of(400, ErrorBody(-1013, "Filter failure: LOT_SIZE"), "order.place"))
+    assert isinstance(error_of(400, ErrorBody(-1013, ""), ""), Rejected)

@@ -1,0 +1,150 @@
+"""Answers that are cut short, are no JSON, or trickle: a write is then unknown, a read is to be repeated, nothing breaks."""
+
+import asyncio
+import itertools
+import random
+
+import msgspec
+import pytest
+from aiohttp import web
+
+from bnml.core.clock import LiveClock
+from bnml.core.commands import CancelOrder, Submit
+from bnml.core.errors import BnmlError, Retryable, UnknownOutcome
+from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
+from bnml.venues.binance.errors import ErrorBody, error_of
+from bnml.venues.binance.rest import Answer, RestClient, error_body
+from bnml.venues.binance.signing import Signer
+from bnml.venues.binance.venue import BinanceVenue
+from tests.venues.binance.kit import ALL
+
+SALE = Submit(ApprovedOrder(OrderTicket("BTCUSDT", "x", Side.SELL, OrderType.MARKET, 100), "exit"))
+GOOD = {
+    "symbol": "BTCUSDT",
+    "clientOrderId": "x",
+    "orderId": 5,
+    "status": "FILLED",
+    "side": "SELL",
+    "origQty": "1.00000",
+    "executedQty": "1.00000",
+    "transactTime": 1,
+    "fills": [{"price": "10.00", "qty": "1.0", "commission": "0", "commissionAsset": "USDT", "tradeId": 3}],
+}
+PAGES = (
+    b"",
+    b"null",
+    b"[]",
+    b"3",
+    b'""',
+    b"<html><body>Sign in to the network</body></html>",
+    b"\xff\xfe",
+    b"{}",
+)
+
+
+class Down:
+    up = False
+
+
+class Rest:
+    """Answers every request with one body."""
+
+    signer = None
+    body = b""
+
+    async def signed(self, *_arguments, **_options):
+        return Answer(self.body)
+
+    async def read(self, *_arguments, **_options):
+        return self.body
+
+
+def garbled(draw):
+    body = bytearray(msgspec.json.encode(GOOD))
+    match draw.randrange(5):
+        case 0:
+            return bytes(body[: draw.randrange(len(body))])
+        case 1:
+            return draw.choice(PAGES)
+        case 2:
+            for _ in range(draw.randrange(1, 6)):
+                body[draw.randrange(len(body))] = draw.randrange(256)
+            return bytes(body)
+        case 3:
+            changed = {
+                **GOOD,
+                draw.choice(list(GOOD)): draw.choice([None, -1, "", "NaN", [], {}, "1e400", True]),
+            }
+            return msgspec.json.encode(changed)
+        case _:
+            return bytes(draw.randrange(256) for _ in range(draw.randrange(60)))
+
+
+@pytest.mark.parametrize("count", [4_000, pytest.param(100_000, marks=pytest.mark.long)])
+async def test_f12_no_body_breaks_anything_and_an_unreadable_answer_to_a_write_is_unknown(count):
+    draw, rest = random.Random(12), Rest()
+    venue, unknown, retried = BinanceVenue(rest, Down(), dict(ALL)), 0, 0
+    for _ in range(count):
+        rest.body = garbled(draw)
+        try:
+            await venue.execute(SALE)
+        except UnknownOutcome:
+            unknown += 1
+        try:
+            await venue.order_reports("BTCUSDT", "x")
+        except Retryable:
+            retried += 1
+        status = draw.choice([400, 403, 404, 409, 500, 502, 503, 504])
+        assert isinstance(error_of(status, error_body(rest.body), "order.place"), BnmlError)
+    assert unknown > count // 3
+    assert retried > count // 3
+
+
+def test_a_body_that_is_no_json_says_what_it_was():
+    assert error_body(b"<html>") == ErrorBody(0, "<html>")
+
+
+async def trickling(request):
+    response = web.StreamResponse()
+    response.content_length = 1_000
+    await response.prepare(request)
+    for _ in range(100):
+        await response.write(b" ")
+        await asyncio.sleep(0.05)
+    return response
+
+
+async def test_f11_a_body_that_trickles_is_given_up_after_its_total_time_and_the_loop_goes_on():
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", trickling)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{site._server.sockets[0].getsockname()[1]}"
+    beats, loop = [], asyncio.get_running_loop()
+
+    async def beat():
+        while True:
+            beats.append(loop.time())
+            await asyncio.sleep(0.01)
+
+    beating = asyncio.create_task(beat())
+    client = RestClient(
+        url, Signer("k", "s"), LiveClock(), timeout_s=0.6, data_timeout_s=0.3, receive_window_ms=5000
+    )
+    try:
+        async with client as rest:
+            venue = BinanceVenue(rest, Down(), dict(ALL))
+            for call, limit_s, kind in (
+                (venue.execute(CancelOrder("BTCUSDT", "a", "")), 0.6, UnknownOutcome),
+                (venue.order_reports("BTCUSDT", "a"), 0.3, Retryable),
+            ):
+                began = loop.time()
+                with pytest.raises(kind):
+                    await call
+                assert limit_s * 0.9 <= loop.time() - began < limit_s + 0.5
+    finally:
+        beating.cancel()
+        await runner.cleanup()
+    assert max(later - earlier for earlier, later in itertools.pairwise(beats)) < 0.3
