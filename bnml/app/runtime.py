@@ -38,7 +38,7 @@ from bnml.trading.bars import BarGate
 from bnml.trading.watching import WATCH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bnml.app.compose import Parts
     from bnml.core.commands import Command
@@ -87,17 +87,7 @@ class Daemon:
             snapshot_version=parts.snapshot_version,
             frame_ns=parts.frame_ns,
         )
-        self._executor = Executor(
-            parts.venue,
-            parts.journal,
-            parts.inbox,
-            now_ns=self._now_ns,
-            request_training=self.trainer.request,
-            sequential=self._stepped,
-            patience_s=None if self._stepped else settings.venue.doubt_after_s,
-            heard=engine.book.is_heard_of,
-            on_step=after_steps(self._recheck_soon),
-        )
+        self._executor = _executor(parts, self._now_ns, self.trainer.request, self._recheck_soon)
         parts.guards.recall(engine.state.activity.guards)
         self._pump.now_ns = max(parts.market_now_ns, engine.state.now_ns)
         self._pump.remember_bars(
@@ -350,4 +340,24 @@ def _outlook(parts: Parts, now_ns: Callable[[], int], pump: Pump) -> Outlook:
 
     return Outlook(
         parts.venue, parts.engine, parts.guards, parts.settings.capital, now_ns=now_ns, flatten=flatten
+    )
+
+
+def _executor(
+    parts: Parts,
+    now_ns: Callable[[], int],
+    request_training: Callable[[Sequence[str], str], None],
+    recheck_soon: Callable[[], None],
+) -> Executor:
+    is_stepped = parts.deployment.stepper is not None
+    return Executor(
+        parts.venue,
+        parts.journal,
+        parts.inbox,
+        now_ns=now_ns,
+        request_training=request_training,
+        sequential=is_stepped,
+        patience_s=None if is_stepped else parts.settings.venue.doubt_after_s,
+        heard=parts.engine.book.is_heard_of,
+        on_step=after_steps(recheck_soon),
     )
