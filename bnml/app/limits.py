@@ -53,14 +53,23 @@ def make_budget(
     return budget
 
 
+def readers_budget(settings: Settings, rest_url: str, clock: Clock) -> WeightBudget:
+    """Of a process beside the daemon that only reads: it shares the address, and an exchange here with nobody."""
+    return WeightBudget(clock, ledger=Ledger() if is_loopback(rest_url) else _files(settings, rest_url, ""))
+
+
 def open_ledger(settings: Settings, deployment: Deployment) -> Ledger:
     """Files by host and by account; a stepped session shares with nobody."""
     if deployment.stepper is not None:
         return Ledger()
-    folder = budget_folder(settings, deployment.rest_url)
-    url = yarl.URL(deployment.rest_url)
-    host = f"{url.host}-{url.port}" if is_loopback(deployment.rest_url) else str(url.host)
-    account = hashlib.sha256(deployment.api_key.encode()).hexdigest()[:12]
+    return _files(settings, deployment.rest_url, deployment.api_key)
+
+
+def _files(settings: Settings, rest_url: str, api_key: str) -> Ledger:
+    folder = budget_folder(settings, rest_url)
+    url = yarl.URL(rest_url)
+    host = f"{url.host}-{url.port}" if is_loopback(rest_url) else str(url.host)
+    account = hashlib.sha256(api_key.encode()).hexdigest()[:12]
     try:
         return Ledger(
             SharedNumbers(folder / f"{host}.limits", ADDRESS_NUMBERS),

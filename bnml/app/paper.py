@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from bnml.app.exchange_feed import make_pricing
+from bnml.app.limits import readers_budget
 from bnml.core.clock import NS_PER_MS, frame_ns
 from bnml.core.errors import Misconfigured
 from bnml.kernels.records import BAR
@@ -107,6 +108,7 @@ class PaperMarket:
                 clock,
                 timeout_s=venue.request_timeout_s,
                 receive_window_ms=venue.receive_window_ms,
+                budget=readers_budget(settings, urls.rest_url, clock),
             )
         )
         source = Source(settings, rest, clock)

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from bnml.app.exchange_feed import make_feed
+from bnml.app.limits import readers_budget
 from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.core.clock import LiveClock, frame_ns
 from bnml.core.errors import Misconfigured
@@ -132,6 +133,8 @@ class VenueHistory:
         layout = compile_layout(settings.features)
         self._wanted = settings.learning.max_rows + layout.warmup_bars + settings.learning.horizon_bars
         self._instruments: dict[str, Instrument] = {}
+        self._clock = LiveClock()
+        self._budget = readers_budget(settings, url, self._clock)  # one for all sessions: it holds files
         self.symbols, self.now_ns = asyncio.run(self._look())
 
     def load(self, symbol: str) -> SymbolBars:
@@ -144,9 +147,10 @@ class VenueHistory:
         return RestClient(
             self._url,
             Signer(self._api_key, ""),
-            LiveClock(),
+            self._clock,
             timeout_s=venue.request_timeout_s,
             receive_window_ms=venue.receive_window_ms,
+            budget=self._budget,
         )
 
     def _reader(self, rest: RestClient) -> BinanceVenue:

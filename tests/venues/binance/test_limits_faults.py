@@ -7,12 +7,16 @@ import random
 import msgspec
 import pytest
 
+from bnml.app.deployment import Deployment
+from bnml.app.limits import make_budget, readers_budget
+from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock, ManualClock
 from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.venues.binance.budget import Lane, Ledger, OrderLimit, WeightBudget
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.shared_numbers import SharedNumbers
 from bnml.venues.binance.signing import Signer
+from bnml.venues.binance.venue_clock import VenueClock
 from bnml.venues.binance.weights import orders_of
 from bnml.venues.binance.wire import RateLimit
 from bnml.venues.binance.wsapi import ApiConnection
@@ -264,6 +268,21 @@ def test_processes_of_the_machine_share_one_ledger(tmp_path):
     assert [worker.exitcode for worker in workers] == [0, 0]
     budget = WeightBudget(ManualClock(10**18), ledger=ledger(tmp_path))
     assert budget.used_weight == 1000
+
+
+def test_who_only_reads_shares_the_address_with_the_daemon(tmp_path):
+    settings = load(None, {"BNML_VENUE__BUDGET_DIR": str(tmp_path)})
+    clock, url = LiveClock(), "https://api.example.com"
+    deployment = Deployment(url, "", "", "key", "secret")
+    daemon = make_budget(settings, deployment, clock, VenueClock(clock))
+    daemon.ban(60)
+    assert readers_budget(settings, url, clock).banned_s > 59
+    assert readers_budget(settings, "http://127.0.0.1:1", clock).banned_s == 0
+    other = Deployment(url, "", "", "another", "secret")
+    again = make_budget(settings, other, clock, VenueClock(clock))
+    again.pause_orders(5)
+    assert again.banned_s > 59
+    assert len(list(tmp_path.glob("*.limits"))) == 4  # the address, and each account
 
 
 def test_a_damaged_ledger_bans_nobody_for_ever(tmp_path):
