@@ -35,6 +35,7 @@ from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import Retryable
 from bnml.core.events import ModelPublished, OperatorCommand, Timer
 from bnml.trading.bars import BarGate
+from bnml.trading.guarding import ACTIVE
 from bnml.trading.watching import WATCH
 
 if TYPE_CHECKING:
@@ -312,6 +313,8 @@ class Daemon:
         return self._stop.is_set() or (limit is not None and self.picture.scans >= limit)
 
     def _check_models(self) -> None:
+        if self._parts.guards.level("disk") != ACTIVE:
+            return  # what room there is belongs to the journal
         due = self.trainer.due(self._parts.symbols)
         self.trainer.request(sorted(due), "missing or old")
 

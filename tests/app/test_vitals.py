@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -9,10 +10,13 @@ from structlog.testing import capture_logs
 from bnml.app.guards import Guards
 from bnml.app.health import LoopLag, Notifier
 from bnml.app.inbox import LiveInbox
+from bnml.app.life import Life
 from bnml.app.settings import GuardSettings
 from bnml.app.stall import StackSampler
 from bnml.app.vitals import MIB, JournalStall, Threshold, Vitals, cgroup_bytes
+from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock, ManualClock
+from bnml.core.errors import Retryable
 from bnml.trading.guarding import ACTIVE, HALTED, REDUCING
 
 
@@ -138,3 +142,22 @@ async def test_a_loop_that_lags_for_seconds_stops_entries(vitals):
         vitals._lag.take(300.0, 0)
     vitals.look(10**12, 0)
     assert vitals.guards.level("loop") == REDUCING
+
+
+async def test_memory_that_is_used_up_ends_the_session_so_that_it_is_started_again(tmp_path):
+    stop, inbox = asyncio.Event(), LiveInbox()
+    parts = SimpleNamespace(
+        settings=load(None, {}, {"guards.memory_mib": (100, "")}),
+        guards=Guards(inbox, lambda: 5),
+        clock=ManualClock(),
+        journal=Journal(),
+        folder=SimpleNamespace(path=tmp_path),
+        inbox=inbox,
+    )
+    life = Life(parts, LoopLag(parts.clock, lambda: 0), stop)
+    with pytest.raises(Retryable, match="start again"):  # noqa: PT012 - leaving it raises
+        async with life:
+            life.vitals.look(10**12, 50 * MIB)
+            assert not stop.is_set()
+            life.vitals.look(10**12, 99 * MIB)
+            assert stop.is_set()

@@ -87,6 +87,7 @@ def test_panic_asks_a_living_daemon_and_kills_a_silent_one_only_by_force(live):
     assert {order["symbol"] for order in own_sales(live, symbols)} >= set(symbols)
 
 
+@pytest.mark.long
 def test_panic_by_the_daemon_sells_in_order_and_halts(live):
     live.wait_protected(2)
     live.speed(1)
@@ -99,6 +100,7 @@ def test_panic_by_the_daemon_sells_in_order_and_halts(live):
     assert live.stop() == 0
 
 
+@pytest.mark.long
 def test_a_symbol_is_flattened_alone_and_everything_halts(live):
     symbols = [one.symbol for one in live.wait_protected(2).positions]
     live.speed(1)

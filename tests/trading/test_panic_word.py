@@ -1,0 +1,56 @@
+"""The word panic in the engine: entries withdrawn, positions marked for sale, halted; one symbol alone if named."""
+
+import pytest
+
+from bnml.core.commands import CancelList, CancelOrder
+from bnml.core.events import OperatorCommand
+from bnml.core.ids import IdSource
+from bnml.core.orders import OrderState, Side
+from bnml.trading.guarding import GuardDesk
+from bnml.trading.operating import OperatorDesk
+from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.outbox import Outbox
+from bnml.trading.portfolio import Ledger, Portfolio
+from bnml.trading.positions import Position
+from bnml.trading.risk.breakers import new_breakers
+from bnml.trading.state import EngineState
+
+
+@pytest.fixture
+def desk():
+    state = EngineState(Ledger("USDT"), new_breakers())
+    book, portfolio = OrderBook(state.orders), Portfolio(state.ledger)
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        state.ledger.positions[symbol] = Position(symbol, 1, 10, 1, 12, b"", [])
+        entry = Order(f"buy-{symbol}", symbol, Side.BUY, Role.WORKING, 1, 5, 10, list_id=f"list-{symbol}")
+        bare = Order(f"bare-{symbol}", symbol, Side.BUY, Role.WORKING, 2, 5, 10)
+        stop = Order(f"stop-{symbol}", symbol, Side.SELL, Role.STOP, 1, 5, 9)
+        for order in (entry, bare, stop):
+            order.state = OrderState.OPEN
+            book.register(order)
+    made = OperatorDesk(state, book, portfolio, None, GuardDesk(state.activity))
+    made.state, made.out = state, Outbox(IdSource("test", 1), 1)
+    return made
+
+
+@pytest.mark.parametrize(("argument", "symbols"), [("", ["BTCUSDT", "ETHUSDT"]), ("ETHUSDT", ["ETHUSDT"])])
+def test_panic_withdraws_entries_marks_positions_and_halts(desk, argument, symbols):
+    assert desk.obey(OperatorCommand("panic", 1, argument), desk.out) == symbols
+    assert desk.out.take_commands() == [
+        command
+        for symbol in symbols
+        for command in (
+            CancelList(symbol, f"list-{symbol}", "panic"),
+            CancelOrder(symbol, f"bare-{symbol}", "panic"),
+        )
+    ]
+    marked = [name for name, one in desk.state.ledger.positions.items() if one.exit_reason]
+    assert marked == symbols
+    assert desk.state.activity.halted == "panic of the operator"
+
+
+def test_words_for_the_daemon_are_only_remembered(desk):
+    assert desk.obey(OperatorCommand("rotate_keys", 1, "/some/folder"), desk.out) == []
+    assert desk.obey(OperatorCommand("reload", 1), desk.out) == []
+    assert desk.out.take_commands() == []
+    assert desk.state.activity.allows_entries
