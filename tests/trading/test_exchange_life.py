@@ -2,6 +2,7 @@
 
 import os
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -15,14 +16,14 @@ from hypothesis.stateful import (
 )
 
 from bnml.core.commands import QueryOrder
-from bnml.core.events import OperatorCommand, Slice, Timer
+from bnml.core.events import InstrumentUpdate, OperatorCommand, Slice, Timer
 from bnml.core.orders import OrderType, Side
 from bnml.trading.engine import RECONCILE
 from bnml.venues.sim.inprocess import ACCOUNT
 from tests.trading.hand_venue import SYMBOL, World, changed
 
 LONG_STEPS = int(os.environ.get("BNML_LIFE_STEPS", "50000"))
-STEPS_PER_EXAMPLE = 50
+STEPS_PER_EXAMPLE = 50  # at most; about 40 are taken
 VENUES = {
     "proceeds": {},
     "lists": {"opo_allowed": False},
@@ -31,6 +32,7 @@ VENUES = {
     "limits": {"stop_loss_allowed": False},
     "no replace": {"cancel_replace_allowed": False},
 }
+SHARES = st.sampled_from([(5000, 3000, 2000), (5000, 0, 0), (0, 0, 400)])
 STOP_KINDS = (OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT)
 
 
@@ -39,19 +41,27 @@ class Life(RuleBasedStateMachine):
 
     steps = 0
 
-    @initialize(venue=st.sampled_from(sorted(VENUES)), in_bnb=st.booleans())
-    def begin(self, venue, in_bnb):
+    @initialize(
+        venue=st.sampled_from(sorted(VENUES)), in_bnb=st.booleans(), is_held=st.integers(0, 3), shares=SHARES
+    )
+    def begin(self, venue, in_bnb, is_held, shares):
         self.world = World(changed(**VENUES[venue]), balances={"USDT": 10**14, "BNB": 10**8})
         self.world.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = in_bnb
         self.delivered = []
         self.last = 3_000_000
+        if is_held:
+            self.enter(shares)
+            self.world.settle()
 
     @property
     def is_open(self):
         return self.world.position() is not None
 
-    @rule(shares=st.sampled_from([(5000, 3000, 2000), (5000, 0, 0), (0, 0, 400)]))
+    @rule(shares=SHARES)
     @precondition(lambda self: self.world.position() is None)
+    def decide(self, shares):
+        self.enter(shares)
+
     def enter(self, shares):
         reference, levels = self.last, (self.last * 102 // 100, self.last * 104 // 100, 0)
         targets = [(n + 1, lots, levels[n]) for n, lots in enumerate(shares) if lots]
@@ -114,6 +124,14 @@ class Life(RuleBasedStateMachine):
     def stop_would_trigger(self):
         self.world.refuse(OrderType.STOP_LOSS, "trigger")
 
+    @rule(quote=st.sampled_from([5, 700, 3_000]))
+    def filters_change(self, quote):
+        """What was worth selling may not be any more."""
+        world = self.world
+        changed_one = msgspec.structs.replace(world.instruments[SYMBOL], min_notional_e8=quote * 10**8)
+        world.venue.exchange._desk.instruments[SYMBOL] = world.instruments[SYMBOL] = changed_one
+        world.feed(InstrumentUpdate(changed_one, world.now_ns))
+
     @rule()
     def operator_flattens(self):
         self.world.feed(OperatorCommand("flatten", self.world.now_ns, SYMBOL))
@@ -161,6 +179,8 @@ class Life(RuleBasedStateMachine):
             return
         assert not position.exit_reason
         assert sum(lots for _, lots in world.stops()) == position.lots(1000)
+        wanted = sorted((one.stop_ticks, one.lots(1000)) for one in position.tranches if one.lots(1000))
+        assert world.stops() == wanted
         (coverage,) = world.engine.coverage()
         assert coverage.share == 1.0
         assert coverage.bare_ns == 0
@@ -200,7 +220,7 @@ def life(steps, seed=None):
     run_state_machine_as_test(
         Life,
         settings=settings(
-            max_examples=max(1, steps // STEPS_PER_EXAMPLE),
+            max_examples=max(1, steps // (STEPS_PER_EXAMPLE * 4 // 5)),
             stateful_step_count=STEPS_PER_EXAMPLE,
             deadline=None,
             suppress_health_check=[
