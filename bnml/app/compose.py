@@ -230,7 +230,7 @@ def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: Jour
 
 
 async def _universe(settings: Settings, venue: BinanceVenue, now_ns: int) -> UniverseUpdate:
-    await venue.load_permissions()
+    await venue.balances()  # tells which symbols the account may trade
     wanted = settings.universe
     every = await venue.load_instruments(() if wanted.dynamic else wanted.symbols, wanted.quote)
     volumes = await venue.turnover() if wanted.dynamic else {}

@@ -1,4 +1,4 @@
-"""What is coming: symbols that will be delisted, a quote asset that loses its peg, a reserve for fees that runs out."""
+"""What is coming: symbols that stop, change or will be delisted, a quote asset that slips, a fee reserve that runs out."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ import msgspec
 from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_MS, format_utc
 from bnml.core.errors import Rejected, Retryable
-from bnml.core.instrument import plain
+from bnml.core.events import InstrumentUpdate, OperatorCommand
+from bnml.core.instrument import DELISTED, plain
 from bnml.trading.guarding import ACTIVE, REDUCING
+from bnml.trading.reference import in_units_of
 from bnml.trading.state import OF_SYMBOL
+from bnml.trading.universe import TRADING
 from bnml.venues.binance.numbers import e8
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from bnml.app.guards import Guards
+    from bnml.core.events import Event
     from bnml.trading.engine import Engine
     from bnml.trading.settings import CapitalSettings
     from bnml.venues.binance.venue import BinanceVenue
@@ -80,18 +84,23 @@ class Outlook:
         settings: CapitalSettings,
         *,
         now_ns: Callable[[], int],
-        flatten: Callable[[str], None],
+        followed: Callable[[], Iterable[str]],
+        feed: Callable[[Event], None],
     ) -> None:
         self._venue = venue
         self._engine = engine
         self._guards = guards
         self._settings = settings
         self._now_ns = now_ns
-        self._flatten = flatten
+        self._followed = followed
+        self._feed = feed
         self._peg = Peg(round(settings.depeg_pct * ONE_E8 / 100), int(settings.depeg_minutes * 60e9))
         self._left: dict[str, int] = {}  # symbol -> the delisting before which it was told to leave
         self._is_short = False
-        self._looks: dict[str, Callable[[], Awaitable[None]]] = {"delistings": self.see_delistings}
+        self._looks: dict[str, Callable[[], Awaitable[None]]] = {
+            "symbols": self.see_symbols,
+            "delistings": self.see_delistings,
+        }
         if settings.depeg_symbol:
             self._looks["peg"] = self.see_peg
         if settings.fee_reserve_quote:
@@ -129,7 +138,34 @@ class Outlook:
             if is_due and symbol in self._engine.portfolio.positions and self._left.get(symbol) != ts_ns:
                 self._left[symbol] = ts_ns
                 logger().warning("position_leaves_before_delisting", symbol=symbol, at=format_utc(ts_ns))
-                self._flatten(symbol)
+                self._feed(OperatorCommand("flatten", now_ns, symbol))
+
+    async def see_symbols(self) -> None:
+        """Status and filters of what is followed: what does not trade is not bought; one that is gone is parked.
+
+        A session counts in the ticks and lots that it began with, so other ones wait for the next start: until
+        then the symbol is only left, in steps that the venue takes.
+        """
+        symbols = tuple(self._followed())
+        now = await self._venue.read_instruments(symbols)
+        for symbol in symbols:
+            known = self._venue.instruments[symbol]
+            shown = now.get(symbol) or msgspec.structs.replace(known, status=DELISTED)
+            is_other = (shown.tick_e8, shown.lot_e8) != (known.tick_e8, known.lot_e8)
+            found = in_units_of(known, shown) if is_other else shown
+            self._tell(
+                f"status{OF_SYMBOL}{symbol}", shown.status != TRADING, f"is {shown.status} at the venue"
+            )
+            self._tell(
+                f"filters{OF_SYMBOL}{symbol}", is_other, "has another tick or lot; a restart takes them over"
+            )
+            if found != known:
+                self._venue.instruments[symbol] = found
+                self._feed(InstrumentUpdate(found, self._now_ns()))
+
+    def _tell(self, name: str, is_so: bool, detail: str) -> None:
+        if is_so or self._guards.level(name) != ACTIVE:
+            self._guards.report(name, REDUCING if is_so else ACTIVE, detail if is_so else "")
 
     async def see_peg(self) -> None:
         """Whether the money that everything is counted in is still worth what it says."""

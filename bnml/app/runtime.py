@@ -33,7 +33,7 @@ from bnml.app.weather import Weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import Retryable
-from bnml.core.events import ModelPublished, OperatorCommand, Timer
+from bnml.core.events import ModelPublished, Timer
 from bnml.trading.bars import BarGate
 from bnml.trading.guarding import ACTIVE
 from bnml.trading.watching import WATCH
@@ -338,11 +338,14 @@ def _accountant(parts: Parts, changes: Callable[[], int], now_ns: Callable[[], i
 
 
 def _outlook(parts: Parts, now_ns: Callable[[], int], pump: Pump) -> Outlook:
-    def flatten(symbol: str) -> None:
-        pump.feed(OperatorCommand("flatten", now_ns(), symbol))
-
     return Outlook(
-        parts.venue, parts.engine, parts.guards, parts.settings.capital, now_ns=now_ns, flatten=flatten
+        parts.venue,
+        parts.engine,
+        parts.guards,
+        parts.settings.capital,
+        now_ns=now_ns,
+        followed=lambda: parts.followed,
+        feed=pump.feed,
     )
 
 

@@ -2,11 +2,13 @@
 
 import json
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from bnml.app.outlook import Outlook, Peg
 from bnml.core.errors import Rejected, Retryable
+from bnml.core.instrument import DELISTED
 from bnml.trading.engine import Engine
 from bnml.trading.positions import Position
 from bnml.trading.settings import CapitalSettings
@@ -25,6 +27,10 @@ class Venue:
         self.schedule = []
         self.prices = prices
         self.asked = []
+        self.now = dict(self.instruments)
+
+    async def read_instruments(self, symbols):
+        return {name: self.now[name] for name in symbols if name in self.now}
 
     async def public(self, path, params):
         self.asked.append(path)
@@ -42,6 +48,9 @@ class Guards:
     def report(self, name, level, detail=""):
         self.levels[name] = (level, detail)
 
+    def level(self, name):
+        return self.levels.get(name, ("ACTIVE", ""))[0]
+
     def standing(self, prefix):
         return [
             name for name, (level, _) in self.levels.items() if name.startswith(prefix) and level != "ACTIVE"
@@ -50,7 +59,7 @@ class Guards:
 
 class Case:
     def __init__(self, venue, **settings):
-        self.venue, self.guards, self.flattened, self.now_ns = venue, Guards(), [], 0
+        self.venue, self.guards, self.fed, self.now_ns = venue, Guards(), [], 0
         self.engine = Engine(config(), None)
         self.outlook = Outlook(
             venue,
@@ -58,7 +67,8 @@ class Case:
             self.guards,
             CapitalSettings(**settings),
             now_ns=lambda: self.now_ns,
-            flatten=self.flattened.append,
+            followed=lambda: ("BTCUSDT", "ETHUSDT"),
+            feed=self.fed.append,
         )
 
     def hold(self, symbol):
@@ -73,11 +83,11 @@ async def test_a_symbol_to_be_delisted_is_not_bought_and_leaves_a_day_before():
     level, detail = case.guards.levels["delist:BTCUSDT"]
     assert (level, "1970-01-11" in detail) == ("REDUCING", True)
     assert "delist:UNKNOWNUSDT" not in case.guards.levels
-    assert case.flattened == []
+    assert case.fed == []
     case.now_ns = 9 * 24 * HOUR_NS
     await case.outlook.look()
     await case.outlook.look()
-    assert case.flattened == ["BTCUSDT"], "told once"
+    assert [(one.name, one.argument) for one in case.fed] == [("flatten", "BTCUSDT")], "told once"
 
 
 async def test_a_delisting_that_is_called_off_lets_entries_come_again():
@@ -155,3 +165,54 @@ async def test_fees_that_run_out_are_told_once_and_again_after_a_refill():
     told = [one["text"] for one in logs if one["event"] == "fee_reserve_low"]
     assert len(told) == 2
     assert "0.03000000 BNB are worth 15.00 USDT" in told[0]
+
+
+def changed(**fields):
+    return msgspec.structs.replace(instrument(), **fields)
+
+
+async def test_f25_a_symbol_that_stops_is_not_bought_until_it_trades_again():
+    case = Case(Venue())
+    await case.outlook.look()
+    assert case.fed == []
+    case.venue.now["BTCUSDT"] = changed(status="BREAK")
+    await case.outlook.look()
+    await case.outlook.look()
+    assert case.guards.levels["status:BTCUSDT"] == ("REDUCING", "is BREAK at the venue")
+    assert [(type(one).__name__, one.instrument.status) for one in case.fed] == [
+        ("InstrumentUpdate", "BREAK")
+    ]
+    case.venue.now["BTCUSDT"] = instrument()
+    await case.outlook.look()
+    assert case.guards.levels["status:BTCUSDT"][0] == "ACTIVE"
+    assert case.fed[-1].instrument.status == "TRADING"
+    assert "status:ETHUSDT" not in case.guards.levels, "the others go on"
+
+
+async def test_f25_a_symbol_that_is_gone_is_parked_and_comes_back():
+    case = Case(Venue())
+    del case.venue.now["BTCUSDT"]
+    await case.outlook.look()
+    assert case.fed[-1].instrument.status == DELISTED
+    assert case.guards.levels["status:BTCUSDT"][0] == "REDUCING"
+    case.venue.now["BTCUSDT"] = instrument()
+    await case.outlook.look()
+    assert case.fed[-1].instrument == instrument()
+
+
+async def test_f71_filters_that_change_are_taken_over_and_other_units_wait_for_a_restart():
+    case = Case(Venue())
+    case.venue.now["BTCUSDT"] = changed(min_notional_e8=20 * E8)
+    await case.outlook.look()
+    assert case.fed[-1].instrument.min_notional_e8 == 20 * E8
+    assert "filters:BTCUSDT" not in case.guards.levels
+    coarse = changed(tick_e8=10 * instrument().tick_e8)
+    case.venue.now["BTCUSDT"] = coarse
+    await case.outlook.look()
+    told = case.fed[-1].instrument
+    assert (told.tick_e8, told.price_step) == (instrument().tick_e8, 10)
+    assert case.guards.levels["filters:BTCUSDT"][0] == "REDUCING"
+    count = len(case.fed)
+    await case.outlook.look()
+    assert len(case.fed) == count, "told once"
+    assert case.venue.instruments["BTCUSDT"] == told, "what leaves is counted in the same ticks"

@@ -248,6 +248,11 @@ def may_trade(result: bytes) -> bool:
     return _account.decode(result).can_trade
 
 
+def permissions_of(result: bytes) -> frozenset[str]:
+    """Groups of symbols that the account may trade; empty when it does not say."""
+    return frozenset(_account.decode(result).permissions)
+
+
 def balances_of(result: bytes, ts_ns: int) -> Balances:
     """The whole account."""
     account = decoded(_account, result)

@@ -13,7 +13,7 @@ from bnml.core.events import Balances, Bar, Book, OrderReport
 from bnml.core.orders import ListTicket, Side
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import bars_of_klines, book_of_depth, exchange_info, instrument_of
-from bnml.venues.binance.errors import NO_SUCH_ORDER
+from bnml.venues.binance.errors import NO_SUCH_ORDER, NO_SUCH_SYMBOL
 from bnml.venues.binance.evidence import ORDERS_PER_PAGE, Evidence, readable
 from bnml.venues.binance.numbers import e8
 from bnml.venues.binance.reports import (
@@ -22,12 +22,13 @@ from bnml.venues.binance.reports import (
     may_trade,
     order_answer,
     order_answers,
+    permissions_of,
     reports_of_result,
     traded_reports,
 )
 from bnml.venues.binance.requantising import requantised
 from bnml.venues.binance.requests import VenueCommand, query_of, request_of
-from bnml.venues.binance.wire import Account, OrderAnswer, Ticker24h
+from bnml.venues.binance.wire import OrderAnswer, Ticker24h
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -147,15 +148,11 @@ class BinanceVenue(Evidence):
         return order_answers(await self.rest.read("/api/v3/allOrders", params))
 
     async def balances(self) -> Balances:
-        """The whole account, stamped with the venue's wall clock."""
+        """The whole account, stamped with the venue's wall clock; symbols that it may not trade are not read from then on."""
         body = await self.rest.read("/api/v3/account", {"omitZeroBalances": "true"})
+        self._permissions = permissions_of(body)
         self.can_trade = may_trade(body)
         return balances_of(body, self.rest.timestamp_ms() * NS_PER_MS)
-
-    async def load_permissions(self) -> None:
-        """Which groups of symbols the account may trade: from then on no other symbol is known."""
-        body = await self.rest.read("/api/v3/account", {"omitZeroBalances": "true"})
-        self._permissions = frozenset(msgspec.json.decode(body, type=Account).permissions)
 
     async def load_instruments(self, symbols: Sequence[str], quote: str) -> dict[str, Instrument]:
         """Filters of the named symbols, or of everything tradable against `quote` when none is named."""
@@ -174,6 +171,24 @@ class BinanceVenue(Evidence):
         else:
             found = await self.tradable(quote)
         self.instruments.update(found)
+        return found
+
+    async def read_instruments(self, symbols: Sequence[str]) -> dict[str, Instrument]:
+        """Filters of these symbols as they are now; one that the venue does not know any more is left out."""
+        found: dict[str, Instrument] = {}
+        for start in range(0, len(symbols), SYMBOLS_PER_REQUEST):
+            part = list(symbols[start : start + SYMBOLS_PER_REQUEST])
+            try:
+                names = _encoded(msgspec.json.encode(part).decode())
+                body = await self.rest.public("/api/v3/exchangeInfo", {"symbols": names})
+            except Rejected as error:
+                if error.code != NO_SUCH_SYMBOL:
+                    raise
+                if len(part) > 1:  # one of them is gone, and the answer does not say which
+                    for symbol in part:
+                        found |= await self.read_instruments((symbol,))
+                continue
+            found |= self._instruments_of(body)
         return found
 
     async def tradable(self, quote: str) -> dict[str, Instrument]:

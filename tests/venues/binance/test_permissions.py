@@ -1,11 +1,12 @@
 """Symbols that the account may not trade do not exist for it."""
 
 import json
+import urllib.parse
 
 import pytest
 
 from bnml.core.clock import LiveClock
-from bnml.core.errors import Misconfigured
+from bnml.core.errors import Misconfigured, Rejected
 from bnml.venues.binance.budget import WeightBudget
 from bnml.venues.binance.venue import BinanceVenue
 
@@ -41,6 +42,9 @@ class Rest:
         self.permissions = permissions
         self.budget = WeightBudget(LiveClock())
 
+    def timestamp_ms(self):
+        return 1
+
     async def read(self, path, params):
         return json.dumps({"balances": [], "permissions": self.permissions}).encode()
 
@@ -50,7 +54,7 @@ class Rest:
 
 async def tradable(permissions):
     venue = BinanceVenue(Rest(permissions), None, {})
-    await venue.load_permissions()
+    await venue.balances()
     return list(await venue.tradable("USDT")), venue
 
 
@@ -71,3 +75,18 @@ async def test_a_symbol_of_the_list_that_may_not_be_traded_is_named():
     _, venue = await tradable(["SPOT"])
     with pytest.raises(Misconfigured, match="CUSDT, or this account may not"):
         await venue.load_instruments(["AUSDT", "CUSDT"], "USDT")
+
+
+class Losing(Rest):
+    """Knows all but one symbol, and does not say which it misses."""
+
+    async def public(self, path, params):
+        names = json.loads(urllib.parse.unquote(params["symbols"]))
+        if "GUSDT" in names:
+            raise Rejected("Invalid symbol.", code=-1121)
+        return json.dumps({"symbols": [one for one in ROWS if one["symbol"] in names]}).encode()
+
+
+async def test_one_symbol_that_is_gone_does_not_hide_the_others():
+    venue = BinanceVenue(Losing([]), None, {})
+    assert sorted(await venue.read_instruments(["AUSDT", "GUSDT", "BUSDT"])) == ["AUSDT", "BUSDT"]
