@@ -1,0 +1,19 @@
+"""The table of promises names every fault of the catalogue, and for each the tests that there really are."""
+
+from tests.house.promises import PAGE, faults_of, numbered_tests, written
+
+CATALOGUE = [f"F{number:02d}" for number in (*range(1, 47), *range(58, 76))]
+
+
+def test_every_fault_has_its_row_in_order():
+    assert faults_of(PAGE.read_text("utf-8")) == CATALOGUE
+
+
+def test_every_fault_has_a_test():
+    tests = numbered_tests()
+    assert [fault for fault in CATALOGUE if fault not in tests] == []
+
+
+def test_the_page_names_the_tests_that_there_are():
+    page = PAGE.read_text("utf-8")
+    assert page == written(page), "run python -m tests.house.promises"
