@@ -70,13 +70,25 @@ class RefusalDesk:
         if position is not None and code not in {*NEVER_ARRIVED, UNKNOWN_ORDER}:
             for tranche in position.tranches:
                 if tranche.index == order.tranche:
-                    tranche.sell_after_ns = tranche.guard_after_ns = self._state.now_ns + pause_ns(1)
+                    self._pause(tranche, order, code, out)
         for other in self._book.orders.values():
             if other.replaces == order.client_order_id and other.state is OrderState.PENDING:
                 other.state = OrderState.REJECTED
         if not order.is_final:
             order.state = OrderState.UNKNOWN
             out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+
+    def _pause(self, tranche: Tranche, order: Order, code: int, out: Outbox) -> None:
+        """The old order rests on, so nothing is bare: try again later, and later still each time."""
+        tranche.refusals += 1
+        tranche.sell_after_ns = self._state.now_ns + pause_ns(1)
+        tranche.guard_after_ns = self._state.now_ns + pause_ns(tranche.refusals)
+        if tranche.refusals == MAX_REFUSALS:
+            text = (
+                f"{order.symbol} tranche {tranche.index}: the venue refuses to move its {order.role} ({code}); the one that "
+                "rests stays, and moving it is tried again every half minute at most"
+            )
+            out.alert("warning", "protection_not_moved", text)
 
     def lay_aside(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
         """What cannot be sold alone leaves the position for the dust, where it waits for the symbol's next sale."""

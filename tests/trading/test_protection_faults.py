@@ -1,10 +1,13 @@
 """Faults around stops and sales, against the embedded exchange in process."""
 
+from itertools import pairwise
+
 import msgspec
 import pytest
 
-from bnml.core.commands import QueryOrder, Submit
-from bnml.core.events import InstrumentUpdate, OperatorCommand, Timer
+from bnml.core.clock import NS_PER_S
+from bnml.core.commands import QueryOrder, ReplaceOrder, Submit
+from bnml.core.events import CancelFailed, InstrumentUpdate, OperatorCommand, Timer
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.entries import fit
@@ -430,3 +433,32 @@ def test_f71_an_order_that_new_filters_would_refuse_is_asked_about():
     dear = msgspec.structs.replace(world.instruments[SYMBOL], min_notional_e8=3000 * 10**8)
     world.feed(InstrumentUpdate(dear, world.now_ns))
     assert [type(one) for one in world.queue] == [QueryOrder]
+
+
+def test_a_stop_that_may_not_be_moved_rests_on_and_is_tried_ever_more_rarely():
+    """Found by the model: a minimum above the worth of a stop refuses each move before its cancel, once a second."""
+    world = entered()
+    moves = []
+
+    def pass_second():
+        world.now_ns += NS_PER_S
+        world.venue.exchange.set_time(world.now_ns)
+        world.feed(Timer(WATCH, world.now_ns))
+        while world.queue or world.reports:
+            if world.queue and isinstance(world.queue[0], ReplaceOrder):
+                move = world.queue.pop(0)
+                moves.append(world.now_ns)
+                text = "Filter failure: NOTIONAL"
+                world.feed(CancelFailed(SYMBOL, move.cancel_client_order_id, world.now_ns, -1013, text))
+            else:
+                world.settle()
+
+    world.move(3_080_000, settle=False)
+    for _ in range(120):
+        pass_second()
+    assert 4 <= len(moves) <= 9
+    assert all(later - earlier >= 2 * NS_PER_S for earlier, later in pairwise(moves[2:]))
+    assert world.stops() == [(2_940_000, 4995)]
+    assert [one.name for one in world.alerts].count("protection_not_moved") == 1
+    (coverage,) = world.engine.coverage()
+    assert coverage.share == 1.0
