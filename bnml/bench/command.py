@@ -15,6 +15,7 @@ from bnml.bench import (
     feeds,
     grids,
     indicators,
+    latency,
     models,
     replays,
     start,
@@ -42,6 +43,7 @@ CASES: dict[str, Case] = {
     "exchange-prints": exchange.prints,
     "streams": feeds.streams,
     "exchange-info": feeds.exchange_info,
+    "latency": latency.orders,
 }
 
 SLOW = ("start", "compile", "memory")

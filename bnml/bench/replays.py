@@ -63,7 +63,7 @@ class _Models(msgspec.Struct, frozen=True):
 def engine(effort: Effort) -> list[Figure]:
     """Symbols and bars a second; and what a bar costs in a run four times as long."""
     bars = effort.size(2_000, 300)
-    predictor = _trained()
+    predictor = trained()
     market = _market(bars)
     models = _models(predictor, market)
     given = _given(predictor, market)
@@ -140,7 +140,7 @@ def _settings(market: Market) -> Settings:
     )
 
 
-def _trained() -> BundlePredictor:
+def trained() -> BundlePredictor:
     """A model of the default size, fitted to a random walk; it need not be good."""
     learning = SETTINGS.learning
     one = instrument("R00USDT")
