@@ -16,6 +16,7 @@ from bnml.app.executor import Executor
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
+from bnml.app.logs import redact
 from bnml.app.narrator import Narrator
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
@@ -223,6 +224,8 @@ def logging_to(file: Path) -> Iterator[None]:
                 structlog.contextvars.merge_contextvars,
                 structlog.processors.add_log_level,
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
+                redact,
+                structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(),
             ],
             logger_factory=structlog.PrintLoggerFactory(stream),
