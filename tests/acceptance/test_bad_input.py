@@ -249,12 +249,17 @@ def test_a_file_where_the_state_folder_should_be_is_named(home, state):
     assert (home / "occupied").read_text() == "not a folder"
 
 
-def test_a_damaged_journal_needs_recovery_and_is_left_as_it_is(home, session, tmp_path):
+def test_a_damaged_journal_is_kept_aside_and_entries_wait_for_a_person(home, session, tmp_path):
     shutil.copytree(home / "state", tmp_path / "state")
     damaged = tmp_path / "state" / "journal.db"
     for leftover in ("journal.db-wal", "journal.db-shm"):
         (tmp_path / "state" / leftover).unlink(missing_ok=True)
     damaged.write_bytes(b"no database at all" * 1000)
-    sentence = refusal(*DAEMON, "--state-dir", tmp_path / "state", cwd=home, code=5)
-    assert f"the journal {damaged} is damaged" in sentence
-    assert damaged.read_bytes() == b"no database at all" * 1000
+    out, said, logged = bnml(*DAEMON, "--state-dir", tmp_path / "state", cwd=home)
+    assert said == []
+    assert "fills 0" in out
+    assert "recovery HALTED: the journal was set aside" in out
+    assert "bnml recover --acknowledge" in out
+    assert any('"event": "journal_damaged"' in line for line in logged)
+    (aside,) = damaged.parent.glob("journal.db.damaged-*")
+    assert aside.read_bytes() == b"no database at all" * 1000

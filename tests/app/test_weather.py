@@ -84,18 +84,22 @@ def test_f17_clock_offset_is_that_of_the_quickest_answer(ahead_ms):
     assert left is None  # five questions
 
 
-async def test_f17_clock_refused_once_is_measured_and_the_same_order_goes_again():
+async def test_f17_clock_refused_once_is_measured_and_the_same_request_goes_again():
+    """A read by itself; an order by the executor, with the same id and the clock as it is by then."""
     async with served(stepped=False) as it, client(it.base, LiveClock()) as rest:
         await rest.synchronise_clock()
         await load(it, rule(act("clock_skew", ms=-4000, lasts_s=60)))
         await it.send("GET", "/api/v3/time")
         params = {**FAR, "newClientOrderId": "bna1-9"}
-        await rest.signed("POST", "/api/v3/order", params, Lane.EXIT, order=True)
+        with pytest.raises(Retryable, match="-1021"):
+            await rest.signed("POST", "/api/v3/order", params, Lane.EXIT, order=True)
+        assert await rest.read("/api/v3/openOrders", {}) == b"[]"  # refused and not executed
         assert abs(rest.clock.skew_ms + 4000) < 300
+        await rest.signed("POST", "/api/v3/order", params, Lane.EXIT, order=True)
         _, orders, _ = await it.signed(
             "GET", "/api/v3/allOrders", symbol="BTCUSDT", timestamp=rest.timestamp_ms()
         )
-        assert [one["clientOrderId"] for one in orders] == ["bna1-9"]  # one order, with the same id
+        assert [one["clientOrderId"] for one in orders] == ["bna1-9"]
 
 
 @pytest.mark.parametrize(
