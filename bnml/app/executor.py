@@ -76,6 +76,8 @@ class Executor:
         self._now_ns = now_ns
         self._request_training = request_training
         self._at_once = asyncio.Semaphore(1 if sequential else AT_ONCE)
+        self._reads_at_once = asyncio.Semaphore(AT_ONCE)
+        self._asked: set[str] = set()  # orders that a query under way will tell of
         self._sequential = sequential
         self._patience_s = patience_s
         self._heard = heard
@@ -136,6 +138,8 @@ class Executor:
 
     async def _carry_out(self, command: VenueCommand) -> None:
         slot = _Slot(self._at_once)
+        if isinstance(command, QueryOrder):
+            slot.free()  # doubts wait for their answers for seconds: no order may stand behind them
         names = new_names(command)
         self._owned.update(names)
         try:
@@ -272,20 +276,30 @@ class Executor:
 
     async def _query(self, command: QueryOrder) -> _Done:
         """Read one order; an order that is not shown may only be shown late, and nothing is concluded from it."""
-        for pause_s in (0.0, *PAUSES_S[2 : 2 + LAG_LOOKS]):
-            if command.client_order_id in self._owned:
-                break  # what is under way will tell
-            await asyncio.sleep(pause_s)
-            try:
-                found = await self._venue.order_reports(command.symbol, command.client_order_id)
-            except Fatal:
-                raise
-            except BnmlError as error:
-                self._log.warning("order_not_read", order=command.client_order_id, error=str(error))
-                continue
-            if found:
-                return _Done(found)
+        name = command.client_order_id
+        if name in self._asked:
+            return _Done(())
+        self._asked.add(name)
+        try:
+            for pause_s in (0.0, *PAUSES_S[2 : 2 + LAG_LOOKS]):
+                if name in self._owned:
+                    break  # what is under way will tell
+                await asyncio.sleep(pause_s)
+                if found := await self._read(command):
+                    return _Done(found)
+        finally:
+            self._asked.discard(name)
         return _Done(())
+
+    async def _read(self, command: QueryOrder) -> Sequence[Event]:
+        try:
+            async with self._reads_at_once:
+                return await self._venue.order_reports(command.symbol, command.client_order_id)
+        except Fatal:
+            raise
+        except BnmlError as error:
+            self._log.warning("order_not_read", order=command.client_order_id, error=str(error))
+            return ()
 
     def _tell(self, command: VenueCommand, error: BnmlError) -> Step:
         step = step_of(error)

@@ -4,9 +4,18 @@ import asyncio
 
 import pytest
 
-from bnml.app.executor import Executor
+from bnml.app.executor import AT_ONCE, Executor
 from bnml.app.inbox import LiveInbox, SteppedInbox
-from bnml.core.commands import Alert, CancelList, CancelOrder, Halt, ReplaceOrder, RequestTrain, Submit
+from bnml.core.commands import (
+    Alert,
+    CancelList,
+    CancelOrder,
+    Halt,
+    QueryOrder,
+    ReplaceOrder,
+    RequestTrain,
+    Submit,
+)
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.events import CancelFailed, OrderReport
 from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side
@@ -121,6 +130,34 @@ async def test_nothing_leaves_before_the_journal_has_it():
     task.cancel()
     assert seen == [[]]
     assert venue.sent == [EXIT]
+
+
+@in_virtual_time
+async def test_no_order_stands_behind_doubts():
+    """Found by killing real daemons: sixteen queries that waited for their next look held all places for seconds."""
+    venue = Venue()
+    doubts = [QueryOrder("BTCUSDT", f"lost{number}") for number in range(3 * AT_ONCE)]
+    executor = Executor(
+        venue, Journal(), LiveInbox(), now_ns=int, request_training=lambda *_: None, sequential=False
+    )
+    task = asyncio.create_task(executor.run())
+    executor.submit(1, [*doubts, EXIT])
+    for _ in range(20 * AT_ONCE):
+        await asyncio.sleep(0)
+    assert venue.sent == [EXIT]
+    assert not executor.idle, "the doubts go on"
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@in_virtual_time
+async def test_one_order_is_asked_for_once_at_a_time():
+    venue = Venue()
+    await execute(venue, *[QueryOrder("BTCUSDT", "lost")] * 5)
+    once = list(venue.queried)
+    other = Venue()
+    await execute(other, QueryOrder("BTCUSDT", "lost"))
+    assert once == other.queried
 
 
 @in_virtual_time

@@ -15,6 +15,10 @@ from tests.e2e.live import Live
 
 SOCKET_SCALE = 20  # faster, and the pongs alone would be too many messages a second
 ROTATE_S = 45  # wall time: connections are also replaced in time
+SPOKEN = {
+    "BNML_VENUE__SIM__SOCKET_TIME_SCALE": str(SOCKET_SCALE),
+    "BNML_VENUE__ROTATE_AFTER_S": str(ROTATE_S * SOCKET_SCALE),
+}
 WARM_UP = 0.25  # of the samples: caches fill, models load
 SUSPECT = re.compile(r"never (retrieved|awaited)|was destroyed|Traceback|task_failed")
 
@@ -42,8 +46,7 @@ def sample(process):
 
 def soak(state, market_hours, speed, minutes=10.0, every_s=1.0):
     """Run it; returns the figures."""
-    os.environ["BNML_VENUE__SIM__SOCKET_TIME_SCALE"] = str(SOCKET_SCALE)
-    os.environ["BNML_VENUE__ROTATE_AFTER_S"] = str(ROTATE_S * SOCKET_SCALE)
+    os.environ |= SPOKEN
     live = Live(state, seed=1)
     live.start()
     try:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.soak import soak
+from tests.e2e.soak import SPOKEN, soak
 
 
 def judge(found, slope):
@@ -18,6 +18,14 @@ def test_f56_market_hours_with_drops_leave_no_memory_and_no_file(tmp_path):
     assert found["drops"] >= 6
     # So short a run says little of slopes: a leak of each drop would still be seen.
     judge(found, slope=15)
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch):
+    """What the soak tells its processes by environment variables is forgotten after it."""
+    for name in SPOKEN:
+        monkeypatch.setenv(name, "1")
+        monkeypatch.delenv(name)
 
 
 @pytest.mark.long
