@@ -46,8 +46,8 @@ CASES: dict[str, Case] = {
     "latency": latency.orders,
 }
 
-SLOW = ("start", "compile", "memory")
-"""Left out of a quick run that names no case: they start processes that compile everything anew."""
+SLOW = ("start", "compile", "memory", "latency")
+"""Left out of a quick run that names no case: they start processes, and wait for them to compile or to be quiet."""
 
 
 def bench(names: Sequence[str], *, quick: bool, json: bool) -> int:
