@@ -19,6 +19,7 @@ from bnml.core.commands import QueryOrder
 from bnml.core.events import InstrumentUpdate, OperatorCommand, Slice, Timer
 from bnml.core.orders import OrderType, Side
 from bnml.trading.engine import RECONCILE
+from bnml.trading.refusals import MAX_REFUSALS
 from bnml.venues.sim.inprocess import ACCOUNT
 from tests.trading.hand_venue import SYMBOL, World, changed
 
@@ -159,7 +160,7 @@ class Life(RuleBasedStateMachine):
             self.deliver_in_order()
             world.settle()
             world.feed(Timer(RECONCILE, world.now_ns))
-            if not world.queue and not world.engine.needs_seconds:
+            if not world.queue and (not world.engine.needs_seconds or self._only_moves_are_refused()):
                 break
             world.pass_seconds(1)
         else:
@@ -168,6 +169,13 @@ class Life(RuleBasedStateMachine):
         assert not world.halts
         assert not world.engine.state.parked
         self._all_is_protected()
+
+    def _only_moves_are_refused(self):
+        """The venue will not move a stop (its minimum has risen): the old one rests, and a move is tried now and then."""
+        position = self.world.position()
+        refused = [one for one in position.tranches if _is_refused(one)] if position else []
+        (coverage,) = self.world.engine.coverage() if refused else (None,)
+        return bool(refused) and coverage.share == 1.0
 
     def _all_is_protected(self):
         world = self.world
@@ -179,8 +187,17 @@ class Life(RuleBasedStateMachine):
             return
         assert not position.exit_reason
         assert sum(lots for _, lots in world.stops()) == position.lots(1000)
-        wanted = sorted((one.stop_ticks, one.lots(1000)) for one in position.tranches if one.lots(1000))
-        assert world.stops() == wanted
+        resting = world.stops()
+        for tranche in sorted(position.tranches, key=lambda one: -one.stop_ticks):
+            if lots := tranche.lots(1000):
+                level = next(
+                    at
+                    for at, count in reversed(resting)
+                    if count == lots
+                    and (at == tranche.stop_ticks or (_is_refused(tranche) and at < tranche.stop_ticks))
+                )
+                resting.remove((level, lots))
+        assert not resting
         (coverage,) = world.engine.coverage()
         assert coverage.share == 1.0
         assert coverage.bare_ns == 0
@@ -214,6 +231,10 @@ class Life(RuleBasedStateMachine):
         )
         pnl = sum(one.pnl_e8 for one in self.world.trades)
         assert ledger.totals["USDT"] == 10**14 - cost + pnl
+
+
+def _is_refused(tranche):
+    return tranche.refusals >= MAX_REFUSALS and bool(tranche.legs)
 
 
 def life(steps, *, same_each_time=False):
