@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from bnml.app.logs import logger
+from bnml.app.refusals import STATUS
 from bnml.core.clock import NS_PER_MS, format_utc
 from bnml.core.errors import Rejected, Retryable
 from bnml.core.events import InstrumentUpdate, OperatorCommand
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from bnml.venues.binance.venue import BinanceVenue
 
 LOOK_S: Final = 60.0
+AT_MOST_EACH_S: Final = 0.5  # however often the venue says that a symbol is gone
 HOUR_NS: Final = 3_600_000_000_000
 ONE_E8: Final = 10**8
 DEPEG: Final = "depeg"
@@ -97,6 +100,7 @@ class Outlook:
         self._peg = Peg(round(settings.depeg_pct * ONE_E8 / 100), int(settings.depeg_minutes * 60e9))
         self._left: dict[str, int] = {}  # symbol -> the delisting before which it was told to leave
         self._is_short = False
+        self._look_now = asyncio.Event()
         self._looks: dict[str, Callable[[], Awaitable[None]]] = {
             "symbols": self.see_symbols,
             "delistings": self.see_delistings,
@@ -109,8 +113,15 @@ class Outlook:
     async def run(self) -> NoReturn:
         """Look until cancelled."""
         while True:
+            self._look_now.clear()
             await self.look()
-            await asyncio.sleep(LOOK_S)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._look_now.wait(), LOOK_S)
+            await asyncio.sleep(AT_MOST_EACH_S)
+
+    def look_soon(self) -> None:
+        """The venue said something that only a look can settle."""
+        self._look_now.set()
 
     async def look(self) -> None:
         """Everything once."""
@@ -153,9 +164,7 @@ class Outlook:
             shown = now.get(symbol) or msgspec.structs.replace(known, status=DELISTED)
             is_other = (shown.tick_e8, shown.lot_e8) != (known.tick_e8, known.lot_e8)
             found = in_units_of(known, shown) if is_other else shown
-            self._tell(
-                f"status{OF_SYMBOL}{symbol}", shown.status != TRADING, f"is {shown.status} at the venue"
-            )
+            self._tell(f"{STATUS}{symbol}", shown.status != TRADING, f"is {shown.status} at the venue")
             self._tell(
                 f"filters{OF_SYMBOL}{symbol}", is_other, "has another tick or lot; a restart takes them over"
             )

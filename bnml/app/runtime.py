@@ -88,7 +88,10 @@ class Daemon:
             snapshot_version=parts.snapshot_version,
             frame_ns=parts.frame_ns,
         )
-        self._executor = _executor(parts, self._now_ns, self.trainer.request, self._recheck_soon)
+        self._outlook = _outlook(parts, self._now_ns, self._pump)
+        self._executor = _executor(
+            parts, self._now_ns, self.trainer.request, self._recheck_soon, self._outlook
+        )
         parts.guards.recall(engine.state.activity.guards)
         self._pump.now_ns = max(parts.market_now_ns, engine.state.now_ns)
         self._pump.remember_bars(
@@ -217,7 +220,7 @@ class Daemon:
         return (
             self._vigil,
             Weather(parts.venue, parts.guards, parts.clock, asks_status=self._settings.venue.kind == "live"),
-            _outlook(parts, self._now_ns, self._pump),
+            self._outlook,
             Backfill(
                 lambda: parts.followed,
                 self._pump.last_close_ns,
@@ -354,6 +357,7 @@ def _executor(
     now_ns: Callable[[], int],
     request_training: Callable[[Sequence[str], str], None],
     recheck_soon: Callable[[], None],
+    outlook: Outlook,
 ) -> Executor:
     is_stepped = parts.deployment.stepper is not None
     return Executor(
@@ -365,5 +369,7 @@ def _executor(
         sequential=is_stepped,
         patience_s=None if is_stepped else parts.settings.venue.doubt_after_s,
         heard=parts.engine.book.is_heard_of,
-        on_step=after_steps(recheck_soon),
+        on_step=after_steps(
+            recheck_soon, None if is_stepped or parts.options.once else parts.guards, outlook.look_soon
+        ),
     )

@@ -1,18 +1,27 @@
 """What is coming: a delisting, a peg that slips, fees that run out; and what a venue does not tell."""
 
+import asyncio
 import json
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from bnml.app.executor import Executor
+from bnml.app.inbox import LiveInbox
 from bnml.app.outlook import Outlook, Peg
+from bnml.app.refusals import after_steps
+from bnml.core.commands import Submit
 from bnml.core.errors import Rejected, Retryable
 from bnml.core.instrument import DELISTED
+from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.trading.engine import Engine
 from bnml.trading.positions import Position
 from bnml.trading.settings import CapitalSettings
+from bnml.venues.binance.errors import ErrorBody, error_of
+from bnml.venues.binance.outcomes import Step
 from tests.trading.kit import config, instrument
+from tests.virtual_time import in_virtual_time
 
 E8 = 10**8
 MINUTE_NS, HOUR_NS, DAY_MS = 60 * 10**9, 3_600 * 10**9, 86_400_000
@@ -198,6 +207,74 @@ async def test_f25_a_symbol_that_is_gone_is_parked_and_comes_back():
     case.venue.now["BTCUSDT"] = instrument()
     await case.outlook.look()
     assert case.fed[-1].instrument == instrument()
+
+
+class Refusing:
+    """A venue for orders that answers -1121, as to a symbol that is gone."""
+
+    def window_ms(self, _command, _attempt=1):
+        return 1000
+
+    async def execute(self, _command, *, attempt=1):
+        raise error_of(400, ErrorBody(-1121, "Invalid symbol."), f"order, attempt {attempt}")
+
+
+class Journal:
+    async def barrier(self):
+        await asyncio.sleep(0)
+
+
+@in_virtual_time
+async def test_f25_an_order_for_a_symbol_that_is_gone_parks_it_at_once():
+    case, rechecks = Case(Venue()), []
+    looking = asyncio.create_task(case.outlook.run())
+    await asyncio.sleep(1)
+    assert not case.guards.levels.get("status:BTCUSDT")
+    del case.venue.now["BTCUSDT"]
+    executor = Executor(
+        Refusing(),
+        Journal(),
+        LiveInbox(),
+        now_ns=lambda: case.now_ns,
+        request_training=lambda *_: None,
+        sequential=False,
+        on_step=after_steps(lambda: rechecks.append(1), case.guards, case.outlook.look_soon),
+    )
+    acting = asyncio.create_task(executor.run())
+    ticket = OrderTicket("BTCUSDT", "x", Side.BUY, OrderType.MARKET, 100)
+    executor.submit(1, [Submit(ApprovedOrder(ticket, "entry"))])
+    while not executor.idle:  # noqa: ASYNC110 - the executor has no event for tests
+        await asyncio.sleep(0)
+    level, detail = case.guards.levels["status:BTCUSDT"]
+    assert (level, "Invalid symbol" in detail, rechecks) == ("REDUCING", True, [1])
+    await asyncio.sleep(1)
+    assert [one.instrument.status for one in case.fed] == [DELISTED], "the look did not wait for its minute"
+    case.venue.now["BTCUSDT"] = instrument()
+    await asyncio.sleep(61)
+    assert case.guards.levels["status:BTCUSDT"][0] == "ACTIVE"
+    assert case.fed[-1].instrument.status == "TRADING"
+    acting.cancel()
+    looking.cancel()
+
+
+@in_virtual_time
+@pytest.mark.parametrize("step", [Step.QUARANTINE, Step.PAUSE_SYMBOL])
+async def test_f25_a_wrong_word_of_a_symbol_that_trades_is_over_with_the_look(step):
+    case = Case(Venue())
+    looking = asyncio.create_task(case.outlook.run())
+    await asyncio.sleep(1)
+    after = after_steps(lambda: None, case.guards, case.outlook.look_soon)
+    after(step, "BTCUSDT", "no")
+    assert case.guards.levels["status:BTCUSDT"][0] == "REDUCING"
+    await asyncio.sleep(1)
+    assert case.guards.levels["status:BTCUSDT"][0] == "ACTIVE"
+    assert case.fed == []
+    asked = len(case.venue.asked)
+    for _ in range(100):
+        after(step, "BTCUSDT", "no")
+        await asyncio.sleep(0.01)
+    assert len(case.venue.asked) - asked <= 3, "a venue that keeps saying so is not asked each time"
+    looking.cancel()
 
 
 async def test_f71_filters_that_change_are_taken_over_and_other_units_wait_for_a_restart():
