@@ -20,9 +20,11 @@ def halt(
     return _order("halt", reason, config, state_dir, json=json)
 
 
-def resume(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
-    """Let the running daemon enter again, after a halt or a breaker's pause."""
-    return _order("resume", "", config, state_dir, json=json)
+def resume(
+    symbol: Symbol = "", config: ConfigFile = None, state_dir: StateDir = None, json: Json = False
+) -> int:
+    """Let the running daemon enter again, after a halt or a breaker's pause; or one symbol after its panic."""
+    return _order("resume", symbol.upper(), config, state_dir, json=json)
 
 
 def reduce(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
@@ -50,7 +52,7 @@ def panic(
     config: ConfigFile = None,
     state_dir: StateDir = None,
 ) -> int:
-    """Cancel entries, sell what is ours at market, halt; works without the daemon, too."""
+    """Cancel entries, sell what is ours at market, halt (or all that of one symbol); works without the daemon, too."""
     from bnml import invocation
 
     settings = invocation.read_settings(config, state_dir=state_dir, venue=venue)

@@ -9,7 +9,8 @@ import msgspec
 from bnml.app.folder import write_durably
 from bnml.app.logs import logger
 from bnml.core.errors import RecoveryNeeded
-from bnml.core.events import OperatorCommand
+from bnml.core.events import Guard, OperatorCommand
+from bnml.trading.guarding import PANIC, REDUCING
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -21,9 +22,10 @@ HALT_FILE: Final = "halt.json"
 
 
 class HaltNote(msgspec.Struct, frozen=True):
-    """Why the daemon must not enter."""
+    """Why the daemon must not enter: anything, or these symbols."""
 
     reason: str
+    symbols: tuple[str, ...] = ()
 
 
 def read_note(state_dir: Path) -> HaltNote | None:
@@ -41,7 +43,15 @@ def read_note(state_dir: Path) -> HaltNote | None:
 
 
 def write_note(state_dir: Path, note: HaltNote) -> None:
-    """Leave a note, durably."""
+    """Leave a note, durably, together with what one says that lies there already; a damaged one halts everything."""
+    try:
+        earlier = read_note(state_dir)
+    except RecoveryNeeded:
+        earlier = HaltNote(note.reason)
+    if earlier is not None:
+        both = earlier.symbols and note.symbols
+        symbols = tuple(sorted({*earlier.symbols, *note.symbols})) if both else ()
+        note = HaltNote(note.reason, symbols)
     write_durably(state_dir / HALT_FILE, msgspec.json.encode(note))
 
 
@@ -60,7 +70,10 @@ class Aftermath:
         note = read_note(self._state_dir)
         if note is None:
             return
-        logger().critical("halted_from_outside", reason=note.reason)
-        self._feed(OperatorCommand("halt", now_ns, note.reason))
+        logger().critical("halted_from_outside", reason=note.reason, symbols=note.symbols)
+        if not note.symbols:
+            self._feed(OperatorCommand("halt", now_ns, note.reason))
+        for symbol in note.symbols:  # no sale is asked for: what was sold is adopted first
+            self._feed(Guard(f"{PANIC}{symbol}", REDUCING, now_ns, f"{note.reason}; until `bnml resume`"))
         await self._journaled()
         (self._state_dir / HALT_FILE).unlink(missing_ok=True)

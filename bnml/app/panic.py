@@ -53,7 +53,10 @@ class Left(msgspec.Struct):
 
 
 def panic(settings: Settings, options: PanicOptions) -> int:
-    """Sell everything of ours (or one symbol); 0 when nothing is left, 4 when the venue left something undone."""
+    """Sell everything of ours (or one symbol); 0 when nothing is left, 4 when the venue left something undone.
+
+    With a symbol all that happens is about it alone: the others keep their orders, and are entered.
+    """
     _confirm(options)
     state_dir = settings.app.state_dir
     if is_locked(state_dir):
@@ -66,13 +69,17 @@ def panic(settings: Settings, options: PanicOptions) -> int:
             )
         _kill(state_dir)
     with StateFolder(state_dir):  # no daemon may start meanwhile
-        write_note(state_dir, HaltNote("panic without the daemon"))
-        _say("halt written: the next start makes no entries until `bnml resume`")
+        write_note(
+            state_dir, HaltNote("panic without the daemon", (options.symbol,) if options.symbol else ())
+        )
+        _say(f"halt written: the next start makes no entries{_of(options)} until `bnml resume`")
         left = asyncio.run(_at_venue(settings, options))
     for words in left.words:
         _say(f"LEFT: {words}")
     _say(
-        "done, nothing of ours is left" if not left.words else "repeat `bnml panic` to try again what is left"
+        f"done, nothing of ours is left{_of(options)}"
+        if not left.words
+        else "repeat `bnml panic` to try again what is left"
     )
     return Retryable.exit_code if left.words else 0
 
@@ -225,7 +232,9 @@ def _confirm(options: PanicOptions) -> None:
         return
     if not sys.stdin.isatty():
         raise Rejected("panic cancels orders and sells at market; add --yes to mean it")
-    sys.stderr.write("This cancels our orders and sells what is ours at market. Type panic to go on: ")
+    sys.stderr.write(
+        f"This cancels our orders{_of(options)} and sells what is ours at market. Type panic to go on: "
+    )
     sys.stderr.flush()
     if sys.stdin.readline().strip() != "panic":
         raise Rejected("nothing was done")
@@ -233,7 +242,7 @@ def _confirm(options: PanicOptions) -> None:
 
 def _watch(settings: Settings, options: PanicOptions) -> int:
     """Follow what a living daemon does about it, from its journal."""
-    _say("the daemon has taken it: entries withdrawn, selling at market, halted")
+    _say(f"the daemon has taken it: entries withdrawn, selling at market, no new entries{_of(options)}")
     clock, pause = LiveClock(), threading.Event()
     deadline_ns = clock.monotonic_ns() + int(FLAT_S * 1e9)
     open_now: tuple[str, ...] = ("unknown",)
@@ -245,10 +254,14 @@ def _watch(settings: Settings, options: PanicOptions) -> int:
         if health is not None:
             open_now = tuple(one.symbol for one in health.positions if options.symbol in {"", one.symbol})
             if not open_now:
-                _say("done, no position is open")
+                _say(f"done, no position is open{_of(options)}")
                 return 0
     _say(f"LEFT: still open after {FLAT_S:.0f} s: {', '.join(open_now)}; see `bnml status`")
     return Retryable.exit_code
+
+
+def _of(options: PanicOptions) -> str:
+    return f" of {options.symbol}" if options.symbol else ""
 
 
 def _say(words: str) -> None:

@@ -6,13 +6,15 @@ from typing import Final
 
 from bnml.core.events import Guard
 from bnml.trading.outbox import Outbox
-from bnml.trading.state import Activity
+from bnml.trading.state import OF_SYMBOL, Activity
 
 ACTIVE: Final = "ACTIVE"
 REDUCING: Final = "REDUCING"
 HALTED: Final = "HALTED"
 LEVELS: Final = (ACTIVE, REDUCING, HALTED)
 """From the least to the worst."""
+PANIC: Final = f"panic{OF_SYMBOL}"
+"""Guards of single symbols that the operator wanted out of; only the operator ends them."""
 
 
 class GuardDesk:
@@ -41,6 +43,8 @@ class GuardDesk:
     def resume(self, out: Outbox) -> None:
         """The operator's word: halts whose cause is over end now, the others end with their cause."""
         activity = self._activity
+        for name in [name for name in activity.guards if name.startswith(PANIC)]:
+            self._set(name, ACTIVE, "")
         halts = [name for name, (level, _) in activity.guards.items() if level == HALTED]
         standing = [name for name in halts if name not in activity.guards_over]
         for name in halts:
@@ -51,6 +55,16 @@ class GuardDesk:
         if standing:
             causes = "; ".join(f"{name}: {activity.guards[name][1]}" for name in standing)
             out.alert("warning", "resume_waits", f"entries come again when this is over: {causes}")
+
+    def stay_out(self, symbol: str, reason: str) -> None:
+        """The operator's word about one symbol: it is not entered until resumed."""
+        self._set(f"{PANIC}{symbol}", REDUCING, reason)
+
+    def come_back(self, symbol: str, out: Outbox) -> None:
+        """End what `stay_out` began."""
+        if f"{PANIC}{symbol}" not in self._activity.guards:
+            out.alert("warning", "resume_without_cause", f"{symbol} is under no panic; nothing was changed")
+        self._set(f"{PANIC}{symbol}", ACTIVE, "")
 
     def _set(self, name: str, level: str, detail: str) -> None:
         if level == ACTIVE:

@@ -60,7 +60,10 @@ class OperatorDesk:
         return []
 
     def _resume(self, command: OperatorCommand, out: Outbox) -> list[str]:
-        """Entries may come again, and no breaker's pause remains from before."""
+        """Entries may come again, and no breaker's pause remains from before; or those of one symbol, and nothing else."""
+        if command.argument:
+            self._guards.come_back(command.argument, out)
+            return []
         self._breakers.release()
         return self._enable_entries(command, out)
 
@@ -85,7 +88,7 @@ class OperatorDesk:
         return symbols
 
     def _panic(self, command: OperatorCommand, out: Outbox) -> list[str]:
-        """Entries withdrawn, everything sold (or one symbol), and no entries until resumed."""
+        """Entries withdrawn, everything sold, and no entries until resumed; or all that of one symbol alone."""
         cancelled: set[str] = set()
         for order in self._book.open():
             asked = command.argument in {"", order.symbol} and order.side is Side.BUY
@@ -97,5 +100,8 @@ class OperatorDesk:
             elif not order.list_id:
                 out.commands.append(CancelOrder(order.symbol, order.client_order_id, "panic"))
         symbols = self._flatten(command, out)
-        self._state.activity.halted = "panic of the operator"
+        if command.argument:
+            self._guards.stay_out(command.argument, "panic of the operator; until `bnml resume`")
+        else:
+            self._state.activity.halted = "panic of the operator"
         return symbols

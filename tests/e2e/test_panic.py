@@ -72,6 +72,35 @@ def test_panic_without_the_daemon_sells_what_is_ours_and_halts_the_next_start(li
     flat_after_restart(live, before)
 
 
+def test_panic_of_one_symbol_without_the_daemon_leaves_the_others(live):
+    meant, *others = [one.symbol for one in live.wait_protected(2).positions]
+    live.speed(1)
+    live.kill()
+    stops = {order["clientOrderId"] for order in live.open_orders() if order["symbol"] in others}
+    assert stops
+    done = live.bnml("panic", "--yes", "--symbol", meant.lower())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {order["clientOrderId"] for order in live.open_orders()} == stops
+    assert own_sales(live, [meant])
+    assert own_sales(live, others) == []
+    live.start()
+    health, _ = live.wait_until(
+        lambda one: (
+            one.state == "running"
+            and any(reason.startswith(f"panic:{meant}") for reason in one.reasons)
+            and meant not in [p.symbol for p in one.positions]
+        ),
+        90,
+        "the restart",
+    )
+    assert {one.symbol for one in health.positions} >= set(others)
+    assert live.bnml("resume", "--symbol", meant).returncode == 0
+    live.wait_until(
+        lambda one: not any(reason.startswith("panic:") for reason in one.reasons), 10, "the end of it"
+    )
+    assert live.stop() == 0
+
+
 def test_panic_asks_a_living_daemon_and_kills_a_silent_one_only_by_force(live):
     symbols = [one.symbol for one in live.wait_protected(2).positions]
     live.speed(1)

@@ -1,8 +1,8 @@
-"""The word panic in the engine: entries withdrawn, positions marked for sale, halted; one symbol alone if named."""
+"""The word panic in the engine: entries withdrawn, positions marked for sale, halted; all that of one symbol alone if named."""
 
 import pytest
 
-from bnml.core.commands import CancelList, CancelOrder
+from bnml.core.commands import Alert, CancelList, CancelOrder
 from bnml.core.events import OperatorCommand
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, Side
@@ -12,8 +12,9 @@ from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Ledger, Portfolio
 from bnml.trading.positions import Position
-from bnml.trading.risk.breakers import new_breakers
+from bnml.trading.risk.breakers import Breakers, new_breakers
 from bnml.trading.state import EngineState
+from tests.trading.kit import config
 
 
 @pytest.fixture
@@ -28,7 +29,8 @@ def desk():
         for order in (entry, bare, stop):
             order.state = OrderState.OPEN
             book.register(order)
-    made = OperatorDesk(state, book, portfolio, None, GuardDesk(state.activity))
+    breakers = Breakers(state.breakers, config().limits, "UTC")
+    made = OperatorDesk(state, book, portfolio, breakers, GuardDesk(state.activity))
     made.state, made.out = state, Outbox(IdSource("test", 1), 1)
     return made
 
@@ -46,7 +48,23 @@ def test_panic_withdraws_entries_marks_positions_and_halts(desk, argument, symbo
     ]
     marked = [name for name, one in desk.state.ledger.positions.items() if one.exit_reason]
     assert marked == symbols
-    assert desk.state.activity.halted == "panic of the operator"
+    assert desk.state.activity.halted == ("" if argument else "panic of the operator")
+    assert [desk.state.activity.allows(name) for name in ("BTCUSDT", "ETHUSDT")] == [bool(argument), False]
+
+
+@pytest.mark.parametrize("word", ["ETHUSDT", ""])
+def test_only_the_operator_ends_the_panic_of_a_symbol(desk, word):
+    activity = desk.state.activity
+    desk.obey(OperatorCommand("panic", 1, "ETHUSDT"), desk.out)
+    desk.obey(OperatorCommand("resume", 2, "BTCUSDT"), desk.out)
+    assert not activity.allows("ETHUSDT")
+    assert [one.name for one in desk.out.take_commands() if isinstance(one, Alert)] == [
+        "resume_without_cause"
+    ]
+    activity.halted = "operator"
+    desk.obey(OperatorCommand("resume", 3, word), desk.out)
+    assert "panic:ETHUSDT" not in activity.guards
+    assert activity.halted == ("operator" if word else ""), "the word about one symbol ends nothing else"
 
 
 def test_words_for_the_daemon_are_only_remembered(desk):

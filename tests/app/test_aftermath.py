@@ -1,0 +1,49 @@
+"""The note of a halt that was written without the daemon: whom it halts, and what several notes say together."""
+
+import asyncio
+
+import pytest
+
+from bnml.app.aftermath import HALT_FILE, Aftermath, HaltNote, read_note, write_note
+from bnml.trading.engine import Engine
+from tests.trading.kit import config
+
+
+@pytest.mark.parametrize(
+    ("notes", "symbols"),
+    [
+        ([("A",)], ("A",)),
+        ([("B",), ("A",)], ("A", "B")),
+        ([("A",), ()], ()),
+        ([(), ("A",)], ()),
+    ],
+)
+def test_notes_add_up(tmp_path, notes, symbols):
+    for one in notes:
+        write_note(tmp_path, HaltNote("panic", one))
+    assert read_note(tmp_path).symbols == symbols
+
+
+def test_a_note_over_a_damaged_one_halts_everything(tmp_path):
+    (tmp_path / HALT_FILE).write_bytes(b"{")
+    write_note(tmp_path, HaltNote("panic", ("A",)))
+    assert read_note(tmp_path) == HaltNote("panic")
+
+
+@pytest.mark.parametrize(("symbols", "allowed"), [((), (False, False)), (("ETHUSDT",), (True, False))])
+def test_the_next_start_takes_the_note_and_sells_nothing(tmp_path, symbols, allowed):
+    engine, commands, durable = Engine(config(), None), [], []
+
+    async def journaled():
+        durable.append((tmp_path / HALT_FILE).exists())
+
+    write_note(tmp_path, HaltNote("panic without the daemon", symbols))
+    aftermath = Aftermath(tmp_path, lambda event: commands.extend(engine.process(event, 1)), journaled)
+    asyncio.run(aftermath.take(5))
+    activity = engine.state.activity
+    assert (activity.allows("BTCUSDT"), activity.allows("ETHUSDT")) == allowed
+    assert commands == []
+    assert durable == [True], "the note goes when the journal has it"
+    assert read_note(tmp_path) is None
+    restarted = Engine.restore(engine.config, None, engine.snapshot())
+    assert not restarted.state.activity.allows("ETHUSDT")
