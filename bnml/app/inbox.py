@@ -175,10 +175,6 @@ class SteppedInbox:
         await self._changed.wait()
         self._changed.clear()
 
-    def poke(self) -> None:
-        """Wake the pump without bringing anything."""
-        self._changed.set()
-
     def ready(self) -> list[Item]:
         found: list[Item] = list(self._own)
         self._own.clear()

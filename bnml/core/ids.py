@@ -23,7 +23,6 @@ LEG_TARGET: Final = "t"
 LEG_STOP: Final = "s"
 LEG_EXIT: Final = "x"
 LEG_LIST: Final = "l"
-LEG_CANCEL: Final = "c"
 LEG_PANIC: Final = "p"  # a market sale that `bnml panic` made without the daemon
 
 

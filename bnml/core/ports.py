@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bnml.core.commands import Command
-    from bnml.core.events import Event
 
 FloatArray = NDArray[np.float64]
 
@@ -44,15 +38,3 @@ class PredictorSource(Protocol):
     """Where the engine finds the bundle that a ModelPublished event names."""
 
     def predictor(self, bundle_id: str) -> Predictor: ...
-
-
-class Reducer(Protocol):
-    """The engine as its callers see it."""
-
-    def process(self, event: Event) -> list[Command]: ...
-
-
-class Broker(Protocol):
-    """Executes commands at a venue; what happened comes back as events."""
-
-    async def execute(self, command: Command) -> Sequence[Event]: ...

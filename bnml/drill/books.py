@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from bnml.app.models import make_bundles
+from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import RecoveryNeeded
+from bnml.core.events import Bar
 from bnml.core.ids import PREFIX, IdSource
 from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
@@ -84,6 +86,28 @@ async def compare(stage: Stage) -> Books:
         fills=fills,
         positions=len(engine.portfolio.positions),
     )
+
+
+async def compare_bars(stage: Stage) -> tuple[int, int]:
+    """How many bars of the newest session the venue still shows, and how many of them it shows otherwise."""
+    with JournalReader(stage.state / "journal.db") as journal:
+        session = journal.session().id
+        bars = [event for _, event in journal.events(session=session) if isinstance(event, Bar)]
+    engine = recovered_engine(stage)
+    checked = differing = 0
+    for symbol in sorted({bar.symbol for bar in bars}):
+        instrument = engine.state.symbols[symbol].instrument
+        rows = await stage.exchange.read_public(
+            "/api/v3/klines", {"symbol": symbol, "interval": "1m", "limit": "1000"}
+        )
+        shown = {
+            int(row[0]) * NS_PER_MS: [e8(text) // instrument.tick_e8 for text in row[1:5]] for row in rows
+        }
+        for bar in bars:
+            if bar.symbol == symbol and (theirs := shown.get(bar.ts_open_ns)) is not None:
+                checked += 1
+                differing += theirs != [bar.open, bar.high, bar.low, bar.close]
+    return checked, differing
 
 
 def recovered_engine(stage: Stage) -> Engine:

@@ -44,6 +44,11 @@ class Exchange:
         found = await self.control("GET", "/sim/faults")
         return sum(rule["fired"] for rule in found.get("rules", []))
 
+    async def matched(self, name: str) -> int:
+        """How many events the rule of this name was about, struck or not."""
+        found = await self.control("GET", "/sim/faults")
+        return sum(rule["matched"] for rule in found.get("rules", []) if rule["name"] == name)
+
     async def calm(self) -> None:
         """Take the script out."""
         await self.control("DELETE", "/sim/faults")
@@ -76,9 +81,16 @@ class Exchange:
 
     async def read(self, path: str, params: Mapping[str, str]) -> Any:
         """A signed read of the venue, as the account's owner would make it."""
+        async with self._client() as rest:
+            return msgspec.json.decode(await rest.read(path, params, Lane.RECONCILE))
+
+    async def read_public(self, path: str, params: Mapping[str, str]) -> Any:
+        """A read of what everybody may see."""
+        async with self._client() as rest:
+            return msgspec.json.decode(await rest.public(path, params))
+
+    def _client(self) -> RestClient:
         endpoint = self.endpoint()
         signer = Signer(endpoint.api_key, endpoint.secret)
-        async with RestClient(
-            f"http://127.0.0.1:{endpoint.port}", signer, self._clock, timeout_s=10.0, receive_window_ms=60_000
-        ) as rest:
-            return msgspec.json.decode(await rest.read(path, params, Lane.RECONCILE))
+        url = f"http://127.0.0.1:{endpoint.port}"
+        return RestClient(url, signer, self._clock, timeout_s=10.0, receive_window_ms=60_000)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from bnml.drill.books import compare_bars
 from bnml.drill.common import ORDERS, ready, settle
 from bnml.drill.proof import Drill
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 STRUCK_S = 120.0
 BAN_S = 6
+HEARD_S = 1.5  # by then some request has been answered with the ban
 SKEW_MS = 3_000
 HALF_OPEN_S = 12.0
 
@@ -111,9 +113,20 @@ async def ban(stage: Stage, proof: Proof) -> None:
     """418: nothing is asked until it is over; protection rests at the exchange."""
     await ready(stage)
     await stage.exchange.faults(
-        {"name": "ban", "when": {"times": 1}, "do": {"action": "ban", "seconds": BAN_S, "status": 418}}
+        {"name": "ban", "when": {"times": 1}, "do": {"action": "ban", "seconds": BAN_S, "status": 418}},
+        {
+            "name": "asked",
+            "match": {"request": "*"},
+            "when": {"probability": 1e-9},
+            "do": {"action": "delay", "seconds": 0.001},
+        },
     )
-    await asyncio.sleep(BAN_S + 1)
+    await asyncio.sleep(HEARD_S)
+    before = await stage.exchange.matched("asked")
+    await asyncio.sleep(BAN_S - HEARD_S - 0.5)
+    asked = await stage.exchange.matched("asked") - before
+    proof.must(f"requests while the ban stood and was known: {asked}", asked == 0)
+    await asyncio.sleep(1.5)
     await settle(stage, proof)
 
 
@@ -145,8 +158,17 @@ async def shutdown(stage: Stage, proof: Proof) -> None:
 
 async def lost_candles(stage: Stage, proof: Proof) -> None:
     """The end of candles is missed: it is read by REST, and no forming candle is taken for closed."""
-    rule = {"match": {"stream": "*@kline_*", "closed": True}, "when": {"every": 10, "times": 8}, "do": "drop"}
+    rule = {
+        "match": {"stream": "*@kline_*", "closed": True},
+        "when": {"every": 10, "times": 8},
+        "do": "drop",
+    }
     await _strike(stage, proof, rule, 8, "closed candles that never came")
+    checked, differing = await compare_bars(stage)
+    proof.must(
+        f"{checked} bars that were decided upon, {differing} other than the venue shows",
+        checked > 0 == differing,
+    )
 
 
 WIRE = (

@@ -115,5 +115,7 @@ async def test_the_pump_is_woken_by_every_change():
     inbox = SteppedInbox()
     waiting = asyncio.create_task(inbox.changed())
     await asyncio.sleep(0)
-    inbox.poke()
+    assert not waiting.done()
+    inbox.complete(1, [ONE])
     await waiting
+    assert inbox.ready() == [ONE]

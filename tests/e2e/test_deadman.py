@@ -34,24 +34,16 @@ def test_a_silent_daemon_is_noticed_and_what_has_no_stop_is_named(live):
     watch = watcher(live)
     try:
         assert "watching" in watch.stderr.readline()
-        live.post_order(
-            symbol="BTCUSDT",
-            side="BUY",
-            type="LIMIT",
-            timeInForce="GTC",
-            quantity="0.01",
-            price="50000",
-            newClientOrderId="bnsim01-zz-0w",
-        )
-        live.post_order(
-            symbol="BTCUSDT",
-            side="BUY",
-            type="LIMIT",
-            timeInForce="GTC",
-            quantity="0.01",
-            price="50000",
-            newClientOrderId="by-hand",
-        )
+        for name in ("bnsim01-zz-0w", "by-hand"):
+            live.post_order(
+                symbol="BTCUSDT",
+                side="BUY",
+                type="LIMIT",
+                timeInForce="GTC",
+                quantity="0.01",
+                price="50000",
+                newClientOrderId=name,
+            )
         live.daemon.send_signal(signal.SIGSTOP)
         began = time.monotonic()
         line = watch.stderr.readline()

@@ -88,6 +88,11 @@ class ApiConnection:
         """Seconds since the connection proved that it lives; endless without one."""
         return NEVER_S if self._leg is None else self._leg.silent_s
 
+    @property
+    def is_banned(self) -> bool:
+        """The venue does not serve this address: nothing may be asked, not even for a sign of life."""
+        return self._rest is not None and self._rest.budget.banned_s > 0
+
     async def run(self) -> None:
         """Connect, subscribe, read; again after each break, with growing pauses. Ends only by cancellation."""
         await self.succession.run()

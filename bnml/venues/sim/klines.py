@@ -160,11 +160,6 @@ def estimate_of(bar: Bar, instrument: Instrument) -> tuple[int, ...]:
     return bar.trades, value, 0, 0, -1, -1
 
 
-def is_frame_served(base_ns: int, frame_ns: int) -> bool:
-    """A candle can only be made of whole base candles."""
-    return Interval(frame_ns).is_made_of(base_ns)
-
-
 def frame_start(ts_ns: int, frame_ns: int) -> int:
     """Open time of the candle that holds `ts_ns`; weeks start on Monday."""
     return Interval(frame_ns).start(ts_ns)

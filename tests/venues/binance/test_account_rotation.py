@@ -12,6 +12,7 @@ from bnml.core.clock import LiveClock
 from bnml.core.errors import UnknownOutcome
 from bnml.venues.binance import succession
 from bnml.venues.binance.api_leg import event_key
+from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.wsapi import ApiConnection
 from tests.venues.binance.web import Sink, running
@@ -25,11 +26,13 @@ class Account:
     def __init__(self):
         self.subscribed, self.sent, self.orders, self.is_deaf = {}, [], Counter(), False
         self.tells_the_newest_only = False
+        self.on_request = lambda _: None
 
     async def handle(self, socket):
         try:
             async for text in socket:
                 request = msgspec.json.decode(text)
+                self.on_request(request)
                 if self.is_deaf:
                     continue
                 if request["method"].startswith("userDataStream"):
@@ -141,6 +144,24 @@ async def test_f30_of_the_account_a_connection_without_answers_is_given_up():
             await waiting
         account.is_deaf = False
         await sink.until(lambda: api.up)
+
+
+async def test_f06_while_banned_not_even_a_sign_of_life_is_asked_for():
+    account, asked = Account(), []
+    account.on_request = lambda request: asked.append(request["method"])
+    rest = RestClient(
+        "http://127.0.0.1:1", Signer("k", "s"), LiveClock(), timeout_s=1, receive_window_ms=1000
+    )
+    async with standing(account, rotate_after_s=lambda: 1e9, probe_s=0.1, rest=rest) as (api, sink):
+        await asyncio.sleep(0.3)
+        assert "ping" in asked
+        rest.budget.ban(60)
+        asked.clear()
+        await asyncio.sleep(0.6)
+        assert not asked
+        assert api.silent_s < 0.3  # proven by frames below the venue's limits
+        assert api.up
+        assert sink.links == [(True, "")]
 
 
 def test_events_are_the_same_whichever_connection_brings_them():

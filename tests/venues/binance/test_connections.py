@@ -15,6 +15,7 @@ from bnml.venues.binance.market import MarketStream, shards
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.wsapi import ApiConnection
 from tests.venues.binance.kit import ALL, combined
+from tests.venues.binance.web import Sink, running
 
 BEAT = combined("!miniTicker@arr", [{"E": 5, "s": "A"}], 1)
 
@@ -28,37 +29,6 @@ def short_pauses(monkeypatch):
 async def server(handler):
     async with serve(handler, "127.0.0.1", 0, compression=None) as running:
         yield f"ws://127.0.0.1:{running.sockets[0].getsockname()[1]}"
-
-
-@asynccontextmanager
-async def running(coroutine):
-    task = asyncio.create_task(coroutine)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
-
-
-class Sink:
-    def __init__(self):
-        self.items = []
-        self.links = []
-        self.changed = asyncio.Event()
-
-    async def item(self, number, item):
-        self.items.append((number, item))
-        self.changed.set()
-
-    async def link(self, up, detail):
-        self.links.append((up, detail))
-        self.changed.set()
-
-    async def until(self, condition):
-        async with asyncio.timeout(5):
-            while not condition():
-                await self.changed.wait()
-                self.changed.clear()
 
 
 def stream(url, sink, stale_s=30.0):
