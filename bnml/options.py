@@ -149,6 +149,13 @@ class DeadmanOptions(msgspec.Struct, frozen=True, kw_only=True):
     once: bool = False
 
 
+class RehearseOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`bnml rehearse`: the symbol that is traded in its smallest sizes."""
+
+    symbol: str = "BTCUSDT"
+    json: bool = False
+
+
 class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`bnml status`."""
 

@@ -15,6 +15,7 @@ COMMANDS = [
     "backtest",
     "grid",
     "parity",
+    "rehearse",
     "status",
     "halt",
     "resume",

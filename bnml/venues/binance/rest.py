@@ -29,6 +29,7 @@ LARGE = frozenset({"/api/v3/exchangeInfo", "/api/v3/ticker/24hr"})
 """Answers of some megabytes."""
 
 NumberSink = Callable[[int], None]
+AnswerSink = Callable[[int, Mapping[str, str], bytes], None]
 # Refused before anything was sent: no outcome is in doubt.
 _NOT_SENT = (aiohttp.ClientConnectorError, aiohttp.ClientProxyConnectionError)
 # Nobody mends these by asking again soon: a firewall, a proxy, a certificate.
@@ -75,6 +76,8 @@ class RestClient:
         self._receive_window_ms = receive_window_ms
         self._stepper = stepper
         self._on_number = on_number or _ignore
+        self.on_answer: AnswerSink | None = None
+        """Told status, headers and body of each answer as they came, good or bad."""
         self._session: aiohttp.ClientSession | None = None
         self.clock = venue_clock or VenueClock(clock)
         self.budget = budget or WeightBudget(clock, venue_ms=self.clock.now_ms)
@@ -203,6 +206,8 @@ class RestClient:
                 raise NotSent(text) from error
             raise (UnknownOutcome if order else Retryable)(text) from error
         self.endpoints.answered()
+        if self.on_answer is not None:
+            self.on_answer(response.status, response.headers, body)
         self.budget.observe(response.headers)
         number = int(response.headers.get("X-SIM-SEQ", "0"))
         if response.status < 400:

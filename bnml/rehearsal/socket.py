@@ -1,0 +1,105 @@
+"""One connection to the WebSocket API whose frames are kept as they come: answers by id, user events in their order."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake
+
+from bnml.core.errors import Retryable, UnknownOutcome
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from bnml.venues.binance.signing import Signer
+
+MAX_FRAME_BYTES = 8 * 1024 * 1024
+
+
+class RawSocket:
+    """Signs as the daemon does; `call` returns the whole frame of an answer, also of a refusal."""
+
+    def __init__(
+        self, url: str, signer: Signer, timestamp_ms: Callable[[], int], *, timeout_s: float, window_ms: int
+    ) -> None:
+        self._url = url
+        self._signer = signer
+        self._timestamp_ms = timestamp_ms
+        self._timeout_s = timeout_s
+        self._window_ms = window_ms
+        self._socket: ClientConnection | None = None
+        self._reading: asyncio.Task[None] | None = None
+        self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
+        self._last_id = 0
+        self.on_event: Callable[[Any], None] = lambda _event: None
+
+    async def __aenter__(self) -> Self:
+        try:
+            self._socket = await connect(self._url, max_size=MAX_FRAME_BYTES, compression=None)
+        except (OSError, InvalidHandshake, TimeoutError) as error:
+            raise Retryable(f"the WebSocket API {self._url} does not open ({error})") from error
+        self._reading = asyncio.create_task(self._read(self._socket))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+        if self._socket is not None:
+            await self._socket.close()
+
+    async def call(self, method: str, params: Mapping[str, str], *, order: bool = False) -> dict[str, Any]:
+        """Send one signed request; UnknownOutcome without an answer to an order, else Retryable."""
+        if self._socket is None or self._reading is None or self._reading.done():
+            raise Retryable(f"{method}: the WebSocket API is not connected")
+        window = {"recvWindow": str(self._window_ms), "timestamp": str(self._timestamp_ms())}
+        signed: dict[str, Any] = {**self._signer.signed({**params, **window})}
+        signed["timestamp"], signed["recvWindow"] = int(window["timestamp"]), self._window_ms
+        self._last_id += 1
+        name = str(self._last_id)
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[name] = future
+        unclear = UnknownOutcome if order else Retryable
+        try:
+            await self._socket.send(
+                msgspec.json.encode({"id": name, "method": method, "params": signed}), text=True
+            )
+            return await asyncio.wait_for(future, self._timeout_s)
+        except (ConnectionClosed, TimeoutError) as error:
+            raise unclear(f"{method}: no answer ({type(error).__name__})") from error
+        finally:
+            self._waiting.pop(name, None)
+
+    async def _read(self, socket: ClientConnection) -> None:
+        async for frame in _frames(socket):
+            waiting = self._waiting.get(str(frame.get("id")))
+            if waiting is not None and not waiting.done():
+                waiting.set_result(frame)
+            elif "event" in frame:
+                self.on_event(frame)
+
+
+async def _frames(socket: ClientConnection) -> AsyncIterator[dict[str, Any]]:
+    """The frames that can be read; the end of the connection is theirs."""
+    try:
+        async for text in socket:
+            frame = msgspec.json.decode(text)
+            if isinstance(frame, dict):
+                yield frame
+    except ConnectionClosed:
+        return
+
+
+async def market_frames(url: str, seconds: float, enough: Callable[[str, Any], bool]) -> None:
+    """Hand the name and the data of each market event to `enough`, until it says so or the time is over."""
+    try:
+        async with asyncio.timeout(seconds), connect(url, compression=None) as socket:
+            async for frame in _frames(socket):
+                if enough(str(frame.get("stream")), frame.get("data")):
+                    return
+    except TimeoutError:
+        return
+    except (OSError, InvalidHandshake) as error:
+        raise Retryable(f"the market streams {url} do not open ({error})") from error
