@@ -23,6 +23,7 @@ from bnml.app.preflight import within_live_capital
 from bnml.app.recovering import set_aside_if_damaged
 from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.app.strangers import (
+    MARGIN_NS,
     newest_epoch,
     read_history,
     refuse_second_daemon,
@@ -53,6 +54,9 @@ if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
     from bnml.venues.settings import Credentials
+
+
+READERS = 6  # symbols whose orders are read at the same time
 
 
 class Parts(msgspec.Struct):
@@ -121,7 +125,7 @@ async def compose(
     skew_ms, market_now_ns = await _time(venue, deployment, clock)
     links.now_ns = market_now_ns
     found = await patiently(partial(_universe, settings, venue, market_now_ns))
-    standing = await _standing(settings, folder, venue, found.symbols)
+    standing = await _standing(settings, options, folder, venue, found)
     identity = _begin_epoch(settings, folder, standing, market_now_ns)
     config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
     bundles = make_bundles(settings)
@@ -173,19 +177,28 @@ def _followed(found: UniverseUpdate, engine: Engine, ours: list[str]) -> tuple[s
 
 
 async def _standing(
-    settings: Settings, folder: StateFolder, venue: BinanceVenue, symbols: tuple[str, ...]
+    settings: Settings,
+    options: RunOptions,
+    folder: StateFolder,
+    venue: BinanceVenue,
+    found: UniverseUpdate,
 ) -> list[OrderAnswer]:
-    """Orders of the account, open and newest, in all symbols that may be ours."""
-    known: list[str] = []
+    """Orders of the account in all symbols that may be ours: what the journal ends with comes first, and all since."""
+    symbols, known, last_ns = found.symbols, [], 0
     if folder.journal.is_file():
         with JournalReader(folder.journal) as reader:
-            known = reader.traded_symbols()
+            known, last_ns = reader.traded_symbols(), reader.last_event_ns()
+    if not last_ns and not folder.identity(settings.venue.kind).epoch:
+        last_ns = found.ts_ns  # nobody has traded under this name before
     assets = (await patiently(venue.balances)).assets
     quote = settings.universe.quote
     held = [f"{asset}{quote}" for asset in sorted(assets) if asset != quote]
     wanted = [symbol for symbol in (*known, *held) if symbol not in symbols]
     return await read_history(
-        venue, (*(one for one in (*known, *held) if one not in wanted), *wanted, *symbols)
+        venue,
+        (*(one for one in (*known, *held) if one not in wanted), *wanted, *symbols),
+        max(0, last_ns - MARGIN_NS),
+        1 if options.stepped else READERS,
     )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bnml.app.histories import OrderHistory, trades_since
 from bnml.app.patience import patiently
 from bnml.core.clock import NS_PER_MS, NS_PER_S, format_utc
 from bnml.core.commands import ReplaceOrder, Submit
@@ -16,7 +17,7 @@ from bnml.core.events import Adoption, OrderReport, Stranger
 from bnml.core.ids import LEG_LIST, PREFIX
 from bnml.core.orders import FINAL_STATES, ListTicket, OrderType, Side
 from bnml.venues.binance.numbers import lots, nearest_ticks
-from bnml.venues.binance.reports import state_of
+from bnml.venues.binance.reports import state_of, traded_reports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Sequence
@@ -26,15 +27,14 @@ if TYPE_CHECKING:
     from bnml.journal.reader import JournalReader
     from bnml.trading.engine import Engine
     from bnml.venues.binance.venue import BinanceVenue
-    from bnml.venues.binance.wire import OrderAnswer
+    from bnml.venues.binance.wire import AccountTrade, OrderAnswer
 
 FRESH_NS = 3600 * NS_PER_S
 """An order of another daemon that is younger means that it may be trading now."""
 MARGIN_NS = 600 * NS_PER_S
 """The journal's last event may be older than the venue's last word that it knows."""
-SYMBOLS_READ = 40
-"""Whose order history is read at a start: a request each."""
-INVALID_SYMBOL = -1121
+FEW = 20
+"""Orders that are read one by one; of more of them the trades of the symbol are read by the page."""
 _ID = re.compile(PREFIX + r"([a-z0-9]{4})([0-9a-z]+)-([0-9a-z]+)-[0-9a-z]+[a-z]")
 
 
@@ -54,22 +54,16 @@ def name_of(client_order_id: str) -> Name | None:
     return Name(found[1], int(found[2], 36), int(found[3], 36))
 
 
-async def read_history(venue: BinanceVenue, symbols: Sequence[str]) -> list[OrderAnswer]:
-    """All open orders of the account, and the newest orders of these symbols, each once."""
-    seen = {order.order_id: order for order in await patiently(venue.open_orders)}
-    named = [order.symbol for order in seen.values() if name_of(order.client_order_id)]
-    for symbol in list(dict.fromkeys((*named, *symbols)))[:SYMBOLS_READ]:
-        try:
-            newest = await patiently(partial(venue.recent_orders, symbol))
-        except Rejected as error:
-            if (
-                error.code != INVALID_SYMBOL
-            ):  # an asset that does not trade against our quote, or not any more
-                raise
-            continue
-        for order in newest:
-            seen.setdefault(order.order_id, order)
-    return list(seen.values())
+async def read_history(
+    venue: BinanceVenue, symbols: Sequence[str], since_ns: int = 0, at_once: int = 1
+) -> list[OrderAnswer]:
+    """All open orders of the account, and those that these symbols had since then, each once."""
+    history = OrderHistory(venue, since_ns=since_ns, at_once=at_once)
+    standing = await patiently(venue.open_orders)
+    history.orders = {order.order_id: order for order in standing}
+    named = [order.symbol for order in standing if name_of(order.client_order_id)]
+    await history.read(list(dict.fromkeys((*named, *symbols))))
+    return list(history.orders.values())
 
 
 def touched_symbols(orders: Iterable[OrderAnswer], instance: str, since_ns: int) -> list[str]:
@@ -154,11 +148,7 @@ async def _adoption(
     venue: BinanceVenue, symbol: str, orders: Sequence[OrderAnswer], now_ns: int, *, has_books: bool
 ) -> Adoption:
     instrument = venue.instruments[symbol]
-    fills: list[OrderReport] = []
-    for order in orders:
-        if float(order.executed_qty) > 0:
-            read = partial(venue.order_reports, symbol, order.client_order_id)
-            fills += [report for report in await patiently(read) if report.trade_id > 0]
+    fills = await _fills(venue, instrument, [order for order in orders if float(order.executed_qty) > 0])
     fills.sort(key=lambda report: (report.ts_ns, report.trade_id))
     if not has_books:
         fills = fills_of_now(fills, instrument)
@@ -169,6 +159,25 @@ async def _adoption(
         if order.client_order_id in filled or state_of(order.status) not in FINAL_STATES
     ]
     return Adoption(symbol, now_ns, tuple(kept), tuple(fills))
+
+
+async def _fills(
+    venue: BinanceVenue, instrument: Instrument, orders: Sequence[OrderAnswer]
+) -> list[OrderReport]:
+    """What these orders have filled. An order that lives, or whose trades do not add up, is read by itself."""
+    over = [order for order in orders if state_of(order.status) in FINAL_STATES]
+    trades: dict[int, list[AccountTrade]] = {}
+    if len(over) > FEW:
+        for row in await trades_since(venue, instrument.symbol, {order.order_id for order in over}):
+            trades.setdefault(row.order_id, []).append(row)
+    found: list[OrderReport] = []
+    for order in orders:
+        reports = traded_reports(order, trades.get(order.order_id, ()), instrument)
+        counted = sum(report.last_lots for report in reports)
+        if order not in over or counted != lots(instrument, order.executed_qty):
+            reports = await patiently(partial(venue.order_reports, instrument.symbol, order.client_order_id))
+        found += [report for report in reports if report.trade_id > 0]
+    return found
 
 
 def fills_of_now(fills: Sequence[OrderReport], instrument: Instrument) -> list[OrderReport]:

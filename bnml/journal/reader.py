@@ -117,6 +117,11 @@ class JournalReader:
         rows = self._database.execute("SELECT payload FROM command WHERE seq = ? ORDER BY n", (seq,))
         return [decode_command(row[0]) for row in rows]
 
+    def last_event_ns(self) -> int:
+        """Time of the newest event; 0 without any."""
+        row = self._database.execute("SELECT ts_ns FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+        return int(row[0]) if row is not None else 0
+
     def traded_symbols(self) -> list[str]:
         """Every symbol with a fill, by name."""
         return [row[0] for row in self._database.execute("SELECT DISTINCT symbol FROM trade ORDER BY symbol")]

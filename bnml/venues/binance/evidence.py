@@ -10,9 +10,10 @@ from bnml.venues.binance.errors import NO_SUCH_ORDER
 from bnml.venues.binance.reports import account_trades, list_members, order_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
 
     from bnml.venues.binance.rest import RestClient
+    from bnml.venues.binance.wire import AccountTrade, OrderAnswer
 
 ORDERS_PER_PAGE = 1000
 
@@ -36,6 +37,16 @@ class Evidence:
                 return []
             raise
         return list_members(body)
+
+    async def orders_page(self, symbol: str, bounds: Mapping[str, str]) -> list[OrderAnswer]:
+        """Orders of one symbol in any state, oldest first, from an `orderId` on or of at most a day."""
+        params = {"symbol": symbol, "limit": str(ORDERS_PER_PAGE), **bounds}
+        return order_answers(await self._rest.read("/api/v3/allOrders", params))
+
+    async def trades_page(self, symbol: str, bounds: Mapping[str, str]) -> list[AccountTrade]:
+        """Trades of the account in one symbol, oldest first: those of an `orderId`, or from a `fromId` on."""
+        params = {"symbol": symbol, "limit": str(ORDERS_PER_PAGE), **bounds}
+        return account_trades(await self._rest.read("/api/v3/myTrades", params))
 
     async def shows_none_of(self, symbol: str, names: Collection[str]) -> bool:
         """Whether open orders, all orders and trades agree that there never was an order of these names.
