@@ -9,8 +9,10 @@ from bnml.app.alerts import Alerts
 from bnml.app.heartbeat import beat
 from bnml.app.keys import check_key, watch_key
 from bnml.app.logs import logger
+from bnml.app.planned import PlannedMaintenance
 from bnml.app.stall import StackSampler
 from bnml.app.vitals import Vitals
+from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Retryable
 
 if TYPE_CHECKING:
@@ -45,6 +47,9 @@ class Life:
             parts.folder.path,
             self._restart_for,
         )
+        self.planned = PlannedMaintenance(
+            parts.settings.guards, parts.guards, lambda: parts.venue.rest.clock.now_ms() * NS_PER_MS
+        )
 
     async def __aenter__(self) -> Self:
         self._sampler.start()
@@ -56,13 +61,15 @@ class Life:
     def use(self, settings: Settings) -> None:
         """Go on with other limits and another receiver."""
         self.vitals.use(settings.guards)
+        self.planned.use(settings.guards)
         self.alerts.use(settings.alerts)
 
     def watches(self) -> tuple[Coroutine[None, None, None], ...]:
         """What runs as long as a session that follows the wall clock."""
+        usual = self.vitals.run(), self.alerts.run(), self.planned.run()
         if self._parts.settings.venue.kind in {"testnet", "live"}:
-            return self.vitals.run(), self.alerts.run(), watch_key(self._parts)
-        return self.vitals.run(), self.alerts.run()
+            return *usual, watch_key(self._parts)
+        return usual
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

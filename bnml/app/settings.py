@@ -5,6 +5,8 @@ from typing import Literal
 
 from pydantic import field_validator
 
+from bnml.core.clock import parse_utc_ns
+from bnml.core.errors import Misconfigured
 from bnml.schema import Settings, setting
 
 
@@ -83,6 +85,23 @@ class GuardSettings(Settings):
         gt=0,
         le=600,
     )
+    maintenance: tuple[str, ...] = setting(
+        (),
+        "UTC, START/END",
+        "maintenance that the venue has announced, such as [2026-12-01T02:00/2026-12-01T04:00]: no entries",
+    )
+    maintenance_lead_min: int = setting(30, "min", "before such a maintenance entries end", ge=0, le=1440)
+
+    @field_validator("maintenance")
+    @classmethod
+    def _maintenance_can_be_read(cls, windows: tuple[str, ...]) -> tuple[str, ...]:
+        for text in windows:
+            _window(text)
+        return windows
+
+    def maintenance_windows(self) -> list[tuple[int, int]]:
+        """Start and end of each, in UTC ns."""
+        return [_window(text) for text in self.maintenance]
 
 
 class DeadmanSettings(Settings):
@@ -111,3 +130,16 @@ class AlertSettings(Settings):
         if url and not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
             raise ValueError(f'"{url}" must begin with https:// (http:// only for this machine)')
         return url
+
+
+def _window(text: str) -> tuple[int, int]:
+    start, _, end = text.partition("/")
+    try:
+        window = parse_utc_ns(start), parse_utc_ns(end)
+    except (ValueError, Misconfigured) as error:
+        raise ValueError(
+            f'"{text}" must be START/END in UTC, as in 2026-12-01T02:00/2026-12-01T04:00'
+        ) from error
+    if window[0] >= window[1]:
+        raise ValueError(f'"{text}" ends before it begins')
+    return window
