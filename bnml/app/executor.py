@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bnml.app.asking import buys, new_names, once_more, refusal, reports_of, symbol_of
 from bnml.app.logs import logger
@@ -128,15 +128,25 @@ class Executor:
         self._in_flight += 1
         if self._sequential:
             await self._carry_out(command)
-        else:
+            return
+        if isinstance(command, QueryOrder):
             group.create_task(self._carry_out(command))
-            await asyncio.sleep(0)  # requests leave in the engine's order
+            return
+        request = _sent(self._venue, command, 1)
+        try:
+            # It leaves before anybody waits for its answer, and requests leave in the engine's order.
+            await asyncio.sleep(0)
+            carrying = group.create_task(self._carry_out(command, request))
+        except BaseException:
+            request.task.cancel()
+            raise
+        carrying.add_done_callback(lambda _: request.task.cancel())  # also where it never began
 
     def _finished(self) -> None:
         self._in_flight -= 1
         self._inbox.complete(0)
 
-    async def _carry_out(self, command: VenueCommand) -> None:
+    async def _carry_out(self, command: VenueCommand, request: _Sent | None = None) -> None:
         slot = _Slot(self._at_once)
         if isinstance(command, QueryOrder):
             slot.free()  # doubts wait for their answers for seconds: no order may stand behind them
@@ -144,7 +154,9 @@ class Executor:
         self._owned.update(names)
         try:
             done = await (
-                self._query(command) if isinstance(command, QueryOrder) else self._carry(command, slot)
+                self._query(command)
+                if isinstance(command, QueryOrder)
+                else self._carry(command, slot, request)
             )
         finally:
             self._owned.difference_update(names)
@@ -154,12 +166,13 @@ class Executor:
         self._inbox.complete(done.numbers[-1] if done.numbers else 0, done.events)
         self._finished()
 
-    async def _carry(self, command: VenueCommand, slot: _Slot) -> _Done:
+    async def _carry(self, command: VenueCommand, slot: _Slot, request: _Sent | None) -> _Done:
         """Bring one command to its end: done, refused, or shown by the venue after a doubt."""
         asked, fitted = command, False
         for attempt in range(1, ATTEMPTS + 1):
+            sent, request = request or _sent(self._venue, asked, attempt), None
             try:
-                found = await self._outcome(asked, attempt, slot)
+                found = await self._outcome(asked, attempt, slot, sent)
             except Retryable as error:
                 self._let_others_go(slot)
                 if attempt == ATTEMPTS or not await self._may_repeat(asked, error, attempt):
@@ -179,10 +192,11 @@ class Executor:
                 asked = following
         return _Done(refusal(asked, Retryable("it never arrived", code=NEVER_ARRIVED), self._now_ns()))
 
-    async def _outcome(self, command: VenueCommand, attempt: int, slot: _Slot) -> Executed | Resolved:
-        """Send once; the answer, or the end of the doubt. Raises what the venue clearly said."""
-        departure = Departure()
-        request = asyncio.create_task(self._execute(command, attempt, departure))
+    async def _outcome(
+        self, command: VenueCommand, attempt: int, slot: _Slot, sent: _Sent
+    ) -> Executed | Resolved:
+        """The answer, or the end of the doubt. Raises what the venue clearly said."""
+        request, departure = sent
         try:
             if await self._is_unclear(request, departure):
                 self._let_others_go(slot)
@@ -192,14 +206,6 @@ class Executor:
             return await request
         finally:
             request.cancel()
-
-    async def _execute(self, command: VenueCommand, attempt: int, departure: Departure) -> Executed:
-        watch(departure)
-        try:
-            return await self._venue.execute(command, attempt=attempt)
-        except UnknownOutcome:
-            departure.at_s = departure.at_s or asyncio.get_running_loop().time()
-            raise
 
     async def _is_unclear(self, request: asyncio.Task[Executed], departure: Departure) -> bool:
         """Wait for the answer; True when it says nothing, or has not come so long after the request left."""
@@ -326,6 +332,28 @@ class _Done:
     def __init__(self, events: Sequence[Event], numbers: Sequence[int] = ()) -> None:
         self.events = events
         self.numbers = numbers
+
+
+class _Sent(NamedTuple):
+    """A request under way, and since when."""
+
+    task: asyncio.Task[Executed]
+    departure: Departure
+
+
+def _sent(venue: Venue, command: VenueCommand, attempt: int) -> _Sent:
+    """Let a request leave once; whoever called cancels it."""
+    departure = Departure()
+    return _Sent(asyncio.create_task(_execute(venue, command, attempt, departure)), departure)
+
+
+async def _execute(venue: Venue, command: VenueCommand, attempt: int, departure: Departure) -> Executed:
+    watch(departure)
+    try:
+        return await venue.execute(command, attempt=attempt)
+    except UnknownOutcome:
+        departure.at_s = departure.at_s or asyncio.get_running_loop().time()
+        raise
 
 
 class _Slot:

@@ -128,9 +128,9 @@ class Pump:
         if isinstance(event, Scan):
             self.scans += 1
             self.last_scan_ns = event.ts_close_ns
-        self._follower.follow(event, outcomes)
         if commands:
             self._submit(seq, commands)
+        self._follower.follow(event, outcomes)
         if seq - self._photographed_seq >= self._snapshot_every and not self.in_history:
             self.photograph()
 

@@ -11,6 +11,7 @@ from bnml.app import schedule, warmup
 from bnml.app.access import keep_proving
 from bnml.app.accounting import Accountant
 from bnml.app.aftermath import Aftermath
+from bnml.app.afterwards import Afterwards
 from bnml.app.backfill import Backfill
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
@@ -70,6 +71,8 @@ class Daemon:
         mode = parts.header.mode
         self.picture = Picture(engine, mode, settings.venue.kind, parts.journal.session, market_of(settings))
         self.trainer = Trainer(settings, parts.options, parts.bundles.store, self._publish, self._now_ns)
+        narrator = Narrator(engine, self.picture)
+        self._afterwards = None if self._stepped else Afterwards(narrator)
         self._gate = BarGate(
             parts.followed,
             settings.scanner.grace_ms * NS_PER_MS,
@@ -82,7 +85,7 @@ class Daemon:
             self._gate,
             parts.journal,
             submit=self._submit,
-            follower=Narrator(engine, self.picture),
+            follower=self._afterwards or narrator,
             fill_gap=None if self._stepped else self._fill_gap,
             snapshot_every=settings.journal.snapshot_every_events,
             snapshot_version=parts.snapshot_version,
@@ -114,6 +117,8 @@ class Daemon:
 
     def health(self) -> Health:
         """Everything about now, for status and view."""
+        if self._afterwards is not None:
+            self._afterwards.tell()
         return self.picture.health(
             self._parts.clock.now_ns(), self._lag, len(self._parts.inbox), self._pump.cross_check
         )
@@ -313,6 +318,8 @@ class Daemon:
 
     def _is_over(self) -> bool:
         limit = self._parts.options.stop_after
+        if limit is not None and self._afterwards is not None:
+            self._afterwards.tell()
         return self._stop.is_set() or (limit is not None and self.picture.scans >= limit)
 
     def _check_models(self) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 import structlog
 
+from bnml.app.afterwards import Afterwards
 from bnml.app.connecting import connect_venue
 from bnml.app.deployment import Deployment
 from bnml.app.executor import Executor
@@ -174,7 +175,9 @@ def _join(parts: _Parts, engine: Engine) -> tuple[Pump, Executor, BarGate]:
         gate,
         parts.journal,
         submit=executor.submit,
-        follower=Narrator(engine, Picture(engine, "timed", settings.venue.kind, parts.journal.session)),
+        follower=Afterwards(
+            Narrator(engine, Picture(engine, "timed", settings.venue.kind, parts.journal.session))
+        ),
         fill_gap=None,
         snapshot_every=settings.journal.snapshot_every_events,
         snapshot_version="bench",

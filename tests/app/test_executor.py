@@ -133,6 +133,37 @@ async def test_nothing_leaves_before_the_journal_has_it():
 
 
 @in_virtual_time
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_request_never_outlives_the_executor(turns):
+    """Whenever it is told to stop: before, while, or after the request leaves."""
+    venue = Venue()
+    left = []
+
+    async def execute(_command, **_):
+        left.append(1)
+        try:
+            await asyncio.sleep(100)
+        finally:
+            left.pop()
+
+    venue.execute = execute
+    executor = Executor(
+        venue, Journal(), LiveInbox(), now_ns=int, request_training=lambda *_: None, sequential=False
+    )
+    others = asyncio.all_tasks()
+    task = asyncio.create_task(executor.run())
+    executor.submit(1, [EXIT])
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert left == []
+    assert asyncio.all_tasks() == others
+
+
+@in_virtual_time
 async def test_no_order_stands_behind_doubts():
     """Found by killing real daemons: sixteen queries that waited for their next look held all places for seconds."""
     venue = Venue()

@@ -119,6 +119,7 @@ class WeightBudget:
         self._no_orders = Hold(clock, self.ledger.account, _ORDERS_PAUSE_MS)
         self._waiting: list[tuple[Lane, int, int, int]] = []
         self._turns = count()
+        self._unwritten = [0, 0]  # weight and orders that left in this turn of the loop
         self.held_back: dict[Lane, int] = dict.fromkeys(Lane, 0)
         """Requests that had to wait, by lane."""
 
@@ -236,9 +237,16 @@ class WeightBudget:
         return wait_s
 
     def _count(self, weight: int, orders: int) -> None:
-        """What leaves now is used, before any answer says so."""
+        """What leaves now is used, before any answer says so; other processes are told once it is on its way."""
         if self._is_scaled:
             return
+        if not any(self._unwritten):
+            asyncio.get_running_loop().call_soon(self._write_counts)
+        self._unwritten[0] += weight
+        self._unwritten[1] += orders
+
+    def _write_counts(self) -> None:
+        (weight, orders), self._unwritten = self._unwritten, [0, 0]
         with self.ledger.address.locked():
             self._add(self.ledger.address, _WEIGHT, MINUTE_MS, weight)
         if orders:
@@ -248,14 +256,17 @@ class WeightBudget:
 
     def _add(self, numbers: SharedNumbers, place: int, window_ms: int, amount: int) -> None:
         window = self._venue_ms() // window_ms
-        numbers[place] = window << USED_BITS | (self._used(numbers, place, window_ms) + amount)
+        numbers[place] = window << USED_BITS | (self._written(numbers, place, window_ms) + amount)
 
     def _stated(self, numbers: SharedNumbers, place: int, window_ms: int, stated: int) -> None:
         """The venue's own count; what left after it was taken is counted here, so it only raises ours."""
-        used = 0 if self._is_scaled else self._used(numbers, place, window_ms)
+        used = 0 if self._is_scaled else self._written(numbers, place, window_ms)
         numbers[place] = self._venue_ms() // window_ms << USED_BITS | max(used, stated)
 
     def _used(self, numbers: SharedNumbers, place: int, window_ms: int) -> int:
+        return self._written(numbers, place, window_ms) + self._unwritten[numbers is self.ledger.account]
+
+    def _written(self, numbers: SharedNumbers, place: int, window_ms: int) -> int:
         found = numbers[place]
         is_current = found >> USED_BITS == self._venue_ms() // window_ms
         return found & ((1 << USED_BITS) - 1) if is_current else 0

@@ -253,9 +253,29 @@ def test_limits_are_those_that_the_venue_states():
 
 
 def use_up(folder, count):
-    budget = WeightBudget(ManualClock(10**18), ledger=ledger(folder))
-    for _ in range(count):
-        budget._count(1, 1)
+    async def leave():
+        budget = WeightBudget(ManualClock(10**18), ledger=ledger(folder))
+        for _ in range(count):
+            budget._count(1, 1)
+            await asyncio.sleep(0)  # the turn of the loop in which others are told
+        await asyncio.sleep(0)
+
+    asyncio.run(leave())
+
+
+async def test_what_leaves_counts_here_at_once_and_for_others_with_the_next_turn_of_the_loop(tmp_path):
+    mine, other = (WeightBudget(ManualClock(10**18), ledger=ledger(tmp_path)) for _ in range(2))
+    limits = [RateLimit("ORDERS", "DAY", 1, 2)]
+    mine.adopt(limits)
+    other.adopt(limits)
+    for _ in range(2):
+        await mine.wait(Lane.EXIT, weight=7, orders=1)
+    assert (mine.used_weight, other.used_weight) == (14, 0)
+    assert mine.delay_s(Lane.EXIT, orders=1) > 0
+    await asyncio.sleep(0)
+    assert (mine.used_weight, other.used_weight) == (14, 14)
+    assert mine.delay_s(Lane.EXIT, orders=1) > 0
+    assert other.delay_s(Lane.EXIT, orders=1) > 0
 
 
 def test_processes_of_the_machine_share_one_ledger(tmp_path):
