@@ -142,6 +142,10 @@ async def recheck(venue: BinanceVenue, engine: Engine) -> list[Event]:
     if suspects:
         await asyncio.sleep(SECOND_LOOK_S)
     events: list[Event] = []
+    for name in shown:
+        order = engine.book.get(name)
+        if order is not None and order.is_presumed:  # counted as never there
+            events += await venue.order_reports(order.symbol, name)
     for order in suspects:
         if order.is_final:
             continue

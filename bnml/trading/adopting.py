@@ -53,7 +53,7 @@ class AdoptionDesk:
             self._count(report, position, pool, instrument, out)
         self._share(event, position, pool, instrument, out)
         if any(tranche.base_e8 or tranche.legs or tranche.working_id for tranche in position.tranches):
-            self._measure(position, event)
+            self.measure(position, [one.ticks for one in event.orders if one.side is Side.BUY])
             self._portfolio.positions[event.symbol] = position
         else:
             self._portfolio.positions.pop(event.symbol, None)
@@ -146,7 +146,10 @@ class AdoptionDesk:
                 groups.setdefault(order.list_id or order.client_order_id, []).append(order)
         for name, legs in groups.items():
             lots = min(max(leg.open_lots for leg in legs), pool.lots(instrument.lot_e8))
-            if lots == 0 or any(leg.side is Side.BUY for leg in legs):
+            if any(leg.side is Side.BUY for leg in legs):
+                self._cancel(name, legs, out)
+                position.tranches.append(self._awaiting(legs, position))
+            elif lots == 0:
                 self._cancel(name, legs, out)
             else:
                 position.tranches.append(self._split(pool, lots, legs, position, instrument))
@@ -161,6 +164,25 @@ class AdoptionDesk:
             out.commands.append(CancelList(legs[0].symbol, name, "adopted without anything to sell"))
         else:
             out.commands.append(CancelOrder(legs[0].symbol, name, "adopted without anything to sell"))
+
+    def _awaiting(self, legs: list[Order], position: Position) -> Tranche:
+        """A tranche for what a purchase may still buy before its cancel is carried out."""
+        buy = next(leg for leg in legs if leg.side is Side.BUY)
+        made = Tranche(
+            1 + max(one.index for one in position.tranches),
+            0,
+            max(1, buy.ticks - mul_ppm(buy.ticks, self._hard_stop_ppm)) if buy.ticks else 0,
+            int(ExitReason.HARD_STOP),
+            legs=[leg.client_order_id for leg in legs if leg is not buy],
+        )
+        made.working_id = buy.client_order_id
+        for leg in legs:
+            leg.tranche = made.index
+        return made
+
+    @property
+    def _hard_stop_ppm(self) -> int:
+        return int(self._config.rules[0]["hard_stop_ppm"]) or UNRULED_STOP_PPM
 
     @staticmethod
     def _split(
@@ -189,21 +211,22 @@ class AdoptionDesk:
         pool.bought_lots = max(0, pool.bought_lots - lots)
         return made
 
-    def _measure(self, position: Position, event: Adoption) -> None:
-        """Levels that an adopted position lacks, from what was paid for it and the rules."""
-        instrument = self._state.symbols[event.symbol].instrument
+    def measure(self, position: Position, limits: list[int]) -> None:
+        """Levels that an adopted position lacks, from what was paid for it, or may be at most, and the rules."""
+        instrument = self._state.symbols[position.symbol].instrument
         held_e8 = sum(tranche.base_e8 for tranche in position.tranches)
-        paid = position.cost_e8 * 10**8 // (held_e8 * instrument.tick_e8) if held_e8 else 0
+        paid = (
+            position.cost_e8 * 10**8 // (held_e8 * instrument.tick_e8) if held_e8 else max(limits, default=0)
+        )
         rules = self._config.rules[0]
         if not position.reference_ticks and paid:
-            distance = mul_ppm(paid, int(rules["hard_stop_ppm"]) or UNRULED_STOP_PPM)
+            distance = mul_ppm(paid, self._hard_stop_ppm)
             position.reference_ticks = paid
             position.atr_ticks = distance * 1_000_000 // (int(rules["stop_atr_ppm"]) or 1_000_000)
             position.activation_ticks = int(exits.trail_activation(paid, rules))
         for tranche in position.tranches:
             if not tranche.stop_ticks and paid:
-                hard = int(rules["hard_stop_ppm"]) or UNRULED_STOP_PPM
-                tranche.stop_ticks = max(1, paid - mul_ppm(paid, hard))
+                tranche.stop_ticks = max(1, paid - mul_ppm(paid, self._hard_stop_ppm))
 
 
 def _role(stranger: Stranger) -> Role:

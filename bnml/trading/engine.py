@@ -47,6 +47,7 @@ from bnml.trading.protection import Protection
 from bnml.trading.reference import ReferenceDesk
 from bnml.trading.rejects import RejectGuard
 from bnml.trading.reports import ReportDesk
+from bnml.trading.returning import ReturnDesk
 from bnml.trading.risk.breakers import Breakers, new_breakers
 from bnml.trading.scan import ScanStages
 from bnml.trading.standing import Standing, standings
@@ -82,10 +83,13 @@ class Engine:
         self._breakers = Breakers(self.state.breakers, config.limits, config.time_zone)
         self._protection = protection = Protection(self.book, self.portfolio, self.state)
         self._watch = Watch(self.state, self.book, protection)
-        self._reports = ReportDesk(config, self.state, self.book, self.portfolio, protection, self._breakers)
+        self._adoption = AdoptionDesk(config, self.state, self.book, self.portfolio)
+        returning = ReturnDesk(config, self.book, self.portfolio, self._adoption.measure)
+        self._reports = ReportDesk(
+            config, self.state, self.book, self.portfolio, protection, self._breakers, returning
+        )
         self._flows = FlowDesk(self.state, self.portfolio, protection, self._reports, self._breakers)
         self._guards = GuardDesk(self.state.activity)
-        self._adoption = AdoptionDesk(config, self.state, self.book, self.portfolio)
         self._operator = OperatorDesk(self.state, self.book, self.portfolio, self._breakers, self._guards)
         self._scan = ScanStages(
             config,

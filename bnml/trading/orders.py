@@ -48,6 +48,7 @@ class Order(msgspec.Struct):
     moved_ns: int = (
         0  # since when it should have come to an end: first fill in part, or a print at its trigger
     )
+    is_told: bool = False  # the venue has said more of it than that it sleeps
 
     @property
     def is_final(self) -> bool:
@@ -59,8 +60,28 @@ class Order(msgspec.Struct):
         return self.state in FINAL_STATES and self.applied_lots >= self.cumulative_lots
 
     @property
+    def is_presumed(self) -> bool:
+        """Over as far as we know, although the venue never said so: refused or absent by answers, or with its list."""
+        return self.state in _PRESUMED and not self.is_told and not self.applied_lots
+
+    @property
     def open_lots(self) -> int:
         return 0 if self.is_final else self.quantity_lots - self.applied_lots
+
+
+_PRESUMED = frozenset({OrderState.REJECTED, OrderState.EXPIRED})
+_LIVE = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED})
+_UNTOLD = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING})
+
+
+def is_alive(report: OrderReport) -> bool:
+    """Whether only an order that the venue has, and had awake, is reported so."""
+    return report.state in _LIVE or report.trade_id > 0
+
+
+def _is_ours(report: OrderReport) -> bool:
+    """Said by us of a request without an order: the venue's own word has a quantity."""
+    return report.state is OrderState.REJECTED and not report.quantity_lots and not report.trade_id
 
 
 class OrderBook:
@@ -86,9 +107,15 @@ class OrderBook:
         """Count what `report` says; return whether it brings a fill that the ledger has not seen.
 
         Reports may come twice, late, or before the ones they follow: a state moves only along the
-        transition table, a fill counts once by its trade id. The order must be registered.
+        transition table, a fill counts once by its trade id. The order must be registered. What we concluded
+        without a word of the venue gives way to one, whichever came first.
         """
         order = self.orders[report.client_order_id]
+        if order.is_told and _is_ours(report):
+            return False
+        if order.is_presumed and is_alive(report):
+            self.doubt(order)
+        order.is_told |= report.state not in _UNTOLD and not _is_ours(report)
         self._size(order, report)
         order.state = next_state(order.state, report.state)
         order.cumulative_lots = max(order.cumulative_lots, report.cumulative_lots)
@@ -112,6 +139,11 @@ class OrderBook:
             order.quantity_lots = min(order.quantity_lots, report.quantity_lots)
         else:
             order.quantity_lots = report.quantity_lots
+
+    def doubt(self, order: Order) -> None:
+        """An order that counted as never there may be there after all."""
+        order.state = OrderState.UNKNOWN
+        self._live[order.client_order_id] = order
 
     def expire(self, client_order_id: str) -> None:
         """Close an order that cannot live any more although the venue sent no word of it."""

@@ -10,11 +10,12 @@ from bnml.core.outcomes import Trade
 from bnml.kernels.records import ExitReason
 from bnml.trading import exits
 from bnml.trading.compile import EngineConfig
-from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.orders import Order, OrderBook, Role, is_alive
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
 from bnml.trading.positions import Position
 from bnml.trading.protection import Protection
+from bnml.trading.returning import ReturnDesk
 from bnml.trading.risk.breakers import Breakers
 from bnml.trading.state import EngineState
 
@@ -32,7 +33,9 @@ class ReportDesk:
         portfolio: Portfolio,
         protection: Protection,
         breakers: Breakers,
+        returning: ReturnDesk,
     ) -> None:
+        self._returning = returning
         self._config = config
         self._state = state
         self._book = book
@@ -53,6 +56,9 @@ class ReportDesk:
                 out,
             )
             return
+        if order.is_presumed and is_alive(report):
+            self._protection.stir(order.symbol)
+            self._returning.take(order, report, out)
         if self._is_early(order, report):
             self._state.parked.append(report)
             return

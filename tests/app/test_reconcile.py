@@ -1,13 +1,17 @@
+from types import SimpleNamespace
+
 import pytest
 
 from bnml.app.reconcile import (
     missed_reports,
     prove_absence,
+    recheck,
 )
 from bnml.core.errors import RecoveryNeeded
 from bnml.core.events import OrderReport
 from bnml.core.orders import OrderState, Side
 from bnml.trading.orders import Order, OrderBook, Role
+from bnml.venues.binance.wire import OrderAnswer
 from tests.trading.kit import instrument
 
 
@@ -63,3 +67,18 @@ async def test_legs_sleep_for_us_before_their_list_has_arrived(working):
     first.state = OrderState.FILLED
     with pytest.raises(RecoveryNeeded, match="does not know order s"):
         await missed_reports(Venue(), OrderBook({"s": leg, "w": first}))
+
+
+@pytest.mark.parametrize(("state", "is_told"), [(OrderState.REJECTED, False), (OrderState.CANCELED, True)])
+async def test_the_comparison_finds_an_order_alive_that_counted_as_never_there(state, is_told):
+    """One that the venue has ended is only shown late."""
+    late = OrderReport("BTCUSDT", "a", 9, OrderState.OPEN, Side.SELL, quantity_lots=10)
+    venue = Venue({"a": [late]})
+
+    async def open_orders():
+        return [OrderAnswer("BTCUSDT", "a"), OrderAnswer("BTCUSDT", "somebody's")]
+
+    venue.open_orders = open_orders
+    engine = SimpleNamespace(book=OrderBook({"a": order("a", state)}))
+    engine.book.get("a").is_told = is_told
+    assert await recheck(venue, engine) == ([] if is_told else [late])

@@ -44,6 +44,15 @@ STORIES = {
     "killed by its list": (SLEEPING, NEW, told(S.EXPIRED), told(S.CANCELED), UNKNOWN),
     "refused": (UNKNOWN, told(S.REJECTED, quantity=0), told(S.REJECTED)),
     "expired and filled at once": (NEW, told(S.EXPIRED, 7), FIRST, SECOND, LAST, told(S.CANCELED, 7)),
+    "counted as absent, then alive": (UNKNOWN, told(S.REJECTED, quantity=0), NEW, FIRST, SECOND, LAST),
+    "a leg counted as absent": (SLEEPING, told(S.REJECTED, quantity=0), NEW, READ_OPEN, FIRST),
+    "counted as absent, cancelled": (
+        told(S.REJECTED, quantity=0),
+        NEW,
+        FIRST,
+        told(S.CANCELED, 4),
+        READ_OPEN,
+    ),
     "lost, then shown": (UNKNOWN, told(S.REJECTED, quantity=0), told(S.CANCELED, 4), FIRST),
 }
 
@@ -69,6 +78,19 @@ def test_f32_a_report_that_comes_twice_changes_nothing(story):
         assert end([copy for one in order for copy in (one, one)]) == once
     for order in list(permutations(story))[::37]:
         assert end([*order, *reversed(order)]) == once
+
+
+@pytest.mark.parametrize(
+    ("story", "state", "lots"),
+    [
+        ("counted as absent, then alive", S.FILLED, 10),
+        ("a leg counted as absent", S.PARTLY_FILLED, 4),
+        ("counted as absent, cancelled", S.CANCELED, 4),
+    ],
+)
+def test_what_the_venue_shows_alive_is_alive_although_it_counted_as_absent(story, state, lots):
+    last = msgspec.msgpack.decode(end(STORIES[story]))
+    assert (last["state"], last["applied_lots"], last["is_told"]) == (state, lots, True)
 
 
 class Forgetful(OrderBook):
