@@ -104,18 +104,23 @@ class Rehearsal:
 
     def freeze_market(self) -> None:
         """Let market time crawl, so that the last look at both sides is of one moment."""
+        self.control("POST", "/sim/speed", {"speed": STILL})
+        time.sleep(2)
+
+    def control(self, method: str, path: str, body: object = None) -> object:
+        """One request to the exchange's own controls."""
         endpoint = msgspec.json.decode(
             (self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint
         )
         request = urllib.request.Request(
-            f"http://127.0.0.1:{endpoint.port}/sim/speed",
-            data=msgspec.json.encode({"speed": STILL}),
+            f"http://127.0.0.1:{endpoint.port}{path}",
+            data=None if body is None else msgspec.json.encode(body),
             headers={"X-SIM-TOKEN": endpoint.token, "Content-Type": "application/json"},
-            method="POST",
+            method=method,
         )
         with urllib.request.urlopen(request) as response:
             assert response.status == 200
-        time.sleep(2)
+            return msgspec.json.decode(response.read() or b"null")
 
     def check(self) -> dict[str, int]:
         """Orders, balances and positions of the exchange's ledger against the engine's; no order twice."""

@@ -25,7 +25,41 @@ from tests.e2e.nursery import POINTS
 PROVEN_S = 5.5  # what the last process had sent has arrived by then, or is too old
 STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
 FINAL = {"FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH"}
+ORDERS = [f"{verb} /api/v3/order*" for verb in ("POST", "DELETE")] + [
+    "order.place",
+    "order.cancel",
+    "order.cancelReplace",
+    "orderList.*",
+]
 WARM_S, DEAD_S, START_S, LIFE_S = 240.0, 0.8, 30.0, 3.0
+
+
+def script(seed):
+    """Faults in 15 of 100 orders, and in the account's events, while processes die."""
+
+    def rule(name, probability, do, **more):
+        return {
+            "name": name,
+            "when": {"probability": probability},
+            "match": {"request": ORDERS},
+            "do": do,
+            **more,
+        }
+
+    user = {"match": {"user_event": "executionReport"}}
+    rules = [
+        rule("never arrives", 0.02, "no_answer"),
+        rule("unanswered", 0.03, "no_answer", at="after"),
+        rule("timeout", 0.02, {"action": "answer", "like": "timeout"}, at="after"),
+        rule("bad gateway", 0.02, {"action": "answer", "like": "bad_gateway"}, at="after"),
+        rule("overloaded", 0.02, {"action": "answer", "like": "overloaded"}),
+        rule("line breaks", 0.01, "reset"),
+        rule("slow", 0.03, {"action": "delay", "seconds": 0.3, "jitter_s": 0.3}),
+        rule("told twice", 0.05, {"action": "duplicate", "copies": 1}, **user),
+        rule("told late", 0.05, {"action": "reorder", "behind": 1}, **user),
+        rule("not told", 0.02, "drop", **user),
+    ]
+    return {"seed": seed, "rules": rules}
 
 
 class Litter(Rehearsal):
@@ -39,6 +73,8 @@ class Litter(Rehearsal):
         self.nursery = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._line(WARM_S) == "ready"
         self.pid = 0
+        self.seed = seed
+        self.faulty = 0  # the exchange that has the script
 
     def _line(self, patience_s):
         """The next line of the nursery; empty when none comes in time. It writes one at a time, and we read all."""
@@ -50,6 +86,15 @@ class Litter(Rehearsal):
         self.nursery.stdin.write(f"{point} {visit}\n".encode())
         self.nursery.stdin.flush()
         self.pid = int(self._line(START_S).split()[1])
+        with contextlib.suppress(FileNotFoundError, OSError):  # the exchange is only about to come
+            if self.endpoint().pid != self.faulty:
+                self.control("POST", "/sim/faults", script(self.seed))
+                self.faulty = self.endpoint().pid
+
+    def struck(self):
+        """How often each rule did."""
+        rules = self.control("GET", "/sim/faults")["rules"]
+        return {one["name"]: one["fired"] for one in rules}
 
     def kill_once(self):
         """One life: until its point, or until a random moment."""
@@ -63,7 +108,8 @@ class Litter(Rehearsal):
         self.kills[point] += 1
 
     def finish(self):
-        """One calm life, stopped in order."""
+        """One life without faults, stopped in order."""
+        self.control("DELETE", "/sim/faults")
         self.begin()
         began = time.time_ns()
         for _ in range(600):
@@ -133,6 +179,7 @@ def rehearse(state, kills, seed):
             litter.kill_once()
             time.sleep(litter.random.choice([0.0, 0.0, litter.random.uniform(0, DEAD_S)]))
         took = time.monotonic() - began
+        struck = litter.struck()
         litter.finish()
     finally:
         litter.close()
@@ -150,6 +197,7 @@ def rehearse(state, kills, seed):
         "doubled": 0,
         "uncovered": {"times": len(spans), **{name: round(one, 3) for name, one in share.items()}},
         "killed": dict(litter.kills),
+        "faults": struck,
     }
 
 

@@ -1,4 +1,4 @@
-"""Real daemons, real sockets, SIGKILL at named points and at any moment: nothing lost, nothing doubled."""
+"""Real daemons, real sockets, a faulty venue, SIGKILL at named points and at any moment: nothing lost, nothing doubled."""
 
 from tests.e2e.litter import rehearse
 
@@ -8,3 +8,4 @@ def test_forty_kills_leave_one_story(tmp_path):
     assert found["executed"] > 10
     assert sum(found["killed"].values()) == 40
     assert len(found["killed"]) >= 5
+    assert sum(found["faults"].values()) > 10
