@@ -1,8 +1,10 @@
 """A state folder of the previous release with a position under way: upgraded, traded on, rolled back."""
 
+import contextlib
 import io
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tarfile
@@ -56,8 +58,19 @@ def test_a_position_of_the_previous_release_is_traded_on(state):
     assert (summary["positions"], summary["open_orders"]) == (0, 0)
 
 
-def test_an_upgrade_can_be_taken_back_with_the_position_open(state, tmp_path):
+def forget_the_end(state, before):
+    """As if the last process had been killed: what it wrote in its orderly end is not there."""
+    with contextlib.closing(sqlite3.connect(state / "journal.db")) as journal, journal:
+        assert journal.execute("DELETE FROM snapshot WHERE seq > ?", [before]).rowcount
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_an_upgrade_can_be_taken_back_with_the_position_open(state, tmp_path, killed):
+    with contextlib.closing(sqlite3.connect(state / "journal.db")) as journal:
+        (before,) = journal.execute("SELECT max(seq) FROM snapshot").fetchone()
     assert trade(HERE, state, 2)["positions"] == 1
+    if killed:
+        forget_the_end(state, before)
     commit = (FIXTURE / "commit").read_text().strip()
     packed = subprocess.run(["git", "archive", commit, "bnml"], cwd=HERE, capture_output=True, check=False)
     if packed.returncode:
