@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from bnml.core.errors import AccessRefused, BnmlError, Rejected, Retryable, UnknownOutcome
@@ -42,8 +44,8 @@ class ReplacementFailed(Rejected):
 
 
 class _ReplaceData(msgspec.Struct, rename="camel"):
-    cancel_result: str = "FAILURE"
-    new_order_result: str = "NOT_ATTEMPTED"
+    cancel_result: Literal["SUCCESS", "FAILURE"]  # without either word nothing is known of that half
+    new_order_result: Literal["SUCCESS", "FAILURE", "NOT_ATTEMPTED"]
     cancel_response: msgspec.Raw = msgspec.Raw(b"{}")
     new_order_response: msgspec.Raw = msgspec.Raw(b"{}")
 

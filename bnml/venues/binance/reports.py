@@ -71,7 +71,7 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
     try:
         return decoder.decode(body)
     except msgspec.DecodeError as error:
-        raise Retryable(f"an answer of the venue cannot be read ({error}): {bytes(body[:80])!r}") from error
+        raise Retryable(f"an answer of the venue cannot be read ({error}): {bytes(body)[:80]!r}") from error
 
 
 def api_frame(frame: str | bytes) -> ApiFrame:

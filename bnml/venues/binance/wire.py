@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 from bnml.venues.binance.errors import ErrorBody
@@ -202,6 +204,8 @@ class ListMembers(msgspec.Struct, gc=False, rename="camel"):
 class ReplaceAnswer(msgspec.Struct, gc=False, rename="camel"):
     """Both halves of a replacement that worked; the cancelled one is a whole list where it was a leg."""
 
+    cancel_result: Literal["SUCCESS"]
+    new_order_result: Literal["SUCCESS"]
     cancel_response: msgspec.Raw
     new_order_response: msgspec.Raw
 

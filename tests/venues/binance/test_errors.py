@@ -64,6 +64,26 @@ def test_f74_every_half_of_a_replacement_is_read_never_assumed():
         assert isinstance(error, UnknownOutcome)
 
 
+HALVES = {
+    "cancelResult": "FAILURE",
+    "newOrderResult": "NOT_ATTEMPTED",
+    "cancelResponse": {"code": -2011, "msg": "Unknown order sent."},
+    "newOrderResponse": None,
+}
+
+
+@pytest.mark.parametrize("field", ["cancelResult", "newOrderResult"])
+@pytest.mark.parametrize("word", [None, "", "PENDING", 3, [], "missing"])
+def test_f74_a_half_without_a_word_that_is_documented_is_unknown(field, word):
+    data = {**HALVES, field: word}
+    if word == "missing":
+        del data[field]
+    body = ErrorBody(-2022, "", msgspec.Raw(msgspec.json.encode(data)))
+    assert isinstance(error_of(409, body, "order.cancelReplace"), UnknownOutcome)
+    whole = ErrorBody(-2022, "", msgspec.Raw(msgspec.json.encode(HALVES)))
+    assert isinstance(error_of(409, whole, "order.cancelReplace"), ReplacementFailed)
+
+
 def test_errors_carry_what_they_ask_for():
     assert step_of(error_of(429, ErrorBody(-1015, "Too many new orders"), "x")) is Step.PAUSE_ORDERS
     assert step_of(error_of(418, ErrorBody(-1003, "banned"), "x")) is Step.BAN

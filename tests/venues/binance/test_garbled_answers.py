@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from bnml.core.clock import LiveClock
-from bnml.core.commands import CancelOrder, Submit
+from bnml.core.commands import CancelOrder, ReplaceOrder, Submit
 from bnml.core.errors import BnmlError, Retryable, UnknownOutcome
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.venues.binance.errors import ErrorBody, error_of
@@ -98,6 +98,50 @@ async def test_f12_no_body_breaks_anything_and_an_unreadable_answer_to_a_write_i
         assert isinstance(error_of(status, error_body(rest.body), "order.place"), BnmlError)
     assert unknown > count // 3
     assert retried > count // 3
+
+
+OLD = {**GOOD, "origClientOrderId": "old", "status": "CANCELED", "executedQty": "0.00000", "fills": []}
+NEW = {**GOOD, "clientOrderId": "new", "status": "NEW", "executedQty": "0.00000", "fills": []}
+DONE = {
+    "cancelResult": "SUCCESS",
+    "newOrderResult": "SUCCESS",
+    "cancelResponse": OLD,
+    "newOrderResponse": NEW,
+}
+MOVE = ReplaceOrder("old", OrderTicket("BTCUSDT", "new", Side.SELL, OrderType.STOP_LOSS, 100, 0, 40), "moves")
+
+
+class Up:
+    """A connection that answers everything with one body."""
+
+    up = True
+
+    def __init__(self):
+        self.numbers = []
+        self.on_number = self.numbers.append
+        self.body = b""
+
+    async def request(self, *_arguments, **_options):
+        return Answer(self.body, 7)
+
+
+@pytest.mark.parametrize("transport", [Up, Down])
+@pytest.mark.parametrize("name", sorted(DONE))
+@pytest.mark.parametrize("word", [None, "missing", {}, "FAILURE", {"code": -2011, "msg": "no"}])
+async def test_f74_a_good_answer_without_both_halves_is_unknown(transport, name, word):
+    api, rest = transport(), Rest()
+    venue = BinanceVenue(rest, api, dict(ALL))
+    rest.body = api.body = msgspec.json.encode(DONE)
+    done = await venue.execute(MOVE)
+    if transport is Down:
+        assert [one.client_order_id for one in done.reports] == ["old", "new"]
+    body = {**DONE, name: word}
+    if word == "missing":
+        del body[name]
+    rest.body = api.body = msgspec.json.encode(body)
+    with pytest.raises(UnknownOutcome):
+        await venue.execute(MOVE)
+    assert getattr(api, "numbers", [7]) == [7], "a stepped market does not wait for its consequences"
 
 
 def test_a_body_that_is_no_json_says_what_it_was():
