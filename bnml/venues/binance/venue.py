@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from bnml.core.instrument import Instrument
-    from bnml.venues.binance.rest import Answer, RestClient
+    from bnml.venues.binance.rest import RestClient
     from bnml.venues.binance.wsapi import ApiConnection
 
 KLINES_PER_PAGE = 1000
@@ -103,7 +103,12 @@ class BinanceVenue(Evidence):
                 request.api_method, params, order=True, hold=True, lane=lane, window_ms=window_ms
             )
             if isinstance(command, ReplaceOrder):
-                self._check_halves(request.api_method, answer)
+                try:  # done when both halves say so; nobody waits for the consequences of what is unclear
+                    with readable(request.api_method):
+                        reports_of_result(request.api_method, answer.body, self.instruments)
+                except Retryable as error:
+                    self.api.on_number(answer.number)
+                    raise UnknownOutcome(str(error)) from error
             return Executed((), (answer.number,))
         answer = await self.rest.signed(
             request.http_method, request.path, params, lane, order=request.order, window_ms=window_ms
@@ -114,15 +119,6 @@ class BinanceVenue(Evidence):
         except Retryable as error:
             raise UnknownOutcome(str(error)) from error
         return Executed(tuple(reports), (answer.number,))
-
-    def _check_halves(self, api_method: str, answer: Answer) -> None:
-        """A replacement is done when both halves say so: what is told of neither must be read."""
-        try:
-            with readable(api_method):
-                reports_of_result(api_method, answer.body, self.instruments)
-        except Retryable as error:
-            self.api.on_number(answer.number)
-            raise UnknownOutcome(str(error)) from error
 
     async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]:
         """Reports that tell the whole life of one order so far; empty when the venue has no such order."""
