@@ -1,6 +1,7 @@
 """The world outside of the process: a random market on the real exchange core, and who is protected in it."""
 
 import asyncio
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +25,8 @@ PRINT_S = 0.5  # of wall time
 SPEED = 6  # market seconds in a second
 PRINT_NS = round(PRINT_S * SPEED * NS_PER_S)
 API_KEY = "k" * 64
+TOO_LONG_S = 2.0
+BEFORE_S = 1.0  # before a span begins, in which its causes are looked for
 QUOTE_E8 = 10_000 * E8
 STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
 
@@ -137,16 +140,35 @@ class World:
         self.cover.look()
 
 
+@dataclass
+class Span:
+    """A time in which some of what was held had no resting stop; `notes` only where it was too long."""
+
+    symbol: str
+    since_s: float
+    until_s: float
+    lived: bool  # the process, all the time
+    notes: list = field(default_factory=list)
+
+    @property
+    def seconds(self):
+        return self.until_s - self.since_s
+
+
 class Cover:
     """How long what is held was without a resting stop; looked at after everything that can change it."""
 
     def __init__(self, world):
         self._world = world
         self._since = {}
-        self.spans = []  # (seconds, whether the process lived all the time)
+        self.spans = []
+        self.notes = []  # (time, symbol or "", what happened)
         self.alive = True
         self._was_dead = {}
-        self.excused = 0
+
+    def note(self, symbol, text):
+        """Remember what happened on the way to the exchange, or to the process: causes of spans are found in it."""
+        self.notes.append((self._world.loop.time(), symbol, text))
 
     def look(self):
         world, now = self._world, self._world.loop.time()
@@ -164,13 +186,19 @@ class Cover:
                 self._since.setdefault(name, now)
                 self._was_dead[name] = self._was_dead.get(name, False) or not self.alive
             elif name in self._since:
-                self.spans.append((now - self._since.pop(name), not self._was_dead.pop(name, False)))
+                since, lived = self._since.pop(name), not self._was_dead.pop(name, False)
+                seen = [
+                    one for one in self.notes if since - BEFORE_S <= one[0] <= now and one[1] in {name, ""}
+                ]
+                self.spans.append(Span(name, since, now, lived, seen if now - since > TOO_LONG_S else []))
 
-    def died(self):
+    def died(self, where):
+        self.note("", f"died {where}")
         self.alive = False
         self.look()
 
     def born(self):
+        self.note("", "born")
         self.look()
         self.alive = True
 

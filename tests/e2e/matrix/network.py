@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 from types import SimpleNamespace
 
 import msgspec
@@ -21,6 +22,8 @@ from tests.e2e.matrix.market import API_KEY
 
 TIMEOUT_S = 4.0
 WINDOW_MS = 2_000
+FAULTS = ("lost", "late", "unanswered", "error_after", "error_before", "cut")
+_UNTOLD = {"symbol", "timestamp", "recvWindow", "newOrderRespType", "cancelRestrictions", "timeInForce"}
 BROKEN_503 = (503, ErrorBody(0, "<html>"))
 BODIES = (
     BROKEN_503,
@@ -79,6 +82,8 @@ class Network:
                 faults.cut,
             ]
             fault = next((i for i in range(len(edges)) if draw < sum(edges[: i + 1])), None)
+            note = partial(self.world.cover.note, params.get("symbol", ""))
+            note(f"sent {_words(params)}" + (f" fault {FAULTS[fault]}" if fault is not None else ""))
             if fault == 0:
                 return answer
             if fault == 1:
@@ -97,6 +102,9 @@ class Network:
 
         def arrive():
             result = self._execute(operation, params)
+            if is_order:
+                told = (result[1].code, result[1].msg) if isinstance(result, tuple) else "ok"
+                self.world.cover.note(params.get("symbol", ""), f"executed {_words(params)}: {told}")
             if answered:
                 self.loop.call_later(down_s, _deliver, answer, error or result)
 
@@ -119,6 +127,12 @@ class Network:
         self.world.exchange.refused_half = ""
         self.world.cover.look()
         return found
+
+
+def _words(params):
+    return " ".join(
+        f"{key}={value}" for key, value in params.items() if key not in _UNTOLD and not key.endswith("Type")
+    )
 
 
 def _deliver(answer, result):

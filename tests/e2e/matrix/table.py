@@ -18,8 +18,8 @@ class Table:
         self.kills.update(where for where in outcome.kills if where != "end")
         self.orders += outcome.orders
         self.fills += outcome.fills
-        self.alive += [seconds for seconds, lived in outcome.bare if lived]
-        self.dead += [seconds for seconds, lived in outcome.bare if not lived]
+        self.alive += [span.seconds for span in outcome.bare if span.lived]
+        self.dead += [span.seconds for span in outcome.bare if not span.lived]
         if outcome.faults:
             self.failed.append(outcome)
 

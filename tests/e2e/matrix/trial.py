@@ -132,7 +132,7 @@ class Trial:
     async def end(self, life, process, where="end"):
         """The process is gone, in one moment."""
         life.die(where)
-        self.world.cover.died()
+        self.world.cover.died(where)
         process.leave()
         await life.bury(self.outside)
         self.disk.power_off()
