@@ -51,6 +51,7 @@ class Position(msgspec.Struct):
     bare_ns: int = 0  # all spells that are over
     longest_bare_ns: int = 0
     is_bareness_told: bool = False
+    leaves_ns: int = 0  # since when all of it is to be sold and cannot be, as one of its orders is in doubt
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held in all tranches."""

@@ -1,7 +1,10 @@
 """Keeps every held lot protected at the venue: compares what rests there with what should, and closes the difference.
 
-A tranche is *entering* until its working order is settled, then *guarded* while the right legs rest, *bare*
-between a cancel and what follows it, *selling* while a market sale is under way, and *done* without lots.
+A tranche is *entering* until its working order is settled, then *guarded* while the right legs rest, *selling*
+while a market sale is under way, and *done* without lots. What protects is withdrawn together with the request
+that follows, so that no death of the process comes in between: a stop and its sale as one replacement, a list and
+its successor in one write. Only coins of others in the account, with which the second could succeed without the
+first, and refusals of the venue leave it *bare* in between.
 Nothing here remembers a step of a plan: each call looks at the orders and asks for the next step, so lost,
 late or repeated reports and a restart in any place lead to the same end.
 """
@@ -16,6 +19,7 @@ from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, Or
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import register_protection, stop_ticket
+from bnml.trading.freeing import is_bound
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -24,7 +28,7 @@ from bnml.trading.refusing import RefusalDesk
 from bnml.trading.state import EngineState
 
 HURRY_NS = NS_PER_S
-"""Bare for so long, a position is sold piece by piece rather than at once: one of its orders is in doubt."""
+"""After so long a position is sold piece by piece rather than at once: one of its orders is in doubt."""
 _UNSURE = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING})
 
 
@@ -62,9 +66,11 @@ class Protection:
                 unsure += not self._is_over(tranche, instrument)
                 continue
             wants = bool(tranche.exit_reason or position.exit_reason)
-            if (tranche.exit_reason and not self.refusals.waits(tranche)) or leaves:
+            if leaves:
                 unsure += 1
-                self._withdraw(tranche, instrument, out)
+            elif tranche.exit_reason and not self.refusals.waits(tranche):
+                unsure += 1
+                self._take_out([tranche], instrument, tranche.exit_reason, tranche.index, out)
             elif self._is_guarded(tranche, instrument):
                 guarded, unsure = guarded + 1, unsure + wants
                 tranche.refusals = tranche.refusals if wants else 0
@@ -73,9 +79,8 @@ class Protection:
                 self._guard(tranche, instrument, out, patient=patient)
         if guarded and not unsure:
             self._calm.add(position.symbol)
-        else:
-            for reason, tranches, index in self._sales(position, instrument, leaves=leaves):
-                self._sell(tranches, instrument, reason, index, out)
+        elif leaves:
+            self._leave(position, instrument, out)
         coverage.follow(position, self._book, instrument.lot_e8, self._state.now_ns, out)
 
     def is_done(self, position: Position, instrument: Instrument) -> bool:
@@ -154,9 +159,16 @@ class Protection:
         if stops and len(legs) == 1 and not tranche.target_ticks and instrument.cancel_replace_allowed:
             self._replace(tranche, stops[0], instrument, lots, out)
         else:
-            self._withdraw(tranche, instrument, out)
+            self._move(tranche, instrument, lots, out)
 
-    def _protect(self, tranche: Tranche, instrument: Instrument, lots: int, out: Outbox) -> None:
+    def _protect(
+        self,
+        tranche: Tranche,
+        instrument: Instrument,
+        lots: int,
+        out: Outbox,
+        after: tuple[str, ...] = (),
+    ) -> None:
         out.begin()
         if tranche.target_ticks and instrument.oco_allowed:
             list_id = out.client_order_id(LEG_LIST)
@@ -167,7 +179,7 @@ class Protection:
         else:
             tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
             (ticket,) = register_protection(tranche, instrument, lots, "", self._book, out)
-        out.commands.append(Submit(ApprovedOrder(ticket, f"protection of tranche {tranche.index}")))
+        out.commands.append(Submit(ApprovedOrder(ticket, f"protection of tranche {tranche.index}"), after))
 
     def _replace(self, tranche: Tranche, old: Order, instrument: Instrument, lots: int, out: Outbox) -> None:
         out.begin()
@@ -193,36 +205,69 @@ class Protection:
             ReplaceOrder(old.client_order_id, ticket, f"stop of tranche {tranche.index} moves")
         )
 
-    def _withdraw(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
+    def _move(self, tranche: Tranche, instrument: Instrument, lots: int, out: Outbox) -> None:
+        """New legs for old ones: both requests at once if the new legs cannot rest beside the old ones."""
+        legs = [self._book.orders[leg] for leg in tranche.legs]
+        after = self._withdraw(tranche, instrument, out)
+        if is_bound(legs, lots, instrument, self._book, self._portfolio):
+            self._protect(tranche, instrument, lots, out, after)
+
+    def _withdraw(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> tuple[str, ...]:
+        """Cancel all legs; returns the names under which this is asked for."""
         legs = [self._book.orders[leg] for leg in tranche.legs]
         reason = f"protection of tranche {tranche.index} is replaced or withdrawn"
         for leg in legs:
             leg.cancel_sent = True
         if len(legs) > 1 and legs[0].list_id:
             out.commands.append(CancelList(instrument.symbol, legs[0].list_id, reason))
-            return
+            return (legs[0].list_id,)
         out.commands.extend(CancelOrder(leg.symbol, leg.client_order_id, reason) for leg in legs)
+        return tuple(leg.client_order_id for leg in legs)
 
-    def _sales(
-        self, position: Position, instrument: Instrument, *, leaves: bool
-    ) -> list[tuple[int, list[Tranche], int]]:
-        """What may be sold at market now: (reason, tranches, index for the trade)."""
+    def _leave(self, position: Position, instrument: Instrument, out: Outbox) -> None:
+        """Sell the whole position as one order; piece by piece when one of its orders has been in doubt for long."""
         held = [tranche for tranche in position.tranches if tranche.lots(instrument.lot_e8)]
-        ready = [tranche for tranche in held if not tranche.legs and self._is_movable(tranche, instrument)]
-        if leaves:
-            if held and len(ready) == len(held):
-                return [(position.exit_reason, held, 0)]
-            is_late = 0 < position.bare_since_ns <= self._state.now_ns - HURRY_NS
-            return [(position.exit_reason, [one], one.index) for one in ready] if is_late else []
-        return [
-            (one.exit_reason, [one], one.index)
-            for one in ready
-            if one.exit_reason and not self.refusals.waits(one)
-        ]
+        ready = [tranche for tranche in held if self._is_movable(tranche, instrument)]
+        position.leaves_ns = position.leaves_ns or self._state.now_ns
+        if held and len(ready) == len(held):
+            position.leaves_ns = 0
+            self._take_out(held, instrument, position.exit_reason, 0, out)
+        elif position.leaves_ns <= self._state.now_ns - HURRY_NS:
+            for one in ready:
+                self._take_out([one], instrument, position.exit_reason, one.index, out)
 
-    def _sell(
+    def _take_out(
         self, tranches: list[Tranche], instrument: Instrument, reason: int, index: int, out: Outbox
     ) -> None:
+        """Sell tranches at market as one order, in the request that withdraws their protection where that can be."""
+        legs = [self._book.orders[leg] for tranche in tranches for leg in tranche.legs]
+        if not legs:
+            self._sell(tranches, instrument, reason, index, out)
+            return
+        stops = [leg for leg in legs if leg.role is Role.STOP]
+        is_one = len(tranches) == len(stops) == 1 and all(leg.state is OrderState.OPEN for leg in legs)
+        if is_one and instrument.cancel_replace_allowed and not (stops[0].moved_ns and stops[0].limit_ticks):
+            self._sell(tranches, instrument, reason, index, out, replaces=stops[0])
+            return
+        lots = sum(_whole(tranche, instrument) for tranche in tranches)
+        after = [name for tranche in tranches for name in self._withdraw(tranche, instrument, out)]
+        if lots <= instrument.market_max_lots and is_bound(
+            legs, lots, instrument, self._book, self._portfolio
+        ):
+            self._sell(tranches, instrument, reason, index, out, after=tuple(after))
+
+    def _sell(
+        self,
+        tranches: list[Tranche],
+        instrument: Instrument,
+        reason: int,
+        index: int,
+        out: Outbox,
+        *,
+        after: tuple[str, ...] = (),
+        replaces: Order | None = None,
+    ) -> None:
+        """Sell at market what is free, what `after` frees, or what `replaces` (and its list) guards until then."""
         if index == 0:
             self._portfolio.take_up(tranches[-1], instrument)
         lots = min(sum(_whole(tranche, instrument) for tranche in tranches), instrument.market_max_lots)
@@ -234,9 +279,17 @@ class Protection:
         order_id = out.client_order_id(LEG_EXIT)
         for tranche in tranches:
             tranche.sale_id = order_id
-        self._book.register(Order(order_id, instrument.symbol, Side.SELL, Role.EXIT, index, lots, 0, reason))
+        order = Order(order_id, instrument.symbol, Side.SELL, Role.EXIT, index, lots, 0, reason)
+        self._book.register(order)
         ticket = OrderTicket(instrument.symbol, order_id, Side.SELL, OrderType.MARKET, lots)
-        out.commands.append(Submit(ApprovedOrder(ticket, f"exit: {ExitReason(reason).name.lower()}")))
+        words = f"exit: {ExitReason(reason).name.lower()}"
+        if replaces is None:
+            out.commands.append(Submit(ApprovedOrder(ticket, words), after))
+            return
+        order.replaces = replaces.client_order_id
+        for leg in tranches[0].legs:
+            self._book.orders[leg].cancel_sent = True
+        out.commands.append(ReplaceOrder(order.replaces, ticket, words))
 
 
 def _whole(tranche: Tranche, instrument: Instrument) -> int:
