@@ -94,6 +94,8 @@ def refusal(command: VenueCommand, error: BnmlError, now_ns: int) -> tuple[Event
     half = error if isinstance(error, ReplacementFailed) else None
     if name and not (half is not None and half.cancelled):
         events.append(CancelFailed(symbol_of(command), name, now_ns, code, str(error)))
+    if half is not None:
+        events += half.reports
     if half is None or not half.placed:
         events += reports_of(command, OrderState.REJECTED, now_ns, code, str(error))
     return tuple(events)

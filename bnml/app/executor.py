@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bnml.app.asking import buys, new_names, once_more, refusal, reports_of, symbol_of
+from bnml.app.chains import Chain, Link, steps
 from bnml.app.logs import logger
 from bnml.app.resolving import LAG_LOOKS, NEVER_ARRIVED, PAUSES_S, Doubt, Fate, Resolved, Truth
 from bnml.app.spool import way_out
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 MOST_WAITING = 10_000
 AT_ONCE = 16
 ATTEMPTS = 4  # of a request that was certainly not executed
-SETTLE_MARGIN_S = 0.8
+SETTLE_MARGIN_S = 0.4
 """Added to the age at which the venue refuses a request: the error of the measured clock, and what is on its way."""
 ACCESS_PAUSE_S = 30.0
 """Between two requests with a key that the venue refuses."""
@@ -38,6 +39,9 @@ ACCESS_PAUSE_S = 30.0
 
 class Venue(Truth, Protocol):
     """The part of a venue that executes."""
+
+    @property
+    def writes_together(self) -> bool: ...
 
     def window_ms(self, command: VenueCommand, attempt: int = 1) -> int: ...
 
@@ -110,8 +114,11 @@ class Executor:
                     self._in_flight += 1
                     _, commands = self._waiting.popleft()
                     await self._journal.barrier()
-                    for command in commands:
-                        await self._start(group, command)
+                    for step in steps(commands):
+                        if isinstance(step, tuple):
+                            await self._start_chain(group, step)
+                        else:
+                            await self._start(group, step)
                     self._finished()
 
     async def _start(self, group: asyncio.TaskGroup, command: Command) -> None:
@@ -142,23 +149,42 @@ class Executor:
             raise
         carrying.add_done_callback(lambda _: request.task.cancel())  # also where it never began
 
+    async def _start_chain(self, group: asyncio.TaskGroup, parts: Sequence[VenueCommand]) -> None:
+        """Cancels and their follower: in one write where the venue can, else one after the other."""
+        last = len(parts) - 1
+        chain = Chain(last, together=self._venue.writes_together and not self._sequential)
+        for place, part in enumerate(parts):
+            await self._at_once.acquire()
+            self._in_flight += 1
+            carrying = self._carry_out(part, link=Link(chain, place, is_follower=place == last))
+            if self._sequential:
+                await carrying
+            else:
+                group.create_task(carrying)
+        await asyncio.sleep(0)
+
     def _finished(self) -> None:
         self._in_flight -= 1
         self._inbox.complete(0)
 
-    async def _carry_out(self, command: VenueCommand, request: _Sent | None = None) -> None:
+    async def _carry_out(
+        self, command: VenueCommand, request: _Sent | None = None, link: Link | None = None
+    ) -> None:
         slot = _Slot(self._at_once)
         if isinstance(command, QueryOrder):
             slot.free()  # doubts wait for their answers for seconds: no order may stand behind them
         names = new_names(command)
         self._owned.update(names)
+        done = None
         try:
             done = await (
                 self._query(command)
                 if isinstance(command, QueryOrder)
-                else self._carry(command, slot, request)
+                else self._carry(command, slot, request, link)
             )
         finally:
+            if link is not None:
+                link.ended(None if done is None else done.events)
             self._owned.difference_update(names)
             slot.free()
         for number in done.numbers[:-1]:
@@ -166,14 +192,19 @@ class Executor:
         self._inbox.complete(done.numbers[-1] if done.numbers else 0, done.events)
         self._finished()
 
-    async def _carry(self, command: VenueCommand, slot: _Slot, request: _Sent | None) -> _Done:
+    async def _carry(
+        self, command: VenueCommand, slot: _Slot, request: _Sent | None, link: Link | None
+    ) -> _Done:
         """Bring one command to its end: done, refused, or shown by the venue after a doubt."""
-        asked, fitted = command, False
+        asked, fitted, lease = command, False, 1
         for attempt in range(1, ATTEMPTS + 1):
-            sent, request = request or _sent(self._venue, asked, attempt), None
+            if link is not None and not await link.may_leave(attempt):
+                break  # what it would sell is still held by the order whose cancel failed
+            sent, request = request or _sent(self._venue, asked, lease), None
             try:
-                found = await self._outcome(asked, attempt, slot, sent)
+                found = await self._outcome(asked, lease, slot, sent, link)
             except Retryable as error:
+                lease += step_of(error) is Step.RESYNC  # it was too old: not so short a life again
                 self._let_others_go(slot)
                 if attempt == ATTEMPTS or not await self._may_repeat(asked, error, attempt):
                     # The venue has judged nothing: no refusal that protection would count.
@@ -193,7 +224,7 @@ class Executor:
         return _Done(refusal(asked, Retryable("it never arrived", code=NEVER_ARRIVED), self._now_ns()))
 
     async def _outcome(
-        self, command: VenueCommand, attempt: int, slot: _Slot, sent: _Sent
+        self, command: VenueCommand, attempt: int, slot: _Slot, sent: _Sent, link: Link | None
     ) -> Executed | Resolved:
         """The answer, or the end of the doubt. Raises what the venue clearly said."""
         request, departure = sent
@@ -206,6 +237,8 @@ class Executor:
             return await request
         finally:
             request.cancel()
+            if link is not None:
+                link.attempted()
 
     async def _is_unclear(self, request: asyncio.Task[Executed], departure: Departure) -> bool:
         """Wait for the answer; True when it says nothing, or has not come so long after the request left."""

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 PAUSES_S = (0.3, 0.4, 0.5, 0.6, 1.0, 2.0, 4.0)
 """Between two looks; the last one again and again, for as long as the venue cannot be read."""
+HASTY_S = 2.5
+"""A doubt that can be settled within this time is about protection: looked at often, and in the moment it is settled."""
+HASTY_PAUSE_S = 0.2
+HASTY_LOOKS = 15
 LOOKS_WITHOUT = 3
 """So often in a row the venue must know nothing of an order: what is read lags behind by up to 4 s."""
 LAG_LOOKS = 3
@@ -116,6 +120,9 @@ class Doubt:
         """Wait until the next look; True when the answer itself has come."""
         pause_s = PAUSES_S[min(self._looks, len(PAUSES_S) - 1)]
         self._looks += 1
+        if self._settle_s <= HASTY_S and self._looks <= HASTY_LOOKS:
+            left_s = self._sent_s + self._settle_s - asyncio.get_running_loop().time()
+            pause_s = min(HASTY_PAUSE_S, left_s) if left_s > 0 else HASTY_PAUSE_S / 2
         if self._answer is None:
             await asyncio.sleep(pause_s)
             return False
@@ -165,7 +172,9 @@ class Doubt:
         return Resolved(Fate.ABSENT, (*told, *(() if is_over else (failed,))))
 
     async def _reports(self, names: Sequence[str]) -> dict[str, list[OrderReport]]:
-        return {name: await self._venue.order_reports(self._symbol, name) for name in names}
+        """Read side by side: where something may be bare, every round trip counts."""
+        found = await asyncio.gather(*(self._venue.order_reports(self._symbol, name) for name in names))
+        return dict(zip(names, found, strict=True))
 
     async def _all_legs(self, found: dict[str, list[OrderReport]]) -> Resolved:
         """A list is placed whole: legs that are not shown yet are waited for, though not for ever."""

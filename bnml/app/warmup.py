@@ -16,6 +16,7 @@ from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import RecoveryNeeded, Rejected
 from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished
 from bnml.core.instrument import DELISTED
+from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
 
 if TYPE_CHECKING:
@@ -79,13 +80,19 @@ async def attend(parts: Parts, pump: Pump) -> None:
 async def settle_absent(parts: Parts, pump: Pump, truth: reconcile.Truth) -> None:
     """Tell the engine what became of requests that were under way when the last process ended.
 
-    They can arrive until the venue refuses them for their age; a stepped market stands still, so nothing is.
+    They can arrive until the venue refuses them for their age, what protects or sells much earlier than what
+    buys; a stepped market stands still, so nothing is.
     """
-    if parts.deployment.stepper is None:
-        over_ns = parts.began_ns + parts.settings.venue.receive_window_ms * NS_PER_MS + MARGIN_NS
-        await asyncio.sleep(max(0, over_ns - parts.clock.monotonic_ns()) / NS_PER_S)
-    for event in await reconcile.prove_absence(parts.venue, truth.absent, lambda: pump.now_ns):
-        pump.feed(event)
+    venue, urgent = parts.settings.venue, [order for order in truth.absent if order.side is Side.SELL]
+    others = [order for order in truth.absent if order.side is Side.BUY]
+    for orders, window_ms in ((urgent, venue.protective_window_ms), (others, venue.receive_window_ms)):
+        if not orders:
+            continue
+        if parts.deployment.stepper is None:
+            over_ns = parts.began_ns + window_ms * NS_PER_MS + MARGIN_NS
+            await asyncio.sleep(max(0, over_ns - parts.clock.monotonic_ns()) / NS_PER_S)
+        for event in await reconcile.prove_absence(parts.venue, orders, lambda: pump.now_ns):
+            pump.feed(event)
 
 
 async def feed_history(parts: Parts, pump: Pump, symbols: Sequence[str]) -> dict[str, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING
 
 from bnml.core.orders import OrderState, Side
@@ -15,17 +16,26 @@ if TYPE_CHECKING:
     from bnml.trading.portfolio import Portfolio
 
 
-def is_bound(
+class Bond(Enum):
+    """How surely a sale needs every single one of the cancels before it."""
+
+    SURE = "sure"  # without one of them the venue refuses it for want of free coins
+    LATER = "later"  # it will be once other orders of the position are no longer under way
+    NONE = "none"  # coins of others in the account would do
+
+
+def bond(
     legs: Sequence[Order], lots: int, instrument: Instrument, book: OrderBook, portfolio: Portfolio
-) -> bool:
-    """Whether a sale of `lots` needs every single cancel of these legs.
+) -> Bond:
+    """Of a sale of `lots` with the cancels of these legs.
 
     The coins that would be free beside the smallest lock of them must not suffice: all that the account holds,
     coins of others and what entries may still bring included, less what other orders of ours lock for sure.
     """
     freed = locks(legs)
-    if not freed:
-        return False
+    position = portfolio.positions.get(instrument.symbol)
+    if not freed or position is None:
+        return Bond.NONE
     chosen = {leg.client_order_id for leg in legs}
     others, coming_lots = [], 0
     for order in book.open():
@@ -35,8 +45,12 @@ def is_bound(
             coming_lots += order.open_lots
         elif order.state is OrderState.OPEN and not order.cancel_sent and order.role is not Role.EXIT:
             others.append(order)
-    held_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8) + coming_lots
-    return held_lots - sum(locks(others).values()) - min(freed.values()) < lots
+    held_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8)
+    smallest = min(freed.values())
+    if held_lots + coming_lots - sum(locks(others).values()) - smallest < lots:
+        return Bond.SURE
+    foreign_lots = held_lots - position.lots(instrument.lot_e8)
+    return Bond.LATER if foreign_lots + sum(freed.values()) - smallest < lots else Bond.NONE
 
 
 def locks(legs: Sequence[Order]) -> dict[str, int]:

@@ -19,7 +19,7 @@ from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, Or
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import register_protection, stop_ticket
-from bnml.trading.freeing import is_bound
+from bnml.trading.freeing import Bond, bond
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -206,10 +206,16 @@ class Protection:
         )
 
     def _move(self, tranche: Tranche, instrument: Instrument, lots: int, out: Outbox) -> None:
-        """New legs for old ones: both requests at once if the new legs cannot rest beside the old ones."""
+        """New legs for old ones: both requests at once if the new legs cannot rest beside the old ones.
+
+        Lists of one position move one after the other: coins that are free meanwhile would untie the two requests.
+        """
         legs = [self._book.orders[leg] for leg in tranche.legs]
+        found = bond(legs, lots, instrument, self._book, self._portfolio)
+        if found is Bond.LATER:
+            return
         after = self._withdraw(tranche, instrument, out)
-        if is_bound(legs, lots, instrument, self._book, self._portfolio):
+        if found is Bond.SURE:
             self._protect(tranche, instrument, lots, out, after)
 
     def _withdraw(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> tuple[str, ...]:
@@ -250,10 +256,9 @@ class Protection:
             self._sell(tranches, instrument, reason, index, out, replaces=stops[0])
             return
         lots = sum(_whole(tranche, instrument) for tranche in tranches)
+        found = bond(legs, lots, instrument, self._book, self._portfolio)
         after = [name for tranche in tranches for name in self._withdraw(tranche, instrument, out)]
-        if lots <= instrument.market_max_lots and is_bound(
-            legs, lots, instrument, self._book, self._portfolio
-        ):
+        if lots <= instrument.market_max_lots and found is Bond.SURE:
             self._sell(tranches, instrument, reason, index, out, after=tuple(after))
 
     def _sell(

@@ -41,6 +41,8 @@ class RefusalDesk:
         if order.role is Role.TARGET:
             return  # the stop of the same list tells the same story
         cause, now_ns = cause_of(report), self._state.now_ns
+        if cause is Cause.LOCKED and self._is_ours(position, order):
+            return
         name = f"{order.symbol} tranche {tranche.index}"
         out.alert("warning", "protection_refused", f"{name}: {report.text or report.code}")
         if cause is Cause.LOST:
@@ -62,6 +64,19 @@ class RefusalDesk:
             tranche.exit_reason = order.reason
         elif cause is Cause.LOCKED:
             tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals)
+
+    def _is_ours(self, position: Position, order: Order) -> bool:
+        """Whether what an order found locked or sold is what a cancel just before it should have freed."""
+        tranches = [
+            one
+            for one in position.tranches
+            if order.client_order_id in {one.sale_id, *one.legs} or order.tranche == one.index
+        ]
+        legs = [self._book.orders[leg] for tranche in tranches for leg in tranche.legs]
+        if any(not leg.is_settled and not _is_of(leg, order) for leg in legs):
+            return True
+        lot_e8 = self._state.symbols[order.symbol].instrument.lot_e8
+        return sum(tranche.lots(lot_e8) for tranche in tranches) < order.quantity_lots
 
     def cancel_failed(self, order: Order, code: int, out: Outbox) -> None:
         """A cancel did not happen; what replaced the order was not placed, and its truth must be read."""
@@ -111,3 +126,9 @@ class RefusalDesk:
         """The last price known, in ticks; 0 if none is."""
         bar = self._state.symbols[position.symbol].bar
         return position.last_ticks or (bar.close if bar is not None else 0)
+
+
+def _is_of(leg: Order, order: Order) -> bool:
+    """Whether both are of one request."""
+    same_list = bool(order.list_id) and leg.list_id == order.list_id
+    return same_list or leg.client_order_id == order.client_order_id

@@ -130,7 +130,7 @@ async def test_f02_a_request_that_never_left_is_sent_once_more_with_its_id_after
     venue = Cut(1, loss=0)
     await carried(venue, stop("s"))
     assert [row[0] for row in venue.orders] == ["s"]
-    assert 1.8 <= venue.times[1] - venue.times[0] < 3.2
+    assert 1.4 <= venue.times[1] - venue.times[0] < 1.7
 
 
 @in_virtual_time

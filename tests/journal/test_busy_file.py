@@ -25,6 +25,8 @@ class Venue:
         self.path = path
         self.rows = []
 
+    writes_together = False
+
     def window_ms(self, _command, _attempt=1):
         return 1000
 

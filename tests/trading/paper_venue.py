@@ -59,7 +59,10 @@ class PaperVenue:
     def execute(self, command: object) -> None:
         if isinstance(command, Submit):
             ticket = command.order.ticket
-            if isinstance(ticket, ListTicket):
+            if command.after and self._is_short(ticket):
+                for leg in ticket.pending if isinstance(ticket, ListTicket) else (ticket,):
+                    self._refuse(leg, -2010, "Account has insufficient balance for requested action.")
+            elif isinstance(ticket, ListTicket):
                 self._submit_list(ticket)
             else:
                 self._submit(ticket)
@@ -89,7 +92,11 @@ class PaperVenue:
                 )
                 self._refuse(command.ticket, -2011)
                 return
-            self._end(command.cancel_client_order_id, OrderState.CANCELED)
+            self._cancel(command.cancel_client_order_id)
+            if self._is_short(command.ticket):
+                text = "Account has insufficient balance for requested action."
+                self._refuse(command.ticket, -2010, text)
+                return
             self._submit(command.ticket)
         elif isinstance(command, QueryOrder):
             self._query(command)
@@ -132,6 +139,15 @@ class PaperVenue:
 
     def _require_base(self, lots: int) -> None:
         """Never sells more than held: what rests plus the new order must be in the account."""
+        free = self._free_lots()
+        assert lots <= free, f"sells {lots} with {free} free"
+
+    def _is_short(self, ticket: object) -> bool:
+        """Whether a cancel before it has failed: only such an order may ask for more than there is."""
+        legs = ticket.pending if isinstance(ticket, ListTicket) else (ticket,)
+        return legs[0].quantity_lots > self._free_lots()
+
+    def _free_lots(self) -> int:
         locked, lists = 0, set()
         for one in self.orders.values():
             if one.ticket.side is Side.SELL and one.is_open and one.state is not OrderState.SLEEPING:
@@ -139,8 +155,7 @@ class PaperVenue:
                     continue
                 lists.add(one.list_id)
                 locked += one.quantity - one.done
-        held = self.totals.get(self.instrument.base, 0) // self.instrument.lot_e8
-        assert locked + lots <= held, f"sells {lots} beside {locked} resting with {held} held"
+        return self.totals.get(self.instrument.base, 0) // self.instrument.lot_e8 - locked
 
     def _cancel(self, key: str) -> None:
         one = self.orders.get(key)
@@ -237,7 +252,7 @@ class PaperVenue:
         self.orders[key].state = state
         self._say(self._report(key, state, self.orders[key].done))
 
-    def _refuse(self, ticket: object, code: int) -> None:
+    def _refuse(self, ticket: object, code: int, text: str = "") -> None:
         self._say(
             OrderReport(
                 ticket.symbol,
@@ -246,6 +261,7 @@ class PaperVenue:
                 OrderState.REJECTED,
                 ticket.side,
                 code=code,
+                text=text,
             )
         )
 

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
+from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
-from bnml.venues.binance.departures import leaves_now
+from bnml.venues.binance.convoy import depart
 from bnml.venues.binance.errors import leaves
 from bnml.venues.binance.overlap import Heard
 from bnml.venues.binance.reports import api_frame
 from bnml.venues.binance.wire import EMPTY, ApiFrame, EventKey
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping
+    from collections.abc import Hashable, Mapping, Sequence
 
     from bnml.venues.binance.wsapi import ApiConnection
 
@@ -84,15 +84,26 @@ class ApiLeg:
         self._waiting[request_id] = future
         unclear = UnknownOutcome if order else Retryable
         try:
-            leaves_now()
-            await self._socket.send(
-                msgspec.json.encode({"id": request_id, "method": method, "params": params}), text=True
-            )
+            frame = msgspec.json.encode({"id": request_id, "method": method, "params": params})
+            await depart(frame, self._write)
             return await asyncio.wait_for(future, self._owner.timeout_s)
         except (ConnectionClosed, TimeoutError) as error:
             raise unclear(f"{method}: no answer ({type(error).__name__})") from error
         finally:
             self._waiting.pop(request_id, None)
+
+    async def _write(self, frames: Sequence[bytes]) -> None:
+        """Hand all frames to the system in one piece: a process that dies has sent all of them or none."""
+        if self._socket is None:
+            raise ConnectionClosedError(None, None)
+        if len(frames) == 1:
+            await self._socket.send(frames[0], text=True)
+            return
+        async with self._socket.send_context():
+            protocol = self._socket.protocol
+            for frame in frames:
+                protocol.send_text(frame)
+            self._socket.transport.write(b"".join(protocol.data_to_send()))
 
     def expect(self, params: Mapping[str, str]) -> None:
         """The venue has accepted this order, so a report of it must come."""

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from bnml.core.errors import AccessRefused, BnmlError, Rejected, Retryable, UnknownOutcome
+from bnml.core.events import OrderReport
 from bnml.venues.binance.outcomes import Outcome, Step, verdict_of
 
 CLOCK_SKEW = -1021
@@ -30,8 +31,9 @@ class ErrorBody(msgspec.Struct):
 class ReplacementFailed(Rejected):
     """A cancel-and-replace that did not fully happen; the error's code and text are those of the half that failed.
 
-    `cancelled`: the old order is gone. `placed`: the new one is there although the old one stayed, and `result`
-    holds the answer to it; never asked for, but never assumed not to happen either.
+    `cancelled`: the old order is gone. `placed`: the new one is there although the old one stayed; never asked for,
+    but never assumed not to happen either. `result` holds the answer to the half that happened, `reports` what
+    it says of the old order and its list.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class ReplacementFailed(Rejected):
         self.cancelled = cancelled
         self.placed = placed
         self.result = result
+        self.reports: tuple[OrderReport, ...] = ()
 
 
 class _ReplaceData(msgspec.Struct, rename="camel"):
@@ -116,7 +119,7 @@ def _replacement_error(body: ErrorBody, text: str) -> BnmlError:
             code=failed.code,
             cancelled=cancelled,
             placed=placed,
-            result=bytes(data.new_order_response) if placed else b"",
+            result=bytes(data.new_order_response if placed else data.cancel_response if cancelled else b""),
         )
     error.step = verdict.step
     return error

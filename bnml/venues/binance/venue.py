@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ from bnml.core.events import Balances, Bar, Book, OrderReport
 from bnml.core.orders import ListTicket, Side
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import bars_of_klines, book_of_depth, exchange_info, instrument_of
-from bnml.venues.binance.errors import NO_SUCH_ORDER, NO_SUCH_SYMBOL
+from bnml.venues.binance.errors import NO_SUCH_ORDER, NO_SUCH_SYMBOL, ReplacementFailed
 from bnml.venues.binance.evidence import ORDERS_PER_PAGE, Evidence, readable
 from bnml.venues.binance.numbers import e8
 from bnml.venues.binance.reports import (
@@ -69,6 +70,11 @@ class BinanceVenue(Evidence):
         self._permissions: frozenset[str] = frozenset()
         self._windows_ms = (receive_window_ms, protective_window_ms)
 
+    @property
+    def writes_together(self) -> bool:
+        """Whether several requests can leave in one write: over the WebSocket API."""
+        return self.api.up
+
     def window_ms(self, command: VenueCommand, attempt: int = 1) -> int:
         """The age at which the venue refuses the request: less where a loss must be known soon, but only once."""
         whole, short = self._windows_ms
@@ -80,7 +86,7 @@ class BinanceVenue(Evidence):
         await self.rest.budget.wait(Lane.RECONCILE)
 
     async def execute(self, command: VenueCommand, cancel_id: str = "", *, attempt: int = 1) -> Executed:
-        """Carry out one command. Its good outcome comes as user events; by REST it is in the result, too.
+        """Carry out one command. Its good outcome comes as user events, and is in the result too (not when stepped).
 
         Raises by the error tree; UnknownOutcome when the venue may or may not have executed it, also when its
         answer makes no sense. What is not an entry waits for a key that the venue accepts.
@@ -91,6 +97,12 @@ class BinanceVenue(Evidence):
             except AccessRefused:
                 if not self.rest.signer.lost or (isinstance(command, Submit) and is_entry(command)):
                     raise
+            except ReplacementFailed as error:
+                if error.cancelled and error.result:
+                    with suppress(Retryable):  # what cannot be read is told by user events alone
+                        halves = reports_of_result("order.cancel", error.result, self.instruments)
+                        error.reports = tuple(one for one in halves if not one.cumulative_lots)
+                raise
             await self.rest.signer.usable()
 
     async def _execute(self, command: VenueCommand, cancel_id: str, attempt: int) -> Executed:
@@ -98,27 +110,27 @@ class BinanceVenue(Evidence):
             return Executed(tuple(await self.order_reports(command.symbol, command.client_order_id)))
         request, lane = request_of(command, self.instruments, cancel_id), lane_of(command)
         params, window_ms = request.params, self.window_ms(command, attempt)
-        if self.api.up:
+        by_api = self.api.up
+        if by_api:
             answer = await self.api.request(
                 request.api_method, params, order=True, hold=True, lane=lane, window_ms=window_ms
             )
-            if isinstance(command, ReplaceOrder):
-                try:  # done when both halves say so; nobody waits for the consequences of what is unclear
-                    with readable(request.api_method):
-                        reports_of_result(request.api_method, answer.body, self.instruments)
-                except Retryable as error:
-                    self.api.on_number(answer.number)
-                    raise UnknownOutcome(str(error)) from error
-            return Executed((), (answer.number,))
-        answer = await self.rest.signed(
-            request.http_method, request.path, params, lane, order=request.order, window_ms=window_ms
-        )
+        else:
+            answer = await self.rest.signed(
+                request.http_method, request.path, params, lane, order=request.order, window_ms=window_ms
+            )
         try:
             with readable(request.path):
                 reports = reports_of_result(request.api_method, answer.body, self.instruments)
         except Retryable as error:
+            if by_api:  # nobody waits for the consequences of what is unclear
+                self.api.on_number(answer.number)
             raise UnknownOutcome(str(error)) from error
-        return Executed(tuple(reports), (answer.number,))
+        if by_api and answer.number:  # stepped: its user events have their places, and none is ever lost
+            return Executed((), (answer.number,))
+        # A fill that is told of without its trades (answers about lists do so) is left to those who bring them.
+        told = tuple(one for one in reports if one.trade_id or not one.cumulative_lots)
+        return Executed(told, (answer.number,))
 
     async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]:
         """Reports that tell the whole life of one order so far; empty when the venue has no such order."""

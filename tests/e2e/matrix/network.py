@@ -2,13 +2,12 @@
 
 import asyncio
 from dataclasses import dataclass
-from functools import partial
 from types import SimpleNamespace
 
 import msgspec
 
 from bnml.core.errors import Retryable, UnknownOutcome
-from bnml.venues.binance.departures import leaves_now
+from bnml.venues.binance.convoy import depart
 from bnml.venues.binance.errors import ErrorBody, error_of
 from bnml.venues.binance.reports import user_item
 from bnml.venues.binance.rest import Answer
@@ -22,7 +21,11 @@ from tests.e2e.matrix.market import API_KEY
 
 TIMEOUT_S = 4.0
 WINDOW_MS = 2_000
-FAULTS = ("lost", "late", "unanswered", "error_after", "error_before", "cut")
+_ALL = ("lost", "late", "unanswered", "error_after", "error_before", "cut")
+_OF_THE_WAY = ("lost", "late", "cut")
+_OF_ONE = ("unanswered", "error_after", "error_before")
+_UNANSWERED = {"late", "unanswered", "cut", "torn"}
+TORN = 0.1  # of the broken writes of several requests
 _UNTOLD = {"symbol", "timestamp", "recvWindow", "newOrderRespType", "cancelRestrictions", "timeInForce"}
 BROKEN_503 = (503, ErrorBody(0, "<html>"))
 BODIES = (
@@ -68,48 +71,60 @@ class Network:
 
     def carry(self, operation, params, is_order):
         """A future for (status, body or error), which may never be done."""
-        answer = self.loop.create_future()
-        faults, draw = self.faults, self.random.random()
-        up_s, down_s, error = self.latency_s(), self.latency_s(), None
-        answered = True
-        if is_order:
-            edges = [
-                faults.lost,
-                faults.late,
-                faults.unanswered,
-                faults.error_after,
-                faults.error_before,
-                faults.cut,
-            ]
-            fault = next((i for i in range(len(edges)) if draw < sum(edges[: i + 1])), None)
-            note = partial(self.world.cover.note, params.get("symbol", ""))
-            note(f"sent {_words(params)}" + (f" fault {FAULTS[fault]}" if fault is not None else ""))
-            if fault == 0:
-                return answer
-            if fault == 1:
-                up_s, answered = float(self.random.uniform(0.5, 1.5 * WINDOW_MS / 1000)), False
-            elif fault == 2:
-                answered = False
-            elif fault in {3, 4}:
-                error = BODIES[self.random.integers(0, len(BODIES))]
-            if fault == 4:
-                self.loop.call_later(up_s + down_s, _deliver, answer, error)
-                return answer
-            if fault == 5:
-                answer.cut_at = None
-                answered = False
-                self.loop.call_later(up_s + down_s, _deliver, answer, "cut")
+        return self.carry_together([(operation, params)], is_order=is_order)[0]
+
+    def carry_together(self, requests, *, is_order):
+        """The same for several in one write: they share their way, and each has an answer of its own.
+
+        The connection may break inside of the write: then only the first ones arrive.
+        """
+        way = self._fault(_ALL if len(requests) == 1 else _OF_THE_WAY) if is_order else None
+        up_s, shared = self.latency_s(), way in _OF_THE_WAY
+        if way == "late":
+            up_s = float(self.random.uniform(0.5, 1.5 * WINDOW_MS / 1000))
+        arriving = 0 if way == "lost" else len(requests)
+        if len(requests) > 1 and way in {"lost", "cut"} and self.random.random() < TORN:
+            arriving, way = int(self.random.integers(1, len(requests))), "torn"
+        answers, carried = [], []
+        for place, (operation, params) in enumerate(requests):
+            fault = way if shared or len(requests) == 1 or not is_order else self._fault(_OF_ONE)
+            if is_order:
+                told = "" if fault is None else f" fault {fault}"
+                self.world.cover.note(params.get("symbol", ""), f"sent {_words(params)}{told}")
+            answer = self.loop.create_future()
+            answers.append(answer)
+            if place < arriving:
+                carried.append((operation, params, answer, fault, self.latency_s(), is_order))
+        cut_after_s = up_s + self.latency_s()
 
         def arrive():
-            result = self._execute(operation, params)
-            if is_order:
-                told = (result[1].code, result[1].msg) if isinstance(result, tuple) else "ok"
-                self.world.cover.note(params.get("symbol", ""), f"executed {_words(params)}: {told}")
-            if answered:
-                self.loop.call_later(down_s, _deliver, answer, error or result)
+            for one in carried:
+                self._arrive(*one)
 
+        if way in {"cut", "torn"}:
+            for answer in answers:
+                self.loop.call_later(cut_after_s, _deliver, answer, "cut")
         self.loop.call_later(up_s, arrive)
-        return answer
+        return answers
+
+    def _fault(self, kinds):
+        draw = self.random.random()
+        for kind in _ALL:
+            draw -= getattr(self.faults, kind)
+            if draw < 0:
+                return kind if kind in kinds else None
+        return None
+
+    def _arrive(self, operation, params, answer, fault, down_s, is_order):
+        error = None
+        if fault in {"error_after", "error_before"}:
+            error = BODIES[self.random.integers(0, len(BODIES))]
+        result = error if fault == "error_before" else self._execute(operation, params)
+        if is_order:
+            told = (result[1].code, result[1].msg) if isinstance(result, tuple) else "ok"
+            self.world.cover.note(params.get("symbol", ""), f"executed {_words(params)}: {told}")
+        if fault not in _UNANSWERED:
+            self.loop.call_later(down_s, _deliver, answer, error or result)
 
     def _execute(self, operation, params):
         venue = self.world.venue
@@ -127,6 +142,10 @@ class Network:
         self.world.exchange.refused_half = ""
         self.world.cover.look()
         return found
+
+
+def _join(answer, future):
+    answer.add_done_callback(lambda done: _deliver(future, done.result()))
 
 
 def _words(params):
@@ -169,9 +188,11 @@ class Socket:
             "timestamp": str(self.network.world.venue.wall_ms()),
             "recvWindow": str(window_ms or WINDOW_MS),
         }
+        future = self.network.loop.create_future()
         if order:
-            leaves_now()
-        future = self.network.carry(operation, stamped, order)
+            await depart((operation, stamped, future), self._write)
+        else:
+            _join(self.network.carry(operation, stamped, False), future)
         self.life.point(f"after_send_{kind}")
         if order and ("ancel" in what):
             self.life.point("during_cancel")
@@ -186,11 +207,22 @@ class Socket:
         self.life.point(f"acked_{kind}")
         if found == "cut":
             if self.up:
+                self.drop()
                 self.life.spawn(self._break())
             raise unclear(f"{what}: the connection broke")
         if isinstance(found, tuple):
             raise error_of(*found, what)
         return found
+
+    async def _write(self, frames):
+        """What leaves in one piece; a process that dies has sent all or nothing."""
+        if len(frames) > 1:
+            self.life.point("before_send_chain")
+        sent = self.network.carry_together([frame[:2] for frame in frames], is_order=True)
+        for answer, frame in zip(sent, frames, strict=True):
+            _join(answer, frame[2])
+        if len(frames) > 1:
+            self.life.point("after_send_chain")
 
     async def connect(self):
         """Stand, with the subscription."""
@@ -203,7 +235,6 @@ class Socket:
         self.up = False
 
     async def _break(self):
-        self.drop()
         for future in list(self._waiting):
             _deliver(future, "cut")
         await self.links.account(False, "reset")

@@ -13,6 +13,7 @@ from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.core.events import Book, InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
 from bnml.core.ids import IdSource
+from bnml.core.orders import Side
 from bnml.journal.recover import code_version, recover, snapshot_version
 from bnml.journal.schema import SessionHeader
 from bnml.kernels import KERNEL_HASH
@@ -39,6 +40,8 @@ POINTS = (
     "before_send_order",
     "after_send_order",
     "acked_order",
+    "before_send_chain",
+    "after_send_chain",
     "during_cancel",
     "before_report",
     "before_event",
@@ -253,10 +256,13 @@ class Process:
         return await strangers.adoptions(self.venue, self.standing, self.instance, is_known, since_ns, now_ns)
 
     async def _settle(self, truth):
-        await asyncio.sleep(max(0.0, self.began_s + WINDOW_MS / 1000 + 0.25 - self.life.loop.time()))
-        self.inbox.complete(
-            0, await reconcile.prove_absence(self.venue, truth.absent, lambda: self.pump.now_ns)
-        )
+        urgent = [order for order in truth.absent if order.side is Side.SELL]
+        others = [order for order in truth.absent if order.side is Side.BUY]
+        for orders, window_ms in ((urgent, WINDOW_MS // 2), (others, WINDOW_MS)):
+            over_s = self.began_s + window_ms / 1000 + 0.25
+            await asyncio.sleep(max(0.0, over_s - self.life.loop.time()))
+            found = await reconcile.prove_absence(self.venue, orders, lambda: self.pump.now_ns)
+            self.inbox.complete(0, found)
 
     def _read_history(self, now_ns):
         self.pump.in_history = True

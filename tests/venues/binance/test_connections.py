@@ -11,6 +11,7 @@ from bnml.core.clock import LiveClock
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.venues.binance import succession
 from bnml.venues.binance.codec import Beat, MarketCodec
+from bnml.venues.binance.convoy import Convoy, join
 from bnml.venues.binance.market import MarketStream, shards
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.wsapi import ApiConnection
@@ -228,3 +229,28 @@ async def test_a_request_before_the_connection_stands_was_certainly_not_sent():
     with pytest.raises(Retryable) as caught:
         await connection.request("order.place", {}, order=True)
     assert not isinstance(caught.value, UnknownOutcome)
+
+
+async def test_requests_of_a_convoy_are_handed_to_the_system_in_one_write():
+    """All or none of them leave a process that dies; the venue gets them in their order."""
+    seen = []
+    sink = Sink()
+    connection = api("", sink)
+
+    async def ask(convoy, place):
+        join(convoy, place)
+        return await connection.request("order.cancel", {"symbol": f"S{place}"}, order=True)
+
+    async with server(answering(lambda one: seen.append(one["params"]["symbol"]) or {"status": 200})) as url:
+        connection.url = url
+        async with running(connection.run()):
+            await sink.until(lambda: sink.links)
+            transport = connection._leg._socket.transport
+            writes = []
+            write = transport.write
+            transport.write = lambda data: writes.append(data) or write(data)
+            convoy = Convoy(3)
+            await asyncio.gather(*(ask(convoy, place) for place in (2, 0, 1)))
+            del transport.write
+    assert seen == ["S0", "S1", "S2"]
+    assert len(writes) == 1

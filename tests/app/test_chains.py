@@ -1,0 +1,103 @@
+"""Cancels and the order that sells what they free: in one write, or one after the other."""
+
+import msgspec
+
+from bnml.app.chains import steps
+from bnml.core.commands import Alert, CancelList, CancelOrder
+from bnml.core.errors import Rejected, Retryable, UnknownOutcome
+from bnml.core.events import CancelFailed
+from bnml.core.orders import OrderState
+from bnml.venues.binance.convoy import depart
+from bnml.venues.binance.venue import Executed
+from tests.app.test_executor import EXIT, Venue, execute, report
+from tests.virtual_time import in_virtual_time
+
+CANCEL = CancelList("BTCUSDT", "old", "moves")
+STOP = CancelOrder("BTCUSDT", "stop", "moves")
+SALE = msgspec.structs.replace(EXIT, after=("old", "stop"))
+GONE = Rejected("unknown list", code=-2011)
+
+
+class Wire(Venue):
+    """Writes what departs together as one entry of `writes`."""
+
+    writes_together = True
+
+    def __init__(self, answers=None, **options):
+        super().__init__(**options)
+        self.writes = []
+        self.answers = answers or {}  # to each command, one after the other
+        self.unready = {}
+
+    async def execute(self, command, *, attempt=1):
+        if self.unready.get(command, 0):
+            self.unready[command] -= 1
+            raise Retryable("not connected")
+        await depart(command, self._write)
+        self.script = [self.answers[command].pop(0)] if self.answers.get(command) else []
+        return await super().execute(command, attempt=attempt)
+
+    async def _write(self, frames):
+        self.writes.append(list(frames))
+
+
+def told(events):
+    return [(type(one).__name__, one.client_order_id, getattr(one, "code", 0)) for one in events]
+
+
+def test_what_belongs_together_is_one_step_in_the_place_of_its_last():
+    other = CancelOrder("BTCUSDT", "other", "alone")
+    alert = Alert("info", "x", "y")
+    assert steps([CANCEL, other, STOP, alert, SALE, EXIT]) == [other, alert, (CANCEL, STOP, SALE), EXIT]
+
+
+@in_virtual_time
+async def test_a_chain_leaves_in_one_write_after_one_barrier():
+    venue = Wire()
+    _, journal, _ = await execute(venue, CANCEL, STOP, SALE)
+    assert venue.writes == [[CANCEL, STOP, SALE]]
+    assert journal.barriers == 1
+
+
+@in_virtual_time
+async def test_what_cannot_leave_keeps_the_rest_from_leaving():
+    """The follower finds no connection: alone, the cancels would leave the position bare."""
+    venue = Wire()
+    venue.unready[SALE] = 1
+    await execute(venue, CANCEL, STOP, SALE)
+    assert sorted(map(len, venue.writes)) == [1, 1, 1]  # each by itself then, the sale last
+    assert venue.writes[-1] == [SALE]
+
+
+@in_virtual_time
+async def test_a_follower_that_must_be_repeated_waits_for_its_cancels():
+    """A cancel in doubt, a follower refused for its age: it is not sent again before the cancel is known."""
+    venue = Wire(
+        {CANCEL: [UnknownOutcome("lost")], SALE: [Retryable("too old", code=-1021)]},
+        orders=[[], [report("old", OrderState.CANCELED)]],
+    )
+    venue.members = ["old"]
+    await execute(venue, CANCEL, STOP, SALE)
+    assert venue.writes == [[CANCEL, STOP, SALE], [SALE]]
+
+
+@in_virtual_time
+async def test_a_follower_is_not_repeated_when_a_cancel_failed():
+    venue = Wire({CANCEL: [GONE], SALE: [Retryable("too old", code=-1021)]})
+    events, _, _ = await execute(venue, CANCEL, STOP, SALE)
+    assert len(venue.writes) == 1
+    assert ("CancelFailed", "old", -2011) in told(events)
+    (refused,) = (one for one in events if getattr(one, "state", None) is OrderState.REJECTED)
+    assert refused.code == -2013  # lost, as far as protection counts: no refusal of the venue
+
+
+@in_virtual_time
+async def test_without_a_common_way_each_waits_for_the_one_before():
+    for options in ({"sequential": True}, {}):
+        venue = Venue(Executed((report("old", OrderState.CANCELED),)))
+        await execute(venue, CANCEL, STOP, SALE, **options)
+        assert venue.sent == [CANCEL, STOP, SALE]
+        venue = Venue(GONE)
+        events, _, _ = await execute(venue, CANCEL, STOP, SALE, **options)
+        assert venue.sent == [CANCEL, STOP]  # what it would sell is not free
+        assert any(isinstance(one, CancelFailed) for one in events)
