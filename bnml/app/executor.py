@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING
 
 from bnml.app.asking import buys, new_names, once_more, refusal, reports_of, symbol_of
 from bnml.app.chains import Chain, Link, steps
+from bnml.app.leaving import Sent, Slot, Venue, send
 from bnml.app.logs import logger
-from bnml.app.resolving import LAG_LOOKS, NEVER_ARRIVED, PAUSES_S, Doubt, Fate, Resolved, Truth
+from bnml.app.resolving import LAG_LOOKS, NEVER_ARRIVED, PAUSES_S, Doubt, Fate, Resolved
 from bnml.app.spool import way_out
 from bnml.core.commands import Alert, Halt, QueryOrder, RequestTrain
 from bnml.core.errors import BnmlError, Fatal, Retryable, UnknownOutcome
 from bnml.core.orders import OrderState
-from bnml.venues.binance.departures import Departure, watch
 from bnml.venues.binance.errors import UNKNOWN_ORDER, step_of
 from bnml.venues.binance.outcomes import Step
 from bnml.venues.binance.venue import Executed
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bnml.core.commands import Command
     from bnml.core.events import Event
     from bnml.journal.writer import JournalWriter
+    from bnml.venues.binance.departures import Departure
     from bnml.venues.binance.requests import VenueCommand
 
 MOST_WAITING = 10_000
@@ -35,21 +36,6 @@ SETTLE_MARGIN_S = 0.4
 """Added to the age at which the venue refuses a request: the error of the measured clock, and what is on its way."""
 ACCESS_PAUSE_S = 30.0
 """Between two requests with a key that the venue refuses."""
-
-
-class Venue(Truth, Protocol):
-    """The part of a venue that executes."""
-
-    @property
-    def writes_together(self) -> bool: ...
-
-    def window_ms(self, command: VenueCommand, attempt: int = 1) -> int: ...
-
-    async def execute(self, command: VenueCommand, *, attempt: int = 1) -> Executed: ...
-
-    async def resynchronise(self) -> None: ...
-
-    async def fitted(self, symbol: str, command: VenueCommand) -> VenueCommand | None: ...
 
 
 class Executor:
@@ -139,7 +125,7 @@ class Executor:
         if isinstance(command, QueryOrder):
             group.create_task(self._carry_out(command))
             return
-        request = _sent(self._venue, command, 1)
+        request = send(self._venue, command, 1)
         try:
             # It leaves before anybody waits for its answer, and requests leave in the engine's order.
             await asyncio.sleep(0)
@@ -168,9 +154,9 @@ class Executor:
         self._inbox.complete(0)
 
     async def _carry_out(
-        self, command: VenueCommand, request: _Sent | None = None, link: Link | None = None
+        self, command: VenueCommand, request: Sent | None = None, link: Link | None = None
     ) -> None:
-        slot = _Slot(self._at_once)
+        slot = Slot(self._at_once)
         if isinstance(command, QueryOrder):
             slot.free()  # doubts wait for their answers for seconds: no order may stand behind them
         names = new_names(command)
@@ -193,14 +179,14 @@ class Executor:
         self._finished()
 
     async def _carry(
-        self, command: VenueCommand, slot: _Slot, request: _Sent | None, link: Link | None
+        self, command: VenueCommand, slot: Slot, request: Sent | None, link: Link | None
     ) -> _Done:
         """Bring one command to its end: done, refused, or shown by the venue after a doubt."""
         asked, fitted, lease = command, False, 1
         for attempt in range(1, ATTEMPTS + 1):
             if link is not None and not await link.may_leave(attempt):
                 break  # what it would sell is still held by the order whose cancel failed
-            sent, request = request or _sent(self._venue, asked, lease), None
+            sent, request = request or send(self._venue, asked, lease), None
             try:
                 found = await self._outcome(asked, lease, slot, sent, link)
             except Retryable as error:
@@ -224,7 +210,7 @@ class Executor:
         return _Done(refusal(asked, Retryable("it never arrived", code=NEVER_ARRIVED), self._now_ns()))
 
     async def _outcome(
-        self, command: VenueCommand, attempt: int, slot: _Slot, sent: _Sent, link: Link | None
+        self, command: VenueCommand, attempt: int, slot: Slot, sent: Sent, link: Link | None
     ) -> Executed | Resolved:
         """The answer, or the end of the doubt. Raises what the venue clearly said."""
         request, departure = sent
@@ -284,7 +270,7 @@ class Executor:
         lost = reports_of(command, OrderState.REJECTED, self._now_ns(), NEVER_ARRIVED, "it never arrived")
         return _Done((*resolved.events, *lost))
 
-    def _let_others_go(self, slot: _Slot) -> None:
+    def _let_others_go(self, slot: Slot) -> None:
         if not self._sequential:
             slot.free()
 
@@ -365,43 +351,6 @@ class _Done:
     def __init__(self, events: Sequence[Event], numbers: Sequence[int] = ()) -> None:
         self.events = events
         self.numbers = numbers
-
-
-class _Sent(NamedTuple):
-    """A request under way, and since when."""
-
-    task: asyncio.Task[Executed]
-    departure: Departure
-
-
-def _sent(venue: Venue, command: VenueCommand, attempt: int) -> _Sent:
-    """Let a request leave once; whoever called cancels it."""
-    departure = Departure()
-    return _Sent(asyncio.create_task(_execute(venue, command, attempt, departure)), departure)
-
-
-async def _execute(venue: Venue, command: VenueCommand, attempt: int, departure: Departure) -> Executed:
-    watch(departure)
-    try:
-        return await venue.execute(command, attempt=attempt)
-    except UnknownOutcome:
-        departure.at_s = departure.at_s or asyncio.get_running_loop().time()
-        raise
-
-
-class _Slot:
-    """A place among the requests at once; given back when its request is answered, or in doubt."""
-
-    __slots__ = ("_held", "_semaphore")
-
-    def __init__(self, semaphore: asyncio.Semaphore) -> None:
-        self._semaphore = semaphore
-        self._held = True
-
-    def free(self) -> None:
-        if self._held:
-            self._held = False
-            self._semaphore.release()
 
 
 _LEVELS = {"info": 20, "warning": 30, "critical": 50}

@@ -216,6 +216,7 @@ class ProtectionModel(RuleBasedStateMachine):
                 one
                 for one in first.values()
                 if one.code == WOULD_TRIGGER
+                and not one.text
                 and self.engine.book.get(one.client_order_id).tranche == tranche.index
             ]
             assert not (refused and tranche.lots(lot_e8)), "what cannot be protected is sold"

@@ -139,7 +139,7 @@ class BinanceVenue(Evidence):
                 request = query_of(symbol, client_order_id)
                 body = await self.rest.read(request.path, request.params)
                 with readable(request.path):
-                    return await self._with_trades(order_answer(body))
+                    return await _with_trades(self.rest, order_answer(body), self.instruments)
             except Rejected as error:
                 if error.code == NO_SUCH_ORDER:
                     return []
@@ -257,14 +257,6 @@ class BinanceVenue(Evidence):
         body = await self.rest.public("/api/v3/depth", {"symbol": symbol, "limit": "20"})
         return book_of_depth(self.instruments[symbol], body)
 
-    async def _with_trades(self, found: OrderAnswer) -> list[OrderReport]:
-        instrument = self.instruments[found.symbol]
-        if e8(found.executed_qty) == 0:
-            return traded_reports(found, (), instrument)
-        params = {"symbol": found.symbol, "orderId": str(found.order_id)}
-        trades = account_trades(await self.rest.read("/api/v3/myTrades", params))
-        return traded_reports(found, trades, instrument)
-
     async def _info(self, params: Mapping[str, str], symbols: Sequence[str]) -> bytes:
         try:
             return await self.rest.public("/api/v3/exchangeInfo", {"symbols": _encoded(params["symbols"])})
@@ -281,6 +273,17 @@ class BinanceVenue(Evidence):
             for row in info.symbols
             if row.is_spot_trading_allowed and _is_permitted(row.permission_sets, self._permissions)
         }
+
+
+async def _with_trades(
+    rest: RestClient, found: OrderAnswer, instruments: Mapping[str, Instrument]
+) -> list[OrderReport]:
+    instrument = instruments[found.symbol]
+    if e8(found.executed_qty) == 0:
+        return traded_reports(found, (), instrument)
+    params = {"symbol": found.symbol, "orderId": str(found.order_id)}
+    trades = account_trades(await rest.read("/api/v3/myTrades", params))
+    return traded_reports(found, trades, instrument)
 
 
 def _is_permitted(sets: Sequence[Sequence[str]], permissions: frozenset[str]) -> bool:
