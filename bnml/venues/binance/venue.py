@@ -123,7 +123,7 @@ class BinanceVenue(Evidence):
             with readable(request.path):
                 reports = reports_of_result(request.api_method, answer.body, self.instruments)
         except Retryable as error:
-            if by_api:  # nobody waits for the consequences of what is unclear
+            if by_api and answer.number:  # nobody waits for the consequences of what is unclear
                 self.api.on_number(answer.number)
             raise UnknownOutcome(str(error)) from error
         if by_api and answer.number:  # stepped: its user events have their places, and none is ever lost
