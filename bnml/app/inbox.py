@@ -12,11 +12,13 @@ from bnml.venues.binance.codec import Beat, Print
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Sequence
 
+    from bnml.app.gaps import Filled
+    from bnml.app.silence import Tick
     from bnml.core.events import Event
     from bnml.venues.binance.codec import MarketItem
     from bnml.venues.binance.reports import UserItem
 
-    Item = MarketItem | UserItem | Event
+    Item = MarketItem | UserItem | Event | Filled | Tick
 
 CAPACITY = 10_000
 OF_THE_MARKET: Final = (Print, Book, Bar, Beat)

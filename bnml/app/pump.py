@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from bnml.app.gaps import Filled
 from bnml.app.logs import logger
+from bnml.app.silence import Tick
 from bnml.core.clock import format_utc
 from bnml.core.events import (
     Balances,
@@ -20,7 +22,7 @@ from bnml.venues.binance.codec import Beat, Print, Shutdown
 from bnml.venues.binance.reports import StreamEnded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Callable, Sequence
 
     from bnml.app.inbox import Item
     from bnml.core.commands import Command
@@ -40,8 +42,9 @@ class Follower(Protocol):
 class Pump:
     """Turns items of the inbox into events and feeds them; `now_ns` is market time as far as it is known.
 
-    `fill_gap(symbol, from, to)` reads candles that no stream brought; None trusts the stream (stepped mode,
-    where a missing bar is the market's own).
+    `fill_gap(symbol, from, to)` asks for candles that no stream brought, which come as `Filled`; bars of that
+    symbol wait for them, everything else goes on. None trusts the stream (stepped mode, where a missing bar is
+    the market's own).
     """
 
     def __init__(
@@ -52,7 +55,7 @@ class Pump:
         *,
         submit: Callable[[int, list[Command]], None],
         follower: Follower,
-        fill_gap: Callable[[str, int, int], Awaitable[list[Bar]]] | None,
+        fill_gap: Callable[[str, int, int], None] | None,
         snapshot_every: int,
         snapshot_version: str,
         frame_ns: int,
@@ -63,6 +66,7 @@ class Pump:
         self._submit = submit
         self._follower = follower
         self._fill_gap = fill_gap
+        self._held: dict[str, list[Bar]] = {}  # bars after a gap that is being filled
         self._frame_ns = frame_ns
         self.cross_check = CrossCheck(frame_ns)
         self._snapshot_every = snapshot_every
@@ -99,7 +103,11 @@ class Pump:
             case Book():
                 self._feed_all(self._gate.on_book(item, self._common_ns or self.now_ns))
             case Bar():
-                await self._bar(item)
+                self._bar(item)
+            case Filled():
+                self._filled(item)
+            case Tick():
+                self._advance(item.ts_ns)
             case Beat():
                 self._advance(item.ts_ns)
                 self._common_ns = item.ts_ns if item.is_common else 0
@@ -143,14 +151,30 @@ class Pump:
         for event in events:
             self.feed(event)
 
-    async def _bar(self, bar: Bar) -> None:
-        known_ns = self._last_close_ns.get(bar.symbol, 0)
+    def _bar(self, bar: Bar) -> None:
+        known_ns, held = self._last_close_ns.get(bar.symbol, 0), self._held.get(bar.symbol)
         if bar.ts_open_ns < known_ns:
             return
-        if self._fill_gap is not None and known_ns and bar.ts_open_ns > known_ns:
-            for missed in await self._fill_gap(bar.symbol, known_ns, bar.ts_open_ns):
-                if self._last_close_ns.get(bar.symbol, 0) <= missed.ts_open_ns < bar.ts_open_ns:
-                    self.feed(missed)
+        if held is not None:
+            held.append(bar)
+        elif self._fill_gap is not None and known_ns and bar.ts_open_ns > known_ns:
+            self._held[bar.symbol] = [bar]
+            self._fill_gap(bar.symbol, known_ns, bar.ts_open_ns)
+        else:
+            self._enter(bar)
+
+    def _filled(self, found: Filled) -> None:
+        """The bars that were missed, then those that waited for them; another gap among those is asked for, too."""
+        first, *others = self._held.pop(found.symbol)
+        for bar in found.bars:
+            if self._last_close_ns.get(bar.symbol, 0) <= bar.ts_open_ns < first.ts_open_ns:
+                self.feed(bar)
+        if first.ts_open_ns >= self._last_close_ns.get(first.symbol, 0):
+            self._enter(first)
+        for bar in others:
+            self._bar(bar)
+
+    def _enter(self, bar: Bar) -> None:
         _report(self.cross_check.on_bar(bar))
         still_missing = (
             bar.ts_open_ns - self._last_close_ns.get(bar.symbol, bar.ts_open_ns)

@@ -15,6 +15,7 @@ from bnml.app.afterwards import Afterwards
 from bnml.app.backfill import Backfill
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
+from bnml.app.gaps import Gaps
 from bnml.app.health import LoopLag, Notifier, watch_space
 from bnml.app.life import Life
 from bnml.app.logs import logger
@@ -27,6 +28,7 @@ from bnml.app.reconcile import recheck
 from bnml.app.refusals import after_steps
 from bnml.app.retrain import Trainer
 from bnml.app.rhythm import Rhythm
+from bnml.app.silence import Silence
 from bnml.app.spool import Spool
 from bnml.app.streams import MarketStreams
 from bnml.app.vigil import Vigil, make_return
@@ -80,13 +82,14 @@ class Daemon:
             after_ns=engine.state.scanned_ns,
             conflate_ns=0 if self._stepped else CONFLATE_NS,
         )
+        self._gaps = Gaps(self._bars_since, lambda found: parts.inbox.complete(0, (found,)))
         self._pump = Pump(
             engine,
             self._gate,
             parts.journal,
             submit=self._submit,
             follower=self._afterwards or narrator,
-            fill_gap=None if self._stepped else self._fill_gap,
+            fill_gap=None if self._stepped else self._gaps.ask,
             snapshot_every=settings.journal.snapshot_every_events,
             snapshot_version=parts.snapshot_version,
             frame_ns=parts.frame_ns,
@@ -143,6 +146,7 @@ class Daemon:
                 await self._trade(group, tasks)
                 failed = False
             finally:
+                self._gaps.cancel()
                 self.picture.state = "failed" if failed else "stopped"
                 health = self.health()
                 self._parts.journal.append_health(health)
@@ -219,9 +223,9 @@ class Daemon:
             tasks += [group.create_task(watch) for watch in self._life.watches()]
         return tasks
 
-    def _watchers(self) -> tuple[Vigil, Weather, Outlook, Backfill]:
+    def _watchers(self) -> tuple[Vigil, Weather, Outlook, Backfill, Silence]:
         """What looks after the world around a session that follows the wall clock."""
-        parts = self._parts
+        parts, control = self._parts, self._parts.deployment.control
         return (
             self._vigil,
             Weather(parts.venue, parts.guards, parts.clock, asks_status=self._settings.venue.kind == "live"),
@@ -234,12 +238,16 @@ class Daemon:
                 read=self._bars_since,
                 give=lambda bars: parts.inbox.complete(0, bars),
             ),
+            Silence(
+                self._now_ns,
+                lambda tick: parts.inbox.complete(0, (tick,)),
+                None if control is None else control.market_now_ns,
+            ),
         )
 
-    async def _bars_since(self, symbol: str, start_ns: int) -> list[Bar]:
-        return await self._parts.venue.bars(
-            symbol, self._settings.features.base_frame, self._parts.frame_ns, start_ns
-        )
+    async def _bars_since(self, symbol: str, start_ns: int, end_ns: int | None = None) -> list[Bar]:
+        frame = self._settings.features.base_frame
+        return await self._parts.venue.bars(symbol, frame, self._parts.frame_ns, start_ns, end_ns)
 
     def _gate_after_history(self) -> None:
         """Nothing that closed before the streams came up is scanned; bars read now only teach the features."""
@@ -307,14 +315,6 @@ class Daemon:
             self._parts.journal.append_health(health)
             self._life.beat(health)
             watch_space(self._parts.journal, self._parts.guards)
-
-    async def _fill_gap(self, symbol: str, start_ns: int, end_ns: int) -> list[Bar]:
-        frame = self._settings.features.base_frame
-        try:
-            return await self._parts.venue.bars(symbol, frame, self._parts.frame_ns, start_ns, end_ns)
-        except Retryable as error:
-            logger().warning("gap_not_filled", symbol=symbol, error=str(error))
-            return []
 
     def _is_over(self) -> bool:
         limit = self._parts.options.stop_after

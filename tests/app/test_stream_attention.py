@@ -10,6 +10,7 @@ import pytest
 from bnml.app import attention, backfill
 from bnml.app.attention import Attention
 from bnml.app.backfill import Backfill, closed
+from bnml.app.gaps import Gaps
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
 from bnml.app.links import MARKET, ORDERS, USER, Links
@@ -290,7 +291,7 @@ async def watch_market(client, seconds):
             return await venue.bars(symbol, "1h", hour_ns, start_ns, end_ns)
 
         pump = Pump(
-            fake, gate, fake, submit=lambda *_: None, follower=fake, fill_gap=fill_gap,
+            fake, gate, fake, submit=lambda *_: None, follower=fake, fill_gap=Gaps(fill_gap, lambda found: inbox.complete(0, (found,))).ask,
             snapshot_every=10**9, snapshot_version="", frame_ns=hour_ns,
         )  # fmt: skip
         codec = MarketCodec(instruments, "1h")

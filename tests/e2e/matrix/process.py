@@ -6,6 +6,7 @@ from functools import cache, partial
 
 from bnml.app import reconcile, strangers
 from bnml.app.executor import Executor
+from bnml.app.gaps import Gaps
 from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
 from bnml.app.pump import Pump
@@ -223,7 +224,7 @@ class Process:
             journal,
             submit=self._submit,
             follower=self,
-            fill_gap=self._fill_gap,
+            fill_gap=Gaps(self._fill_gap, lambda found: self.inbox.complete(0, (found,))).ask,
             snapshot_every=60,
             snapshot_version=snapshot_version(CONFIG_HASH),
             frame_ns=FRAME_NS,
