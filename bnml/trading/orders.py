@@ -12,6 +12,7 @@ from bnml.core.events import OrderReport
 from bnml.core.orders import FINAL_STATES, RANK, OrderState, Side, next_state
 
 KEEP_FINAL = 1024
+_UNHEARD = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING})
 """Final orders remembered, so that a late duplicate of a report is known for what it is."""
 
 
@@ -99,9 +100,9 @@ class OrderBook:
         return self.orders.get(client_order_id)
 
     def is_heard_of(self, client_order_id: str) -> bool:
-        """Whether the venue has said anything of an order of ours."""
+        """Whether the venue has said anything of an order of ours; a leg sleeps from the start, which says nothing."""
         order = self.orders.get(client_order_id)
-        return order is not None and order.state not in {OrderState.PENDING, OrderState.UNKNOWN}
+        return order is not None and order.state not in _UNHEARD
 
     def apply(self, report: OrderReport) -> bool:
         """Count what `report` says; return whether it brings a fill that the ledger has not seen.

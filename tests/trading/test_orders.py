@@ -72,3 +72,14 @@ def test_old_settled_orders_are_forgotten_and_open_ones_never():
     book.forget()
     assert len(book.orders) == KEEP_FINAL
     assert all(str(number) in book.orders for number in range(0, 2 * KEEP_FINAL, 10))
+
+
+@pytest.mark.parametrize("state", [OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING])
+def test_an_order_of_which_the_venue_has_said_nothing_is_not_heard_of(state):
+    """A leg sleeps from the moment its list is sent: that must not pass for a word of the venue about the list."""
+    book = OrderBook()
+    book.register(order())
+    book.get("a").state = state
+    assert not book.is_heard_of("a")
+    book.apply(report(OrderState.OPEN))
+    assert book.is_heard_of("a")
