@@ -43,6 +43,10 @@ class Inbox(Protocol):
         """All that is ready now, possibly nothing."""
         ...
 
+    def poke(self) -> None:
+        """Wake whoever waits for a batch without bringing anything."""
+        ...
+
 
 class LiveInbox:
     """First come, first served; what concerns our orders and money goes before the market, and is never held up.
@@ -87,6 +91,9 @@ class LiveInbox:
     async def batch(self) -> list[Item]:
         await self._filled.wait()
         return self.ready()
+
+    def poke(self) -> None:
+        self._filled.set()
 
     def ready(self) -> list[Item]:
         found = [*self._own, *self._items]
@@ -171,6 +178,9 @@ class SteppedInbox:
         while not (found := self.ready()):
             await self.changed()
         return found
+
+    def poke(self) -> None:
+        self._changed.set()
 
     async def changed(self) -> None:
         """Wait until something arrives, in order or not."""

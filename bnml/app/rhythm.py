@@ -52,14 +52,10 @@ class Rhythm:
     async def live(self) -> None:
         """Take what comes until told to stop."""
         waiter = asyncio.create_task(self._stop.wait())
+        waiter.add_done_callback(lambda _: self._parts.inbox.poke())
         try:
-            while not self._is_over():
-                batch = asyncio.create_task(self._parts.inbox.batch())
-                done, _ = await asyncio.wait({batch, waiter}, return_when=asyncio.FIRST_COMPLETED)
-                if batch not in done:
-                    batch.cancel()
-                    return
-                await self._take_all(batch.result())
+            while not (self._stop.is_set() or self._is_over()):
+                await self._take_all(await self._parts.inbox.batch())
         finally:
             waiter.cancel()
 

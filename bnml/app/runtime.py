@@ -12,6 +12,7 @@ from bnml.app.access import keep_proving
 from bnml.app.accounting import Accountant
 from bnml.app.aftermath import Aftermath
 from bnml.app.afterwards import Afterwards
+from bnml.app.alertness import Alertness, rehearse
 from bnml.app.backfill import Backfill
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
@@ -95,6 +96,7 @@ class Daemon:
             frame_ns=parts.frame_ns,
         )
         self._outlook = _outlook(parts, self._now_ns, self._pump)
+        self._alertness = _alertness(parts, self._pump)
         self._executor = _executor(
             parts, self._now_ns, self.trainer.request, self._recheck_soon, self._outlook
         )
@@ -258,6 +260,7 @@ class Daemon:
     def _timers(self) -> None:
         """What event time makes due."""
         now_ns = self._pump.now_ns
+        self._alertness.heard(now_ns)
         if now_ns >= self._watched_ns + NS_PER_S and self._parts.engine.needs_seconds:
             self._watched_ns = now_ns
             self._pump.feed(Timer(WATCH, now_ns))
@@ -292,6 +295,7 @@ class Daemon:
 
     async def _wind_down(self) -> None:
         """No new data; let requests under way end; photograph the engine after the last event."""
+        self._alertness.rest()
         for task in (*self._streams.tasks, *self._streams.helpers, self._renewing):
             if task is not None:
                 task.cancel()
@@ -339,6 +343,19 @@ class Daemon:
             self._pump.feed(event)
         else:
             self._parts.inbox.complete(0, (event,))
+
+
+def _alertness(parts: Parts, pump: Pump) -> Alertness:
+    """Only where the market goes as the clock does, and orders go far."""
+    is_far = parts.settings.venue.kind in {"testnet", "live"}
+    lead_ns = parts.settings.app.awake_before_close_ms * NS_PER_MS if is_far else 0
+    return Alertness(
+        parts.clock,
+        parts.frame_ns,
+        lead_ns,
+        lambda: pump.last_scan_ns,
+        lambda: rehearse(parts.engine, parts.venue),
+    )
 
 
 def _accountant(parts: Parts, changes: Callable[[], int], now_ns: Callable[[], int]) -> Accountant:

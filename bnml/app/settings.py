@@ -38,6 +38,13 @@ class AppSettings(Settings):
     )
     retrain: bool = setting(default=True, unit="", meaning="train missing and old bundles in a child process")
     stop_timeout_s: float = setting(8.0, "s, wall time", "longest graceful stop", gt=0, le=60)
+    awake_before_close_ms: int = setting(
+        20,
+        "ms, 0 = never",
+        "testnet and live: the processor is kept awake from so long before a bar's close until its scan",
+        ge=0,
+        le=1000,
+    )
     reconcile_interval_s: int = setting(
         60,
         "s, market time",

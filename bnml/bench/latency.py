@@ -17,12 +17,13 @@ import numpy as np
 from bnml.app.warm_kernels import warm_kernels
 from bnml.bench.case import Effort, Figure, at_most, ratio_at_most
 from bnml.bench.latency_daemon import FRAME_NS, logging_to, trading
-from bnml.bench.latency_venue import HOST, SYMBOL, Asked, Noted, on_fast_loop
+from bnml.bench.latency_venue import HOST, QUIET_S, SYMBOL, Asked, Noted, on_fast_loop
 from bnml.bench.market import LOT, TICK, walk
 from bnml.bench.replays import HISTORY, SETTINGS, trained
 from bnml.config import Settings
 from bnml.core.clock import NS_PER_MS, NS_PER_S, NS_PER_US
 from bnml.kernels.records import QUANTILES
+from bnml.venues.binance.codec import CLOCK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -114,7 +115,7 @@ async def _entries(
         durability=way.durability,
         waits=way.waits,
     ):
-        return await venue.ask(Asked([kline(bar) for bar in rest], [depth(bar) for bar in rest]))
+        return await venue.ask(Asked([kline(bar) for bar in rest], [[depth(bar), beat(bar)] for bar in rest]))
 
 
 async def _stops(
@@ -125,14 +126,14 @@ async def _stops(
     async with trading(
         settings_in(place), venue.port, predictor, bars[:-1], place, durability="power"
     ) as engine:
-        await venue.ask(Asked([kline(bar)], [depth(bar)], accepts=True, settle_s=0.5))
+        await venue.ask(Asked([kline(bar)], [[depth(bar)]], accepts=True, settle_s=0.5))
         _must_hold(engine)
         closed_ns, price = int(bar["ts_open_ns"]) + FRAME_NS, int(bar["close"]) * 1.02
         prints = [
             trade(round(price * (1 + STEP) ** number), closed_ns + number * NS_PER_S, number + 1)
             for number in range(count)
         ]
-        return await venue.ask(Asked(prints, [depth(bar)] * count, accepts=True))
+        return await venue.ask(Asked(prints, [[depth(bar)]] * count, accepts=True))
 
 
 def _must_hold(engine: Engine) -> None:
@@ -252,6 +253,13 @@ def depth(bar: np.void) -> str:
     bids = [(_price(close - 1 - level), "2.50000000") for level in range(20)]
     asks = [(_price(close + 1 + level), "2.50000000") for level in range(20)]
     return _frame("depth20", {"lastUpdateId": 1, "bids": bids, "asks": asks})
+
+
+def beat(bar: np.void) -> str:
+    """The venue's clock just before the bar closes; it is told each second."""
+    now_ms = (int(bar["ts_open_ns"]) + FRAME_NS) // NS_PER_MS - round(QUIET_S * 1000)
+    told = {"e": "24hrMiniTicker", "E": now_ms, "s": SYMBOL}
+    return msgspec.json.encode({"stream": CLOCK, "data": [told]}).decode()
 
 
 def trade(ticks: int, ts_ns: int, number: int) -> str:

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from bnml.app.afterwards import Afterwards
+from bnml.app.alertness import Alertness, rehearse
 from bnml.app.connecting import connect_venue
 from bnml.app.deployment import Deployment
 from bnml.app.executor import Executor
@@ -122,18 +123,34 @@ async def trading(
             gc.collect()
             gc.freeze()  # as the daemon does
             stop = asyncio.Event()
+            alertness = _alertness(parts, engine, pump)
             rhythm = Rhythm(
-                cast("Parts", parts), pump, gate, executor, stop, lambda: False, lambda: None, _nothing_before
+                cast("Parts", parts),
+                pump,
+                gate,
+                executor,
+                stop,
+                lambda: False,
+                lambda: alertness.heard(pump.now_ns),
+                _nothing_before,
             )
             living = group.create_task(rhythm.live())
             try:
                 yield engine
             finally:
+                alertness.rest()
                 gc.unfreeze()
                 stop.set()
                 await living
                 for task in (*running, *streams.tasks, *streams.helpers):
                     task.cancel()
+
+
+def _alertness(parts: _Parts, engine: Engine, pump: Pump) -> Alertness:
+    lead_ns = parts.settings.app.awake_before_close_ms * NS_PER_MS
+    return Alertness(
+        parts.clock, FRAME_NS, lead_ns, lambda: pump.last_scan_ns, lambda: rehearse(engine, parts.venue)
+    )
 
 
 async def _nothing_before() -> bool:

@@ -31,10 +31,10 @@ PLENTY = 10_000_000  # of everything that a venue limits
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What to send: before each of `frames` one of `quiet`, which asks for nothing; `accepts`: orders are filled."""
+    """What to send: before each of `frames` some of `quiet`, which ask for nothing; `accepts`: orders are filled."""
 
     frames: list[str]
-    quiet: list[str]
+    quiet: list[list[str]]
     accepts: bool = False
     settle_s: float = 0.015
 
@@ -130,7 +130,8 @@ class StubVenue:
         for quiet, frame in zip(asked.quiet, asked.frames, strict=True):
             noted.echo_ns.append(await self._echo_ns(frame))
             await asyncio.sleep(QUIET_S)
-            await _opened(self._streams).send_str(quiet)
+            for one in quiet:
+                await _opened(self._streams).send_str(one)
             await asyncio.sleep(QUIET_S)
             noted.order_ns.append(await self._order_ns(frame))
             if noted.order_ns[-1] < 0:

@@ -50,11 +50,20 @@ class IdSource(msgspec.Struct, frozen=True):
 
     def client_order_id(self, sequence: int, ordinal: int, leg: str) -> str:
         """The id of leg `leg` of the `ordinal`-th command of event number `sequence`."""
-        made = f"{self.session_prefix}{base36(sequence)}-{base36(ordinal)}{leg}"
-        if len(made) > MAX_LENGTH:
-            message = f"client order id {made!r} is longer than the {MAX_LENGTH} characters a venue takes"
-            raise Fatal(message)
-        return made
+        return leg_id(self.stem(sequence, ordinal), leg)
+
+    def stem(self, sequence: int, ordinal: int) -> str:
+        """What the ids of all legs of one command begin with."""
+        return f"{self.session_prefix}{base36(sequence)}-{base36(ordinal)}"
+
+
+def leg_id(stem: str, leg: str) -> str:
+    """The id of one leg of a command."""
+    made = stem + leg
+    if len(made) > MAX_LENGTH:
+        message = f"client order id {made!r} is longer than the {MAX_LENGTH} characters a venue takes"
+        raise Fatal(message)
+    return made
 
 
 def is_ours(client_order_id: str, instance: str) -> bool:

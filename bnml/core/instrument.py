@@ -7,6 +7,7 @@ q lots is p * q * notional_num // notional_den (rounded down; on Binance the div
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
+from functools import lru_cache
 from math import gcd
 from typing import Literal
 
@@ -101,6 +102,7 @@ def _to_units(value: Decimal, unit_e8: int, rounding: Rounding, what: str) -> in
     return int(whole)
 
 
+@lru_cache(maxsize=64)
 def decimals_of(unit_e8: int) -> int:
     """Decimals needed to write any multiple of the unit."""
     decimals = 8

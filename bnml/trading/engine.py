@@ -171,6 +171,10 @@ class Engine:
         """Every reason why entries may not come now."""
         return standings(self.state, self.config, self._breakers)
 
+    def rehearse(self) -> list[Command]:
+        """The commands of an entry that is not made: they must not be sent, and nothing changes."""
+        return self._scan.rehearse()
+
     def feature_row(self, symbol: str) -> FloatArray:
         """The row of the symbol's last bar; the engine's own array, valid until the next bar."""
         return self.state.symbols[symbol].row

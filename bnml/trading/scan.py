@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bnml.core.commands import RequestTrain
+from msgspec.structs import replace
+
+from bnml.core.commands import Command, RequestTrain
 from bnml.core.events import Book, Scan
 from bnml.core.instrument import DELISTED, Instrument
 from bnml.core.orders import RefusedOrder, Side
@@ -27,7 +29,7 @@ from bnml.trading.risk.breakers import Breakers, correlation
 from bnml.trading.risk.mood import voices
 from bnml.trading.risk.sizing import Capital, SizedEntry, active_capital_e8, size_entry, split
 from bnml.trading.scanner import ranked
-from bnml.trading.state import EngineState, SymbolState
+from bnml.trading.state import EngineState
 from bnml.trading.valuation import SANE_DEN, SANE_NUM, mark_of
 
 _BUY = int(Action.BUY)
@@ -47,6 +49,7 @@ class ScanContext:
         "marks",
         "opinions",
         "out",
+        "tranches",
     )
 
     def __init__(self, event: Scan, out: Outbox) -> None:
@@ -60,6 +63,7 @@ class ScanContext:
         self.facts = limits.new_facts()
         self.equity_e8 = 0
         self.active_e8 = 0
+        self.tranches: tuple[tuple[int, int, int], ...] = ()  # of the candidate that was asked for last
 
 
 class ScanStages:
@@ -263,23 +267,43 @@ class ScanStages:
         capital = Capital(context.equity_e8, context.active_e8, self._free_quote_e8(), self._exposure_e8())
         atr_ratio = float(state.row[self._atr_column])
         sized = size_entry(close, atr_ratio, state.instrument, capital, self._config)
-        limits.write_size(facts, sized, capital, state.instrument, self._correlation(symbol, state))
-        return limits.first_refusal(symbol, facts, own) or _with_room(
-            context, state.instrument, sized, _tranches(state.instrument, sized, self._config, self._book)
+        limits.write_size(
+            facts, sized, capital, state.instrument, _alike(symbol, self._state, self._portfolio)
         )
+        return limits.first_refusal(symbol, facts, own) or _with_room(
+            context,
+            state.instrument,
+            sized,
+            fit(split(sized, state.instrument, self._config), state.instrument, self._book),
+        )
+
+    def rehearse(self) -> list[Command]:
+        """Make the entry of a candidate that nothing speaks against, to be thrown away; changes no result.
+
+        What was not used for some milliseconds is slow: this keeps code, models and tables at hand.
+        """
+        name = next((one for one in self._names_to_decide() if one not in self._portfolio.positions), "")
+        state, bundle_id = self._state.symbols.get(name), self._state.models.get(name, "")
+        if state is None or state.bar is None or state.bar.close <= 0:
+            return []
+        close, ts_ns, out = state.bar.close, state.bar.ts_close_ns, Outbox(self._config.ids, 0)
+        opinion = self._decider.opine(name, state, bundle_id)
+        best = replace(opinion, score=100.0, confidence=100.0, expected_edge_ppm=1e6)
+        context = ScanContext(Scan(ts_ns, ts_ns, (Book(name, close, close + 1, 2**60),)), out)
+        context.closes[name] = close
+        context.equity_e8 = self._state.last_equity_e8
+        context.active_e8 = active_capital_e8(context.equity_e8, self._config)
+        self._write_shared_facts(context)
+        sized = self._ask(context, best, 1)
+        if isinstance(sized, SizedEntry):
+            submit_entry(_plan(context, name, sized, self._config), state.instrument, OrderBook(), out)
+        return out.commands
 
     def _open(self, context: ScanContext, symbol: str, sized: SizedEntry) -> None:
         """Send an approved entry and hold its place from now on."""
         instrument = self._state.symbols[symbol].instrument
         self._protection.stir(symbol)
-        plan = EntryPlan(
-            symbol,
-            sized.cap_ticks,
-            sized.stop_ticks,
-            sized.stop_reason,
-            _tranches(instrument, sized, self._config, self._book),
-            int(self._config.costs["taker_ppm"][0]),
-        )
+        plan = _plan(context, symbol, sized, self._config)
         self._portfolio.positions[symbol] = Position(
             symbol=symbol,
             opened_ns=context.event.ts_close_ns,
@@ -289,10 +313,6 @@ class ScanStages:
             rules=self._config.rules.tobytes(),
             tranches=submit_entry(plan, instrument, self._book, context.out),
         )
-
-    def _correlation(self, symbol: str, state: SymbolState) -> float:
-        held = (name for name in sorted(self._portfolio.positions) if name != symbol)
-        return max((correlation(state, self._state.symbols[name]) for name in held), default=0.0)
 
     def _reserved_e8(self) -> int:
         return sum(
@@ -319,6 +339,7 @@ def _with_room(
     tranches: tuple[tuple[int, int, int], ...],
 ) -> SizedEntry | RefusedOrder:
     """No entry where the venue would not take its stops."""
+    context.tranches = tranches
     if tranches:
         return sized
     symbol = instrument.symbol
@@ -327,10 +348,21 @@ def _with_room(
     return RefusedOrder(symbol, int(Reason.NOT_ACTIVE), 0.0, 1.0)
 
 
-def _tranches(
-    instrument: Instrument, sized: SizedEntry, config: EngineConfig, book: OrderBook
-) -> tuple[tuple[int, int, int], ...]:
-    return fit(split(sized, instrument, config), instrument, book)
+def _alike(symbol: str, state: EngineState, portfolio: Portfolio) -> float:
+    """The highest correlation with anything that is held."""
+    held = (name for name in sorted(portfolio.positions) if name != symbol)
+    return max((correlation(state.symbols[symbol], state.symbols[name]) for name in held), default=0.0)
+
+
+def _plan(context: ScanContext, symbol: str, sized: SizedEntry, config: EngineConfig) -> EntryPlan:
+    return EntryPlan(
+        symbol,
+        sized.cap_ticks,
+        sized.stop_ticks,
+        sized.stop_reason,
+        context.tranches,
+        int(config.costs["taker_ppm"][0]),
+    )
 
 
 def _decision(opinion: Opinion, reason: int, measured: float, limit: float, lots: int = 0) -> Decision:

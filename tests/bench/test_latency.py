@@ -10,10 +10,11 @@ from bnml.bench import latency
 from bnml.bench.inputs import instrument
 from bnml.bench.latency_orders import filled_reports, replaced_reports
 from bnml.bench.latency_venue import SYMBOL, Noted
+from bnml.core.clock import NS_PER_MS
 from bnml.core.events import Bar, Book, OrderReport
 from bnml.core.orders import OrderState
 from bnml.kernels.records import BAR
-from bnml.venues.binance.codec import MarketCodec, Print
+from bnml.venues.binance.codec import Beat, MarketCodec, Print
 from bnml.venues.binance.reports import user_item
 
 KNOWN = {SYMBOL: instrument(SYMBOL)}
@@ -48,6 +49,7 @@ def test_frames_say_what_they_were_made_of():
     book = decoded(latency.depth(row))
     assert isinstance(book, Book)
     assert (book.bid, book.ask) == (3_000_099, 3_000_101)
+    assert decoded(latency.beat(row)) == Beat(OPEN_NS + latency.FRAME_NS - 3 * NS_PER_MS)
     assert decoded(latency.trade(3_000_300, OPEN_NS, 7)) == Print(SYMBOL, OPEN_NS, 3_000_300, 500, 7)
 
 

@@ -100,6 +100,33 @@ def test_a_scan_walks_its_stages_in_one_order(monkeypatch):
     assert tuple(walked) == ScanStages.STAGES
 
 
+def lived(*, rehearses):
+    """A session's commands and its engine's photograph, and what its rehearsals made."""
+    replay, engine, venue = started()
+    commands, rehearsed, process = [], [], engine.process
+    engine.process = lambda event, seq: commands.extend(c := process(event, seq)) or c
+    for _ in range(150):
+        if rehearses:
+            rehearsed += engine.rehearse()
+        replay.step(venue.advance())
+    return commands, engine.snapshot(), rehearsed
+
+
+def test_a_rehearsal_makes_the_entry_of_a_scan_and_changes_nothing():
+    commands, photograph, _ = lived(rehearses=False)
+    again, after, rehearsed = lived(rehearses=True)
+    assert again == commands
+    assert after == photograph
+    assert any(isinstance(one, Submit) for one in commands)
+    made = [one.order.ticket.kind for one in rehearsed]
+    assert made.count(ListKind.OPOCO) > 5
+    assert ListKind.OPO in made
+
+
+def test_an_engine_without_a_bar_has_nothing_to_rehearse():
+    assert Engine(config(), None).rehearse() == []
+
+
 def test_exits_leave_before_entries_of_the_same_scan():
     replay, engine, venue = started()
     walk(replay, venue, lambda: engine.at_stake(SYMBOL))

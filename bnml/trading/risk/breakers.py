@@ -72,8 +72,9 @@ class Breakers:
             kept = min(benchmark.bars, len(benchmark.atr_ratios))
             volatility = regime.volatility_ratio(benchmark.atr_ratios, kept, self._scratch)
             ks, ks_p, ratio = regime.drift(benchmark.closes, benchmark.seen, self._recent, self._baseline)
-        facts["volatility_ratio"] = volatility
-        facts["ks"], facts["ks_p"], facts["drift_volatility_ratio"] = ks, ks_p, ratio
+        one = facts[0]
+        one["volatility_ratio"] = volatility
+        one["ks"], one["ks_p"], one["drift_volatility_ratio"] = ks, ks_p, ratio
 
 
 def correlation(one: SymbolState, other: SymbolState) -> float:

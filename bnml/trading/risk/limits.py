@@ -60,10 +60,11 @@ def write_account(
     facts: NDArray[np.void], ts_close_ns: int, equity_e8: int, active_e8: int, *, is_active: bool
 ) -> None:
     """Facts that all candidates of a scan share, besides the breakers' own."""
-    facts["ts_ns"] = ts_close_ns
-    facts["active"] = int(is_active)
-    facts["equity_e8"] = equity_e8
-    facts["active_e8"] = active_e8
+    one = facts[0]
+    one["ts_ns"] = ts_close_ns
+    one["active"] = int(is_active)
+    one["equity_e8"] = equity_e8
+    one["active_e8"] = active_e8
 
 
 def write_candidate(
@@ -76,26 +77,28 @@ def write_candidate(
     open_positions: int,
 ) -> None:
     """Facts of the opinion, of the book as last seen before the scan, and of the positions beside it."""
-    facts["held"] = int(is_held)
-    facts["open_positions"] = open_positions
-    facts["rank"] = rank
-    facts["global_score"] = opinion.score
-    facts["confidence"] = opinion.confidence
-    facts["expected_edge_ppm"] = opinion.expected_edge_ppm
-    facts["spread_ppm"] = NO_BOOK_SPREAD_PPM if book is None else fills.spread_ppm(book.bid, book.ask)
-    facts["depth_e8"] = 0 if book is None else book.depth_e8
+    one = facts[0]
+    one["held"] = int(is_held)
+    one["open_positions"] = open_positions
+    one["rank"] = rank
+    one["global_score"] = opinion.score
+    one["confidence"] = opinion.confidence
+    one["expected_edge_ppm"] = opinion.expected_edge_ppm
+    one["spread_ppm"] = NO_BOOK_SPREAD_PPM if book is None else fills.spread_ppm(book.bid, book.ask)
+    one["depth_e8"] = 0 if book is None else book.depth_e8
 
 
 def write_size(
     facts: NDArray[np.void], sized: SizedEntry, capital: Capital, instrument: Instrument, correlation: float
 ) -> None:
     """What the entry would cost and risk, and how alike it is to what is held; dear, and asked last."""
-    facts["correlation"] = correlation
-    facts["exposure_e8"] = capital.exposure_e8
-    facts["wanted_e8"] = instrument.notional_e8(sized.cap_ticks, sized.wanted_lots)
-    facts["size_e8"] = instrument.notional_e8(sized.cap_ticks, sized.lots)
-    facts["minimum_e8"] = instrument.notional_e8(sized.cap_ticks, sized.minimum_lots)
-    facts["risk_e8"] = sized.risk_e8
+    one = facts[0]
+    one["correlation"] = correlation
+    one["exposure_e8"] = capital.exposure_e8
+    one["wanted_e8"] = instrument.notional_e8(sized.cap_ticks, sized.wanted_lots)
+    one["size_e8"] = instrument.notional_e8(sized.cap_ticks, sized.lots)
+    one["minimum_e8"] = instrument.notional_e8(sized.cap_ticks, sized.minimum_lots)
+    one["risk_e8"] = sized.risk_e8
 
 
 def is_before_size(refusal: RefusedOrder) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -104,6 +105,7 @@ def _prices(instrument: Instrument, ticket: OrderTicket, prefix: str) -> Params:
     return found
 
 
+@cache
 def _key(prefix: str, name: str) -> str:
     return f"{prefix}{name[0].upper()}{name[1:]}" if prefix else name
 

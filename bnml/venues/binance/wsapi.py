@@ -162,13 +162,19 @@ class ApiConnection:
     async def _exchange(
         self, leg: ApiLeg, method: str, params: Mapping[str, str], *, order: bool, window_ms: int = 0
     ) -> ApiFrame:
-        window_ms = window_ms or self._receive_window_ms
-        window = {"recvWindow": str(window_ms), "timestamp": str(self._timestamp_ms())}
-        signed: dict[str, str | int] = {**self._signer.signed({**params, **window})}
-        signed["timestamp"] = int(window["timestamp"])
-        signed["recvWindow"] = window_ms
+        signed = self.signed(params, window_ms)
         self._last_id += 1
         return await leg.exchange(str(self._last_id), method, signed, order=order)
+
+    def signed(self, params: Mapping[str, str], window_ms: int = 0) -> dict[str, str | int]:
+        """Parameters with receive window, time, key and signature, as they leave."""
+        window_ms, now_ms = window_ms or self._receive_window_ms, self._timestamp_ms()
+        window = {"recvWindow": str(window_ms), "timestamp": str(now_ms)}
+        return {
+            **self._signer.signed({**params, **window}),
+            "timestamp": now_ms,
+            "recvWindow": window_ms,
+        }
 
     def _answer(self, method: str, frame: ApiFrame, *, hold: bool) -> Answer:
         if frame.simSeq and (frame.error is not None or not hold):
