@@ -84,6 +84,7 @@ async def connect_venue(
         probe_s=0.0 if stepper is not None else settings.venue.probe_s,
         oddities=oddities,
         time_scale=time_scale(settings),
+        more_urls=deployment.more_api_urls,
     )
     return _joined(settings, rest, api, instruments, is_stepped=stepper is not None)
 

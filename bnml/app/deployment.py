@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import aiohttp
 import msgspec
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from bnml.venues.settings import Credentials
 
 
+STREAMS: Final = "/stream"
+NO_RATES: Final = "?returnRateLimits=false"
+
+
 class Deployment(msgspec.Struct, frozen=True):
     """Addresses and key of one exchange; `stepper` is set in a stepped session."""
 
@@ -31,6 +35,8 @@ class Deployment(msgspec.Struct, frozen=True):
     control: SimControl | None = None
     stepper: Stepper | None = None
     more_rest_urls: tuple[str, ...] = ()
+    more_stream_urls: tuple[str, ...] = ()
+    more_api_urls: tuple[str, ...] = ()
 
 
 class _SimState(msgspec.Struct, rename="camel"):
@@ -79,11 +85,13 @@ async def deploy(
     urls = settings.venue.testnet if kind == "testnet" else settings.venue.live
     return Deployment(
         urls.rest_url,
-        f"{urls.stream_url}/stream",
-        f"{urls.api_url}?returnRateLimits=false",
+        f"{urls.stream_url}{STREAMS}",
+        f"{urls.api_url}{NO_RATES}",
         credentials.api_key.get_secret_value(),
         credentials.api_secret.get_secret_value(),
-        more_rest_urls=urls.more_rest_urls,
+        more_rest_urls=urls.others("rest_url"),
+        more_stream_urls=tuple(f"{url}{STREAMS}" for url in urls.others("stream_url")),
+        more_api_urls=tuple(f"{url}{NO_RATES}" for url in urls.others("api_url")),
     )
 
 

@@ -75,6 +75,7 @@ class Follower:
                     on_item=self._on_frame,
                     on_link=self._on_link,
                     stale_s=settings.stale_s,
+                    more_urls=[f"{url}/stream" for url in settings.paper.more_stream_urls],
                 )
                 group.create_task(stream.run())
             group.create_task(self._move())

@@ -123,6 +123,7 @@ class MarketStreams:
             rotate_after_s=rotation(parts.settings, parts.deployment),
             admit=parts.venue.admitted,
             time_scale=time_scale(parts.settings),
+            more_urls=parts.deployment.more_stream_urls,
             oddities=parts.venue.api.oddities,
             on_frame=lambda: self._freshness.touch(self._codec.last_stream),
         )

@@ -22,6 +22,11 @@ class Credentials(Settings):
         return bool(self.api_key.get_secret_value() and self.api_secret.get_secret_value())
 
 
+_MORE = (
+    "further addresses of the same, each used after three connections in a row that did not come up or last"
+)
+
+
 class PublicEndpoints(Settings):
     """Where the public data of Binance come from; paper trading needs no more."""
 
@@ -30,6 +35,14 @@ class PublicEndpoints(Settings):
         (), "URLs", "further addresses of the same REST API, each used after three failures of the one before"
     )
     stream_url: str = setting("wss://stream.binance.com:9443", "URL", "market streams")
+    more_stream_urls: tuple[str, ...] = setting((), "URLs", _MORE)
+
+    def others(self, field: str) -> tuple[str, ...]:
+        """Further addresses beside the one of `field`; an address of the operator's own has none but his."""
+        more = f"more_{field}s"
+        known, listed = (type(self).model_fields[name].default for name in (field, more))
+        urls: tuple[str, ...] = getattr(self, more)
+        return () if getattr(self, field) != known and urls == listed else urls
 
     @field_validator("rest_url")
     @classmethod
@@ -42,6 +55,11 @@ class PublicEndpoints(Settings):
     @classmethod
     def _more_are_http(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(cls._rest_is_http(url) for url in urls)
+
+    @field_validator("more_stream_urls", "more_api_urls", check_fields=False)
+    @classmethod
+    def _more_are_ws(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(cls._socket_is_ws(url) for url in urls)
 
     @field_validator("stream_url", "api_url", check_fields=False)
     @classmethod
@@ -59,7 +77,11 @@ class LiveEndpoints(PublicEndpoints):
         "URLs",
         "further addresses of the same REST API, each used after three failures of the one before",
     )
+    more_stream_urls: tuple[str, ...] = setting(
+        ("wss://stream.binance.com:443", "wss://data-stream.binance.vision"), "URLs", _MORE
+    )
     api_url: str = setting("wss://ws-api.binance.com:443/ws-api/v3", "URL", "WebSocket API")
+    more_api_urls: tuple[str, ...] = setting(("wss://ws-api.binance.com:9443/ws-api/v3",), "URLs", _MORE)
 
 
 class TestnetEndpoints(PublicEndpoints):
@@ -69,7 +91,11 @@ class TestnetEndpoints(PublicEndpoints):
 
     rest_url: str = setting("https://testnet.binance.vision", "URL", "REST API")
     stream_url: str = setting("wss://stream.testnet.binance.vision", "URL", "market streams")
+    more_stream_urls: tuple[str, ...] = setting(("wss://stream.testnet.binance.vision:9443",), "URLs", _MORE)
     api_url: str = setting("wss://ws-api.testnet.binance.vision/ws-api/v3", "URL", "WebSocket API")
+    more_api_urls: tuple[str, ...] = setting(
+        ("wss://ws-api.testnet.binance.vision:9443/ws-api/v3",), "URLs", _MORE
+    )
 
 
 class SimSettings(Settings):

@@ -15,6 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake
 from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
 from bnml.core.errors import Retryable
 from bnml.venues.binance.codec import Answered, Shutdown, SubscriptionRefused
+from bnml.venues.binance.endpoints import Endpoints
 from bnml.venues.binance.errors import leaves
 from bnml.venues.binance.oddities import UNREADABLE, Oddities
 from bnml.venues.binance.overlap import Heard, market_key
@@ -66,8 +67,9 @@ class MarketStream(Generic[Item]):
         oddities: Oddities | None = None,
         time_scale: float = 1.0,
         on_frame: Callable[[], None] | None = None,
+        more_urls: Sequence[str] = (),
     ) -> None:
-        self.url = url
+        self._addresses = Endpoints((url, *more_urls))
         self.codec = codec
         self.wanted = list(streams)
         self.clock = clock
@@ -84,7 +86,13 @@ class MarketStream(Generic[Item]):
             time_scale=time_scale,
             rotate_after_s=rotate_after_s or (lambda: NEVER_S),
             admit=admit,
+            addresses=self._addresses,
         )
+
+    @property
+    def url(self) -> str:
+        """The address of the next connection."""
+        return self._addresses.current
 
     @property
     def room(self) -> int:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
     from bnml.core.clock import Clock
+    from bnml.venues.binance.endpoints import Endpoints
 
 FIRST_BACKOFF_S: Final = 0.25
 LEAST_BACKOFF_S: Final = 0.02
@@ -78,7 +79,9 @@ class Succession(Generic[L]):
         rotate_after_s: Callable[[], float] = lambda: NEVER_S,
         admit: Callable[[], Awaitable[None]] | None = None,
         time_scale: float = 1.0,
+        addresses: Endpoints | None = None,
     ) -> None:
+        self._addresses = addresses
         self._make = make
         self._clock = clock
         self._on_link = on_link
@@ -99,6 +102,9 @@ class Succession(Generic[L]):
                 await self._one_reign()
                 if (self._clock.monotonic_ns() - began_ns) * self._time_scale > STEADY_NS:
                     backoff_s = FIRST_BACKOFF_S
+                    self._answered()
+                else:
+                    self._failed()
                 await asyncio.sleep(max(backoff_s / self._time_scale, min(backoff_s, LEAST_BACKOFF_S)))
                 backoff_s = min(2 * backoff_s, LONGEST_BACKOFF_S)
         finally:
@@ -144,6 +150,7 @@ class Succession(Generic[L]):
             await leg.finish()
             await asyncio.wait({task})
             self._result(task)
+            self._answered()
             await successor.take_over(leg)
             self.rotations += 1
             leg, task = successor, heir
@@ -159,6 +166,7 @@ class Succession(Generic[L]):
         await self._either(heir, successor.ready, task, timeout_s=READY_S)
         if successor.ready.is_set() and not heir.done():
             return successor, heir
+        self._failed()
         heir.cancel()
         await asyncio.wait({heir})
         self._tasks.discard(heir)
@@ -182,6 +190,15 @@ class Succession(Generic[L]):
         finally:
             waiter.cancel()
             self._tasks.discard(waiter)
+
+    def _answered(self) -> None:
+        if self._addresses is not None:
+            self._addresses.answered()
+
+    def _failed(self) -> None:
+        """No connection came up, or none that lasted: after the third in a row the next address is tried."""
+        if self._addresses is not None:
+            self._addresses.failed()
 
     def _start(self, coroutine: Coroutine[object, object, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(coroutine)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,6 +11,7 @@ from bnml.core.clock import Clock
 from bnml.core.errors import AccessRefused, Retryable
 from bnml.venues.binance.api_leg import ApiLeg
 from bnml.venues.binance.budget import Lane
+from bnml.venues.binance.endpoints import Endpoints
 from bnml.venues.binance.errors import CLOCK_SKEW, error_of
 from bnml.venues.binance.rest import Answer
 from bnml.venues.binance.succession import NEVER_S, LinkSink, Succession
@@ -51,8 +52,9 @@ class ApiConnection:
         probe_s: float = 0.0,
         oddities: Oddities | None = None,
         time_scale: float = 1.0,
+        more_urls: Sequence[str] = (),
     ) -> None:
-        self.url = url
+        self.addresses = Endpoints((url, *more_urls))
         self.clock = clock
         self.on_event = on_event
         self.on_number = on_number
@@ -76,7 +78,13 @@ class ApiConnection:
             time_scale=time_scale,
             rotate_after_s=rotate_after_s or (lambda: NEVER_S),
             admit=self._admitted,
+            addresses=self.addresses,
         )
+
+    @property
+    def url(self) -> str:
+        """The address of the next connection."""
+        return self.addresses.current
 
     @property
     def up(self) -> bool:

@@ -12,6 +12,7 @@ from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.venues.binance import succession
 from bnml.venues.binance.codec import Beat, MarketCodec
 from bnml.venues.binance.convoy import Convoy, join
+from bnml.venues.binance.endpoints import Endpoints
 from bnml.venues.binance.market import MarketStream, shards
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.wsapi import ApiConnection
@@ -242,7 +243,7 @@ async def test_requests_of_a_convoy_are_handed_to_the_system_in_one_write():
         return await connection.request("order.cancel", {"symbol": f"S{place}"}, order=True)
 
     async with server(answering(lambda one: seen.append(one["params"]["symbol"]) or {"status": 200})) as url:
-        connection.url = url
+        connection.addresses = Endpoints((url,))
         async with running(connection.run()):
             await sink.until(lambda: sink.links)
             transport = connection._leg._socket.transport
@@ -254,3 +255,75 @@ async def test_requests_of_a_convoy_are_handed_to_the_system_in_one_write():
             del transport.write
     assert seen == ["S0", "S1", "S2"]
     assert len(writes) == 1
+
+
+NOBODY = "ws://127.0.0.1:9"  # the port for what is thrown away: refused
+
+
+def account(url, sink, *more):
+    return ApiConnection(
+        url,
+        Signer("key", "secret"),
+        LiveClock(),
+        timestamp_ms=lambda: 1,
+        on_event=sink.item,
+        on_link=sink.link,
+        on_number=lambda _: None,
+        timeout_s=1.0,
+        receive_window_ms=5000,
+        more_urls=more,
+    )
+
+
+async def test_f13_market_streams_go_to_the_next_address_after_three_failures_and_stay():
+    came = []
+
+    async def handler(socket):
+        came.append(msgspec.json.decode(await socket.recv()))
+        await socket.send(BEAT.decode())
+        await socket.wait_closed()
+
+    async def hangs_up(socket):
+        closed.append(1)
+        await socket.close()
+
+    closed, sink = [], Sink()
+    async with server(handler) as good, server(hangs_up) as bad:
+        made = MarketStream(
+            f"{NOBODY}/stream",
+            MarketCodec(ALL, "1m"),
+            ["!miniTicker@arr"],
+            LiveClock(),
+            on_item=sink.item,
+            on_link=sink.link,
+            stale_s=30.0,
+            more_urls=(f"{bad}/stream", f"{good}/stream"),
+        )
+        async with running(made.run()):
+            await sink.until(lambda: len(sink.items) == 1)
+    assert len(closed) == 3, "a connection that does not last is a failure, too"
+    assert len(came) == 1
+    assert made.url == f"{good}/stream"
+
+
+async def test_f13_the_accounts_connection_goes_to_the_next_address():
+    async def handler(socket):
+        async for frame in socket:
+            asked = msgspec.json.decode(frame)
+            await socket.send(msgspec.json.encode({"id": asked["id"], "status": 200, "result": {}}).decode())
+
+    sink = Sink()
+    async with server(handler) as good:
+        made = account(NOBODY, sink, good)
+        async with running(made.run()):
+            async with asyncio.timeout(5):
+                while not made.up:  # noqa: ASYNC110 - the connection has no event for tests
+                    await asyncio.sleep(0.01)
+        assert made.url == good
+
+
+async def test_one_address_is_tried_again_and_again():
+    made = account(NOBODY, Sink())
+    async with running(made.run()):
+        await asyncio.sleep(0.3)
+    assert made.url == NOBODY
