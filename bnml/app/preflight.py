@@ -102,10 +102,8 @@ class LiveFacts(msgspec.Struct, frozen=True, kw_only=True):
 def check_live(settings: Settings, facts: LiveFacts) -> None:
     """Everything that must hold before real money moves; the refusal names each fault and what to do."""
     live, venue = settings.live, settings.venue.live
-    urls = (
-        *(venue.rest_url, venue.stream_url, venue.api_url),
-        *(*venue.more_rest_urls, *venue.more_stream_urls, *venue.more_api_urls),
-    )
+    fields = ("rest_url", "stream_url", "api_url")
+    urls = [url for field in fields for url in (getattr(venue, field), *venue.others(field))]
     skew = f"this machine's clock is {facts.skew_ms} ms off the venue's; synchronise it (chrony, systemd-timesyncd)"
     demands = [
         (live.confirm, "live.confirm is false; set it to true only when this account may trade real money"),
