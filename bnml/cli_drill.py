@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from bnml.cli_options import Json
+from bnml.cli_options import ConfigFile, Json, StateDir, Symbols
 
 
 def drill(
@@ -13,9 +13,18 @@ def drill(
     keep: Annotated[
         Path | None, typer.Option(help="Folder for state and log, kept; else they are removed.")
     ] = None,
+    venue: Annotated[
+        str, typer.Option(help="sim, paper or testnet; beyond sim faults are made on the way to the venue.")
+    ] = "sim",
+    symbols: Symbols = None,
+    config: ConfigFile = None,
+    state_dir: StateDir = None,
     json: Json = False,
 ) -> int:
-    """Break something on purpose under a daemon of its own, and judge what it does by the exchange's own books."""
+    """Break something on purpose under a daemon of its own, and judge what it does by the venue's own books."""
+    from bnml import invocation
+
+    settings = invocation.read_settings(config, venue=venue, symbols=symbols, state_dir=state_dir)
     from bnml.drill.command import drill as target
 
-    return target(names or (), json=json, keep=keep)
+    return target(names or (), settings, json=json, keep=keep)

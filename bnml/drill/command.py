@@ -11,29 +11,41 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bnml.core.errors import BnmlError, Misconfigured
+from bnml.drill.away import AwayStage
 from bnml.drill.machine import MACHINE
 from bnml.drill.market import MARKET
-from bnml.drill.proof import Drill, Proof, Verdict
+from bnml.drill.proof import ANYWHERE, Drill, Proof, Verdict
 from bnml.drill.stage import Stage
 from bnml.drill.wire import WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bnml.config import Settings
+
 DRILLS: dict[str, Drill] = {drill.name: drill for drill in (*WIRE, *MARKET, *MACHINE)}
 ALL = "all"
 
 
-def drill(names: Sequence[str], *, json: bool, keep: Path | None) -> int:
-    """Play them; 0 when each has passed, 1 when one has not. Raises Misconfigured for an unknown name."""
+def drill(names: Sequence[str], settings: Settings, *, json: bool, keep: Path | None) -> int:
+    """Play them at `venue.kind`; 0 when each has passed, 1 when one has not.
+
+    Raises Misconfigured for an unknown name, and for a drill that the venue cannot have.
+    """
+    kind = settings.venue.kind
+    if kind == "live":
+        raise Misconfigured(f"no drill is played with real money; write --venue {', '.join(ANYWHERE)}")
     unknown = [name for name in names if name not in DRILLS and name != ALL]
     if unknown:
         raise Misconfigured(f"there is no drill {unknown[0]}; write all, or one of {', '.join(DRILLS)}")
-    chosen = list(DRILLS.values()) if ALL in names else [DRILLS[name] for name in dict.fromkeys(names)]
-    if not chosen:
-        _list(json=json)
+    if not names:
+        _list(kind, json=json)
         return 0
-    verdicts = asyncio.run(_play_all(chosen, keep, json=json))
+    asked = DRILLS if ALL in names else {name: DRILLS[name] for name in names}
+    chosen = [one for one in asked.values() if kind in one.venues]
+    if len(chosen) < len(asked) and ALL not in names:
+        _refuse([one.name for one in asked.values() if kind not in one.venues], kind)
+    verdicts = asyncio.run(_play_all(chosen, settings, keep, json=json))
     failed = [one.drill for one in verdicts if not one.passed]
     if not json:
         told = f"failed: {', '.join(failed)}" if failed else "every promise held"
@@ -41,12 +53,28 @@ def drill(names: Sequence[str], *, json: bool, keep: Path | None) -> int:
     return 1 if failed else 0
 
 
-async def _play_all(chosen: Sequence[Drill], keep: Path | None, *, json: bool) -> list[Verdict]:
+def _refuse(names: Sequence[str], kind: str) -> None:
+    possible = ", ".join(one.name for one in DRILLS.values() if kind in one.venues)
+    raise Misconfigured(
+        f"{', '.join(names)} needs an exchange whose market and rules can be changed, which --venue {kind} is not; "
+        f"write --venue sim, or one of {possible}"
+    )
+
+
+def _stage(settings: Settings, keep: Path | None, temporary: Path) -> Stage:
+    """A folder of its own; the test network's account knows a daemon by its folder, so that one is kept."""
+    kind = settings.venue.kind
+    folder = keep or (settings.app.state_dir / "drill" if kind == "testnet" else temporary)
+    folder.mkdir(parents=True, exist_ok=True)
+    return Stage(folder) if kind == "sim" else AwayStage(folder, settings)
+
+
+async def _play_all(
+    chosen: Sequence[Drill], settings: Settings, keep: Path | None, *, json: bool
+) -> list[Verdict]:
     verdicts = []
     with tempfile.TemporaryDirectory(prefix="bnml-drill-") as temporary:
-        folder = keep or Path(temporary)
-        folder.mkdir(parents=True, exist_ok=True)
-        async with Stage(folder) as stage:
+        async with _stage(settings, keep, Path(temporary)) as stage:
             for one in chosen:
                 verdict = await _play(one, stage)
                 _show(verdict, json=json)
@@ -87,10 +115,12 @@ def _show(verdict: Verdict, *, json: bool) -> None:
     sys.stdout.flush()
 
 
-def _list(*, json: bool) -> None:
+def _list(kind: str, *, json: bool) -> None:
     for one in DRILLS.values():
         if json:
-            row = {"drill": one.name, "promise": one.promise, "faults": one.faults}
+            row = {"drill": one.name, "promise": one.promise, "faults": one.faults, "venues": one.venues}
             sys.stdout.write(msgspec.json.encode(row).decode() + "\n")
         else:
-            sys.stdout.write(f"{one.name:<18}{one.promise} ({', '.join(one.faults)})\n")
+            where = "" if kind in one.venues else f" - not on {kind}"
+            told = ", ".join(one.venues)
+            sys.stdout.write(f"{one.name:<18}{one.promise} ({', '.join(one.faults)}; {told}){where}\n")

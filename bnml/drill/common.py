@@ -15,10 +15,7 @@ if TYPE_CHECKING:
 
 ORDERS = ["order.place", "order.cancelReplace", "orderList.place*", "POST /api/v3/order*"]
 """Requests that may make an order."""
-POSITIONS_S = 120.0
-SETTLE_S = 60.0
 QUIET_S = 1.5
-LOOKS = 5
 
 
 async def ready(stage: Stage) -> Health:
@@ -30,7 +27,7 @@ async def ready(stage: Stage) -> Health:
         now = stage.health()
         return now if now is not None and now.state == "running" and now.positions else None
 
-    return await stage.until(is_holding, POSITIONS_S, "the daemon holds a position")
+    return await stage.until(is_holding, stage.patience_s, "the daemon holds a position")
 
 
 async def settle(stage: Stage, proof: Proof) -> None:
@@ -43,11 +40,13 @@ async def settle(stage: Stage, proof: Proof) -> None:
             return None
         return None if any(" UNKNOWN " in f"{row} " for row in now.open_orders) else now
 
-    await stage.until(is_settled, SETTLE_S, "it runs again and no order's outcome is unknown")
+    await stage.until(is_settled, stage.settle_s, "it runs again and no order's outcome is unknown")
     before = stage.health()
     scans = 0 if before is None else before.scans
     await stage.until(
-        lambda: (now := stage.health()) is not None and now.scans > scans + 1, SETTLE_S, "it decides again"
+        lambda: (now := stage.health()) is not None and now.scans > scans + 1,
+        stage.settle_s,
+        "it decides again",
     )
     await agree(stage, proof)
 
@@ -56,7 +55,7 @@ async def agree(stage: Stage, proof: Proof) -> None:
     """Stand the market still and compare; what is under way at the first look gets some more."""
     await stage.exchange.pace(STILL)
     try:
-        for look in range(LOOKS):
+        for look in range(stage.looks):
             await asyncio.sleep(QUIET_S)
             books = await compare(stage)
             if books.agree and not books.bare:

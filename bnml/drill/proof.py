@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -41,13 +41,20 @@ class Proof:
 Play = Callable[["Stage", Proof], Awaitable[None]]
 
 
+SIM_ONLY: Final = ("sim",)
+"""The fault is one of the exchange itself: its market, its rules, its order of events."""
+ANYWHERE: Final = ("sim", "paper", "testnet")
+"""The fault is made on this machine: of the process, its disk, or on the way to the venue."""
+
+
 class Drill(msgspec.Struct, frozen=True):
-    """A fault with what is promised under it."""
+    """A fault with what is promised under it, and the venues on which it can be made."""
 
     name: str
     promise: str
     faults: tuple[str, ...]
     play: Play
+    venues: tuple[str, ...] = SIM_ONLY
 
 
 class Verdict(msgspec.Struct, frozen=True):

@@ -52,6 +52,14 @@ venue: {request_timeout_s: 1.0, stale_s: 5.0}
 class Stage:
     """Starts, kills and watches one daemon; what it logged is read back as events with their fields."""
 
+    kind = "sim"
+    is_away = False
+    looks = 5  # at both books, until they agree
+    patience_s = 120.0  # until something is held
+    settle_s = 60.0
+    struck_s = 120.0  # until a fault has struck
+    most_strikes = 1_000  # of one fault in a drill
+
     def __init__(self, folder: Path, symbols: Sequence[str] = SYMBOLS, speed: float = SPEED) -> None:
         self.folder = folder
         self.state = folder / "state"
@@ -88,6 +96,11 @@ class Stage:
         )
 
     @property
+    def run_words(self) -> tuple[str, ...]:
+        """The daemon's command line."""
+        return ("run", "--venue", "sim", "--speed", f"{self.speed:g}", "--symbols", ",".join(self.symbols))
+
+    @property
     def alive(self) -> bool:
         return self._daemon is not None and self._daemon.returncode is None
 
@@ -112,7 +125,7 @@ class Stage:
     async def launch(self) -> None:
         """Start the daemon and do not wait."""
         self._daemon = await self._spawn(
-            ("run", "--venue", "sim", "--speed", f"{self.speed:g}", "--symbols", ",".join(self.symbols)),
+            self.run_words,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

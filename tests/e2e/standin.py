@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from bnml.core.clock import format_utc
 from bnml.core.instrument import Instrument
 from bnml.kernels.records import BAR
+from bnml.venues.binance.signing import Signer
 from bnml.venues.history import write_history
 from tests.venues.sim.stepping_client import ExchangeProcess
 
@@ -93,11 +95,11 @@ def bars(phase: int, open_ns: int, count: int, seed: int) -> np.ndarray:
 class StandIn(ExchangeProcess):
     """`bnml exchange` on these minutes, at 30 of them a minute, as far from the present as its start takes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ahead: int = AHEAD) -> None:
         start_ns = time.time_ns() // MINUTE_NS * MINUTE_NS
         for number, symbol in enumerate(SYMBOLS):
             instrument = Instrument(symbol, symbol[:3], "USDT", tick_e8=1_000_000, lot_e8=100_000)
-            rows = bars(PERIOD // 4 * number, start_ns - HISTORY * MINUTE_NS, HISTORY + AHEAD, number)
+            rows = bars(PERIOD // 4 * number, start_ns - HISTORY * MINUTE_NS, HISTORY + ahead, number)
             write_history(folder / "bars" / f"{symbol}.parquet", instrument, rows)
         super().__init__(
             folder / "binance",
@@ -111,6 +113,14 @@ class StandIn(ExchangeProcess):
         file = self.folder / "config.yaml"
         file.write_text(CONFIG.format(port=self.endpoint["port"], confirm=str(confirm).lower()))
         return file
+
+    def open_orders(self) -> list[dict]:
+        """What rests on the account."""
+        signer = Signer(self.endpoint["api_key"], self.endpoint["secret"])
+        query = signer.query({"timestamp": str(time.time_ns() // 10**6), "recvWindow": "60000"})
+        url = f"http://127.0.0.1:{self.endpoint['port']}/api/v3/openOrders?{query}"
+        with urllib.request.urlopen(urllib.request.Request(url, headers=signer.header())) as answer:
+            return json.loads(answer.read())
 
     @property
     def keys(self) -> dict[str, str]:

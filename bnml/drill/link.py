@@ -1,0 +1,116 @@
+"""One WebSocket through the proxy: frames pass both ways unless a rule strikes at them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from aiohttp import WSMsgType
+
+from bnml.drill.answers import banned_frame, timeout_frame
+
+if TYPE_CHECKING:
+    from aiohttp import ClientWebSocketResponse, WSMessage, web
+
+    from bnml.drill.proxy import Proxy
+
+
+class Link:
+    """`ours` is the client's side, `theirs` the venue's; `is_silent` keeps it open and dead."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        request: web.BaseRequest,
+        ours: web.WebSocketResponse,
+        theirs: ClientWebSocketResponse,
+        *,
+        is_api: bool,
+    ) -> None:
+        self.is_api = is_api
+        self.is_silent = False
+        self._proxy = proxy
+        self._request = request
+        self._ours = ours
+        self._theirs = theirs
+        self._answers: dict[str, dict[str, Any]] = {}
+
+    async def run(self) -> None:
+        """Until one side ends; then the other is ended, too."""
+        ways = {asyncio.create_task(self._out()), asyncio.create_task(self._back())}
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            await self._theirs.close()
+            self.cut()
+
+    def cut(self) -> None:
+        """End the client's side without a farewell; `run` ends the other."""
+        if self._request.transport is not None:
+            self._request.transport.abort()
+
+    async def tell(self, frame: Any) -> None:
+        """A frame that the venue did not send."""
+        await self._ours.send_str(msgspec.json.encode(frame).decode())
+
+    async def _out(self) -> None:
+        async for message in self._ours:
+            if self.is_silent:
+                continue
+            if message.type is WSMsgType.PING:
+                await self._ours.pong(message.data)
+            elif message.type is WSMsgType.TEXT:
+                await self._ask(message)
+            elif message.type is WSMsgType.BINARY:
+                await self._theirs.send_bytes(message.data)
+
+    async def _ask(self, message: WSMessage) -> None:
+        """A request of the client; those to the market streams only pass."""
+        if self.is_api:
+            frame = msgspec.json.decode(message.data)
+            for rule in self._proxy.rules.struck("request", str(frame.get("method"))):
+                if rule.is_after:
+                    self._answers[str(frame.get("id"))] = rule.action
+                elif rule.action["action"] == "reset":
+                    self.cut()
+                    return
+            if self._proxy.banned_s:
+                await self.tell(banned_frame(frame.get("id"), self._proxy.banned_until_ms))
+                return
+        await self._theirs.send_str(message.data)
+
+    async def _back(self) -> None:
+        async for message in self._theirs:
+            if self.is_silent:
+                continue
+            if message.type is WSMsgType.PING:
+                await self._theirs.pong(message.data)
+            elif message.type is WSMsgType.BINARY:
+                await self._ours.send_bytes(message.data)
+            elif message.type is WSMsgType.TEXT and (text := self._heard(message.data)) is not None:
+                await self._ours.send_str(text)
+
+    def _heard(self, text: str) -> str | None:
+        """What goes on of a frame of the venue."""
+        frame = msgspec.json.decode(text)
+        if not isinstance(frame, dict):
+            return text
+        self._proxy.look_at(frame.get("error"))
+        if self.is_api:
+            action = self._answers.pop(str(frame.get("id")), None)
+            if action is None:
+                return text
+            if action["action"] == "no_answer":
+                return None
+            return msgspec.json.encode(timeout_frame(frame.get("id"))).decode()
+        name, data = str(frame.get("stream", "")), frame.get("data")
+        is_closed = isinstance(data, dict) and bool(data.get("k", {}).get("x", False))
+        is_dropped = any(
+            rule.action["action"] == "drop"
+            for rule in self._proxy.rules.struck("stream", name, is_closed=is_closed)
+        )
+        return None if is_dropped else text
