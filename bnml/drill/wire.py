@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from bnml.drill.stage import Stage
 
 BAN_S = 6
-HEARD_S = 1.5  # by then some request has been answered with the ban
+HEARD_S = 1.0  # after the first request that was answered with the ban; those beside it end meanwhile
+POLL_S = 0.2
 SKEW_MS = 3_000
 HALF_OPEN_S = 12.0
 
@@ -31,7 +32,7 @@ async def _strike(stage: Stage, proof: Proof, rule: dict[str, Any], times: int, 
     fired = 0
     deadline_ns = stage.clock.monotonic_ns() + int(stage.struck_s * 1e9)
     while fired < times and stage.clock.monotonic_ns() < deadline_ns:
-        await asyncio.sleep(0.2)
+        await asyncio.sleep(POLL_S)
         fired = await stage.exchange.fired()
     proof.must(f"{what}: {fired} times", fired >= times)
     await settle(stage, proof)
@@ -123,9 +124,13 @@ async def ban(stage: Stage, proof: Proof) -> None:
             "do": {"action": "delay", "seconds": 0.001},
         },
     )
+    first_s = 0.0
+    while not await stage.exchange.matched("asked") and first_s < BAN_S / 2:
+        await asyncio.sleep(POLL_S)
+        first_s += POLL_S
     await asyncio.sleep(HEARD_S)
     before = await stage.exchange.matched("asked")
-    await asyncio.sleep(BAN_S - HEARD_S - 0.5)
+    await asyncio.sleep(BAN_S - first_s - HEARD_S - 0.5)
     asked = await stage.exchange.matched("asked") - before
     proof.must(f"requests while the ban stood and was known: {asked}", asked == 0)
     await asyncio.sleep(1.5)
