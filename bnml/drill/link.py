@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from aiohttp import WSMsgType
@@ -13,7 +13,22 @@ from bnml.drill.answers import banned_frame, timeout_frame
 if TYPE_CHECKING:
     from aiohttp import ClientWebSocketResponse, WSMessage, web
 
-    from bnml.drill.proxy import Proxy
+    from bnml.drill.rules import Rules
+
+
+class Way(Protocol):
+    """What a link asks of the proxy that it belongs to."""
+
+    @property
+    def rules(self) -> Rules: ...
+
+    @property
+    def banned_s(self) -> float: ...
+
+    @property
+    def banned_until_ms(self) -> int: ...
+
+    def look_at(self, body: Any) -> None: ...
 
 
 class Link:
@@ -21,7 +36,7 @@ class Link:
 
     def __init__(
         self,
-        proxy: Proxy,
+        proxy: Way,
         request: web.BaseRequest,
         ours: web.WebSocketResponse,
         theirs: ClientWebSocketResponse,

@@ -95,7 +95,7 @@ def bars(phase: int, open_ns: int, count: int, seed: int) -> np.ndarray:
 class StandIn(ExchangeProcess):
     """`bnml exchange` on these minutes, at 30 of them a minute, as far from the present as its start takes."""
 
-    def __init__(self, folder: Path, ahead: int = AHEAD) -> None:
+    def __init__(self, folder: Path, ahead: int = AHEAD, speed: int = SPEED) -> None:
         start_ns = time.time_ns() // MINUTE_NS * MINUTE_NS
         for number, symbol in enumerate(SYMBOLS):
             instrument = Instrument(symbol, symbol[:3], "USDT", tick_e8=1_000_000, lot_e8=100_000)
@@ -104,7 +104,7 @@ class StandIn(ExchangeProcess):
         super().__init__(
             folder / "binance",
             *("--replay", str(folder / "bars"), "--from", format_utc(start_ns), "--base-frame", "1m"),
-            *("--speed", str(SPEED)),
+            *("--speed", str(speed)),
         )  # fmt: skip
         self.folder = folder
 

@@ -11,13 +11,13 @@ import pytest
 from bnml.drill.command import DRILLS
 from tests.e2e.standin import StandIn
 
-SHORT = ("lost-ack", "never-arrived", "ws-drop", "kill")
+SHORT = ("lost-ack", "ws-drop", "kill")
 ALIKE = "equal the venue's to the last unit; no id twice"
 
 
 def drill(folder, kind, *names):
     """(exit code, verdicts, stderr) of drills at a stand-in of their own."""
-    with StandIn(folder, ahead=1_000) as standin:
+    with StandIn(folder, ahead=2_000, speed=60) as standin:
         done = subprocess.run(
             [
                 *(sys.executable, "-m", "bnml", "drill", *names, "--venue", kind, "--json"),
