@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from bnml.app.fees import WARN_H, FeePace
 from bnml.app.logs import logger
 from bnml.app.refusals import STATUS
 from bnml.core.clock import NS_PER_MS, format_utc
@@ -100,14 +101,17 @@ class Outlook:
         self._peg = Peg(round(settings.depeg_pct * ONE_E8 / 100), int(settings.depeg_minutes * 60e9))
         self._left: dict[str, int] = {}  # symbol -> the delisting before which it was told to leave
         self._is_short = False
+        self._pace, self._runs_out = FeePace(), False
         self._look_now = asyncio.Event()
         self._looks: dict[str, Callable[[], Awaitable[None]]] = {
             "symbols": self.see_symbols,
             "delistings": self.see_delistings,
+            "fee pace": self.see_fee_pace,
         }
         if settings.depeg_symbol:
             self._looks["peg"] = self.see_peg
         if settings.fee_reserve_quote:
+            del self._looks["fee pace"]
             self._looks["fee reserve"] = self.see_fee_reserve
 
     async def run(self) -> NoReturn:
@@ -188,6 +192,24 @@ class Outlook:
             self._guards.report(DEPEG, REDUCING, detail)
         else:
             self._guards.report(DEPEG, ACTIVE)
+
+    async def see_fee_pace(self) -> None:
+        """Tell once when what fees are paid in is used up within a day, or is gone; again after a refill."""
+        portfolio = self._engine.portfolio
+        traded = portfolio.positions.get(f"{FEE_ASSET}{self._engine.state.ledger.quote}")
+        held_e8 = portfolio.total_e8(FEE_ASSET) - (
+            sum(tranche.base_e8 for tranche in traded.tranches) if traded is not None else 0
+        )  # what is bought to be sold pays no commissions
+        hours = self._pace.take(self._now_ns(), held_e8)
+        runs_out = hours is not None and hours < WARN_H
+        if runs_out and not self._runs_out:
+            logger().warning(
+                "fees_run_out",
+                text=f"{plain(held_e8, 8)} {FEE_ASSET} pay the commissions for {hours:.1f} h more at the pace of the last "
+                "day; then they are taken from what is bought and cost more. capital.fee_reserve_quote warns at an "
+                "amount instead",
+            )
+        self._runs_out = runs_out
 
     async def see_fee_reserve(self) -> None:
         """Tell once when the asset that fees are paid in runs low; it is told again after a refill."""

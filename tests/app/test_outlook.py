@@ -16,7 +16,7 @@ from bnml.core.errors import Rejected, Retryable
 from bnml.core.instrument import DELISTED
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.trading.engine import Engine
-from bnml.trading.positions import Position
+from bnml.trading.positions import Position, Tranche
 from bnml.trading.settings import CapitalSettings
 from bnml.venues.binance.errors import ErrorBody, error_of
 from bnml.venues.binance.outcomes import Step
@@ -159,6 +159,52 @@ def test_one_good_look_is_no_end_and_one_bad_look_no_beginning():
         assert not peg.take(at, round(price * E8))
     assert peg.take(20, round(1.02 * E8))
     assert peg.take(25, E8)
+
+
+async def test_f67_without_any_setting_it_is_told_before_the_fees_run_out():
+    """The account pays 0.001 BNB an hour; a deposit of BNB is no spending, and ends the warning."""
+    case, told = Case(Venue()), []
+    held = 40 * 10**5
+    for hour in range(36):
+        case.now_ns = hour * HOUR_NS
+        case.engine.state.ledger.totals = {"BNB": held}
+        with capture_logs() as logs:
+            await case.outlook.look()
+        told += [(hour, one["text"]) for one in logs if one["event"] == "fees_run_out"]
+        held -= 10**5
+    assert [hour for hour, _ in told] == [17], "a day before: at 40 of them, sixteen and a bit are gone"
+    assert told[0][1].startswith("0.02300000 BNB pay the commissions for 23.0 h more")
+    case.engine.state.ledger.totals = {"BNB": 10**9}
+    await case.outlook.look()
+    case.engine.state.ledger.totals = {"BNB": 0}
+    with capture_logs() as logs:
+        await case.outlook.look()
+    assert "fees_run_out" in [one["event"] for one in logs], "refilled, and gone again"
+
+
+async def test_what_is_bought_to_be_sold_is_no_reserve():
+    case = Case(Venue())
+    with capture_logs() as logs:
+        for hour in range(10):
+            case.now_ns = hour * HOUR_NS
+            case.engine.state.ledger.totals = {"BNB": 10**8 * (hour % 2) + 10**6}
+            case.engine.portfolio.positions.clear()
+            if hour % 2:
+                case.hold("BNBUSDT")
+                tranche = Tranche(1, 0, 1, 3, base_e8=10**8)
+                case.engine.portfolio.positions["BNBUSDT"].tranches.append(tranche)
+            await case.outlook.look()
+    assert logs == []
+
+
+async def test_a_holding_that_pays_nothing_is_no_reserve():
+    case = Case(Venue())
+    case.engine.state.ledger.totals = {"BNB": 10**5}
+    with capture_logs() as logs:
+        for hour in range(50):
+            case.now_ns = hour * HOUR_NS
+            await case.outlook.look()
+    assert logs == []
 
 
 async def test_fees_that_run_out_are_told_once_and_again_after_a_refill():
