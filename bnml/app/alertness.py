@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.commands import Submit
+from bnml.journal.schema import command_row
+from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.requests import request_of
+from bnml.venues.binance.weights import orders_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +96,9 @@ class Alertness:
 
 def rehearse(engine: Engine, venue: BinanceVenue) -> None:
     """Make an order as the next scan may make one, up to its signature; nothing of it is kept or sent."""
-    for command in engine.rehearse():
+    for number, command in enumerate(engine.rehearse()):
         if isinstance(command, Submit) and not venue.rest.signer.lost:
-            venue.api.signed(request_of(command, venue.instruments).params)
+            command_row(0, number, command)
+            request = request_of(command, venue.instruments)
+            venue.rest.budget.delay_s(Lane.ENTRY, orders=orders_of(request.api_method))
+            msgspec.json.encode(venue.api.signed(request.params))

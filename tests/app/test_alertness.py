@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from bnml.app.alertness import LONGEST_NS, REHEARSE_NS, Alertness, rehearse
-from bnml.core.clock import NS_PER_MS, NS_PER_S, LiveClock
+from bnml.core.clock import NS_PER_MS, NS_PER_S, LiveClock, ManualClock
 from bnml.core.commands import Alert, Submit
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
+from bnml.venues.binance.budget import WeightBudget
 from tests.trading.kit import instrument
 from tests.virtual_time import in_virtual_time
 
@@ -109,15 +110,16 @@ class Engine:
 
 
 def test_orders_are_rehearsed_up_to_their_signature_while_there_is_a_key():
-    signed = []
+    signed, clock = [], ManualClock(10**18)
     signer = SimpleNamespace(lost="")
     venue = SimpleNamespace(
         api=SimpleNamespace(signed=signed.append),
-        rest=SimpleNamespace(signer=signer),
+        rest=SimpleNamespace(signer=signer, budget=WeightBudget(clock)),
         instruments={"BTCUSDT": instrument()},
     )
     rehearse(Engine(), venue)
     assert [one["newClientOrderId"] for one in signed] == ["x"]
+    assert venue.rest.budget.used_weight == 0  # nothing left
     signer.lost = "the venue refused it"
     rehearse(Engine(), venue)
     assert len(signed) == 1
