@@ -123,6 +123,8 @@ class Doubt:
         if self._settle_s <= HASTY_S and self._looks <= HASTY_LOOKS:
             left_s = self._sent_s + self._settle_s - asyncio.get_running_loop().time()
             pause_s = min(HASTY_PAUSE_S, left_s) if left_s > 0 else HASTY_PAUSE_S / 2
+            if self._looks == 1 and self._answer is not None:
+                pause_s = 0.0  # the answer has been waited for long enough
         if self._answer is None:
             await asyncio.sleep(pause_s)
             return False

@@ -16,6 +16,7 @@ from bnml.venues.sim.market import Market
 from bnml.venues.sim.messages import Print, Step
 from bnml.venues.sim.signing import ApiKey, KeyRing
 from bnml.venues.sim.venue import Venue
+from tests.e2e.matrix.causes import cause_of
 from tests.e2e.matrix.virtual import START_NS, VirtualClock
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
@@ -26,7 +27,7 @@ SPEED = 6  # market seconds in a second
 PRINT_NS = round(PRINT_S * SPEED * NS_PER_S)
 API_KEY = "k" * 64
 TOO_LONG_S = 2.0
-BEFORE_S = 1.0  # before a span begins, in which its causes are looked for
+BEFORE_S = 3.0  # before a span begins, in which its causes are looked for
 QUOTE_E8 = 10_000 * E8
 STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
 
@@ -142,12 +143,13 @@ class World:
 
 @dataclass
 class Span:
-    """A time in which some of what was held had no resting stop; `notes` only where it was too long."""
+    """A time in which some of what was held had no resting stop; `notes` and `cause` only where it was too long."""
 
     symbol: str
     since_s: float
     until_s: float
     lived: bool  # the process, all the time
+    cause: str = ""  # of one that was too long
     notes: list = field(default_factory=list)
 
     @property
@@ -190,7 +192,11 @@ class Cover:
                 seen = [
                     one for one in self.notes if since - BEFORE_S <= one[0] <= now and one[1] in {name, ""}
                 ]
-                self.spans.append(Span(name, since, now, lived, seen if now - since > TOO_LONG_S else []))
+                span = Span(name, since, now, lived)
+                if span.seconds > TOO_LONG_S:
+                    span.notes = seen
+                    span.cause = cause_of(span, has_lists=instrument.opo_allowed or instrument.oto_allowed)
+                self.spans.append(span)
 
     def died(self, where):
         self.note("", f"died {where}")

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from tests.e2e.matrix.causes import UNEXPLAINED
+
 
 class Table:
     """Adds up outcomes."""
@@ -12,6 +14,8 @@ class Table:
         self.failed = []
         self.alive = []
         self.dead = []
+        self.causes = Counter()  # (cause, whether the process lived) of what was bare for too long
+        self.unexplained = []
 
     def add(self, outcome):
         self.seeds += 1
@@ -20,6 +24,9 @@ class Table:
         self.fills += outcome.fills
         self.alive += [span.seconds for span in outcome.bare if span.lived]
         self.dead += [span.seconds for span in outcome.bare if not span.lived]
+        long = [span for span in outcome.bare if span.cause]
+        self.causes.update((span.cause, span.lived) for span in long)
+        self.unexplained += [(outcome.seed, span) for span in long if span.cause == UNEXPLAINED]
         if outcome.faults:
             self.failed.append(outcome)
 
@@ -30,10 +37,20 @@ class Table:
             f"ledgers that differed: {len(self.failed)} {dict(kinds)}",
             f"uncovered, process alive: {_spread(self.alive)}",
             f"uncovered, process dead in between: {_spread(self.dead)}",
+            *(
+                f"  over 2 s, process {'alive' if lived else 'dead'}: {count} - {cause}"
+                for (cause, lived), count in self.causes.most_common()
+            ),
+            *(f"  seed {seed}: {_told(span)}" for seed, span in self.unexplained[:20]),
             *(f"  killed {where}: {count}" for where, count in self.kills.most_common()),
             *(f"  seed {one.seed} {one.kills}: {one.faults[:4]}" for one in self.failed[:20]),
         ]
         return "\n".join(lines)
+
+
+def _told(span):
+    notes = "; ".join(f"{at - span.since_s:+.2f} {text}" for at, _, text in span.notes)
+    return f"{span.symbol} bare for {span.seconds:.2f} s from {span.since_s:.2f}: {notes}"
 
 
 def _spread(seconds):
