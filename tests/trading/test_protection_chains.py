@@ -1,0 +1,134 @@
+"""What is withdrawn and what follows it leave together; each outcome of both leads to the right end."""
+
+import pytest
+
+from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
+from bnml.core.events import OperatorCommand, Timer
+from bnml.core.orders import ListTicket, OrderType
+from bnml.trading.engine import RECONCILE
+from tests.trading.hand_venue import SYMBOL, TARGETS, World
+from tests.trading.test_protection_faults import flatten, is_sale
+
+LISTS = ((1, 5000, 3_160_000), (2, 5000, 3_220_000))
+RUNNER = ((1, 10_000, 0),)
+
+
+def entered(targets=TARGETS, **options):
+    world = World(**options)
+    world.enter(targets=targets)
+    world.settle()
+    return world
+
+
+def moved(world):
+    """A print that raises all stops; what protection asks for waits in the queue."""
+    world.move(3_100_000, settle=False)
+    return list(world.queue)
+
+
+def followers(commands):
+    return [one for one in commands if isinstance(one, Submit) and one.after]
+
+
+def covered(world):
+    (coverage,) = world.engine.coverage()
+    assert coverage.share == 1.0
+    assert sum(lots for _, lots in world.stops()) == coverage.held_lots
+    return world.stops()
+
+
+def test_a_list_and_its_successor_are_asked_for_together():
+    world = entered(LISTS)
+    cancel, follower = moved(world)
+    assert isinstance(cancel, CancelList)
+    assert follower.after == (cancel.list_client_order_id,)
+    assert isinstance(follower.order.ticket, ListTicket)
+    world.settle()
+    assert covered(world) == [(3_080_000, 4995), (3_080_000, 4995)]  # the other list moved after the first
+    assert world.longest_bare_s() == 0
+    assert len(followers(world.sent)) == 2
+
+
+def test_a_target_that_fills_before_its_list_is_cancelled_is_sold_once():
+    world = entered(LISTS)
+    moved(world)
+    world.reports += world.venue.print(SYMBOL, 3_170_000, world.now_ns)
+    world.settle()
+    assert [one.quantity_lots for one in world.trades if one.side == "SELL"] == [4995]
+    assert world.balance("BTC") == 4995 * 1000
+    covered(world)
+    assert not world.ledger_differences()
+    assert not world.halts
+
+
+def test_coins_of_others_untie_the_two_requests_so_they_leave_one_after_the_other():
+    world = entered(LISTS, balances={"USDT": 10**13, "BTC": 10**8})
+    first, second = moved(world)
+    assert isinstance(first, CancelList)
+    assert isinstance(second, CancelList)
+    world.settle()
+    assert not followers(world.sent)
+    assert [lots for _, lots in world.stops()] == [4995, 4995]
+    assert world.balance("BTC") == 10**8 + 9990 * 1000
+
+
+@pytest.mark.parametrize("lost", [(0, 1), (0,), (1,)])
+def test_requests_that_never_arrived_leave_the_list_or_bring_its_successor(lost):
+    """Both, the cancel (its follower is refused then), or the follower; the reads of the next seconds tell."""
+    world = entered(LISTS)
+    moved(world)
+    world.queue = [one for place, one in enumerate(world.queue) if place not in lost]
+    world.settle()
+    for _ in range(3):
+        world.feed(Timer(RECONCILE, world.now_ns))
+        world.settle()
+    assert covered(world) == [(3_080_000, 4995), (3_080_000, 4995)]
+    assert world.balance("BTC") == 9990 * 1000
+    assert not world.halts
+
+
+def test_one_tranche_is_sold_in_the_request_that_cancels_its_list():
+    """At the exchange the cancel of a leg is that of its list: nothing is bare, and nothing is sold twice."""
+    world = entered(LISTS[:1])
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    (sale,) = world.queue
+    assert isinstance(sale, ReplaceOrder)
+    assert sale.ticket.type is OrderType.MARKET
+    world.settle()
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+    assert world.open_orders() == []
+    assert not world.bareness
+
+
+def test_a_position_is_sold_as_one_order_after_the_cancels_it_needs():
+    world = entered()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    *cancels, sale = world.queue
+    assert [type(one) for one in cancels] == [CancelList, CancelList, CancelOrder]
+    assert len(sale.after) == 3
+    assert is_sale(sale)
+    world.settle()
+    assert [one.quantity_lots for one in world.trades if one.side == "SELL"] == [9990]
+    assert world.position() is None
+
+
+def test_a_stop_that_fills_before_the_sale_of_the_position_leaves_the_rest_to_another_sale():
+    world = entered()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.reports += world.venue.print(SYMBOL, 3_070_000, world.now_ns)  # the first target
+    world.settle()
+    world.pass_seconds(3)
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+    assert sum(one.quantity_lots for one in world.trades if one.side == "SELL") == 9990
+    assert not world.ledger_differences()
+    assert not world.halts
+
+
+def test_an_exit_with_coins_of_others_in_the_account_sells_ours_alone():
+    world = entered(balances={"USDT": 10**13, "BTC": 10**8})
+    flatten(world)
+    assert not followers(world.sent)
+    assert world.position() is None
+    assert world.balance("BTC") == 10**8
