@@ -200,7 +200,7 @@ class VenueSettings(Settings):
     protective_window_ms: int = setting(
         1000,
         "ms, wall time",
-        "the same for the first attempt at an exit, a stop or a cancel: a lost one is known lost soon after",
+        "the same for an exit, a stop or a cancel, until one was refused for its age: a lost one is known lost soon",
         ge=100,
         le=60_000,
     )
