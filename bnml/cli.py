@@ -48,6 +48,7 @@ from bnml.cli_options import (
 )
 from bnml.cli_recover import recover
 from bnml.cli_rehearse import rehearse
+from bnml.cli_shortfall import shortfall
 from bnml.core.errors import BnmlError, Misconfigured, UsageError
 
 FAILED = 1
@@ -64,7 +65,20 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 app.add_typer(keys_app, name="keys")
-for command in (grid, recover, drill, rehearse, halt, resume, reduce, flatten, panic, reload, deadman):
+for command in (
+    grid,
+    recover,
+    drill,
+    rehearse,
+    shortfall,
+    halt,
+    resume,
+    reduce,
+    flatten,
+    panic,
+    reload,
+    deadman,
+):
     app.command()(command)
 
 

@@ -52,6 +52,11 @@ def market_fields(replay: Path | None, from_: str | None, to: str | None) -> dic
     return {"replay": replay, "from_ns": from_ns, "to_ns": to_ns}
 
 
+def since_ns(since: str | None) -> int:
+    """The first moment that is looked at; 0 = from the beginning."""
+    return parse_utc_ns(since) if since else 0
+
+
 def own_state_dir(settings: Settings) -> None:
     """Make the state folder and send the compiled kernels there, before the first kernel is imported."""
     own_folder(settings.app.state_dir)

@@ -156,6 +156,13 @@ class RehearseOptions(msgspec.Struct, frozen=True, kw_only=True):
     json: bool = False
 
 
+class ShortfallOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """`bnml shortfall`; `since_ns` is UTC, 0 = everything."""
+
+    since_ns: int = 0
+    json: bool = False
+
+
 class StatusOptions(msgspec.Struct, frozen=True, kw_only=True):
     """`bnml status`."""
 

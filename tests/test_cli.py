@@ -17,6 +17,7 @@ COMMANDS = [
     "parity",
     "rehearse",
     "status",
+    "shortfall",
     "halt",
     "resume",
     "config check",

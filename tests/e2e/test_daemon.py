@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from bnml.core.events import Bar, OperatorCommand
 from bnml.journal.reader import JournalReader
 from tests.e2e.kills import CONFIG, Rehearsal, rehearse
@@ -52,8 +54,14 @@ def event_hash(state):
     return digest.hexdigest()
 
 
-def test_a_stepped_session_trades_and_repeats_to_the_byte(data_dir, tmp_path):
-    runs = [stepped(data_dir, tmp_path / name) for name in ("one", "two")]
+@pytest.fixture(scope="module")
+def two_sessions(data_dir, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stepped")
+    return folder, [stepped(data_dir, folder / name) for name in ("one", "two")]
+
+
+def test_a_stepped_session_trades_and_repeats_to_the_byte(two_sessions):
+    tmp_path, runs = two_sessions
     summaries = []
     for run in runs:
         assert run.returncode == 0, run.stderr[-2000:]
@@ -69,6 +77,33 @@ def test_a_stepped_session_trades_and_repeats_to_the_byte(data_dir, tmp_path):
     assert session.header.anchors.keys() == set(session.header.symbols)
     assert session.header.initial_balances == {"USDT": (1_000_000_000_000, 0)}
     assert len({trade.client_order_id for trade in trades}) == len(trades)
+
+
+def test_what_orders_gave_away_is_what_the_exchange_was_told_to_take(two_sessions, tmp_path):
+    """A cost model that is wrong is set right by what is measured on the exchange's own fills."""
+    state = two_sessions[0] / "one"
+    wrong = tmp_path / "wrong.yaml"
+    wrong.write_text("costs: {slippage_bps: 0.5, taker_bps: 4.0, maker_bps: 3.0}\n")
+    reports = []
+    for config in (CONFIG, wrong):
+        done = bnml("shortfall", "--json", "--config", config, "--state-dir", state)
+        assert done.returncode == 0, done.stderr
+        reports.append(json.loads(done.stdout))
+    right, beside = reports
+    with JournalReader(state / "journal.db") as journal:
+        orders = {trade.client_order_id for _, trade in journal.trades()}
+    assert sum(row["orders"] for row in right["rows"] if row["symbol"] and row["kind"] != "all") == len(
+        orders
+    )
+    assert right["unknown"] == right["unpriced"] == 0
+    for row in right["rows"]:
+        assert abs(row["execution"] - row["assumed"]) < 0.001, row
+        assert abs(row["commission"] - 10.0) < 0.1, row  # of the price decided at, charged on the fill
+    assert {row["kind"] for row in right["rows"]} >= {"entry", "target", "stop", "exit", "all"}
+    proposed = {one["key"]: one["value"] for one in beside["proposals"]}
+    assert abs(proposed["slippage_bps"] - 2.0) < 0.01
+    assert abs(proposed["taker_bps"] - 10.0) < 0.05
+    assert abs(proposed["maker_bps"] - 10.0) < 0.05
 
 
 def said_by_status_after(word, state):
