@@ -151,11 +151,7 @@ class ApiLeg:
                 self._owner.oddities.take("account", text, error)
                 continue
             if frame.id is not None:
-                future = self._waiting.get(str(frame.id))
-                if future is not None and not future.done():
-                    future.set_result(frame)
-                elif frame.simSeq:
-                    self._owner.on_number(frame.simSeq)
+                self._answered(frame)
             elif frame.event != EMPTY:
                 await self._event(frame.simSeq, frame.event)
                 if USER_STREAM_ENDED in bytes(frame.event):
@@ -163,6 +159,17 @@ class ApiLeg:
             elif frame.error is not None:
                 self._owner.refused(frame)
         raise Retryable("the venue closed the WebSocket API connection")
+
+    def _answered(self, frame: ApiFrame) -> None:
+        """To whoever waits for it; a refusal that nobody waits for, such as of a sign of life, may still be a ban."""
+        future = self._waiting.get(str(frame.id))
+        if future is not None and not future.done():
+            future.set_result(frame)
+            return
+        if frame.simSeq:
+            self._owner.on_number(frame.simSeq)
+        if frame.error is not None:
+            self._owner.punished(frame.status, frame.error)
 
     async def _event(self, number: int, event: msgspec.Raw) -> None:
         if self._owner.rotates:

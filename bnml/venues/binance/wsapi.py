@@ -18,6 +18,7 @@ from bnml.venues.binance.succession import NEVER_S, LinkSink, Succession
 from bnml.venues.binance.weights import api_weight_of, orders_of
 
 if TYPE_CHECKING:
+    from bnml.venues.binance.errors import ErrorBody
     from bnml.venues.binance.oddities import Oddities
     from bnml.venues.binance.rest import RestClient
     from bnml.venues.binance.signing import Signer
@@ -114,6 +115,11 @@ class ApiConnection:
         """An error that answers no request: of a key that is not accepted any more."""
         self._answer("session", frame, hold=False)
 
+    def punished(self, status: int, error: ErrorBody) -> None:
+        """Take the pause that a refusal demands, also one of a mere sign of life."""
+        if self._rest is not None:
+            self._rest.penalties.punished(status, error)
+
     async def request(
         self,
         method: str,
@@ -190,8 +196,7 @@ class ApiConnection:
         if frame.rateLimits and self._rest is not None:
             self._rest.budget.observe_rows(frame.rateLimits)
         if frame.error is not None:
-            if self._rest is not None:
-                self._rest.penalties.punished(frame.status, frame.error)
+            self.punished(frame.status, frame.error)
             error = error_of(frame.status, frame.error, method, now_ms=self._timestamp_ms())
             if isinstance(error, AccessRefused) and error.code:
                 self._signer.lose(str(error))

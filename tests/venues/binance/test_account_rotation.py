@@ -27,6 +27,7 @@ class Account:
         self.subscribed, self.sent, self.orders, self.is_deaf = {}, [], Counter(), False
         self.tells_the_newest_only = False
         self.on_request = lambda _: None
+        self.answer = {"status": 200, "result": {}}
 
     async def handle(self, socket):
         try:
@@ -40,7 +41,7 @@ class Account:
                 elif request["method"] == "order.place":
                     self.orders[request["params"]["newClientOrderId"]] += 1
                     await asyncio.sleep(0.02)
-                answer = {"id": request["id"], "status": 200, "result": {}}
+                answer = {"id": request["id"], **self.answer}
                 await socket.send(msgspec.json.encode(answer).decode())
         finally:
             self.subscribed.pop(socket, None)
@@ -162,6 +163,29 @@ async def test_f06_while_banned_not_even_a_sign_of_life_is_asked_for():
         assert api.silent_s < 0.3  # proven by frames below the venue's limits
         assert api.up
         assert sink.links == [(True, "")]
+
+
+async def test_f06_a_sign_of_life_that_is_answered_with_a_ban_is_the_last_one():
+    account, asked = Account(), []
+    account.on_request = lambda request: asked.append(request["method"])
+    rest = RestClient(
+        "http://127.0.0.1:1", Signer("k", "s"), LiveClock(), timeout_s=1, receive_window_ms=1000
+    )
+    async with standing(account, rotate_after_s=lambda: 1e9, probe_s=0.1, rest=rest) as (api, _):
+        account.answer = {
+            "status": 418,
+            "error": {
+                "code": -1003,
+                "msg": "banned",
+                "data": {"serverTime": 1, "retryAfter": LiveClock().now_ns() // 10**6 + 60_000},
+            },
+        }
+        await asyncio.sleep(0.3)
+        assert rest.budget.banned_s > 50
+        asked.clear()
+        await asyncio.sleep(0.5)
+        assert not asked
+        assert api.up
 
 
 def test_events_are_the_same_whichever_connection_brings_them():
