@@ -63,7 +63,7 @@ def panic(
 
 
 def reload(config: ConfigFile = None, state_dir: StateDir = None, json: Json = False) -> int:
-    """Let the running daemon read its configuration again: guards and alerts; an invalid one changes nothing."""
+    """Let the running daemon read its configuration again: guards, alerts, log level; an invalid one changes nothing."""
     return _order("reload", "", config, state_dir, json=json)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from bnml.app.access import try_again
 from bnml.app.keys import rotate
-from bnml.app.logs import logger
+from bnml.app.logs import logger, set_level
 from bnml.app.spool import Answer
 from bnml.config import load
 from bnml.core.errors import BnmlError
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 LIVE_SECTIONS: Final = ("guards", "alerts")
 """Sections that a reload brings into use; everything else needs a restart."""
+LIVE_KEYS: Final = ("app.log_level",)
+"""Of other sections. What decides or sizes waits for a restart: a replay of the journal has one set of rules a session."""
+EXITS: Final = ("exits.", "risk.", "capital.", "decision.", "costs.")
+"""Keys after which it is said that what is held is not touched by them."""
 
 
 class Desk:
@@ -53,10 +57,13 @@ class Desk:
         """Read the configuration again; an invalid one changes nothing, and its fault names the key."""
         old, new = self._parts.settings, load(self._parts.options.config)
         self._life.use(new)
+        set_level(new.app.log_level)
         logger().warning("configuration_reloaded", sections=LIVE_SECTIONS)
         later = _changed_elsewhere(old, new)
         rest = f"; only a restart brings: {', '.join(later)}" if later else ""
-        return f"{' and '.join(LIVE_SECTIONS)} are as the configuration says now{rest}"
+        if any(key.startswith(EXITS) for key in later):
+            rest += "; open positions keep the exit rules that they were opened with even then"
+        return f"{', '.join((*LIVE_SECTIONS, *LIVE_KEYS))} are as the configuration says now{rest}"
 
 
 def _changed_elsewhere(old: Settings, new: Settings) -> list[str]:
@@ -66,4 +73,4 @@ def _changed_elsewhere(old: Settings, new: Settings) -> list[str]:
         if section not in LIVE_SECTIONS:
             before, after = getattr(old, section).model_dump(), getattr(new, section).model_dump()
             found += [f"{section}.{key}" for key in before if before[key] != after[key]]
-    return found
+    return [key for key in found if key not in LIVE_KEYS]

@@ -68,6 +68,13 @@ def configure(
     return stream
 
 
+def set_level(level: str) -> None:
+    """From now on say this much; everything else stays as it was configured."""
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper()))
+    )
+
+
 class _Forward(logging.Handler):
     """Hands records of the standard library's logging over to ours."""
 

@@ -2,7 +2,10 @@
 
 from types import SimpleNamespace
 
+import structlog
+
 from bnml.app.desk import Desk
+from bnml.app.logs import configure, logger
 from bnml.app.spool import Word
 from bnml.config import load
 
@@ -44,4 +47,24 @@ async def test_what_may_change_is_used_and_what_needs_a_restart_is_named(tmp_pat
     answer = await one.act(Word("reload"))
     assert answer.exit_code == 0
     assert life.used.guards.least_free_mib == 3000
-    assert answer.text.endswith("only a restart brings: risk.max_positions")
+    assert answer.text.endswith(
+        "only a restart brings: risk.max_positions; open positions keep the exit rules that they were opened with "
+        "even then"
+    )
+
+
+async def test_the_level_of_the_log_changes_at_once_and_needs_no_restart(tmp_path, capsys):
+    file = tmp_path / "config.yaml"
+    file.write_text("app:\n  log_level: warning\n")
+    try:
+        configure("warning", "json")
+        one, _ = desk(file)
+        logger().info("quiet")
+        file.write_text("app:\n  log_level: info\nvenue:\n  stale_s: 7\n")
+        answer = await one.act(Word("reload"))
+        logger().info("loud")
+    finally:
+        structlog.reset_defaults()
+    assert answer.text.endswith("only a restart brings: venue.stale_s")
+    said = capsys.readouterr().err
+    assert ("quiet" in said, "loud" in said) == (False, True)
