@@ -40,6 +40,8 @@ _OBSTRUCTED = (
     aiohttp.ClientProxyConnectionError,
 )
 
+_whole = msgspec.json.Decoder(msgspec.Raw)
+
 
 class Answer(msgspec.Struct, frozen=True):
     """The body of a good answer; `number` is its place in a stepped session, else 0."""
@@ -211,11 +213,21 @@ class RestClient:
         self.budget.observe(response.headers)
         number = int(response.headers.get("X-SIM-SEQ", "0"))
         if response.status < 400:
-            self.penalties.served()
-            return Answer(body, number)
+            return self._served(body, number, what, order=order)
         if number:
             self._on_number(number)
         raise self._error(response.status, response.headers, body, what)
+
+    def _served(self, body: bytes, number: int, what: str, *, order: bool) -> Answer:
+        """A good answer, if it is JSON at all: a proxy in between may put a page of its own in its place."""
+        try:
+            _whole.decode(body)
+        except msgspec.DecodeError as error:
+            raise (UnknownOutcome if order else Retryable)(
+                f"{what}: the answer is not JSON ({error}): {body[:80].decode('utf-8', 'replace')}"
+            ) from error
+        self.penalties.served()
+        return Answer(body, number)
 
     def _error(self, status: int, headers: Mapping[str, str], body: bytes, what: str) -> BnmlError:
         text = headers.get("Retry-After", "")

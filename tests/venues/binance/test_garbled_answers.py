@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from bnml.core.clock import LiveClock
 from bnml.core.commands import CancelOrder, ReplaceOrder, Submit
 from bnml.core.errors import BnmlError, Retryable, UnknownOutcome
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
+from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.errors import ErrorBody, error_of
 from bnml.venues.binance.rest import Answer, RestClient, error_body
 from bnml.venues.binance.signing import Signer
@@ -192,3 +194,35 @@ async def test_f11_a_body_that_trickles_is_given_up_after_its_total_time_and_the
         beating.cancel()
         await runner.cleanup()
     assert max(later - earlier for earlier, later in itertools.pairwise(beats)) < 0.3
+
+
+class _Response:
+    status, headers = 200, {}
+
+    def __init__(self, body):
+        self._body = body
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        return None
+
+    async def read(self):
+        return self._body
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html><body>Sign in to the network</body></html>", b'{"balances":[', b"\xff"]
+)
+async def test_a_page_in_place_of_an_answer_can_be_asked_for_again_and_leaves_an_order_unknown(body):
+    """Whatever is read: the account, too, whose reader knows nothing of proxies."""
+    rest = RestClient(
+        "https://api.example", Signer("k", "s"), LiveClock(), timeout_s=1, receive_window_ms=5000
+    )
+    rest._session = SimpleNamespace(request=lambda *_, **__: _Response(body))
+    with pytest.raises(Retryable, match="not JSON") as raised:
+        await BinanceVenue(rest, Down(), dict(ALL)).balances()
+    assert not isinstance(raised.value, UnknownOutcome)
+    with pytest.raises(UnknownOutcome):
+        await rest.signed("POST", "/api/v3/order", {}, Lane.EXIT, order=True)
