@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bnml.venues.binance.wire import RateLimit
 
 MINUTE_MS: Final = 60_000
+TURN_S: Final = 0.001  # between two looks whether more important requests have left
 LONGEST_WAIT_S: Final = 1.0  # then what other processes have learned is looked at again
 ENTRY_PATIENCE_S: Final = 2.0  # of wall time; an entry that has to wait for longer is not wanted any more
 BAN_JITTER_S: Final = 2.0  # several processes must not come back in the same instant
@@ -191,7 +192,8 @@ class WeightBudget:
                         f"an entry is held back by the venue's limits for {delay_s:.0f} s",
                         retry_after_s=delay_s,
                     )
-                await asyncio.sleep(min(delay_s, LONGEST_WAIT_S))
+                # Whose turn it is may still sleep: nobody spins until it wakes.
+                await asyncio.sleep(min(delay_s, LONGEST_WAIT_S) or TURN_S)
             self._count(weight, orders)
         finally:
             self._waiting.remove(ticket)

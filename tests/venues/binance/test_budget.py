@@ -1,3 +1,5 @@
+import asyncio
+
 from bnml.core.clock import NS_PER_S, ManualClock
 from bnml.venues.binance.budget import Lane, WeightBudget
 
@@ -36,3 +38,17 @@ def test_headers_without_weight_change_nothing():
     _, budget = used(5999)
     budget.observe({})
     assert budget.delay_s(Lane.EXIT) > 0
+
+
+async def test_who_waits_for_the_turn_of_a_sleeper_does_not_spin():
+    """A pause that ends early leaves a more important request asleep; the one behind it must not eat the processor."""
+    clock, budget = used(0)
+    budget.pause(0.3)
+    first = asyncio.create_task(budget.wait(Lane.CANCEL))
+    await asyncio.sleep(0)
+    clock.advance(NS_PER_S)
+    looks, delay_s = [], budget.delay_s
+    budget.delay_s = lambda *where, **what: looks.append(1) or delay_s(*where, **what)
+    await budget.wait(Lane.DATA)
+    assert first.done()
+    assert len(looks) < 2_000, "a spin looks ten thousands of times"
