@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bnml.core.clock import NS_PER_S
-from bnml.core.events import Bar
+from bnml.core.events import Bar, Book
 from bnml.core.instrument import E8, Instrument
 from bnml.core.orders import OrderType, Side
 from bnml.kernels.records import BAR
@@ -64,28 +64,36 @@ def history(seed):
 class World:
     """Exchange, market and time; it goes on whatever becomes of the process. `listeners` hear what is public."""
 
+    speed = float(SPEED)
+    frame_ns = FRAME_NS
+
     def __init__(self, loop, random, past, pricing):
-        self.loop = loop
         self.random = random
-        self.clock = VirtualClock(loop)
-        self.instruments = instruments(random)
-        self.exchange = Exchange(Market(self.instruments, FRAME_NS, pricing, past))
-        self.exchange.set_time(START_NS)
-        self.exchange.open_account(ACCOUNT, {"USDT": QUOTE_E8})
-        keys = KeyRing([ApiKey(API_KEY, "secret", ACCOUNT)])
-        self.venue = Venue(self.exchange, keys, self.clock, live=True)
-        self.venue.market_time = self
-        self.speed = float(SPEED)
-        self.listeners = []
+        self._open(loop, Market(instruments(random), FRAME_NS, pricing, past), START_NS)
         self.prices = {name: int(rows["close"][-1]) for name, rows in past.items()}
         self.running = {}
         self.last_bar = {
             name: Bar(name, *(int(rows[-1][0]), START_NS), *(int(one) for one in list(rows[-1])[1:6]))
             for name, rows in past.items()
         }
+        self._step(START_NS, jump=True)
+
+    def _open(self, loop, market, start_ns):
+        """The exchange with one account of ours."""
+        self.loop = loop
+        self.clock = VirtualClock(loop, start_ns)
+        self.exchange = Exchange(market)
+        self.instruments = self.exchange.instruments
+        self.symbols = tuple(self.instruments)
+        self.exchange.set_time(start_ns)
+        self.exchange.open_account(ACCOUNT, {"USDT": QUOTE_E8})
+        keys = KeyRing([ApiKey(API_KEY, "secret", ACCOUNT)])
+        self.venue = Venue(self.exchange, keys, self.clock, live=True)
+        self.venue.market_time = self
+        self.listeners = []
+        self.prices = {}
         self.cover = Cover(self)
         self.is_moving = True
-        self._step(START_NS, jump=True)
 
     def market_now_ns(self):
         """Market time; it follows the prints while they come, and never overtakes the next one."""
@@ -119,8 +127,13 @@ class World:
         )
         self.venue.advance(step)
         self.cover.look()
-        for listener in self.listeners:
-            listener(prints, bars)
+        books = [Book(one.symbol, one.price_ticks - 10, one.price_ticks + 10, 10**16) for one in prints]
+        self.tell(prints, books if bars else (), bars, ts_ns)
+
+    def tell(self, prints, books, bars, ts_ns):
+        """What is public."""
+        for listener in list(self.listeners):
+            listener(prints, books, bars, ts_ns)
 
     def _note(self, name, price, lots, ts_ns):
         opened = ts_ns // FRAME_NS * FRAME_NS
@@ -176,11 +189,11 @@ class Cover:
         world, now = self._world, self._world.loop.time()
         read = world.exchange.read
         balances = read.account(ACCOUNT).balances
-        stops = dict.fromkeys(SYMBOLS, 0)
+        stops = dict.fromkeys(world.symbols, 0)
         for order in read.open_orders(ACCOUNT):
             if order.side is Side.SELL and order.type in STOPS and order.status != "PENDING_NEW":
                 stops[order.symbol] += order.quantity_lots - order.executed_lots
-        for name in SYMBOLS:
+        for name in world.symbols:
             instrument = world.instruments[name]
             held = sum(balances.get(instrument.base, (0, 0))) // instrument.lot_e8
             bare = held - stops[name]

@@ -12,7 +12,7 @@ from bnml.app.links import Links
 from bnml.app.pump import Pump
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
-from bnml.core.events import Book, InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
+from bnml.core.events import InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
 from bnml.core.ids import IdSource
 from bnml.core.orders import Side
 from bnml.journal.recover import code_version, recover, snapshot_version
@@ -25,7 +25,7 @@ from bnml.venues.binance.codec import Beat, Print
 from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.sim.klines import bar_events
 from tests.e2e.matrix.disk import Killed
-from tests.e2e.matrix.market import FRAME_NS, HISTORY, SYMBOLS, history
+from tests.e2e.matrix.market import HISTORY, SYMBOLS, history
 from tests.e2e.matrix.network import WINDOW_MS, Rest, Socket
 from tests.trading.kit import Predictors, RandomPredictor, settings
 
@@ -162,11 +162,13 @@ class Process:
         self.inbox = LiveInbox()
         self.links = Links()
         self.links.inbox = self.inbox
-        self.socket = Socket(network, life, self.inbox, self.links)
+        self.symbols = world.symbols
+        self.instruments = dict(world.instruments)
+        rest, api = self._clients()
         self.venue = BinanceVenue(
-            Rest(self.socket),
-            self.socket,
-            dict(world.instruments),
+            rest,
+            api,
+            self.instruments,
             receive_window_ms=WINDOW_MS,
             protective_window_ms=WINDOW_MS // 2,
         )
@@ -175,35 +177,62 @@ class Process:
         self.alerts = []
         self.began_s = life.loop.time()
 
+    def _clients(self):
+        """What speaks REST, and what speaks the WebSocket API."""
+        self.socket = Socket(self.network, self.life, self.inbox, self.links)
+        return Rest(self.socket), self.socket
+
+    async def _connect(self):
+        """Return when the account's connection stands."""
+        await self.socket.connect()
+        self.links.on_return = self._recheck_soon
+
+    def _disconnect(self):
+        self.socket.drop()
+
+    def _doubts(self):
+        """What else the executor is given."""
+        return {"patience_s": 1.0}
+
+    def _settings(self):
+        return chosen()
+
+    def _predictors(self):
+        return predictors()
+
     async def main(self):
         """From the first byte read to the last one written."""
         life, world = self.life, self.world
         self.journal = journal = await self.disk.writer(life)
-        self.standing = await strangers.read_history(self.venue, SYMBOLS)
+        self.standing = await strangers.read_history(self.venue, self.symbols)
         now_ns = world.market_now_ns()
         strangers.refuse_second_daemon(
             self.standing, self.instance, self.disk.epoch, now_ns, self.disk.acknowledged_ns
         )
         self.disk.epoch = max(self.disk.epoch, strangers.newest_epoch(self.standing, self.instance)) + 1
-        config = compile_engine(chosen(), IdSource(self.instance, self.disk.epoch))
-        found = recover(self.disk.reader(), config, predictors(), CONFIG_HASH) if journal.last_seq else None
+        config = compile_engine(self._settings(), IdSource(self.instance, self.disk.epoch))
+        found = (
+            recover(self.disk.reader(), config, self._predictors(), CONFIG_HASH) if journal.last_seq else None
+        )
         assert found is None or not found.differences, found.differences
-        self.engine = engine = found.engine if found is not None else Engine(config, predictors())
+        self.engine = engine = found.engine if found is not None else Engine(config, self._predictors())
         if self.defect == "no dedupe":
             engine.book.apply = partial(_apply_always, engine.book)
         self.since_ns = strangers.since_ns(engine)
         life.point("recovered")
-        await journal.begin_session(header(self.disk.epoch, self.instance), world.clock.now_ns())
+        await journal.begin_session(
+            header(self.disk.epoch, self.instance, self._settings().features, self.symbols),
+            world.clock.now_ns(),
+        )
         self._join(engine)
         life.spawn(journal.run())
         life.spawn(self.executor.run())
         self.pump.now_ns = max(world.market_now_ns(), engine.state.now_ns)
         await self._start()
         life.point("reconciled")
-        await self.socket.connect()
+        await self._connect()
         for status in self.links.announce():
             self.pump.feed(status)
-        self.links.on_return = self._recheck_soon
         world.listeners.append(self._hear)
         self.started.set_result(None)
         life.spawn(self._keep_time())
@@ -216,7 +245,11 @@ class Process:
     def _join(self, engine):
         journal = self.journal
         gate = BarGate(
-            SYMBOLS, 3 * NS_PER_S, engine.at_stake, after_ns=engine.state.scanned_ns, conflate_ns=CONFLATE_NS
+            self.symbols,
+            3 * NS_PER_S,
+            engine.at_stake,
+            after_ns=engine.state.scanned_ns,
+            conflate_ns=CONFLATE_NS,
         )
         self.pump = Pump(
             engine,
@@ -227,7 +260,7 @@ class Process:
             fill_gap=Gaps(self._fill_gap, lambda found: self.inbox.complete(0, (found,))).ask,
             snapshot_every=60,
             snapshot_version=snapshot_version(CONFIG_HASH),
-            frame_ns=FRAME_NS,
+            frame_ns=self.world.frame_ns,
         )
         self.gate = gate
         self.executor = Executor(
@@ -237,15 +270,15 @@ class Process:
             now_ns=lambda: self.pump.now_ns,
             request_training=lambda *_: None,
             sequential=False,
-            patience_s=1.0,
+            **self._doubts(),
         )
 
     async def _start(self):
         engine, world, pump = self.engine, self.world, self.pump
         now_ns = world.market_now_ns()
-        for symbol in SYMBOLS:
+        for symbol in self.symbols:
             pump.feed(InstrumentUpdate(world.instruments[symbol], now_ns))
-        pump.feed(UniverseUpdate(SYMBOLS, now_ns))
+        pump.feed(UniverseUpdate(self.symbols, now_ns))
         truth = await reconcile.bring_truth(self.venue, engine, pump.feed, now_ns, self._adoptions)
         self.life.spawn(self._settle(truth))
         self._read_history(now_ns)
@@ -267,24 +300,26 @@ class Process:
 
     def _read_history(self, now_ns):
         self.pump.in_history = True
-        for symbol in SYMBOLS:
+        for symbol in self.symbols:
             state = self.engine.state.symbols.get(symbol)
             known = state.bar.ts_close_ns if state.bar is not None else 0
-            rows = self.world.exchange.market[symbol].klines.bars
-            for bar in bar_events(symbol, rows, FRAME_NS):
-                if bar.ts_open_ns >= known and bar.ts_close_ns <= now_ns:
-                    self.pump.feed(bar)
+            for bar in self._bars(symbol, known, now_ns - self.world.frame_ns + 1):
+                self.pump.feed(bar)
             if symbol not in self.engine.state.models:
                 self.pump.feed(ModelPublished(symbol, "random", now_ns))
         self.pump.in_history = False
         self.pump.photograph()
-        closes = [self.pump.last_close_ns(symbol) for symbol in SYMBOLS]
+        closes = [self.pump.last_close_ns(symbol) for symbol in self.symbols]
         self.gate.skip_to(max([self.engine.state.scanned_ns, *closes]))
 
     async def _fill_gap(self, symbol, start_ns, end_ns):
+        return self._bars(symbol, start_ns, end_ns)
+
+    def _bars(self, symbol, start_ns, end_ns):
+        """Closed bars that opened in [start, end)."""
         rows = self.world.exchange.market[symbol].klines.bars
-        bars = bar_events(symbol, rows, FRAME_NS)
-        return [bar for bar in bars if start_ns <= bar.ts_open_ns < end_ns]
+        first, last = rows["ts_open_ns"].searchsorted((start_ns, end_ns))
+        return bar_events(symbol, rows[first:last], self.world.frame_ns)
 
     def _submit(self, seq, commands):
         self.life.point("before_intent")
@@ -294,12 +329,9 @@ class Process:
     def follow(self, event, outcomes):
         self.reports += type(event).__name__ == "OrderReport"
 
-    def _hear(self, prints, bars):
+    def _hear(self, prints, books, bars, ts_ns):
         items = [Print(one.symbol, one.ts_ns, one.price_ticks, one.quantity_lots, 0) for one in prints]
-        if bars:
-            items += [Book(one.symbol, one.price_ticks - 10, one.price_ticks + 10, 10**16) for one in prints]
-        items += bars
-        items.append(Beat(prints[0].ts_ns))
+        items += [*books, *bars, Beat(ts_ns)]
         self.inbox.complete(0, items)
 
     async def _keep_time(self):
@@ -319,7 +351,7 @@ class Process:
 
     def leave(self):
         """The world goes on without it."""
-        self.socket.drop()
+        self._disconnect()
         if self._hear in self.world.listeners:
             self.world.listeners.remove(self._hear)
 
@@ -357,13 +389,13 @@ class _Resending:
             return await self._venue.execute(command, **options)
 
 
-def header(epoch, instance):
+def header(epoch, instance, features, symbols):
     return SessionHeader(
         venue="sim",
         mode="timed",
-        symbols=SYMBOLS,
-        base_frame="1m",
-        higher_frames=("5m",),
+        symbols=symbols,
+        base_frame=features.base_frame,
+        higher_frames=features.higher_frames,
         instance=instance,
         epoch=epoch,
         config_hash=CONFIG_HASH,

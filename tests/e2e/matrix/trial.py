@@ -12,13 +12,14 @@ from bnml.trading.filling import compile_costs
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.pricing import Pricing
 from tests.e2e.matrix.disk import Disk
-from tests.e2e.matrix.market import SYMBOLS, World
+from tests.e2e.matrix.market import World
 from tests.e2e.matrix.network import Faults, Network
 from tests.e2e.matrix.process import POINTS, Life, Process, chosen, past
 from tests.e2e.matrix.virtual import run_virtually
 
 SETTLE_S = 15.0
 LONGEST_LIFE_S = 32.0
+ALL = 10**9
 
 
 @dataclass
@@ -64,6 +65,8 @@ def begun_disk():
 
 
 class Trial:
+    process = Process
+
     def __init__(self, loop, seed, defect, faults, *, begun=True, at=None):
         self.loop = loop
         self.random = np.random.default_rng([seed, 77])
@@ -115,7 +118,7 @@ class Trial:
     def begin(self, plan=None, disk=None, **how):
         """Start the daemon on this trial's disk, or another one."""
         life = Life(self.loop, plan)
-        process = Process(disk or self.disk, self.world, self.network, life, self.defect, **how)
+        process = self.process(disk or self.disk, self.world, self.network, life, self.defect, **how)
         self.world.cover.born()
         life.spawn(process.main())
         return life, process
@@ -149,7 +152,8 @@ class Trial:
     def compare(self, process, *, has_intents=True):
         """Note every difference between the exchange's ledger and that of the process."""
         read, engine, found = self.world.exchange.read, process.engine, self.outcome.faults
-        orders = [one for symbol in SYMBOLS for one in read.all_orders(ACCOUNT, symbol)]
+        symbols = self.world.symbols
+        orders = [one for symbol in symbols for one in read.all_orders(ACCOUNT, symbol, limit=ALL)]
         names = Counter(one.client_order_id for one in orders)
         found += [f"doubled: {name} {count} times" for name, count in names.items() if count > 1]
         reader = self.disk.reader()
@@ -160,21 +164,31 @@ class Trial:
         ours = {one.client_order_id for one in engine.book.open()}
         found += [f"open there only: {name}" for name in sorted(theirs - ours)]
         found += [f"open here only: {name}" for name in sorted(ours - theirs)]
-        counted = Counter()
-        for _, trade in reader.trades():
-            counted[trade.client_order_id] += trade.quantity_lots
-        for one in orders:
-            if counted[one.client_order_id] != one.executed_lots:
-                found.append(
-                    f"filled: {one.client_order_id} {one.executed_lots} there, {counted[one.client_order_id]} here"
-                )
+        found += self._differing_fills(orders, reader)
         balances = {name: sum(both) for name, both in read.account(ACCOUNT).balances.items() if sum(both)}
         totals = {name: total for name, total in engine.state.ledger.totals.items() if total}
         if balances != totals:
             found.append(f"balances: {balances} there, {totals} here")
-        for symbol in SYMBOLS:
+        for symbol in symbols:
             self._compare_position(symbol, balances, engine)
         self.outcome.orders, self.outcome.fills = len(orders), sum(one.executed_lots > 0 for one in orders)
+
+    def _differing_fills(self, orders, reader):
+        """Every fill with its price and commission, order by order."""
+        read, there, here = self.world.exchange.read, {}, {}
+        names = {(one.symbol, one.order_id): one.client_order_id for one in orders}
+        for symbol in self.world.symbols:
+            for one in read.trades(ACCOUNT, symbol, limit=ALL):
+                fill = one.quantity_lots, one.price_ticks, one.commission_e8, one.commission_asset
+                there.setdefault(names[symbol, one.order_id], Counter())[fill] += 1
+        for _, one in reader.trades():
+            fill = one.quantity_lots, one.price_ticks, one.commission_e8, one.commission_asset
+            here.setdefault(one.client_order_id, Counter())[fill] += 1
+        return [
+            f"filled: {name} {dict(there.get(name, {}))} there, {dict(here.get(name, {}))} here"
+            for name in sorted(there.keys() | here.keys())
+            if there.get(name) != here.get(name)
+        ]
 
     def _compare_position(self, symbol, balances, engine):
         instrument = self.world.instruments[symbol]

@@ -5,6 +5,7 @@ import selectors
 
 from bnml.core.clock import NS_PER_S
 
+NS_S = 1e-9
 START_NS = 1_690_848_000 * NS_PER_S  # 2023-08-01, a whole day
 
 
@@ -16,7 +17,10 @@ class _Jump(selectors.SelectSelector):
     def select(self, timeout=None):
         if timeout is None:
             raise RuntimeError("every task waits and nothing is due: the trial would stand still for ever")
-        self.loop.virtual_s += max(0.0, timeout)
+        if timeout > 0:
+            self.loop.virtual_s += (
+                timeout + NS_S
+            )  # never short of what is due: a wait of nothing would be endless
         return []
 
 
@@ -28,6 +32,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         selector = _Jump()
         selector.loop = self
         super().__init__(selector)
+        self._clock_resolution = NS_S / 10
 
     def time(self):
         return self.virtual_s
@@ -36,11 +41,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 class VirtualClock:
     """`core.clock.Clock` of a virtual loop; wall time and market time are one."""
 
-    def __init__(self, loop):
+    def __init__(self, loop, start_ns=START_NS):
         self._loop = loop
+        self._start_ns = start_ns
 
     def now_ns(self):
-        return START_NS + round(self._loop.virtual_s * NS_PER_S)
+        return self._start_ns + round(self._loop.virtual_s * NS_PER_S)
 
     def monotonic_ns(self):
         return round(self._loop.virtual_s * NS_PER_S)
