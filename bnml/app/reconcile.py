@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SECOND_LOOK_S = 1.0
 BETWEEN_READS_S = 0.1
+LAG_PAUSES_S = (0.5, 1.0, 2.5)  # what is read may lag behind by up to 4 s
 
 
 class Truth(msgspec.Struct):
@@ -88,10 +89,11 @@ async def missed_reports(venue: BinanceVenue, book: OrderBook) -> Missed:
     for order in book.open():
         if venue.instruments[order.symbol].status == DELISTED:
             continue  # nobody answers for it; it is parked with its position
-        reports = await patiently(partial(venue.order_reports, order.symbol, order.client_order_id))
+        is_confirmed = _was_confirmed(order, book)
+        reports = await _reports_of(venue, order, LAG_PAUSES_S if is_confirmed else ())
         if reports:
             missed.reports += reports
-        elif _was_confirmed(order, book):
+        elif is_confirmed:
             raise RecoveryNeeded(
                 f"the venue does not know order {order.client_order_id} of {order.symbol}, which it had confirmed; "
                 "the account is another one, or the exchange's ledger was replaced"
@@ -100,6 +102,17 @@ async def missed_reports(venue: BinanceVenue, book: OrderBook) -> Missed:
             missed.absent.append(order)
     missed.reports.sort(key=lambda report: (report.ts_ns, report.trade_id))
     return missed
+
+
+async def _reports_of(venue: BinanceVenue, order: Order, pauses_s: Sequence[float]) -> list[OrderReport]:
+    """What the venue says of an order; one that must be there is looked for again after each pause."""
+    reports = await patiently(partial(venue.order_reports, order.symbol, order.client_order_id))
+    for pause_s in pauses_s:
+        if reports:
+            break
+        await asyncio.sleep(pause_s)
+        reports = await patiently(partial(venue.order_reports, order.symbol, order.client_order_id))
+    return reports
 
 
 async def prove_absence(

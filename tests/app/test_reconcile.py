@@ -2,6 +2,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bnml.app import reconcile
 from bnml.app.reconcile import (
     missed_reports,
     prove_absence,
@@ -50,6 +51,24 @@ async def test_missed_fills_come_in_the_order_of_the_venue():
     book = OrderBook({name: order(name) for name in ("a", "b")})
     found = await missed_reports(Venue({"a": [late], "b": [early]}), book)
     assert found.reports == [early, late]
+
+
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch):
+    monkeypatch.setattr(reconcile, "LAG_PAUSES_S", (0.0, 0.0, 0.0))
+
+
+async def test_a_confirmed_order_that_is_shown_late_is_no_loss():
+    """Reads lag: one "no such order" must not end a start for good."""
+    venue, known = Venue(), OrderReport("BTCUSDT", "a", 9, OrderState.OPEN, Side.SELL)
+    answers = iter([[], [], [known]])
+
+    async def order_reports(*_):
+        return next(answers)
+
+    venue.order_reports = order_reports
+    missed = await missed_reports(venue, OrderBook({"a": order("a", OrderState.OPEN)}))
+    assert missed.reports == [known]
 
 
 async def test_a_confirmed_order_that_vanished_is_for_the_operator():
