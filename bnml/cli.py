@@ -15,7 +15,7 @@ import typer
 
 from bnml.cli_drill import drill
 from bnml.cli_grid import grid
-from bnml.cli_operator import deadman, flatten, halt, keys_app, panic, reduce, reload, resume
+from bnml.cli_operator import deadman, flatten, halt, keys_app, panic, ramp_app, reduce, reload, resume
 from bnml.cli_options import (
     BarFiles,
     BaseFrame,
@@ -65,6 +65,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="Look at the configuration.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(config_app, name="config")
 app.add_typer(keys_app, name="keys")
+app.add_typer(ramp_app, name="ramp")
 for command in (
     grid,
     recover,

@@ -83,6 +83,28 @@ def rotate(
     return _order("rotate_keys", str(folder.resolve()), config, state_dir, json=json)
 
 
+ramp_app = typer.Typer(
+    help="How much of the usual size live entries may have.", no_args_is_help=True, rich_markup_mode=None
+)
+Why = Annotated[str, typer.Option("--reason", help="Journaled and told with the alert.")]
+
+
+@ramp_app.command("release")
+def ramp_release(
+    reason: Why = "", config: ConfigFile = None, state_dir: StateDir = None, json: Json = False
+) -> int:
+    """Go on to the next step now, whatever the round trips so far have shown."""
+    return _order("ramp_release", reason, config, state_dir, json=json)
+
+
+@ramp_app.command("reset")
+def ramp_reset(
+    reason: Why = "", config: ConfigFile = None, state_dir: StateDir = None, json: Json = False
+) -> int:
+    """Begin again with the smallest orders; positions keep their size and their protection."""
+    return _order("ramp_reset", reason, config, state_dir, json=json)
+
+
 def deadman(
     once: Annotated[
         bool, typer.Option("--once", help="Verify stops and cancel entries now, and end.")

@@ -6,10 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bnml.app.logs import logger
-from bnml.core.events import CapitalFlow
+from bnml.core.events import CapitalFlow, Timer
 from bnml.core.ids import is_ours
 from bnml.core.instrument import plain
 from bnml.trading.guarding import HALTED
+from bnml.trading.ramp import AGREED
 from bnml.venues.binance.numbers import e8
 
 if TYPE_CHECKING:
@@ -56,17 +57,21 @@ class Accountant:
         self.compared = self.agreed = 0
 
     async def look(self) -> list[Event]:
-        """What makes the ledger equal again: reports that never came, or flows. Empty when it is equal, or never stood still."""
+        """What makes the ledger equal again: reports that never came, or flows. Empty when it never stood still.
+
+        When it is equal, the ramp is told as of when, if round trips wait for that.
+        """
         seen: dict[str, int] = {}
         self.compared += 1
         for _ in range(LOOKS):
-            before, totals = self._changes(), dict(self._engine.state.ledger.totals)
+            state = self._engine.state
+            before, totals, as_of_ns = self._changes(), dict(state.ledger.totals), state.now_ns
             asked_ms = self._venue.rest.timestamp_ms()
             difference_e8 = compare_balances(totals, await self._venue.balances())
             if not difference_e8:
                 self._agreed_ms = asked_ms
                 self.agreed += 1
-                return []
+                return [Timer(AGREED, as_of_ns)] if state.ramp.closed else []
             await asyncio.sleep(BETWEEN_LOOKS_S)
             if self._changes() != before:
                 seen = {}

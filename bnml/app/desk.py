@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from bnml.app.access import try_again
 from bnml.app.keys import rotate
 from bnml.app.logs import logger, set_level
+from bnml.app.ramping import say
 from bnml.app.spool import Answer
 from bnml.config import load
 from bnml.core.errors import BnmlError
@@ -42,6 +43,8 @@ class Desk:
                 return Answer(await rotate(self._parts, Path(word.argument)))
             if word.name == "reload":
                 return Answer(self._reload())
+            if word.name in {"ramp_release", "ramp_reset"}:
+                return say(self._parts.engine)
         except BnmlError as error:
             logger().error("operator_command_failed", name=word.name, error=str(error))
             return Answer(f"nothing was changed: {error}", error.exit_code)

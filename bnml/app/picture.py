@@ -117,6 +117,7 @@ class Picture:
             longest_bare_s=round(longest_ns / NS_PER_S, 3),
             bare_spells=self.bare_spells,
             dust=tuple(self._dust()),
+            ramp=self._engine.state.ramp.words(),
             open_orders=tuple(
                 f"{order.symbol} {order.side} {order.role} {order.state} {order.client_order_id}"
                 for order in self._engine.book.open()

@@ -19,6 +19,25 @@ class LiveSettings(Settings):
     max_capital: float | None = setting(
         None, "quote asset, empty = refuse to start", "most capital that live trading may use", gt=0
     )
+    ramp: Literal["live", "always", "never"] = setting(
+        "live",
+        "",
+        "smallest orders first, then 10 % of each, then all; live: with --venue live only; never in stepped runs",
+    )
+    ramp_round_trips: int = setting(
+        10,
+        "round trips",
+        "that release a step: books equal to the account afterwards, slippage inside the cost model",
+        ge=1,
+        le=1000,
+    )
+    ramp_slack_bps: float = setting(
+        5.0,
+        "bps, each for buying and selling",
+        "slippage that such a round trip may have beyond the cost model, as prices move before a fill",
+        ge=0,
+        le=100,
+    )
 
 
 class AppSettings(Settings):

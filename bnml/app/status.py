@@ -74,6 +74,7 @@ def _text(health: Health, state: str) -> str:
         ),
         f"{'protected':<14}{health.covered_pct:g} % by stops at the exchange; longest without {health.longest_bare_s:g} s",
         *(f"{'dust':<14}{one}" for one in health.dust),
+        *([f"{'ramp':<14}{health.ramp}"] if health.ramp else []),
         f"{'candles':<14}{health.bars_checked:,} held against their trades, {health.bars_differing:,} differ",
         *([f"{'market mood':<14}{health.mood}"] if health.mood else []),
         f"{'last decision':<14}{_last_decision(health)}",

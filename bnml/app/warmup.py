@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bnml.app import preflight, reconcile, strangers
+from bnml.app import preflight, ramping, reconcile, strangers
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.app.recovering import hold_entries
@@ -42,6 +42,8 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
     for symbol in sorted(parts.instruments):
         pump.feed(InstrumentUpdate(parts.instruments[symbol], parts.market_now_ns))
     pump.feed(parts.universe)
+    is_stepped = parts.deployment.stepper is not None
+    ramping.begin(parts.settings, engine, pump.feed, parts.market_now_ns, is_stepped=is_stepped)
     for order in strangers.foreign(parts.standing, parts.identity.instance):
         logger().info("foreign_order", symbol=order.symbol, client_order_id=order.client_order_id)
 

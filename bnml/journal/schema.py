@@ -145,6 +145,7 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     longest_bare_s: float = 0.0  # without full protection, of any position of this session
     bare_spells: int = 0  # that have ended in this session
     dust: tuple[str, ...] = ()  # remainders too small to sell alone, in words
+    ramp: str = ""  # how far the live ramp has come; empty when it is not in use
 
 
 def event_row(seq: int, session: int, event: Event) -> Row:

@@ -44,6 +44,7 @@ from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Ledger, Portfolio
 from bnml.trading.protection import Protection
+from bnml.trading.ramp import RampDesk
 from bnml.trading.reference import ReferenceDesk
 from bnml.trading.rejects import RejectGuard
 from bnml.trading.reports import ReportDesk
@@ -90,7 +91,10 @@ class Engine:
         )
         self._flows = FlowDesk(self.state, self.portfolio, protection, self._reports, self._breakers)
         self._guards = GuardDesk(self.state.activity)
-        self._operator = OperatorDesk(self.state, self.book, self.portfolio, self._breakers, self._guards)
+        self._ramp = RampDesk(config, self.state)
+        self._operator = OperatorDesk(
+            self.state, self.book, self.portfolio, self._breakers, self._guards, self._ramp
+        )
         self._scan = ScanStages(
             config,
             self.state,
@@ -143,7 +147,10 @@ class Engine:
         if ts_ns > state.now_ns:  # noqa: PLR1730 - once for each event
             state.now_ns = ts_ns
         out.renew(sequence)
+        known = len(out.outcomes)
         self.handlers[kind](event, out)
+        if state.ramp.round_trips:
+            self._ramp.follow(event, out.outcomes[known:], out.commands.copy(), out)
         return out.take_commands() if out.commands else []
 
     def drain(self) -> list[Outcome]:

@@ -38,6 +38,7 @@ class FlowDesk:
         """Take the venue's account as the truth; what it has more or less than ours came or went."""
         off = self._portfolio.adopt(event.assets)
         if off:
+            self._state.ramp.flowed_ns = self._state.now_ns
             text = ", ".join(f"{asset} by {amount}" for asset, amount in sorted(off.items()))
             out.alert("critical", "balances_adopted", f"the venue's balances differ from ours (1e-8): {text}")
         self._count(off.get(self._state.ledger.quote, 0))
@@ -47,6 +48,7 @@ class FlowDesk:
     def flow(self, event: CapitalFlow, out: Outbox) -> None:
         """One asset grew or shrank."""
         self._portfolio.flow(event.asset, event.amount_e8)
+        self._state.ramp.flowed_ns = self._state.now_ns
         if event.asset == self._state.ledger.quote:
             self._count(event.amount_e8)
         else:

@@ -12,6 +12,7 @@ from bnml.trading.guarding import GuardDesk
 from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
+from bnml.trading.ramp import RampDesk
 from bnml.trading.risk.breakers import Breakers
 from bnml.trading.state import EngineState
 
@@ -29,6 +30,7 @@ class OperatorDesk:
         portfolio: Portfolio,
         breakers: Breakers,
         guards: GuardDesk,
+        ramp: RampDesk,
     ) -> None:
         self._state = state
         self._book = book
@@ -42,6 +44,7 @@ class OperatorDesk:
             "reduce": self._reduce,
             "flatten": self._flatten,
             "panic": self._panic,
+            **ramp.words,
         }
 
     def obey(self, command: OperatorCommand, out: Outbox) -> list[str]:

@@ -24,6 +24,7 @@ from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio, value_e8
 from bnml.trading.positions import Position
 from bnml.trading.protection import Protection
+from bnml.trading.ramp import capped, rest_measure_e8
 from bnml.trading.risk import limits
 from bnml.trading.risk.breakers import Breakers, correlation
 from bnml.trading.risk.mood import voices
@@ -179,7 +180,7 @@ class ScanStages:
                     position,
                     context.marks[name] or state.bar.close,
                     context.event.ts_close_ns,
-                    context.active_e8,
+                    rest_measure_e8(name, context.active_e8, self._state.ramp),
                     state.instrument,
                     is_sell=opinion.action == Action.SELL,
                 )
@@ -267,6 +268,7 @@ class ScanStages:
         capital = Capital(context.equity_e8, context.active_e8, self._free_quote_e8(), self._exposure_e8())
         atr_ratio = float(state.row[self._atr_column])
         sized = size_entry(close, atr_ratio, state.instrument, capital, self._config)
+        sized = capped(sized, state.instrument, self._state.ramp, self._config)
         limits.write_size(
             facts, sized, capital, state.instrument, _alike(symbol, self._state, self._portfolio)
         )

@@ -9,6 +9,7 @@ from bnml.core.events import Bar, OrderReport
 from bnml.core.instrument import Instrument
 from bnml.trading.orders import Order
 from bnml.trading.portfolio import Ledger
+from bnml.trading.round_trips import Ramp
 
 HISTORY = 400
 """Closes kept per symbol: 305 are compared for drift, 301 common ones with other symbols for correlation."""
@@ -84,3 +85,4 @@ class EngineState(msgspec.Struct):
     told: list[str] = msgspec.field(default_factory=list)  # unknown orders and symbols, each told of once
     scanned_ns: int = 0
     last_equity_e8: int = 0
+    ramp: Ramp = msgspec.field(default_factory=Ramp)

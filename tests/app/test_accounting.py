@@ -5,11 +5,12 @@ from structlog.testing import capture_logs
 
 from bnml.app import accounting
 from bnml.app.accounting import Accountant, compare_balances
-from bnml.core.events import Balances, CapitalFlow, OrderReport
+from bnml.core.events import Balances, CapitalFlow, OrderReport, Timer
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, Side
 from bnml.trading.engine import Engine
 from bnml.trading.orders import Order, Role
+from bnml.trading.round_trips import Trip
 from bnml.venues.binance.wire import OrderAnswer
 from tests.trading.kit import config, instrument
 
@@ -74,6 +75,18 @@ async def test_equal_books_say_nothing_and_read_no_orders():
     made, _, _ = accountant(venue, {"USDT": 5})
     assert await made.look() == []
     assert (made.compared, made.agreed, venue.asked) == (1, 1, [])
+
+
+async def test_round_trips_that_wait_for_equal_books_are_told_as_of_when_ours_were_read():
+    class Slow(Venue):
+        async def balances(self):
+            engine.state.now_ns = 200  # something else happens before the venue answers
+            return await super().balances()
+
+    made, engine, _ = accountant(Slow({"USDT": 5}), {"USDT": 5})
+    engine.state.now_ns = 100
+    engine.state.ramp.closed = [Trip("BTCUSDT", 1, 0, 1)]
+    assert await made.look() == [Timer("agreed", 100)]
 
 
 async def test_what_is_on_its_way_is_waited_for():

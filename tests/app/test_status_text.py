@@ -55,6 +55,12 @@ def test_the_mood_of_the_market_is_told_where_it_is_known():
     assert not any(line.startswith("market mood") for line in _text(HEALTH, "running").splitlines())
 
 
+def test_how_far_the_ramp_has_come_is_told_while_it_is_in_use():
+    lines = _text(msgspec.structs.replace(HEALTH, ramp="step 3 of 3, full size"), "running").splitlines()
+    assert "ramp          step 3 of 3, full size" in lines
+    assert not any(line.startswith("ramp") for line in _text(HEALTH, "running").splitlines())
+
+
 def test_labels_and_units():
     lines = _text(HEALTH, "running").splitlines()
     assert "venue         sim, timed; simulated market, simulated money" in lines

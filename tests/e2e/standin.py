@@ -48,7 +48,7 @@ risk:
   max_volatility_ratio: 100
   max_losses_in_row: 50
 journal: {{durability: process}}
-live: {{confirm: {confirm}, max_capital: 1000}}
+live: {{confirm: {confirm}, max_capital: 1000, ramp: never}}
 """
 
 # Every connection that a process of these tests tries is on this machine, or the process is gone. uvloop

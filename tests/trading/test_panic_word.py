@@ -12,6 +12,7 @@ from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Ledger, Portfolio
 from bnml.trading.positions import Position
+from bnml.trading.ramp import RampDesk
 from bnml.trading.risk.breakers import Breakers, new_breakers
 from bnml.trading.state import EngineState
 from tests.trading.kit import config
@@ -30,7 +31,8 @@ def desk():
             order.state = OrderState.OPEN
             book.register(order)
     breakers = Breakers(state.breakers, config().limits, "UTC")
-    made = OperatorDesk(state, book, portfolio, breakers, GuardDesk(state.activity))
+    ramp = RampDesk(config(), state)
+    made = OperatorDesk(state, book, portfolio, breakers, GuardDesk(state.activity), ramp)
     made.state, made.out = state, Outbox(IdSource("test", 1), 1)
     return made
 
