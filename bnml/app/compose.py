@@ -12,6 +12,7 @@ import msgspec
 from bnml.app.connecting import connect_venue
 from bnml.app.deployment import Deployment, deploy
 from bnml.app.exchange_feed import fill_tier
+from bnml.app.fees import fee_symbol
 from bnml.app.folder import Identity, StateFolder
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox, SteppedInbox
@@ -132,7 +133,8 @@ async def compose(
     recovered = _recovered(folder, journal, config, bundles, settings)
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
     journaled_ns = since_ns(engine)
-    followed = _followed(found, engine, touched_symbols(standing, identity.instance, journaled_ns))
+    touched = touched_symbols(standing, identity.instance, journaled_ns)
+    followed = _followed(found, engine, [*touched, *await _fee_symbols(settings, venue)])
     header = _header(settings, options, found.symbols, identity, recovered)
     await journal.begin_session(header, clock.now_ns())
     return Parts(
@@ -172,8 +174,22 @@ async def _time(venue: BinanceVenue, deployment: Deployment, clock: Clock) -> tu
 
 
 def _followed(found: UniverseUpdate, engine: Engine, ours: list[str]) -> tuple[str, ...]:
-    """The universe, then what is held or was traded beside it."""
-    return (*found.symbols, *sorted({*engine.portfolio.positions, *ours}.difference(found.symbols)))
+    """The universe, then what is held, was traded or is asked for beside it."""
+    asked = {order.symbol for order in engine.book.open()}
+    return (*found.symbols, *sorted({*engine.portfolio.positions, *asked, *ours}.difference(found.symbols)))
+
+
+async def _fee_symbols(settings: Settings, venue: BinanceVenue) -> list[str]:
+    """What the fee reserve is bought by, if it is; refused where the venue has no such symbol."""
+    symbol = fee_symbol(settings)
+    if symbol and symbol not in venue.instruments:
+        try:
+            await patiently(partial(venue.load_instruments, (symbol,), settings.universe.quote))
+        except Misconfigured as error:
+            raise Misconfigured(
+                f"capital.fee_top_up buys {symbol}, which the venue does not trade, or not for this account; write false"
+            ) from error
+    return [symbol] if symbol else []
 
 
 async def _standing(

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bnml.app import warmup
+from bnml.app.fees import fee_symbol
 from bnml.app.logs import logger
 from bnml.core.clock import day_number
 from bnml.core.errors import Rejected, Retryable
@@ -107,7 +108,11 @@ class Membership:
     async def _adopt(self, found: UniverseUpdate) -> None:
         parts = self._parts
         leaving = [symbol for symbol in parts.followed if symbol not in found.symbols]
-        held = [symbol for symbol in leaving if parts.engine.at_stake(symbol)]
+        held = [
+            symbol
+            for symbol in leaving
+            if parts.engine.at_stake(symbol) or symbol == fee_symbol(parts.settings)
+        ]
         joined = [symbol for symbol in found.symbols if symbol not in parts.symbols]
         parts.universe = found
         parts.followed = (*found.symbols, *held)

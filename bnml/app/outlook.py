@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from bnml.app.fees import WARN_H, FeePace
+from bnml.app.fees import FEE_ASSET, WARN_H, FeePace, lots_to_buy
 from bnml.app.logs import logger
 from bnml.app.refusals import STATUS
 from bnml.core.clock import NS_PER_MS, format_utc
 from bnml.core.errors import Rejected, Retryable
-from bnml.core.events import InstrumentUpdate, OperatorCommand
+from bnml.core.events import FeePurchase, InstrumentUpdate, OperatorCommand
 from bnml.core.instrument import DELISTED, plain
 from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.trading.reference import in_units_of
@@ -38,7 +38,6 @@ HOUR_NS: Final = 3_600_000_000_000
 ONE_E8: Final = 10**8
 DEPEG: Final = "depeg"
 DELIST: Final = f"delist{OF_SYMBOL}"
-FEE_ASSET: Final = "BNB"
 
 
 class Delisting(msgspec.Struct, rename="camel"):
@@ -101,6 +100,7 @@ class Outlook:
         self._peg = Peg(round(settings.depeg_pct * ONE_E8 / 100), int(settings.depeg_minutes * 60e9))
         self._left: dict[str, int] = {}  # symbol -> the delisting before which it was told to leave
         self._is_short = False
+        self._why_not = ""  # the reserve was not bought at the last look
         self._pace, self._runs_out = FeePace(), False
         self._look_now = asyncio.Event()
         self._looks: dict[str, Callable[[], Awaitable[None]]] = {
@@ -215,16 +215,33 @@ class Outlook:
         """Tell once when the asset that fees are paid in runs low; it is told again after a refill."""
         quote = self._engine.state.ledger.quote
         held_e8 = self._engine.portfolio.total_e8(FEE_ASSET)
-        worth_e8 = held_e8 * await self._price_e8(f"{FEE_ASSET}{quote}") // ONE_E8
+        price_e8 = await self._price_e8(f"{FEE_ASSET}{quote}")
+        worth_e8 = held_e8 * price_e8 // ONE_E8
         is_short = worth_e8 < self._settings.fee_reserve_quote * ONE_E8
         if is_short and not self._is_short:
+            tail = "it is bought now" if self._settings.fee_top_up else "buy some"
             logger().warning(
                 "fee_reserve_low",
                 text=f"{plain(held_e8, 8)} {FEE_ASSET} are worth {plain(worth_e8, 2)} {quote}, less than "
                 f"capital.fee_reserve_quote ({self._settings.fee_reserve_quote:g}); without it fees are taken from "
-                "what is bought and cost more: buy some, it is never sold by the daemon",
+                f"what is bought and cost more: {tail}, it is never sold by the daemon",
             )
         self._is_short = is_short
+        if is_short and self._settings.fee_top_up:
+            self._top_up(worth_e8, price_e8)
+
+    def _top_up(self, worth_e8: int, price_e8: int) -> None:
+        """Have the engine buy what restores the reserve; what stands against it is told once."""
+        symbol = f"{FEE_ASSET}{self._engine.state.ledger.quote}"
+        instrument = self._venue.instruments[symbol]
+        lots = lots_to_buy(self._settings, instrument, worth_e8, price_e8)
+        event = FeePurchase(symbol, lots, price_e8 // instrument.tick_e8, self._now_ns())
+        why_not = self._engine.fees.obstacle(event) if lots else "capital.fee_top_up_max_quote is too small"
+        if not why_not:
+            self._feed(event)
+        elif why_not != self._why_not:
+            logger().warning("fee_reserve_not_bought", text=why_not)
+        self._why_not = why_not
 
     def _end_all(self, prefix: str, remaining: Iterable[str]) -> None:
         kept = {f"{prefix}{symbol}" for symbol in remaining}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from bnml.core.errors import BnmlError, Misconfigured, RecoveryNeeded, Rejected
-from bnml.core.ids import is_ours
+from bnml.core.ids import is_of_fees, is_ours
 from bnml.core.instrument import Instrument, money_e8
 from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
@@ -166,7 +166,7 @@ class Rescue:
             page = _orders.decode(
                 await self._rest.read("/api/v3/allOrders", {**params, "orderId": str(next_id)}, Lane.EXIT)
             )
-            found += [order for order in page if is_ours(order.client_order_id, self._instance)]
+            found += [order for order in page if self._is_ours(order)]
             if len(page) < PAGE:
                 return found
             next_id = max(order.order_id for order in page) + 1
@@ -177,7 +177,11 @@ class Rescue:
         return sum(money_e8(row.commission) for row in rows if row.commission_asset == asset)
 
     def _ours(self, body: bytes) -> list[VenueOrder]:
-        return [order for order in _orders.decode(body) if is_ours(order.client_order_id, self._instance)]
+        return [order for order in _orders.decode(body) if self._is_ours(order)]
+
+    def _is_ours(self, order: VenueOrder) -> bool:
+        """What fees are paid in is ours and no holding to be sold."""
+        return is_ours(order.client_order_id, self._instance) and not is_of_fees(order.client_order_id)
 
 
 def stops_e8(orders: Iterable[VenueOrder], symbol: str) -> int:

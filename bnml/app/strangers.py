@@ -14,7 +14,7 @@ from bnml.core.clock import NS_PER_MS, NS_PER_S, format_utc
 from bnml.core.commands import ReplaceOrder, Submit
 from bnml.core.errors import Rejected
 from bnml.core.events import Adoption, OrderReport, Stranger
-from bnml.core.ids import LEG_LIST, PREFIX
+from bnml.core.ids import LEG_LIST, PREFIX, is_of_fees
 from bnml.core.orders import FINAL_STATES, ListTicket, OrderType, Side
 from bnml.venues.binance.numbers import lots, nearest_ticks
 from bnml.venues.binance.reports import state_of, traded_reports
@@ -134,6 +134,8 @@ async def adoptions(
         name = name_of(order.client_order_id)
         if name is None or name.instance != instance or order.symbol not in venue.instruments:
             continue
+        if is_of_fees(order.client_order_id):
+            continue  # the balances hold what it bought, and it is nobody's position
         lives = state_of(order.status) not in FINAL_STATES
         filled = float(order.executed_qty) > 0 and _touched_ns(order) >= since_ns
         if (lives or filled) and not is_known(order.client_order_id):

@@ -103,6 +103,15 @@ class CapitalFlow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     ts_ns: int
 
 
+class FeePurchase(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """The reserve that fees are paid of is short of `lots`, at a price of about `ticks`; the operator wants it bought."""
+
+    symbol: str
+    lots: int
+    ticks: int
+    ts_ns: int
+
+
 class InstrumentUpdate(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """Filters or status of a symbol, at start and whenever they change."""
 
@@ -213,4 +222,5 @@ Event = (
     | OperatorCommand
     | Guard
     | Adoption
+    | FeePurchase
 )

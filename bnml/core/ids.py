@@ -23,6 +23,7 @@ LEG_TARGET: Final = "t"
 LEG_STOP: Final = "s"
 LEG_EXIT: Final = "x"
 LEG_LIST: Final = "l"
+LEG_FEES: Final = "f"  # a purchase of what fees are paid in
 LEG_PANIC: Final = "p"  # a market sale that `bnml panic` made without the daemon
 
 
@@ -64,6 +65,11 @@ def leg_id(stem: str, leg: str) -> str:
         message = f"client order id {made!r} is longer than the {MAX_LENGTH} characters a venue takes"
         raise Fatal(message)
     return made
+
+
+def is_of_fees(client_order_id: str) -> bool:
+    """Whether an order of ours, whatever the session, bought what fees are paid in: nothing that is sold again."""
+    return client_order_id.endswith(LEG_FEES)
 
 
 def is_ours(client_order_id: str, instance: str) -> bool:

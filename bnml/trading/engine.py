@@ -17,6 +17,7 @@ from bnml.core.events import (
     CancelFailed,
     CapitalFlow,
     Event,
+    FeePurchase,
     Guard,
     InstrumentUpdate,
     ModelPublished,
@@ -37,6 +38,7 @@ from bnml.trading.compile import EngineConfig
 from bnml.trading.coverage import Coverage, coverage_of
 from bnml.trading.deciding import Decider
 from bnml.trading.features import FeatureStore
+from bnml.trading.fees import FeeDesk
 from bnml.trading.flows import FlowDesk
 from bnml.trading.guarding import GuardDesk
 from bnml.trading.operating import OperatorDesk
@@ -86,8 +88,9 @@ class Engine:
         self._watch = Watch(self.state, self.book, protection)
         self._adoption = AdoptionDesk(config, self.state, self.book, self.portfolio)
         returning = ReturnDesk(config, self.book, self.portfolio, self._adoption.measure)
+        self.fees = FeeDesk(config, self.state, self.book, self.portfolio, self._breakers)
         self._reports = ReportDesk(
-            config, self.state, self.book, self.portfolio, protection, self._breakers, returning
+            config, self.state, self.book, self.portfolio, protection, self._breakers, returning, self.fees
         )
         self._flows = FlowDesk(self.state, self.portfolio, protection, self._reports, self._breakers)
         self._guards = GuardDesk(self.state.activity)
@@ -128,6 +131,7 @@ class Engine:
             Scan: self._rejects.scan,
             Timer: self._on_timer,
             Adoption: self._on_adoption,
+            FeePurchase: self.fees.buy,
         }
 
     @classmethod

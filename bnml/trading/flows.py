@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bnml.core.events import Balances, CapitalFlow
 from bnml.core.instrument import Instrument
+from bnml.trading.capital import count_flow
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio, value_e8
 from bnml.trading.positions import Position
@@ -41,7 +42,7 @@ class FlowDesk:
             self._state.ramp.flowed_ns = self._state.now_ns
             text = ", ".join(f"{asset} by {amount}" for asset, amount in sorted(off.items()))
             out.alert("critical", "balances_adopted", f"the venue's balances differ from ours (1e-8): {text}")
-        self._count(off.get(self._state.ledger.quote, 0))
+        count_flow(self._state, self._breakers, off.get(self._state.ledger.quote, 0))
         for asset in sorted(off):
             self._cut_to_what_is_there(asset, event.ts_ns, out)
 
@@ -50,15 +51,9 @@ class FlowDesk:
         self._portfolio.flow(event.asset, event.amount_e8)
         self._state.ramp.flowed_ns = self._state.now_ns
         if event.asset == self._state.ledger.quote:
-            self._count(event.amount_e8)
+            count_flow(self._state, self._breakers, event.amount_e8)
         else:
             self._cut_to_what_is_there(event.asset, event.ts_ns, out)
-
-    def _count(self, amount_e8: int) -> None:
-        if amount_e8:
-            self._state.ledger.flows_e8 += amount_e8
-            self._breakers.flow(amount_e8, self._state.last_equity_e8)
-            self._state.last_equity_e8 += amount_e8
 
     def _cut_to_what_is_there(self, asset: str, ts_ns: int, out: Outbox) -> None:
         for symbol, position in sorted(self._portfolio.positions.items()):
@@ -70,7 +65,7 @@ class FlowDesk:
                 continue
             mark_ticks = symbol_state.bar.close if symbol_state.bar is not None else 0
             worth_e8 = _take(position, gone_e8, mark_ticks, symbol_state.instrument)
-            self._count(-worth_e8)
+            count_flow(self._state, self._breakers, -worth_e8)
             out.alert(
                 "critical",
                 "position_taken",

@@ -6,10 +6,9 @@ from collections.abc import Callable
 
 from bnml.core.commands import CancelList, CancelOrder
 from bnml.core.events import OperatorCommand
-from bnml.core.orders import Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.guarding import GuardDesk
-from bnml.trading.orders import OrderBook
+from bnml.trading.orders import OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
 from bnml.trading.ramp import RampDesk
@@ -94,7 +93,7 @@ class OperatorDesk:
         """Entries withdrawn, everything sold, and no entries until resumed; or all that of one symbol alone."""
         cancelled: set[str] = set()
         for order in self._book.open():
-            asked = command.argument in {"", order.symbol} and order.side is Side.BUY
+            asked = command.argument in {"", order.symbol} and order.role is Role.WORKING
             if not asked or order.cancel_sent:
                 continue
             if order.list_id and order.list_id not in cancelled:

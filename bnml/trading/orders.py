@@ -23,6 +23,7 @@ class Role(StrEnum):
     TARGET = "target"
     STOP = "stop"
     EXIT = "exit"
+    FEES = "fees"  # buys what fees are paid in; of no tranche
 
 
 class Order(msgspec.Struct):

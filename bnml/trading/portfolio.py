@@ -79,6 +79,14 @@ class Portfolio:
         tranche.cost_e8 += notional_e8 + in_quote
         return notional_e8
 
+    def buy_reserve(self, report: OrderReport, instrument: Instrument) -> int:
+        """Book the fill of a purchase that is no position; returns the quote that went."""
+        notional_e8 = instrument.notional_e8(report.last_ticks, report.last_lots)
+        self._add(instrument.quote, -notional_e8)
+        self._add(instrument.base, report.last_lots * instrument.lot_e8)
+        self._add(report.commission_asset, -report.commission_e8)
+        return notional_e8 + (report.commission_e8 if report.commission_asset == instrument.quote else 0)
+
     def sell(self, tranches: list[Tranche], report: OrderReport, instrument: Instrument) -> int:
         """Book the fill of a sale over `tranches` in their order; returns its result in quote.
 

@@ -10,6 +10,7 @@ from bnml.core.outcomes import Trade
 from bnml.kernels.records import ExitReason
 from bnml.trading import exits
 from bnml.trading.compile import EngineConfig
+from bnml.trading.fees import FeeDesk
 from bnml.trading.orders import Order, OrderBook, Role, is_alive
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -34,8 +35,10 @@ class ReportDesk:
         protection: Protection,
         breakers: Breakers,
         returning: ReturnDesk,
+        fees: FeeDesk,
     ) -> None:
         self._returning = returning
+        self._fees = fees
         self._config = config
         self._state = state
         self._book = book
@@ -56,7 +59,7 @@ class ReportDesk:
                 out,
             )
             return
-        if order.is_presumed and is_alive(report):
+        if order.is_presumed and is_alive(report) and order.role is not Role.FEES:
             self._protection.stir(order.symbol)
             self._returning.take(order, report, out)
         if self._is_early(order, report):
@@ -131,6 +134,9 @@ class ReportDesk:
         return any(one is not None and not one.is_settled for one in workings)
 
     def _fill(self, order: Order, report: OrderReport, out: Outbox) -> None:
+        if order.role is Role.FEES:
+            self._fees.fill(report, out)
+            return
         instrument = self._state.symbols[order.symbol].instrument
         position = self._portfolio.positions.get(order.symbol)
         if position is None:
@@ -154,6 +160,9 @@ class ReportDesk:
         return exits.fill_reason(order, report, bar, self._config.costs[0])
 
     def _rejected(self, order: Order, report: OrderReport, out: Outbox) -> None:
+        if order.role is Role.FEES:
+            self._fees.refused(report, out)
+            return
         if order.role is Role.WORKING:
             text = f"{order.symbol}: entry refused by the venue: {report.text or report.code}"
             out.alert("warning", "entry_refused", text)

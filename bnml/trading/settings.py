@@ -240,6 +240,14 @@ class CapitalSettings(Settings):
         "worth of BNB below which it is told that fees run out of it",
         ge=0,
     )
+    fee_top_up: bool = setting(
+        default=False,
+        unit="",
+        meaning="whether BNB is bought at market when the reserve is short; it is never sold",
+    )
+    fee_top_up_max_quote: float = setting(
+        50.0, "quote asset", "most that one such purchase costs, one in 10 minutes", gt=0
+    )
     depeg_symbol: str = setting(
         "", "Binance symbol such as USDCUSDT; empty = not watched", "pair that should cost 1"
     )
@@ -248,6 +256,12 @@ class CapitalSettings(Settings):
     delist_exit_h: float = setting(
         24.0, "h, market time", "what is held is sold so long before the venue delists it", ge=0, le=720
     )
+
+    @model_validator(mode="after")
+    def _a_top_up_has_a_level(self) -> Self:
+        if self.fee_top_up and not self.fee_reserve_quote:
+            raise ValueError("fee_top_up needs a level: write what shall be held as fee_reserve_quote")
+        return self
 
 
 class CostSettings(Settings):

@@ -86,3 +86,4 @@ class EngineState(msgspec.Struct):
     scanned_ns: int = 0
     last_equity_e8: int = 0
     ramp: Ramp = msgspec.field(default_factory=Ramp)
+    fees_asked_ns: int = 0  # when the reserve for fees was last asked for; 0: never

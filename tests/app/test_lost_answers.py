@@ -112,6 +112,21 @@ def test_f01_as_many_orders_at_the_venue_as_intents(seeds):
     assert doubts > 3 * len(seeds)
 
 
+def test_f01_a_purchase_at_market_is_one_order_or_none_and_told():
+    for seed in range(40):
+
+        @in_virtual_time
+        async def run(seed=seed):
+            venue = LossyVenue(seed, loss=0.8)
+            ticket = OrderTicket("BNBUSDT", "bnab121-1-0f", Side.BUY, OrderType.MARKET, 100)
+            events = await carried(venue, Submit(ApprovedOrder(ticket, "fee reserve")))
+            await asyncio.sleep(20)
+            return len(venue.orders), [one.state for one in events if isinstance(one, OrderReport)]
+
+        orders, told = run()
+        assert orders == (0 if told and told[-1] is OrderState.REJECTED else 1), seed
+
+
 def test_a_request_sent_again_without_a_look_is_caught():
     assert any(wrong(*trial(seed, Resending)) for seed in range(20))
 

@@ -13,6 +13,7 @@ from bnml.app.outlook import Outlook, Peg
 from bnml.app.refusals import after_steps
 from bnml.core.commands import Submit
 from bnml.core.errors import Rejected, Retryable
+from bnml.core.events import FeePurchase, InstrumentUpdate, OperatorCommand
 from bnml.core.instrument import DELISTED
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.trading.engine import Engine
@@ -220,6 +221,63 @@ async def test_fees_that_run_out_are_told_once_and_again_after_a_refill():
     told = [one["text"] for one in logs if one["event"] == "fee_reserve_low"]
     assert len(told) == 2
     assert "0.03000000 BNB are worth 15.00 USDT" in told[0]
+
+
+class TopUp(Case):
+    """A reserve of 20 USDT, a BNB at 500, in steps of 0.001 BNB, at least 5 USDT an order."""
+
+    def __init__(self, held_e8, *, quote=1000, **settings):
+        super().__init__(Venue(BNBUSDT="500"), fee_reserve_quote=20, fee_top_up=True, **settings)
+        self.now_ns = 10**18
+        bnb = instrument("BNBUSDT", lot_e8=10**5)
+        self.venue.instruments["BNBUSDT"] = bnb
+        self.engine.process(InstrumentUpdate(bnb, 0), 1)
+        self.engine.state.ledger.totals = {"BNB": held_e8, "USDT": quote * E8}
+
+    async def asked(self):
+        """The lots that one look asks for."""
+        await self.outlook.see_fee_reserve()
+        found = [one.lots for one in self.fed if isinstance(one, FeePurchase)]
+        self.fed.clear()
+        return found
+
+
+@pytest.mark.parametrize(
+    ("held_e8", "settings", "lots"),
+    [
+        (4 * 10**6, {}, []),  # worth 20: enough
+        (3 * 10**6, {}, [11]),  # 5 missing: an order must be worth 5.10 to be taken, so 0.011
+        (1 * 10**6, {}, [30]),  # 15 missing
+        (0, {}, [40]),
+        (0, {"fee_top_up_max_quote": 12.3}, [24]),
+        (0, {"fee_top_up_max_quote": 5.05}, []),  # below the least order
+        (0, {"quote": 19}, []),  # not enough money
+        (0, {"quote": 20}, [40]),
+    ],
+)
+async def test_what_is_missing_is_bought(held_e8, settings, lots):
+    assert await TopUp(held_e8, **settings).asked() == lots
+
+
+async def test_what_stands_against_a_purchase_is_told_once():
+    case = TopUp(0)
+    case.engine.process(OperatorCommand("halt", 0), 2)
+    with capture_logs() as logs:
+        assert [await case.asked() for _ in range(3)] == [[], [], []]
+        case.engine.process(OperatorCommand("resume", 0), 3)
+        assert await case.asked() == [40]
+        case.hold("BNBUSDT")
+        assert await case.asked() == []
+    told = [one["text"] for one in logs if one["event"] == "fee_reserve_not_bought"]
+    assert told == [
+        "entries are off",
+        "BNBUSDT is held as a position, which it must not be mixed with",
+    ]
+
+
+def test_a_top_up_needs_a_level():
+    with pytest.raises(ValueError, match="write what shall be held as fee_reserve_quote"):
+        CapitalSettings(fee_top_up=True)
 
 
 def changed(**fields):

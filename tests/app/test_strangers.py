@@ -2,6 +2,7 @@ import pytest
 
 from bnml.app.strangers import (
     FRESH_NS,
+    adoptions,
     fills_of_now,
     foreign,
     name_of,
@@ -96,3 +97,32 @@ def test_only_the_round_that_is_still_held_matters_to_new_books():
     assert fills_of_now([*done, *now], instrument()) == now
     assert fills_of_now(done, instrument()) == []
     assert fills_of_now([fill(Side.SELL, 5), *now], instrument()) == [fill(Side.SELL, 5), *now]
+
+
+@pytest.mark.parametrize(("leg", "taken"), [("w", ["BTCUSDT"]), ("f", [])])
+async def test_a_purchase_of_the_fee_reserve_is_nobodys_position(leg, taken):
+    """Of a journal that was lost: an entry is taken over, what fees are paid in is only part of the balance."""
+
+    class Venue:
+        instruments = {"BTCUSDT": instrument()}  # noqa: RUF012 - read only
+
+        async def order_reports(self, symbol, name):
+            return [
+                OrderReport(
+                    symbol, name, NOW_NS, OrderState.FILLED, Side.BUY, 100, 1, 100, 3_000_000, 0, "BTC"
+                )
+            ]
+
+    name = IdSource("ab12", 1).client_order_id(77, 0, leg)
+    order = OrderAnswer(
+        symbol="BTCUSDT",
+        client_order_id=name,
+        status="FILLED",
+        side="BUY",
+        type="MARKET",
+        orig_qty="0.001",
+        executed_qty="0.001",
+        update_time=NOW_NS // NS_PER_MS,
+    )
+    found = await adoptions(Venue(), [order], "ab12", lambda _: False, 0, NOW_NS)
+    assert [one.symbol for one in found] == taken

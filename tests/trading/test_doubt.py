@@ -18,7 +18,9 @@ def desk():
     book = OrderBook()
     book.register(Order("s", "BTCUSDT", Side.SELL, Role.STOP, 1, 5, 100))
     book.orders["s"].state = OrderState.OPEN
-    return ReportDesk(None, None, book, None, Protection(book, None, None), None, None), book.orders["s"]
+    return ReportDesk(None, None, book, None, Protection(book, None, None), None, None, None), book.orders[
+        "s"
+    ]
 
 
 def asked(desk: ReportDesk, *, at_once: bool) -> list[str]:
