@@ -11,6 +11,7 @@ from bnml.core.events import (
     Bar,
     CancelFailed,
     CapitalFlow,
+    FeePurchase,
     Guard,
     InstrumentUpdate,
     ModelPublished,
@@ -87,6 +88,7 @@ def test_concerns_come_in_the_fixed_order():
         Scan,
         Timer,
         Adoption,
+        FeePurchase,
     ]
 
 

@@ -124,6 +124,26 @@ def test_one_that_counted_as_never_there_is_booked_when_it_is_shown():
     made.settle()
     assert made.ledger_differences() == {}
     assert made.position(BNB) is None
+    assert [one.name for one in made.alerts] == ["fee_reserve_refused", "fee_reserve_bought"]
+    assert len(made.sent) == 1, "nothing is cancelled"
+
+
+@pytest.mark.parametrize(
+    ("asset", "spent_e8", "bnb_e8"),
+    [("USDT", 30 * E8 + 7, 10**7), ("BNB", 30 * E8, 10**7 - 7), ("KCS", 30 * E8, 10**7)],
+)
+def test_its_commission_counts_in_whatever_it_was_charged(asset, spent_e8, bnb_e8):
+    made = world()
+    made.feed(purchase(made))
+    (order,) = made.engine.book.open()
+    fill = OrderReport(
+        BNB, order.client_order_id, 1, OrderState.FILLED, Side.BUY, LOTS, 1, LOTS, 30_000, 7, asset
+    )
+    made.feed(fill)
+    totals = made.engine.state.ledger.totals
+    assert (30_000 * E8 - totals["USDT"], totals["BNB"]) == (spent_e8, bnb_e8)
+    assert made.engine.state.ledger.flows_e8 == -spent_e8
+    assert totals.get("KCS", 0) == (-7 if asset == "KCS" else 0)
 
 
 def test_a_refusal_is_told_and_waits_ten_minutes():
