@@ -133,8 +133,7 @@ async def compose(
     recovered = _recovered(folder, journal, config, bundles, settings)
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
     journaled_ns = since_ns(engine)
-    touched = touched_symbols(standing, identity.instance, journaled_ns)
-    followed = _followed(found, engine, [*touched, *await _fee_symbols(settings, venue)])
+    followed = _followed(found, engine, standing, identity, await _fee_symbols(settings, venue))
     header = _header(settings, options, found.symbols, identity, recovered)
     await journal.begin_session(header, clock.now_ns())
     return Parts(
@@ -173,10 +172,16 @@ async def _time(venue: BinanceVenue, deployment: Deployment, clock: Clock) -> tu
     return skew_ms, clock.now_ns() + skew_ms * NS_PER_MS
 
 
-def _followed(found: UniverseUpdate, engine: Engine, ours: list[str]) -> tuple[str, ...]:
-    """The universe, then what is held, was traded or is asked for beside it."""
-    asked = {order.symbol for order in engine.book.open()}
-    return (*found.symbols, *sorted({*engine.portfolio.positions, *asked, *ours}.difference(found.symbols)))
+def _followed(
+    found: UniverseUpdate, engine: Engine, standing: list[OrderAnswer], identity: Identity, fees: list[str]
+) -> tuple[str, ...]:
+    """The universe, then what is held, was traded, is asked for or pays fees beside it."""
+    touched = touched_symbols(standing, identity.instance, since_ns(engine))
+    asked = [order.symbol for order in engine.book.open()]
+    return (
+        *found.symbols,
+        *sorted({*engine.portfolio.positions, *touched, *asked, *fees}.difference(found.symbols)),
+    )
 
 
 async def _fee_symbols(settings: Settings, venue: BinanceVenue) -> list[str]:
