@@ -125,7 +125,7 @@ class WiredProcess(Process):
     def _clients(self):
         wires, clock = self.network, self.world.clock
         wires.life = self.life
-        self.guards = Guards(self.inbox, lambda: self.pump.now_ns)
+        self.guards = Guards(self.inbox, self.world.market_now_ns)
         signer = Signer(API_KEY, "secret")
         watch_access(signer, self.guards)
         venue_clock = VenueClock(clock)
