@@ -66,6 +66,7 @@ def begun_disk():
 
 class Trial:
     process = Process
+    names = None  # by symbol and the venue's id, of orders that the exchange may have forgotten since
 
     def __init__(self, loop, seed, defect, faults, *, begun=True, at=None):
         self.loop = loop
@@ -176,11 +177,12 @@ class Trial:
     def _differing_fills(self, orders, reader):
         """Every fill with its price and commission, order by order."""
         read, there, here = self.world.exchange.read, {}, {}
-        names = {(one.symbol, one.order_id): one.client_order_id for one in orders}
+        self.names = self.names or {}
+        self.names.update({(one.symbol, one.order_id): one.client_order_id for one in orders})
         for symbol in self.world.symbols:
             for one in read.trades(ACCOUNT, symbol, limit=ALL):
                 fill = one.quantity_lots, one.price_ticks, one.commission_e8, one.commission_asset
-                there.setdefault(names[symbol, one.order_id], Counter())[fill] += 1
+                there.setdefault(self.names[symbol, one.order_id], Counter())[fill] += 1
         for _, one in reader.trades():
             fill = one.quantity_lots, one.price_ticks, one.commission_e8, one.commission_asset
             here.setdefault(one.client_order_id, Counter())[fill] += 1
