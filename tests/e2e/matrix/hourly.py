@@ -251,6 +251,10 @@ class Campaign(Trial):
         world.ear = "whole"
         outcome.struck.update(struck)
         await self.now.tend()
+        if self.now.started.done():
+            dust = self.now.engine.state.ledger.dust
+            lots = {name: one.base_e8 // world.instruments[name].lot_e8 for name, one in dust.items()}
+            world.cover.dust = lots
         for span in world.cover.spans[before:]:
             for name in struck if span.lived else ():
                 outcome.longest[name] = max(outcome.longest.get(name, 0.0), span.seconds)

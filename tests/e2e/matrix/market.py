@@ -179,6 +179,7 @@ class Cover:
         self.spans = []
         self.notes = []  # (time, symbol or "", what happened)
         self.alive = True
+        self.dust = {}  # lots of each symbol that rounds have left over: too little to sell when they came
         self._was_dead = {}
 
     def note(self, symbol, text):
@@ -196,7 +197,7 @@ class Cover:
         for name in world.symbols:
             instrument = world.instruments[name]
             held = sum(balances.get(instrument.base, (0, 0))) // instrument.lot_e8
-            bare = held - stops[name]
+            bare = held - stops[name] - self.dust.get(name, 0)
             if bare > 0 and instrument.notional_e8(world.prices[name], bare) > instrument.min_notional_e8:
                 self._since.setdefault(name, now)
                 self._was_dead[name] = self._was_dead.get(name, False) or not self.alive
@@ -221,6 +222,7 @@ class Cover:
         self.look()
         self.alive = True
 
-    def still_bare(self):
-        """Seconds so far of what is bare now."""
-        return [self._world.loop.time() - since for since in self._since.values()]
+    def still_bare(self, symbol):
+        """Seconds so far that a symbol is bare now."""
+        since = self._since.get(symbol)
+        return 0.0 if since is None else self._world.loop.time() - since

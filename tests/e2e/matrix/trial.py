@@ -67,6 +67,7 @@ def begun_disk():
 class Trial:
     process = Process
     names = None  # by symbol and the venue's id, of orders that the exchange may have forgotten since
+    told = None  # so are its fills, by symbol and execution
 
     def __init__(self, loop, seed, defect, faults, *, begun=True, at=None):
         self.loop = loop
@@ -177,12 +178,14 @@ class Trial:
     def _differing_fills(self, orders, reader):
         """Every fill with its price and commission, order by order."""
         read, there, here = self.world.exchange.read, {}, {}
-        self.names = self.names or {}
+        self.names, self.told = self.names or {}, self.told or {}
         self.names.update({(one.symbol, one.order_id): one.client_order_id for one in orders})
         for symbol in self.world.symbols:
             for one in read.trades(ACCOUNT, symbol, limit=ALL):
                 fill = one.quantity_lots, one.price_ticks, one.commission_e8, one.commission_asset
-                there.setdefault(self.names[symbol, one.order_id], Counter())[fill] += 1
+                self.told[symbol, one.order_id, one.execution_id] = fill
+        for (symbol, order_id, _), fill in self.told.items():
+            there.setdefault(self.names[symbol, order_id], Counter())[fill] += 1
         for _, one in reader.trades():
             fill = one.quantity_lots, one.price_ticks, one.commission_e8, one.commission_asset
             here.setdefault(one.client_order_id, Counter())[fill] += 1
@@ -195,14 +198,17 @@ class Trial:
     def _compare_position(self, symbol, balances, engine):
         instrument = self.world.instruments[symbol]
         position = engine.portfolio.positions.get(symbol)
+        dust = engine.state.ledger.dust.get(symbol)  # what rounds left over, known and told
+        known_e8 = 0 if dust is None else dust.base_e8
         ours = 0 if position is None else position.lots(instrument.lot_e8)
         theirs = balances.get(instrument.base, 0) // instrument.lot_e8
         smallest = instrument.min_notional_e8
-        if ours > theirs or instrument.notional_e8(self.world.prices[symbol], theirs - ours) > smallest:
+        strange = (balances.get(instrument.base, 0) - known_e8) // instrument.lot_e8 - ours
+        if ours > theirs or instrument.notional_e8(self.world.prices[symbol], strange) > smallest:
             self.outcome.faults.append(f"held: {symbol} {theirs} there, {ours} here")
-        bare = self.world.cover.still_bare()
-        if bare:
-            self.outcome.faults.append(f"bare at the end for {bare}")
+        bare_s = self.world.cover.still_bare(symbol)
+        if bare_s and position is not None:
+            self.outcome.faults.append(f"bare at the end: {symbol} for {bare_s:.1f} s")
 
 
 _MOST_VISITS = {
