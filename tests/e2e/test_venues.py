@@ -55,7 +55,7 @@ def test_it_connects_backfills_decides_enters_with_protection_and_stops(ended, k
     assert code == 0, errors[-3000:]
     session, bars, tickets, trades = journaled(state)
     assert (summary["venue"], session.header.venue, session.ending) == (kind, kind, "done")
-    assert summary["scans"] == 3
+    assert summary["scans"] >= 3  # one more may fall due while it stops
     opens = [bar.ts_open_ns for bar in bars if bar.symbol == SYMBOLS[0]]
     assert len(opens) >= 600
     assert {later - earlier for earlier, later in pairwise(opens)} == {60 * 10**9}
