@@ -10,6 +10,7 @@ from bnml.app.gaps import Gaps
 from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
 from bnml.app.pump import Pump
+from bnml.app.silence import Silence
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.core.events import InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
@@ -21,6 +22,7 @@ from bnml.kernels import KERNEL_HASH
 from bnml.trading.bars import BarGate
 from bnml.trading.compile import compile_engine
 from bnml.trading.engine import Engine
+from bnml.trading.watching import WATCH
 from bnml.venues.binance.codec import Beat, Print
 from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.sim.klines import bar_events
@@ -236,10 +238,18 @@ class Process:
         world.listeners.append(self._hear)
         self.started.set_result(None)
         life.spawn(self._keep_time())
+        silence = Silence(
+            lambda: self.pump.now_ns, lambda one: self.inbox.complete(0, (one,)), self._ask_time
+        )
+        life.spawn(silence.run())
+        watched_ns = 0
         while True:
             for item in await self.inbox.batch():
                 life.point("before_report" if type(item).__name__ == "OrderReport" else "before_event")
                 await self.pump.take(item)
+            if self.pump.now_ns >= watched_ns + NS_PER_S and engine.needs_seconds:
+                watched_ns = self.pump.now_ns
+                self.pump.feed(Timer(WATCH, watched_ns))
             self.links.now_ns = self.pump.now_ns
 
     def _join(self, engine):
@@ -333,6 +343,9 @@ class Process:
         items = [Print(one.symbol, one.ts_ns, one.price_ticks, one.quantity_lots, 0) for one in prints]
         items += [*books, *bars, Beat(ts_ns)]
         self.inbox.complete(0, items)
+
+    async def _ask_time(self):
+        return self.world.market_now_ns()
 
     async def _keep_time(self):
         while True:
