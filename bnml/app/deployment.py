@@ -51,14 +51,18 @@ class SimControl:
         self.session = session
         self.base_url = base_url
 
+    def use(self, api_key: str) -> None:
+        """Go on with another key."""
+        self.session.headers["X-MBX-APIKEY"] = api_key
+
     async def market_now_ns(self) -> int:
-        """Market time; wall time is what its REST clock shows."""
+        """Market time; wall time is what its REST clock shows. Retryable where it is not told."""
         try:
             async with self.session.get(f"{self.base_url}/sim/state") as response:
                 body = await response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            raise Retryable(f"the embedded exchange does not answer ({error})") from error
-        return msgspec.json.decode(body, type=_SimState).market_ts_ns
+            return msgspec.json.decode(body, type=_SimState).market_ts_ns
+        except (aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
+            raise Retryable(f"the embedded exchange does not tell its time ({error})") from error
 
 
 async def deploy(

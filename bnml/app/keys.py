@@ -110,6 +110,8 @@ async def rotate(parts: Parts, folder: Path) -> str:
     if rest.signer.lost:
         await _same_orders(parts, api_key, api_secret)
     rest.signer.use(api_key, api_secret)
+    if parts.deployment.control is not None:
+        parts.deployment.control.use(api_key)
     parts.venue.api.replace()
     logger().warning("key_rotated", ends_with=api_key[-4:])
     return f"the key ending in {api_key[-4:]} is in use; delete the old one at the venue"

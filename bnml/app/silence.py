@@ -46,6 +46,7 @@ class Silence:
         self._base_ns = 0
         self._base_s = 0.0
         self._told_s = 0.0
+        self._can_ask = True
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -68,8 +69,11 @@ class Silence:
             try:
                 ts_ns = await self._ask()
             except Retryable as error:
-                logger().warning("market_time_unknown", error=str(error))
+                if self._can_ask:
+                    logger().warning("market_time_unknown", error=str(error))
+                self._can_ask = False
                 return
+            self._can_ask = True
         if ts_ns > self._known_ns:
             self._known_ns = ts_ns
             self._give(Tick(ts_ns))

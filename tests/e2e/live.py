@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 
 from bnml.app.sim_process import Endpoint, msgspec
@@ -34,8 +35,17 @@ class Live(Rehearsal):
             headers={"X-SIM-TOKEN": endpoint.token, "Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request) as response:
-            return json.loads(response.read() or b"{}")
+        for pause_s in (0.1, 0.3, 0.9, 0):  # a fault may be that connections are refused
+            try:
+                with urllib.request.urlopen(request) as response:
+                    return json.loads(response.read() or b"{}")
+            except urllib.error.HTTPError:
+                raise
+            except urllib.error.URLError:
+                if not pause_s:
+                    raise
+                time.sleep(pause_s)
+        raise AssertionError("not reached")
 
     def speed(self, speed):
         """Market seconds per second."""

@@ -30,6 +30,7 @@ from bnml.venues.binance.wsapi import ApiConnection
 from bnml.venues.history import load_history
 from bnml.venues.sim.feed import STEPS_PER_BOUNDARY, BarFeed
 from bnml.venues.sim.market import Market
+from tests.e2e.matrix.disk import Killed
 from tests.e2e.matrix.market import API_KEY, HISTORY, World
 from tests.e2e.matrix.network import TIMEOUT_S, WINDOW_MS
 from tests.e2e.matrix.process import INSTANCE, Process
@@ -210,5 +211,6 @@ class WiredProcess(Process):
     async def tend(self):
         """What an operator does now and then: a key that was refused is tried again, a halt is looked at and ended."""
         if self.started.done():
-            await try_again(self.venue, self.guards)
+            with contextlib.suppress(Killed):  # in the middle of it
+                await try_again(self.venue, self.guards)
             self.inbox.complete(0, (OperatorCommand("resume", self.pump.now_ns),))
