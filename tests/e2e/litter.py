@@ -152,9 +152,13 @@ def uncovered_s(exchange, speed):
             if trade.commission_asset == instrument.base:
                 lots -= -(-trade.commission_e8 // instrument.lot_e8)
             moves[trade.ts_ns] += lots
-        for order in exchange.read.all_orders(ACCOUNT, symbol, limit=100_000):
-            if order.side is Side.SELL and order.type in STOPS and order.working_ns >= 0:
-                moves[order.working_ns] -= order.quantity_lots
+        orders = exchange.read.all_orders(ACCOUNT, symbol, limit=100_000)
+        entries = {order.list_id: order for order in orders if order.side is Side.BUY and order.list_id >= 0}
+        for order in orders:
+            entry = entries.get(order.list_id)
+            sleeps = entry is not None and not entry.executed_lots
+            if order.side is Side.SELL and order.type in STOPS and order.status != "REJECTED" and not sleeps:
+                moves[order.created_ns if entry is None else entry.updated_ns] -= order.quantity_lots
                 if order.status in FINAL:
                     moves[order.updated_ns] += order.quantity_lots
         bare, since_ns, least = 0, 0, None
