@@ -180,10 +180,10 @@ def test_f43_what_is_held_bare_is_protected_before_anything_else():
             if exchange.read.open_orders(ACCOUNT, symbol):
                 exchange.cancel_all(ACCOUNT, symbol)
         trial.world.cover.look()
-        bare = trial.world.cover.still_bare()
+        bare = trial.world.cover.all_bare()
         began = trial.loop.time()
         life, process = trial.begin()
-        while trial.world.cover.still_bare():  # noqa: ASYNC110 - the world does not tell
+        while trial.world.cover.all_bare():  # noqa: ASYNC110 - the world does not tell
             await asyncio.sleep(0.05)
         took = trial.loop.time() - began
         bars = [type(event).__name__ for _, event in trial.disk.reader().events()]
@@ -234,7 +234,7 @@ def rebuilt(seed, harm):
         entered = [one for one in process.engine.portfolio.positions.values() if one.bought_lots]
         await trial.settle(life, process)
         faults = [one for one in agreed(trial, process) if not one.startswith("filled")]
-        bare = trial.world.cover.still_bare()
+        bare = trial.world.cover.all_bare()
         await trial.end(life, process)
         return faults, alerts, entered, bare, took
 

@@ -226,3 +226,7 @@ class Cover:
         """Seconds so far that a symbol is bare now."""
         since = self._since.get(symbol)
         return 0.0 if since is None else self._world.loop.time() - since
+
+    def all_bare(self):
+        """Symbols that are bare now."""
+        return sorted(self._since)

@@ -345,7 +345,7 @@ class Process:
         self.inbox.complete(0, items)
 
     async def _ask_time(self):
-        return self.world.market_now_ns()
+        return self.world.market_now_ns() if self.world.is_moving else self.pump.now_ns
 
     async def _keep_time(self):
         while True:
