@@ -150,9 +150,13 @@ class BinanceVenue(Evidence):
             await self.rest.signer.usable()
 
     async def fitted(self, symbol: str, command: VenueCommand) -> VenueCommand | None:
-        """The command fitted to filters that have changed since they were read; None when that is no way out."""
+        """The command fitted to filters that have changed since they were read; None when that is no way out.
+
+        They are read with the command's own rank: a stop does not wait behind what only brings data.
+        """
         known = self.instruments.get(symbol)
-        found = self._instruments_of(await self._info({"symbols": f'["{symbol}"]'}, [symbol])).get(symbol)
+        body = await self._info({"symbols": f'["{symbol}"]'}, [symbol], lane_of(command))
+        found = self._instruments_of(body).get(symbol)
         if known is None or found is None:
             return None
         return requantised(command, known, found)
@@ -257,9 +261,10 @@ class BinanceVenue(Evidence):
         body = await self.rest.public("/api/v3/depth", {"symbol": symbol, "limit": "20"})
         return book_of_depth(self.instruments[symbol], body)
 
-    async def _info(self, params: Mapping[str, str], symbols: Sequence[str]) -> bytes:
+    async def _info(self, params: Mapping[str, str], symbols: Sequence[str], lane: Lane = Lane.DATA) -> bytes:
         try:
-            return await self.rest.public("/api/v3/exchangeInfo", {"symbols": _encoded(params["symbols"])})
+            names = {"symbols": _encoded(params["symbols"])}
+            return await self.rest.public("/api/v3/exchangeInfo", names, lane)
         except Rejected as error:
             raise Misconfigured(
                 f"universe.symbols: the venue does not know one of {', '.join(symbols)} ({error}); leave it out"

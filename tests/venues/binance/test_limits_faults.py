@@ -11,16 +11,19 @@ from bnml.app.deployment import Deployment
 from bnml.app.limits import make_budget, readers_budget
 from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock, ManualClock
+from bnml.core.commands import CancelOrder
 from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.venues.binance.budget import Lane, Ledger, OrderLimit, WeightBudget
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.shared_numbers import SharedNumbers
 from bnml.venues.binance.signing import Signer
+from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.binance.venue_clock import VenueClock
 from bnml.venues.binance.weights import orders_of
 from bnml.venues.binance.wire import RateLimit
 from bnml.venues.binance.wsapi import ApiConnection
 from tests.e2e.matrix.virtual import VirtualClock, run_virtually
+from tests.venues.binance.kit import ALL
 from tests.venues.binance.web import Sink, answering, running, web
 
 URGENT_FIRST = [Lane.CANCEL, Lane.EXIT, Lane.RECONCILE, Lane.DATA]
@@ -376,3 +379,18 @@ async def test_f13_when_no_address_answers_each_was_tried_three_times():
             await rest.public("/api/v3/time", {})
         assert not isinstance(caught.value, UnknownOutcome)
         assert sorted(tried) == sorted(dead * 3)
+
+
+async def test_filters_are_read_with_the_rank_of_the_order_that_waits_for_them():
+    """After -1013 a stop is placed anew: with a minute's weight used up it must not wait behind data."""
+    lanes = []
+
+    class Rest:
+        async def public(self, _path, _params, lane=Lane.DATA):
+            lanes.append(lane)
+            raise Retryable("not now")
+
+    venue = BinanceVenue(Rest(), None, dict(ALL))
+    with pytest.raises(Retryable):
+        await venue.fitted("BTCUSDT", CancelOrder("BTCUSDT", "a", ""))
+    assert lanes == [Lane.CANCEL]
