@@ -48,7 +48,7 @@ class Rest:
     async def read(self, path, params):
         return json.dumps({"balances": [], "permissions": self.permissions}).encode()
 
-    async def public(self, path, params):
+    async def public(self, path, params, _lane=None):
         return json.dumps({"symbols": ROWS}).encode()
 
 
@@ -80,7 +80,7 @@ async def test_a_symbol_of_the_list_that_may_not_be_traded_is_named():
 class Losing(Rest):
     """Knows all but one symbol, and does not say which it misses."""
 
-    async def public(self, path, params):
+    async def public(self, path, params, _lane=None):
         names = json.loads(urllib.parse.unquote(params["symbols"]))
         if "GUSDT" in names:
             raise Rejected("Invalid symbol.", code=-1121)
