@@ -138,7 +138,9 @@ class Executor:
     async def _start_chain(self, group: asyncio.TaskGroup, parts: Sequence[VenueCommand]) -> None:
         """Cancels and their follower: in one write where the venue can, else one after the other."""
         last = len(parts) - 1
-        chain = Chain(last, together=self._venue.writes_together and not self._sequential)
+        # Each holds a place until all have left: more than there are places would wait for themselves.
+        is_possible = self._venue.writes_together and not self._sequential and len(parts) <= AT_ONCE
+        chain = Chain(last, together=is_possible)
         for place, part in enumerate(parts):
             await self._at_once.acquire()
             self._in_flight += 1

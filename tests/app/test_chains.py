@@ -1,8 +1,11 @@
 """Cancels and the order that sells what they free: in one write, or one after the other."""
 
+import asyncio
+
 import msgspec
 
 from bnml.app.chains import steps
+from bnml.app.executor import AT_ONCE
 from bnml.core.commands import Alert, CancelList, CancelOrder
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.events import CancelFailed
@@ -101,3 +104,14 @@ async def test_without_a_common_way_each_waits_for_the_one_before():
         events, _, _ = await execute(venue, CANCEL, STOP, SALE, **options)
         assert venue.sent == [CANCEL, STOP]  # what it would sell is not free
         assert any(isinstance(one, CancelFailed) for one in events)
+
+
+@in_virtual_time
+async def test_a_chain_longer_than_the_places_at_once_does_not_wait_for_itself():
+    cancels = [CancelOrder("BTCUSDT", f"stop{number}", "leaves") for number in range(AT_ONCE)]
+    sale = msgspec.structs.replace(EXIT, after=tuple(one.client_order_id for one in cancels))
+    venue = Wire()
+    async with asyncio.timeout(5):
+        await execute(venue, *cancels, sale)
+    assert venue.sent[-1] == sale
+    assert len(venue.sent) == AT_ONCE + 1
