@@ -3,8 +3,8 @@
 import pytest
 
 from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
-from bnml.core.events import OperatorCommand, Timer
-from bnml.core.orders import ListTicket, OrderType
+from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
+from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.trading.engine import RECONCILE
 from tests.trading.hand_venue import SYMBOL, TARGETS, World
 from tests.trading.test_protection_faults import flatten, is_sale
@@ -99,6 +99,23 @@ def test_one_tranche_is_sold_in_the_request_that_cancels_its_list():
     assert world.balance("BTC") == 0
     assert world.open_orders() == []
     assert not world.bareness
+
+
+@pytest.mark.parametrize("code", [0, -2011])
+def test_a_sale_in_place_of_a_list_that_never_arrived_is_repeated_at_once(code):
+    """The request was to end both legs: neither is on its way out any more when it has failed."""
+    world = entered(LISTS[:1])
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    sale = world.queue.pop()
+    old, new = sale.cancel_client_order_id, sale.ticket.client_order_id
+    world.feed(CancelFailed(SYMBOL, old, world.now_ns, code, "the cancel did not arrive"))
+    world.feed(OrderReport(SYMBOL, new, world.now_ns, OrderState.REJECTED, Side.SELL, code=-2013))
+    world.settle()
+    world.pass_seconds(2)
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+    assert not world.bareness
+    assert not world.halts
 
 
 def test_a_position_is_sold_as_one_order_after_the_cancels_it_needs():
