@@ -160,7 +160,11 @@ def answer_reports(answer: OrderAnswer, instrument: Instrument) -> list[OrderRep
 def traded_reports(
     answer: OrderAnswer, trades: Iterable[AccountTrade], instrument: Instrument
 ) -> list[OrderReport]:
-    """An order as queried, with its fills from myTrades (oldest first): what its missed user events would have said."""
+    """An order as queried, with its fills from myTrades (oldest first): what its missed user events would have said.
+
+    Trades may be shown later than the order that they filled: then the order's own word comes last, and says of
+    how much nothing has been told yet.
+    """
     state = state_of(answer.status)
     reports, total = [], 0
     rows = sorted((row for row in trades if row.order_id == answer.order_id), key=lambda row: row.id)
@@ -179,7 +183,7 @@ def traded_reports(
                 is_maker=row.is_maker,
             )
         )
-    if reports and state is OrderState.FILLED:
+    if reports and state is OrderState.FILLED and total >= lots(instrument, answer.executed_qty):
         reports[-1] = msgspec.structs.replace(reports[-1], state=state)
         return reports
     return [*reports, _plain_report(answer, instrument, state)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import bars_of_klines, book_of_depth, exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER, NO_SUCH_SYMBOL, ReplacementFailed
 from bnml.venues.binance.evidence import ORDERS_PER_PAGE, Evidence, readable
-from bnml.venues.binance.numbers import e8
+from bnml.venues.binance.numbers import e8, lots
 from bnml.venues.binance.reports import (
     account_trades,
     balances_of,
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 KLINES_PER_PAGE = 1000
 SYMBOLS_PER_REQUEST = 100
+TRADES_LATE_S = (0.2, 0.4, 0.8, 1.2, 1.6)
+"""Between two looks for trades that the order tells of: what is read lags behind by up to 4 s."""
 
 
 class Executed(msgspec.Struct, frozen=True):
@@ -286,9 +289,14 @@ async def _with_trades(
     instrument = instruments[found.symbol]
     if e8(found.executed_qty) == 0:
         return traded_reports(found, (), instrument)
-    params = {"symbol": found.symbol, "orderId": str(found.order_id)}
-    trades = account_trades(await rest.read("/api/v3/myTrades", params))
-    return traded_reports(found, trades, instrument)
+    params = {"symbol": found.symbol, "orderId": str(found.order_id), "limit": str(ORDERS_PER_PAGE)}
+    for pause_s in (*TRADES_LATE_S, 0.0):
+        trades = account_trades(await rest.read("/api/v3/myTrades", params))
+        reports = traded_reports(found, trades, instrument)
+        if sum(one.last_lots for one in reports) >= lots(instrument, found.executed_qty):
+            break
+        await asyncio.sleep(pause_s)
+    return reports
 
 
 def _is_permitted(sets: Sequence[Sequence[str]], permissions: frozenset[str]) -> bool:

@@ -1,9 +1,12 @@
+import asyncio
+
 import msgspec
 import pytest
 
 from bnml.core.errors import Fatal
 from bnml.core.events import Balances, CapitalFlow, OrderReport
 from bnml.core.orders import OrderState, Side
+from bnml.trading.orders import Order, OrderBook, Role
 from bnml.venues.binance.reports import (
     StreamEnded,
     account_trades,
@@ -14,8 +17,10 @@ from bnml.venues.binance.reports import (
     traded_reports,
     user_item,
 )
+from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.binance.wire import EMPTY
 from tests.venues.binance.kit import ALL, BNB_BTC, BTC, ETH_BTC
+from tests.virtual_time import in_virtual_time
 
 MS = 10**6
 
@@ -125,6 +130,59 @@ def test_a_query_with_trades_tells_the_fills_that_were_missed(data_dir):
     assert (found.state, found.trade_id, found.cumulative_lots) == (OrderState.FILLED, 28457, 1_200)
     assert found.last_ticks == BNB_BTC.price_ticks("4.000001")
     assert (found.commission_e8, found.commission_asset) == (1_010_000_000, "BNB")
+
+
+@pytest.mark.parametrize("shown", [0, 1])
+def test_fills_whose_trades_are_not_shown_yet_are_still_to_come(shown):
+    """Else the order would count as over with what is shown, and the rest of its fill would be lost."""
+    trades = account_trades(
+        b'[{"id":1,"orderId":5,"price":"100.00","qty":"0.4","commission":"0","commissionAsset":"BTC","time":1,"isBuyer":true}]'
+    )
+    answer = order_answer(
+        b'{"symbol":"BTCUSDT","clientOrderId":"a","orderId":5,"status":"FILLED","side":"BUY",'
+        b'"origQty":"1","executedQty":"1"}'
+    )
+    book = OrderBook()
+    book.register(Order("a", "BTCUSDT", Side.BUY, Role.WORKING, 1, BTC.quantity_lots("1"), 10_000))
+    for report in traded_reports(answer, trades[:shown], BTC):
+        book.apply(report)
+    assert book.get("a").state is OrderState.FILLED
+    assert not book.get("a").is_settled
+    later = msgspec.structs.replace(trades[0], id=2, qty="0.6")
+    for report in traded_reports(answer, [*trades, later], BTC):
+        book.apply(report)
+    assert book.get("a").is_settled
+    assert book.get("a").applied_lots == BTC.quantity_lots("1")
+
+
+class Lagging:
+    """Shows the trades of a filled order some reads after the order."""
+
+    def __init__(self, late):
+        self.late, self.reads = late, 0
+        self.signer = None
+
+    async def read(self, path, _):
+        if path == "/api/v3/order":
+            return (
+                b'{"symbol":"BTCUSDT","clientOrderId":"a","orderId":5,"status":"FILLED","side":"SELL",'
+                b'"origQty":"1","executedQty":"1"}'
+            )
+        self.reads += 1
+        if self.reads <= self.late:
+            return b"[]"
+        return b'[{"id":1,"orderId":5,"price":"1.00","qty":"1","commission":"0","commissionAsset":"BTC","time":1,"isBuyer":false}]'
+
+
+@in_virtual_time
+async def test_trades_that_are_shown_late_are_waited_for_though_not_for_ever():
+    rest = Lagging(late=4)
+    (found,) = await BinanceVenue(rest, None, {"BTCUSDT": BTC}).order_reports("BTCUSDT", "a")
+    assert (found.state, found.trade_id, found.last_lots) == (OrderState.FILLED, 1, BTC.quantity_lots("1"))
+    began_s = asyncio.get_running_loop().time()
+    (found,) = await BinanceVenue(Lagging(late=99), None, {"BTCUSDT": BTC}).order_reports("BTCUSDT", "a")
+    assert (found.trade_id, found.cumulative_lots) == (0, BTC.quantity_lots("1"))
+    assert 4 <= asyncio.get_running_loop().time() - began_s < 5
 
 
 def test_a_query_of_a_partly_filled_order_ends_with_its_state():
