@@ -83,12 +83,15 @@ class Missed(msgspec.Struct):
     absent: list[Order]
 
 
+def asked_for(venue: BinanceVenue, book: OrderBook) -> list[Order]:
+    """Orders that are not over; nobody answers for those of a delisted symbol, which are parked with their position."""
+    return [order for order in book.open() if venue.instruments[order.symbol].status != DELISTED]
+
+
 async def missed_reports(venue: BinanceVenue, book: OrderBook) -> Missed:
     """Read every order that is not over; RecoveryNeeded when one is gone that the venue had confirmed."""
     missed = Missed([], [])
-    for order in book.open():
-        if venue.instruments[order.symbol].status == DELISTED:
-            continue  # nobody answers for it; it is parked with its position
+    for order in asked_for(venue, book):
         is_confirmed = _was_confirmed(order, book)
         reports = await _reports_of(venue, order, LAG_PAUSES_S if is_confirmed else ())
         if reports:
@@ -151,7 +154,7 @@ async def recheck(venue: BinanceVenue, engine: Engine) -> list[Event]:
     """
     log = logger()
     shown = {order.client_order_id for order in await venue.open_orders()}
-    suspects = [order for order in engine.book.open() if order.client_order_id not in shown]
+    suspects = [order for order in asked_for(venue, engine.book) if order.client_order_id not in shown]
     if suspects:
         await asyncio.sleep(SECOND_LOOK_S)
     events: list[Event] = []

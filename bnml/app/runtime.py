@@ -36,7 +36,7 @@ from bnml.app.vigil import Vigil, make_return
 from bnml.app.weather import Weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS, NS_PER_S
-from bnml.core.errors import Retryable
+from bnml.core.errors import Rejected, Retryable
 from bnml.core.events import ModelPublished, Timer
 from bnml.trading.bars import BarGate
 from bnml.trading.guarding import ACTIVE
@@ -289,7 +289,7 @@ class Daemon:
         try:
             self._parts.inbox.complete(0, await recheck(self._parts.venue, self._parts.engine))
             self._parts.inbox.complete(0, await self._accountant.look())
-        except Retryable as error:
+        except (Retryable, Rejected) as error:
             logger().warning("reconciliation_postponed", error=str(error))
         await asyncio.sleep(RECHECK_PAUSE_S)  # an accelerated market must not become a flood of requests
 

@@ -7,7 +7,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from bnml.app.logs import logger
-from bnml.core.errors import Retryable
+from bnml.app.reconcile import asked_for
+from bnml.core.errors import Rejected, Retryable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +73,7 @@ class Vigil:
         self._overdue.clear()
         try:
             events = await changed_orders(self._venue, self._book)
-        except Retryable as error:
+        except (Retryable, Rejected) as error:
             logger().warning("orders_not_read", error=str(error))
             return False
         self._inbox.complete(0, events)
@@ -81,7 +82,7 @@ class Vigil:
 
 async def changed_orders(venue: BinanceVenue, book: OrderBook) -> list[Event]:
     """Reports of our open orders that say more than we know, with each fill since the last one known."""
-    orders = book.open()
+    orders = asked_for(venue, book)
     if len(orders) > FEW:
         shown = {one.client_order_id: one for one in await venue.open_orders()}
         orders = [

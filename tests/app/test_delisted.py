@@ -2,7 +2,8 @@
 
 import msgspec
 
-from bnml.app.reconcile import missed_reports
+from bnml.app.reconcile import missed_reports, recheck
+from bnml.app.vigil import changed_orders
 from bnml.core.events import InstrumentUpdate, OrderReport, Timer
 from bnml.core.instrument import DELISTED
 from bnml.core.orders import OrderState, Side
@@ -10,6 +11,7 @@ from bnml.trading.engine import RECONCILE, Engine
 from bnml.trading.orders import Order, Role
 from bnml.trading.positions import Position, Tranche
 from tests.trading.kit import config, instrument
+from tests.virtual_time import in_virtual_time
 
 GONE, STAYS = "GONEUSDT", "BTCUSDT"
 
@@ -42,6 +44,9 @@ class Venue:
         assert symbol == STAYS
         return [OrderReport(symbol, client_order_id, 5, OrderState.CANCELED, Side.SELL)]
 
+    async def open_orders(self):
+        return []
+
 
 async def test_f72_a_delisted_position_is_parked_and_others_go_on():
     engine, venue = Engine(config(), None), Venue()
@@ -58,3 +63,14 @@ async def test_f72_a_delisted_position_is_parked_and_others_go_on():
     restarted = Engine.restore(engine.config, None, engine.snapshot())
     assert set(restarted.portfolio.positions) == {GONE, STAYS}
     assert restarted.state.symbols[GONE].instrument.status == DELISTED
+
+
+@in_virtual_time
+async def test_orders_of_a_delisted_symbol_do_not_end_the_comparison_of_the_others():
+    """A minute's comparison, and the reads in place of the user stream: -1121 would end the daemon, again and again."""
+    engine, venue = Engine(config(), None), Venue()
+    for symbol in (GONE, STAYS):
+        held(engine, symbol)
+    engine.process(InstrumentUpdate(venue.instruments[GONE], 2), 2)
+    assert [one.symbol for one in await recheck(venue, engine)] == [STAYS]
+    assert [one.symbol for one in await changed_orders(venue, engine.book)] == [STAYS]
