@@ -102,19 +102,26 @@ class Doubt:
                 return Resolved(Fate.TOLD)
             began_s = asyncio.get_running_loop().time()
             try:
-                found = await self._look(settled=began_s >= self._sent_s + self._settle_s)
+                found = await self._look(settled=self._is_settled(began_s))
             except Fatal:
                 raise
             except BnmlError as error:
                 self._complain(error)
                 continue
-            if found is not None:
+            if found is None:
+                continue
+            if found.fate is Fate.FOUND or self._is_settled(began_s):
                 return found
+            self._without = 0  # it has left meanwhile, from where it was held up: what was read is older
 
     @property
     def _sent_s(self) -> float:
         """When the request left; one that still waits to leave is not settled."""
         return float("inf") if self._departure.at_s is None else self._departure.at_s
+
+    def _is_settled(self, now_s: float) -> bool:
+        """Whether the venue refuses the request for its age at this time."""
+        return now_s >= self._sent_s + self._settle_s
 
     async def _pause(self) -> bool:
         """Wait until the next look; True when the answer itself has come."""

@@ -11,6 +11,7 @@ from bnml.core.commands import CancelOrder, ReplaceOrder, Submit
 from bnml.core.errors import Rejected, UnknownOutcome
 from bnml.core.events import CancelFailed, OrderReport
 from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, Side
+from bnml.venues.binance.departures import leaves_now
 from bnml.venues.binance.errors import ErrorBody, error_of
 from bnml.venues.binance.venue import Executed
 from tests.app.lossy_venue import LossyVenue
@@ -195,6 +196,39 @@ async def test_ten_minutes_without_network_prove_nothing():
         assert (last.state is OrderState.REJECTED) is (not venue.orders)
         if last.state is OrderState.REJECTED and last.code == -2013:
             assert asyncio.get_running_loop().time() > 600
+
+
+class HeldUp(LossyVenue):
+    """The first request could not be connected, and leaves as the network comes back: during the last look."""
+
+    def __init__(self):
+        super().__init__(1)
+        self.looked = asyncio.Event()
+
+    async def execute(self, command, *, attempt=1):
+        self.requests += 1
+        leaves_now()
+        if self.requests == 1:
+            await self.looked.wait()
+            leaves_now()
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.1, self._carry_out, command, loop.time())
+        await asyncio.sleep(0.3)
+        return Executed()
+
+    async def shows_none_of(self, symbol, names):
+        found = await super().shows_none_of(symbol, names)
+        self.looked.set()
+        await asyncio.sleep(0.05)
+        return found
+
+
+@in_virtual_time
+async def test_a_request_that_leaves_while_its_absence_is_read_is_not_sent_again():
+    venue = HeldUp()
+    await carried(venue, exit_("x"))
+    assert [row[0] for row in venue.orders] == ["x"]
+    assert venue.requests == 1
 
 
 @in_virtual_time
