@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from bnml.app.logs import logger
+from bnml.app.strangers import is_known, name_of
+from bnml.core.clock import NS_PER_MS
+from bnml.core.errors import Misconfigured, Retryable
 from bnml.core.events import CapitalFlow, Timer
 from bnml.core.ids import is_ours
 from bnml.core.instrument import plain
+from bnml.journal.reader import JournalReader
 from bnml.trading.guarding import HALTED
 from bnml.trading.ramp import AGREED
 from bnml.venues.binance.numbers import e8
@@ -16,6 +23,7 @@ from bnml.venues.binance.numbers import e8
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from bnml.app.compose import Parts
     from bnml.app.guards import Guards
     from bnml.core.events import Balances, Event, OrderReport
     from bnml.core.ids import IdSource
@@ -26,6 +34,7 @@ if TYPE_CHECKING:
 GUARD = "account"
 LOOKS = 6  # until two say the same, or all agrees
 BETWEEN_LOOKS_S = 0.5
+UNSURE_MS = 1_000  # by which an event's time may be ahead of the venue's word of an order
 SYMBOLS_ASKED = 10  # whose orders are read for the story of a difference: a request of weight 20 each
 
 
@@ -46,6 +55,7 @@ class Accountant:
         ids: IdSource,
         changes: Callable[[], int],
         now_ns: Callable[[], int],
+        is_journaled: Callable[[str], bool],
     ) -> None:
         self._venue = venue
         self._engine = engine
@@ -53,7 +63,8 @@ class Accountant:
         self._ids = ids
         self._changes = changes
         self._now_ns = now_ns
-        self._agreed_ms = venue.rest.timestamp_ms()
+        self._is_journaled = is_journaled
+        self._agreed_ms = self._market_ms()
         self.compared = self.agreed = 0
 
     async def look(self) -> list[Event]:
@@ -66,7 +77,7 @@ class Accountant:
         for _ in range(LOOKS):
             state = self._engine.state
             before, totals, as_of_ns = self._changes(), dict(state.ledger.totals), state.now_ns
-            asked_ms = self._venue.rest.timestamp_ms()
+            asked_ms = self._market_ms()
             difference_e8 = compare_balances(totals, await self._venue.balances())
             if not difference_e8:
                 self._agreed_ms = asked_ms
@@ -83,7 +94,7 @@ class Accountant:
 
     async def _settle(self, difference_e8: dict[str, int]) -> list[Event]:
         """Fills of ours that no report told of come first; only what they leave is the doing of others."""
-        since_ms, asked_ms = self._agreed_ms, self._venue.rest.timestamp_ms()
+        since_ms, asked_ms = self._agreed_ms, self._market_ms()
         orders = await self._executed_since(since_ms, difference_e8)
         missed: list[Event] = [
             report for one in orders if self._knows_less(one) for report in await self._reports(one)
@@ -94,8 +105,8 @@ class Accountant:
                 orders=sorted({one.client_order_id for one in orders if self._knows_less(one)}),
             )
             return missed
-        self._agreed_ms = asked_ms
         strange = [one for one in orders if self._is_strange(one)]
+        self._agreed_ms = asked_ms
         clones = [one for one in strange if is_ours(one.client_order_id, self._ids.instance)]
         amounts = ", ".join(f"{asset} {plain(by, 8)}" for asset, by in sorted(difference_e8.items()))
         text = f"the account has {amounts} against the ledger: {self._story(strange, clones)}"
@@ -127,9 +138,18 @@ class Accountant:
         return await self._venue.order_reports(shown.symbol, shown.client_order_id)
 
     def _is_strange(self, shown: OrderAnswer) -> bool:
-        """Not ours, or under our name and not of this session nor known to it."""
+        """Not ours, or under our name and of no intent of this state folder, whatever the session."""
         name = shown.client_order_id
-        return self._engine.book.get(name) is None and not name.startswith(self._ids.session_prefix)
+        if self._engine.book.get(name) is not None:
+            return False
+        return not is_ours(name, self._ids.instance) or not self._is_journaled(name)
+
+    def _market_ms(self) -> int:
+        """Until when all that happened is known here, by the clock that orders are stamped with.
+
+        A market that is not Binance's has a clock of its own, and the venue's answers have another.
+        """
+        return self._now_ns() // NS_PER_MS - UNSURE_MS
 
     def _story(self, strange: Sequence[OrderAnswer], clones: Sequence[OrderAnswer]) -> str:
         if clones:
@@ -140,6 +160,29 @@ class Accountant:
         if strange:
             return f"traded by others ({_told(strange)})"
         return "no order explains it: paid in or out"
+
+
+def make_accountant(parts: Parts, changes: Callable[[], int], now_ns: Callable[[], int]) -> Accountant:
+    """Of a composed session; orders are known by the book, all intents of its journal, and the fills it has counted."""
+
+    def is_journaled(client_order_id: str) -> bool:
+        try:
+            with JournalReader(parts.folder.journal) as journal:
+                is_intended = name_of(client_order_id) is not None and is_known((), journal, client_order_id)
+                counted = journal.trades(parts.journal.session)
+                return is_intended or any(one.client_order_id == client_order_id for _, one in counted)
+        except (sqlite3.Error, msgspec.DecodeError, Misconfigured) as error:
+            raise Retryable(f"the journal cannot be read beside its writer just now: {error}") from error
+
+    return Accountant(
+        parts.venue,
+        parts.engine,
+        parts.guards,
+        ids=parts.config.ids,
+        changes=changes,
+        now_ns=now_ns,
+        is_journaled=is_journaled,
+    )
 
 
 def compare_balances(before: Mapping[str, int], balances: Balances) -> dict[str, int]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bnml.app import schedule, warmup
 from bnml.app.access import keep_proving
-from bnml.app.accounting import Accountant
+from bnml.app.accounting import make_accountant
 from bnml.app.aftermath import Aftermath
 from bnml.app.afterwards import Afterwards
 from bnml.app.alertness import Alertness, rehearse
@@ -115,7 +115,7 @@ class Daemon:
         self._spool = Spool(
             parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts, self._life).act
         )
-        self._accountant = _accountant(parts, lambda: self.picture.reports, self._now_ns)
+        self._accountant = make_accountant(parts, lambda: self.picture.reports, self._now_ns)
         self._rechecking: asyncio.Task[None] | None = None
         self._vigil = Vigil(parts.venue, engine.book, parts.links, parts.inbox)
         self._group: asyncio.TaskGroup | None = None
@@ -355,12 +355,6 @@ def _alertness(parts: Parts, pump: Pump) -> Alertness:
         lead_ns,
         lambda: pump.last_scan_ns,
         lambda: rehearse(parts.engine, parts.venue),
-    )
-
-
-def _accountant(parts: Parts, changes: Callable[[], int], now_ns: Callable[[], int]) -> Accountant:
-    return Accountant(
-        parts.venue, parts.engine, parts.guards, ids=parts.config.ids, changes=changes, now_ns=now_ns
     )
 
 

@@ -1,35 +1,37 @@
 """The ledger against the account: what is on its way is waited for, what others did is a flow with its story."""
 
+import asyncio
+from types import SimpleNamespace
+
 import pytest
 from structlog.testing import capture_logs
 
 from bnml.app import accounting
-from bnml.app.accounting import Accountant, compare_balances
+from bnml.app.accounting import Accountant, compare_balances, make_accountant
+from bnml.core.commands import Submit
+from bnml.core.errors import Retryable
 from bnml.core.events import Balances, CapitalFlow, OrderReport, Timer
 from bnml.core.ids import IdSource
-from bnml.core.orders import OrderState, Side
+from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, Side
+from bnml.core.outcomes import Trade
+from bnml.journal.writer import JournalWriter
 from bnml.trading.engine import Engine
 from bnml.trading.orders import Order, Role
 from bnml.trading.round_trips import Trip
 from bnml.venues.binance.wire import OrderAnswer
+from tests.journal.kit import header
 from tests.trading.kit import config, instrument
 
 E8 = 10**8
 IDS = IdSource("ab12", 7)
-
-
-class Rest:
-    now_ms = 1_000
-
-    def timestamp_ms(self):
-        return self.now_ms
+NOW_NS = 11_000 * 10**6 + 9  # of the market; what happened until a second before it is in the books
 
 
 class Venue:
     """Balances as scripted, the last one again and again; orders as given."""
 
     def __init__(self, *accounts, orders=(), reports=()):
-        self.rest, self.accounts, self.orders, self.reports = Rest(), list(accounts), orders, list(reports)
+        self.accounts, self.orders, self.reports = list(accounts), orders, list(reports)
         self.instruments = {"BTCUSDT": instrument(), "ETHUSDT": instrument("ETHUSDT")}
         self.asked = []
 
@@ -53,7 +55,7 @@ class Guards:
         self.told.append((name, level, detail))
 
 
-def ordered(name, side="BUY", quantity="0.01", at_ms=2_000):
+def ordered(name, side="BUY", quantity="0.01", at_ms=12_000):
     return OrderAnswer("BTCUSDT", name, 5, "FILLED", side, quantity, quantity, update_time=at_ms)
 
 
@@ -62,11 +64,19 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(accounting, "BETWEEN_LOOKS_S", 0.0)
 
 
-def accountant(venue, totals, changes=lambda: 0):
+def accountant(venue, totals, changes=lambda: 0, journaled=()):
     engine = Engine(config(), None)
     engine.state.ledger.totals = dict(totals)
     guards = Guards()
-    made = Accountant(venue, engine, guards, ids=IDS, changes=changes, now_ns=lambda: 9)
+    made = Accountant(
+        venue,
+        engine,
+        guards,
+        ids=IDS,
+        changes=changes,
+        now_ns=lambda: NOW_NS,
+        is_journaled=lambda name: name in journaled,
+    )
     return made, engine, guards
 
 
@@ -103,11 +113,13 @@ async def test_a_busy_account_is_not_accused():
 
 
 async def test_f68_a_manual_trade_is_a_flow_with_its_story_and_never_ours():
-    venue = Venue({"USDT": 350 * E8, "BTC": E8 // 100}, orders=[ordered("web_1"), ordered("web_0", at_ms=10)])
+    venue = Venue(
+        {"USDT": 350 * E8, "BTC": E8 // 100}, orders=[ordered("web_1"), ordered("web_0", at_ms=9_000)]
+    )
     made, engine, guards = accountant(venue, {"USDT": 1_000 * E8})
     with capture_logs() as logs:
         flows = await made.look()
-    assert flows == [CapitalFlow("BTC", E8 // 100, 9), CapitalFlow("USDT", -650 * E8, 9)]
+    assert flows == [CapitalFlow("BTC", E8 // 100, NOW_NS), CapitalFlow("USDT", -650 * E8, NOW_NS)]
     (line,) = [one for one in logs if one["event"] == "balances_differ"]
     assert "traded by others (web_1 BUY 0.01 BTCUSDT)" in line["text"]
     assert "BTC 0.01" in line["text"]
@@ -120,7 +132,7 @@ async def test_f68_a_manual_trade_is_a_flow_with_its_story_and_never_ours():
 async def test_a_deposit_needs_no_order():
     made, _, _ = accountant(Venue({"USDT": 7}), {"USDT": 5})
     with capture_logs() as logs:
-        assert await made.look() == [CapitalFlow("USDT", 2, 9)]
+        assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS)]
     assert "no order explains it" in logs[0]["text"]
 
 
@@ -143,11 +155,75 @@ async def test_orders_under_our_name_that_we_did_not_send_halt():
     assert "another one trades as 'ab12'" in text
 
 
-async def test_an_order_of_this_session_that_is_long_forgotten_is_no_clone():
-    venue = Venue({"USDT": 7}, orders=[ordered(IDS.client_order_id(1, 0, "w"))])
+@pytest.mark.parametrize("epoch", [3, 7])
+async def test_an_order_that_the_book_has_forgotten_and_the_journal_knows_is_no_clone(epoch):
+    """Of an earlier session, too: a deposit after a restart once halted, as if the stop that had filled were a clone's."""
+    name = IdSource("ab12", epoch).client_order_id(1, 0, "s")
+    venue = Venue({"USDT": 7}, orders=[ordered(name)])
+    made, _, guards = accountant(venue, {"USDT": 5}, journaled=(name,))
+    with capture_logs() as logs:
+        assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS)]
+    assert guards.told == []
+    assert "no order explains it" in logs[0]["text"]
+
+
+@pytest.mark.parametrize("epoch", [3, 7, 9])
+async def test_an_order_under_our_name_that_the_journal_does_not_know_halts_whatever_its_session(epoch):
+    """Two copies of one state folder that start at the same moment have one session number."""
+    venue = Venue({"USDT": 7}, orders=[ordered(IdSource("ab12", epoch).client_order_id(1, 0, "w"))])
     made, _, guards = accountant(venue, {"USDT": 5})
     await made.look()
+    assert [(name, level) for name, level, _ in guards.told] == [("account", "HALTED")]
+
+
+async def test_what_happened_before_the_books_last_agreed_is_measured_by_the_markets_clock():
+    """An embedded market runs by its own: years before the machine's clock, or faster than it."""
+    venue = Venue({"USDT": 5}, {"USDT": 7}, orders=[ordered("web_1", at_ms=20_000)])
+    made, _, guards = accountant(venue, {"USDT": 5})
+    made._now_ns = lambda: 30_000 * 10**6
+    assert await made.look() == []
+    with capture_logs() as logs:
+        assert await made.look() == [CapitalFlow("USDT", 2, 30_000 * 10**6)]
+    assert "no order explains it" in logs[0]["text"]
     assert guards.told == []
+    venue.orders = [ordered("web_2", at_ms=40_000)]
+    venue.accounts = [{"USDT": 9}]
+    with capture_logs() as logs:
+        await made.look()
+    assert "traded by others (web_2" in logs[0]["text"]
+
+
+async def test_the_journal_knows_an_order_by_its_intent_or_by_a_fill_that_was_counted(tmp_path):
+    intended, counted = IDS.client_order_id(1, 0, "w"), IdSource("ab12", 2).client_order_id(44, 0, "s")
+    ticket = OrderTicket("BTCUSDT", intended, Side.BUY, OrderType.LIMIT, 5, 100)
+    fill = Trade("BTCUSDT", 5, Side.SELL, 1, 5, 100, 0, "USDT", 0, 0, counted)
+    writer = await JournalWriter.open(tmp_path / "journal.db", "process")
+    await writer.begin_session(header(), 1)
+    task = asyncio.create_task(writer.run())
+    sequence = writer.append_event(Timer("reconcile", 1))
+    writer.append_commands(sequence, [Submit(ApprovedOrder(ticket, ""))])
+    writer.append_outcomes(sequence, [fill], {})
+    await writer.barrier()
+    parts = SimpleNamespace(
+        venue=Venue({"USDT": 5}),
+        engine=Engine(config(), None),
+        guards=Guards(),
+        journal=writer,
+        config=SimpleNamespace(ids=IDS),
+        folder=SimpleNamespace(journal=tmp_path / "journal.db"),
+    )
+    is_journaled = make_accountant(parts, lambda: 0, lambda: NOW_NS)._is_journaled
+    assert is_journaled(intended)
+    assert is_journaled(counted)
+    assert not is_journaled(IDS.client_order_id(1, 1, "w"))
+    assert not is_journaled(IdSource("ab12", 2).client_order_id(1, 0, "w"))
+    assert not is_journaled("bnab12")
+    task.cancel()
+    await asyncio.wait({task})
+    await writer.close()
+    (tmp_path / "journal.db").write_bytes(b"no database at all, and long enough to be looked at" * 40)
+    with pytest.raises(Retryable, match="cannot be read"):
+        is_journaled(intended)
 
 
 def test_balances_are_compared_asset_by_asset():

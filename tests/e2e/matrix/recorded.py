@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import yaml
 
+from bnml.app import strangers
 from bnml.app.access import ACCESS, keep_proving, try_again, watch_access
 from bnml.app.accounting import Accountant
 from bnml.app.connecting import _events
@@ -193,6 +194,7 @@ class WiredProcess(Process):
             ids=engine.config.ids,
             changes=lambda: self.reports,
             now_ns=lambda: self.pump.now_ns,
+            is_journaled=partial(strangers.is_known, (), self.disk.reader()),
         )
         spawn(self.api.run())
         await self.links.wait_up(0)
