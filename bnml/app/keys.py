@@ -105,10 +105,10 @@ async def rotate(parts: Parts, folder: Path) -> str:
     async with candidate:
         await check_key(candidate, settings, parts.clock.now_ns())
         uid = await _uid(candidate)
-    if not rest.signer.lost and uid != await _uid(rest):
-        raise Rejected("the new key belongs to another account; positions and stops are on the old one")
-    if rest.signer.lost:
-        await _same_orders(parts, api_key, api_secret)
+        if rest.signer.lost:
+            await _same_orders(parts, candidate)
+        elif uid != await _uid(rest):
+            raise Rejected("the new key belongs to another account; positions and stops are on the old one")
     rest.signer.use(api_key, api_secret)
     if parts.deployment.control is not None:
         parts.deployment.control.use(api_key)
@@ -117,27 +117,18 @@ async def rotate(parts: Parts, folder: Path) -> str:
     return f"the key ending in {api_key[-4:]} is in use; delete the old one at the venue"
 
 
-async def _same_orders(parts: Parts, api_key: str, api_secret: str) -> None:
+async def _same_orders(parts: Parts, candidate: RestClient) -> None:
     """The old key cannot tell its account any more: one of our own resting orders must be there."""
     known = [order for order in parts.engine.book.open() if order.cumulative_lots == 0]
     if not known:
         return
-    async with RestClient(
-        parts.deployment.rest_url,
-        Signer(api_key, api_secret),
-        LiveClock(),
-        timeout_s=parts.settings.venue.request_timeout_s,
-        receive_window_ms=parts.settings.venue.receive_window_ms,
-        budget=parts.venue.rest.budget,
-        venue_clock=parts.venue.rest.clock,
-    ) as rest:
-        params = {"symbol": known[0].symbol, "origClientOrderId": known[0].client_order_id}
-        try:
-            await rest.read("/api/v3/order", params)
-        except Rejected as error:
-            raise Rejected(
-                f"the new key does not show our order {known[0].client_order_id}: it belongs to another account"
-            ) from error
+    params = {"symbol": known[0].symbol, "origClientOrderId": known[0].client_order_id}
+    try:
+        await candidate.read("/api/v3/order", params)
+    except Rejected as error:
+        raise Rejected(
+            f"the new key does not show our order {known[0].client_order_id}: it belongs to another account"
+        ) from error
 
 
 def read_credentials(folder: Path) -> tuple[str, str]:

@@ -50,10 +50,7 @@ def configure(
     )
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            redact,
+            *opening(),
             _tapped,
             *([_keep(tail)] if tail is not None else []),
             structlog.processors.format_exc_info,
@@ -114,6 +111,16 @@ def logger(**bound: str | int) -> Logger:
     """A logger with values that every line of it carries."""
     made: Logger = structlog.get_logger(**bound)
     return made
+
+
+def opening() -> tuple[structlog.typing.Processor, ...]:
+    """What every line goes through first: it gets context, level and time, and loses its secrets."""
+    return (
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    )
 
 
 def redact(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

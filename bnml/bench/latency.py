@@ -16,6 +16,7 @@ import numpy as np
 
 from bnml.app.warm_kernels import warm_kernels
 from bnml.bench.case import Effort, Figure, at_most, ratio_at_most
+from bnml.bench.eager import EAGER_RISK
 from bnml.bench.latency_daemon import FRAME_NS, logging_to, trading
 from bnml.bench.latency_venue import HOST, QUIET_S, SYMBOL, Asked, Noted, on_fast_loop
 from bnml.bench.market import LOT, TICK, walk
@@ -197,14 +198,7 @@ def settings_in(folder: Path) -> Settings:
         "exits": {"target1_pct": 0.2, "target2_pct": 0.4, "trail_start_pct": 0.5},
         "risk": {
             "benchmark": SYMBOL,
-            "min_ml_confidence": 0,
-            "min_depth_quote": 0,
-            "max_spread_pct": 10,
-            "drift_p": 0.0001,
-            "drift_ks": 1,
-            "drift_volatility_ratio": 100,
-            "max_volatility_ratio": 100,
-            "min_expected_edge_pct": -10,
+            **EAGER_RISK,
             "daily_budget_pct": 100,
             "weekly_budget_pct": 100,
             "max_rejects_in_row": 1000,

@@ -18,7 +18,7 @@ from bnml.app.executor import Executor
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
-from bnml.app.logs import redact
+from bnml.app.logs import opening
 from bnml.app.narrator import Narrator
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
@@ -241,10 +241,7 @@ def logging_to(file: Path) -> Iterator[None]:
     with file.open("a", encoding="utf-8", buffering=1) as stream:
         structlog.configure(
             processors=[
-                structlog.contextvars.merge_contextvars,
-                structlog.processors.add_log_level,
-                structlog.processors.TimeStamper(fmt="iso", utc=True),
-                redact,
+                *opening(),
                 structlog.processors.format_exc_info,
                 structlog.processors.JSONRenderer(),
             ],

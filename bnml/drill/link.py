@@ -11,9 +11,13 @@ from aiohttp import WSMsgType
 from bnml.drill.answers import banned_frame, timeout_frame
 
 if TYPE_CHECKING:
-    from aiohttp import ClientWebSocketResponse, WSMessage, web
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import ClientWebSocketResponse, web
 
     from bnml.drill.rules import Rules
+
+    Socket = web.WebSocketResponse | ClientWebSocketResponse
 
 
 class Way(Protocol):
@@ -53,7 +57,10 @@ class Link:
 
     async def run(self) -> None:
         """Until one side ends; then the other is ended, too."""
-        ways = {asyncio.create_task(self._out()), asyncio.create_task(self._back())}
+        ways = {
+            asyncio.create_task(self._pass(self._ours, self._theirs, self._ask)),
+            asyncio.create_task(self._pass(self._theirs, self._ours, self._hear)),
+        }
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -72,21 +79,22 @@ class Link:
         """A frame that the venue did not send."""
         await self._ours.send_str(msgspec.json.encode(frame).decode())
 
-    async def _out(self) -> None:
-        async for message in self._ours:
+    async def _pass(self, source: Socket, sink: Socket, text: Callable[[str], Awaitable[None]]) -> None:
+        """Carry what one side says to the other; what is text goes through a hand that may change it."""
+        async for message in source:
             if self.is_silent:
                 continue
             if message.type is WSMsgType.PING:
-                await self._ours.pong(message.data)
+                await source.pong(message.data)
             elif message.type is WSMsgType.TEXT:
-                await self._ask(message)
+                await text(message.data)
             elif message.type is WSMsgType.BINARY:
-                await self._theirs.send_bytes(message.data)
+                await sink.send_bytes(message.data)
 
-    async def _ask(self, message: WSMessage) -> None:
+    async def _ask(self, text: str) -> None:
         """A request of the client; those to the market streams only pass."""
         if self.is_api:
-            frame = msgspec.json.decode(message.data)
+            frame = msgspec.json.decode(text)
             for rule in self._proxy.rules.struck("request", str(frame.get("method"))):
                 if rule.is_after:
                     self._answers[str(frame.get("id"))] = rule.action
@@ -96,18 +104,13 @@ class Link:
             if self._proxy.banned_s:
                 await self.tell(banned_frame(frame.get("id"), self._proxy.banned_until_ms))
                 return
-        await self._theirs.send_str(message.data)
+        await self._theirs.send_str(text)
 
-    async def _back(self) -> None:
-        async for message in self._theirs:
-            if self.is_silent:
-                continue
-            if message.type is WSMsgType.PING:
-                await self._theirs.pong(message.data)
-            elif message.type is WSMsgType.BINARY:
-                await self._ours.send_bytes(message.data)
-            elif message.type is WSMsgType.TEXT and (text := self._heard(message.data)) is not None:
-                await self._ours.send_str(text)
+    async def _hear(self, text: str) -> None:
+        """A frame of the venue."""
+        kept = self._heard(text)
+        if kept is not None:
+            await self._ours.send_str(kept)
 
     def _heard(self, text: str) -> str | None:
         """What goes on of a frame of the venue."""

@@ -13,7 +13,7 @@ from bnml.rehearsal.desk import PREFIX, REST, SOCKET, Desk
 from bnml.rehearsal.ending import lots_of_ours
 
 if TYPE_CHECKING:
-    from bnml.core.orders import OrderTicket
+    from bnml.core.orders import ListTicket, OrderTicket
 
 Play = Callable[[Desk], Awaitable[None]]
 AWAY_PERCENT: Final = 7  # of prices that must not be met, and well inside the price bands
@@ -242,12 +242,18 @@ async def stop_limit(desk: Desk) -> None:
     await desk.send(CancelOrder(desk.symbol, ticket.client_order_id, PREFIX))
 
 
-async def oco(desk: Desk) -> None:
-    """Target and stop of what is held."""
+async def _resting_pair(desk: Desk) -> ListTicket:
+    """Target and stop of what is held, both resting."""
     bid, ask = await desk.best()
     lots = least_lots(desk, off(bid, -AWAY_PERCENT))
     pair = desk.order_list(ListKind.OCO, None, _target(desk, lots, ask), _stop(desk, lots, bid))
     await desk.submit(pair)
+    return pair
+
+
+async def oco(desk: Desk) -> None:
+    """Target and stop of what is held."""
+    pair = await _resting_pair(desk)
     await desk.ask("GET", "/api/v3/orderList", {"origClientOrderId": pair.list_client_order_id})
     await desk.ask("GET", "/api/v3/openOrderList", {})
     await desk.send(CancelList(desk.symbol, pair.list_client_order_id, PREFIX))
@@ -255,10 +261,7 @@ async def oco(desk: Desk) -> None:
 
 async def oco_leg(desk: Desk) -> None:
     """A leg that is cancelled takes its list with it."""
-    bid, ask = await desk.best()
-    lots = least_lots(desk, off(bid, -AWAY_PERCENT))
-    pair = desk.order_list(ListKind.OCO, None, _target(desk, lots, ask), _stop(desk, lots, bid))
-    await desk.submit(pair)
+    pair = await _resting_pair(desk)
     await desk.send(CancelOrder(desk.symbol, pair.pending[1].client_order_id, PREFIX))
 
 

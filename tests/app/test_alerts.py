@@ -19,7 +19,7 @@ class Receiver:
         return web.Response(status=self.status)
 
     async def start(self):
-        runner = web.AppRunner(app := web.Application())
+        runner = web.AppRunner(app := web.Application(), handler_cancellation=True)
         app.router.add_post("/", self.take)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)

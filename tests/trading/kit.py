@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bnml.bench.eager import EAGER_RISK
 from bnml.config import Settings
 from bnml.core.events import ModelPublished
 from bnml.core.ids import IdSource
@@ -199,16 +200,7 @@ class Bench:
 
 EAGER = {
     "scanner": {"min_global_score": 0},
-    "risk": {
-        "min_ml_confidence": 0,
-        "min_depth_quote": 0,
-        "max_spread_pct": 10,
-        "drift_p": 0.0001,
-        "drift_ks": 1,
-        "drift_volatility_ratio": 100,
-        "max_volatility_ratio": 100,
-        "min_expected_edge_pct": -10,
-    },
+    "risk": EAGER_RISK,
 }
 """Settings under which nearly every BUY is approved."""
 

@@ -11,6 +11,7 @@ from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
 from bnml.app.pump import Pump
 from bnml.app.silence import Silence
+from bnml.bench.eager import EAGER_RISK
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.core.events import InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
@@ -66,14 +67,7 @@ def chosen():
         scanner={"min_global_score": 0},
         exits={"time_stop_h": 0.1, "time_stop_band_pct": 50, "exit_on_sell": True},
         risk={
-            "min_ml_confidence": 0,
-            "min_depth_quote": 0,
-            "max_spread_pct": 10,
-            "drift_p": 0.0001,
-            "drift_ks": 1,
-            "drift_volatility_ratio": 100,
-            "max_volatility_ratio": 100,
-            "min_expected_edge_pct": -10,
+            **EAGER_RISK,
             "max_correlation": 1.0,
             "max_exposure_pct": 100,
             "max_drawdown_pct": 100,
