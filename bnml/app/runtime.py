@@ -32,15 +32,15 @@ from bnml.app.rhythm import Rhythm
 from bnml.app.silence import Silence
 from bnml.app.spool import Spool
 from bnml.app.streams import MarketStreams
+from bnml.app.timers import Timers
 from bnml.app.vigil import Vigil, make_return
 from bnml.app.weather import Weather
 from bnml.app.words import market_of
-from bnml.core.clock import NS_PER_MS, NS_PER_S
+from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Rejected, Retryable
-from bnml.core.events import ModelPublished, Timer
+from bnml.core.events import ModelPublished
 from bnml.trading.bars import BarGate
 from bnml.trading.guarding import ACTIVE
-from bnml.trading.watching import WATCH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -108,8 +108,9 @@ class Daemon:
         self._rhythm = Rhythm(
             parts, self._pump, self._gate, self._executor, stop, self._is_over, self._timers, self._new_day
         )
-        self._watched_ns = 0
-        self._next_reconcile_ns = self._pump.now_ns + settings.app.reconcile_interval_s * NS_PER_S
+        self._clockwork = Timers(
+            engine, self._pump, settings.app.reconcile_interval_s, sells_dust=not self._stepped
+        )
         self._membership = Membership(parts, self._pump, self._gate, self.trainer, self._streams)
         self._renewing: asyncio.Task[None] | None = None
         self._spool = Spool(
@@ -259,14 +260,8 @@ class Daemon:
 
     def _timers(self) -> None:
         """What event time makes due."""
-        now_ns = self._pump.now_ns
-        self._alertness.heard(now_ns)
-        if now_ns >= self._watched_ns + NS_PER_S and self._parts.engine.needs_seconds:
-            self._watched_ns = now_ns
-            self._pump.feed(Timer(WATCH, now_ns))
-        if now_ns >= self._next_reconcile_ns:
-            self._next_reconcile_ns = now_ns + self._settings.app.reconcile_interval_s * NS_PER_S
-            self._pump.feed(Timer("reconcile", now_ns))
+        self._alertness.heard(self._pump.now_ns)
+        if self._clockwork.feed_due():
             self._recheck_soon()
         is_renewing = self._renewing is not None and not self._renewing.done()
         if self._membership.roll() and self._group is not None and not is_renewing:

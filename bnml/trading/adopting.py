@@ -171,7 +171,7 @@ class AdoptionDesk:
         made = Tranche(
             1 + max(one.index for one in position.tranches),
             0,
-            max(1, buy.ticks - mul_ppm(buy.ticks, self._hard_stop_ppm)) if buy.ticks else 0,
+            max(1, buy.ticks - mul_ppm(buy.ticks, hard_stop_ppm(self._config))) if buy.ticks else 0,
             int(ExitReason.HARD_STOP),
             legs=[leg.client_order_id for leg in legs if leg is not buy],
         )
@@ -179,10 +179,6 @@ class AdoptionDesk:
         for leg in legs:
             leg.tranche = made.index
         return made
-
-    @property
-    def _hard_stop_ppm(self) -> int:
-        return int(self._config.rules[0]["hard_stop_ppm"]) or UNRULED_STOP_PPM
 
     @staticmethod
     def _split(
@@ -220,13 +216,18 @@ class AdoptionDesk:
         )
         rules = self._config.rules[0]
         if not position.reference_ticks and paid:
-            distance = mul_ppm(paid, self._hard_stop_ppm)
+            distance = mul_ppm(paid, hard_stop_ppm(self._config))
             position.reference_ticks = paid
             position.atr_ticks = distance * 1_000_000 // (int(rules["stop_atr_ppm"]) or 1_000_000)
             position.activation_ticks = int(exits.trail_activation(paid, rules))
         for tranche in position.tranches:
             if not tranche.stop_ticks and paid:
-                tranche.stop_ticks = max(1, paid - mul_ppm(paid, self._hard_stop_ppm))
+                tranche.stop_ticks = max(1, paid - mul_ppm(paid, hard_stop_ppm(self._config)))
+
+
+def hard_stop_ppm(config: EngineConfig) -> int:
+    """How far below its price the stop of a holding lies that no entry has given one."""
+    return int(config.rules[0]["hard_stop_ppm"]) or UNRULED_STOP_PPM
 
 
 def _role(stranger: Stranger) -> Role:

@@ -37,6 +37,7 @@ from bnml.trading.adopting import AdoptionDesk
 from bnml.trading.compile import EngineConfig
 from bnml.trading.coverage import Coverage, coverage_of
 from bnml.trading.deciding import Decider
+from bnml.trading.dusting import DUST, DustDesk
 from bnml.trading.features import FeatureStore
 from bnml.trading.fees import FeeDesk
 from bnml.trading.flows import FlowDesk
@@ -95,6 +96,7 @@ class Engine:
         self._flows = FlowDesk(self.state, self.portfolio, protection, self._reports, self._breakers)
         self._guards = GuardDesk(self.state.activity)
         self._ramp = RampDesk(config, self.state)
+        self._dust = DustDesk(config, self.state, self.book, self.portfolio)
         self._operator = OperatorDesk(
             self.state, self.book, self.portfolio, self._breakers, self._guards, self._ramp
         )
@@ -170,6 +172,11 @@ class Engine:
         """Whether a WATCH timer each second would find something to look at."""
         return self._watch.is_needed()
 
+    @property
+    def needs_dusting(self) -> bool:
+        """Whether a DUST timer would sell something."""
+        return self._dust.is_due
+
     def coverage(self) -> list[Coverage]:
         """For each position by name: how much of it live stops at the venue protect, and how long it was less than all."""
         symbols, now_ns = self.state.symbols, self.state.now_ns
@@ -238,6 +245,11 @@ class Engine:
             self._scan.prepare(event.symbol)
 
     def _on_timer(self, event: Timer, out: Outbox) -> None:
+        if event.name == DUST:
+            for symbol in self._dust.take_up(out):
+                self._protection.stir(symbol)
+                self._reports.advance(symbol, event.ts_ns, out, patient=False)
+            return
         if event.name == RECONCILE:
             self._reports.query_unsure(out, at_once=False)
         elif event.name != WATCH:

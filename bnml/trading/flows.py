@@ -53,6 +53,7 @@ class FlowDesk:
         if event.asset == self._state.ledger.quote:
             count_flow(self._state, self._breakers, event.amount_e8)
         else:
+            count_flow(self._state, self._breakers, -self._portfolio.cut_dust(event.asset))
             self._cut_to_what_is_there(event.asset, event.ts_ns, out)
 
     def _cut_to_what_is_there(self, asset: str, ts_ns: int, out: Outbox) -> None:

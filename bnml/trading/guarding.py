@@ -15,6 +15,8 @@ LEVELS: Final = (ACTIVE, REDUCING, HALTED)
 """From the least to the worst."""
 PANIC: Final = f"panic{OF_SYMBOL}"
 """Guards of single symbols that the operator wanted out of; only the operator ends them."""
+BOOK_GUARDS: Final = frozenset({"account", "capital", "recovery"})
+"""While one of these stands, the books are not borne out."""
 
 
 class GuardDesk:

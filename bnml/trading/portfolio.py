@@ -126,14 +126,28 @@ class Portfolio:
         if not dust.base_e8:
             del self.ledger.dust[instrument.symbol]
 
-    def take_up(self, tranche: Tranche, instrument: Instrument) -> None:
+    def take_along(self, tranche: Tranche, instrument: Instrument) -> None:
         """Add the dust of a symbol to a tranche that is about to be sold, if a whole rest is among it."""
         dust = self.ledger.dust.get(instrument.symbol)
-        if dust is None or not dust.cost_e8:
-            return  # crumbs stay: they never cost anything, and change no quantity that was decided upon
+        if dust is not None and dust.cost_e8:  # crumbs stay: they change no quantity that was decided upon
+            self.take_up(tranche, instrument)
+
+    def take_up(self, tranche: Tranche, instrument: Instrument) -> None:
+        """Move all dust of a symbol to a tranche, with its cost."""
+        dust = self.ledger.dust[instrument.symbol]
         tranche.base_e8 += dust.base_e8
         tranche.cost_e8 += dust.cost_e8
         del self.ledger.dust[instrument.symbol]
+
+    def cut_dust(self, asset: str) -> int:
+        """Let go of dust of an asset that is not there any more, positions first; returns what it had cost."""
+        before_e8, left_e8 = self.dust_e8, max(0, self.total_e8(asset))
+        ours = {symbol: dust for symbol, dust in self.ledger.dust.items() if dust.asset == asset}
+        for symbol, dust in sorted(ours.items()):
+            position = self.positions.get(symbol)
+            held_e8 = sum(one.base_e8 for one in position.tranches) if position is not None else 0
+            self._shrink(symbol, dust, left_e8 - held_e8)
+        return before_e8 - self.dust_e8
 
     def _shrink(self, symbol: str, dust: Dust, held_e8: int) -> None:
         """The venue holds less of the asset than our dust: the operator has converted or withdrawn it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from bnml.kernels.records import ExitReason
+
 
 class Tranche(msgspec.Struct):
     """A part of a position with protection of its own; money is written by the ledger, orders by protection."""
@@ -68,3 +70,8 @@ class Position(msgspec.Struct):
     @property
     def bought_lots(self) -> int:
         return sum(tranche.bought_lots for tranche in self.tranches)
+
+    @property
+    def is_of_dust(self) -> bool:
+        """Made of what earlier positions had to leave; nothing was bought for it."""
+        return self.exit_reason == ExitReason.DUST and not self.entered_ns

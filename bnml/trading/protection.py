@@ -274,7 +274,7 @@ class Protection:
     ) -> None:
         """Sell at market what is free, what `after` frees, or what `replaces` (and its list) guards until then."""
         if index == 0:
-            self._portfolio.take_up(tranches[-1], instrument)
+            self._portfolio.take_along(tranches[-1], instrument)
         lots = min(sum(_whole(tranche, instrument) for tranche in tranches), instrument.market_max_lots)
         if lots == 0:  # the venue's lots have become larger than this
             for tranche in tranches:

@@ -15,6 +15,7 @@ from bnml.kernels import fills, sizing
 from bnml.kernels.records import Action, Taking
 from bnml.trading import exits
 from bnml.trading.compile import EngineConfig, instrument_record
+from bnml.trading.guarding import BOOK_GUARDS
 from bnml.trading.orders import Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.risk.sizing import SizedEntry
@@ -29,8 +30,6 @@ TENTH_OF = 10
 STOP_MARGIN_DEN = 20
 """The smallest order can still be sold when the price is a twentieth below its stop."""
 MOST_WAITING = 100
-BOOK_GUARDS = frozenset({"account", "capital", "recovery"})
-"""While one of these stands, the books are not borne out."""
 
 Obey = Callable[[OperatorCommand, Outbox], list[str]]
 

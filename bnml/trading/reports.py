@@ -122,7 +122,7 @@ class ReportDesk:
             for tranche in position.tranches:
                 self._portfolio.lay_aside(tranche, instrument, ts_ns)
             del self._portfolio.positions[symbol]
-            if position.bought_lots:
+            if position.bought_lots and not position.is_of_dust:
                 self._breakers.position_closed(position.pnl_e8, ts_ns)
 
     def _is_early(self, order: Order, report: OrderReport) -> bool:
