@@ -94,6 +94,7 @@ def _head(scene: Scene, width: int) -> list[Text]:
             Text(f" {detail}", style="yellow" if health is None or "halted" not in health.state else "red")
         )
     if health is not None:
+        lines += _ramp(health, width)
         lines += [_money(health, width), _work(health, width)]
     models = _models(scene)
     if models:
@@ -128,6 +129,17 @@ def _money(health: Health, width: int) -> Text:
         ),
         style="bold",
     )
+
+
+def _ramp(health: Health, width: int) -> list[Text]:
+    """All of it, in as many lines as that takes."""
+    made: list[str] = []
+    for part in health.ramp.split("; ") if health.ramp else ():
+        if made and len(made[-1]) + len(part) + 2 <= width:
+            made[-1] += f"; {part}"
+        else:
+            made.append(f"       {part}" if made else f" ramp: {part}")
+    return [Text(line, style="yellow") for line in made]
 
 
 def _work(health: Health, width: int) -> Text:

@@ -112,7 +112,7 @@ class RefusalDesk:
             "warning",
             "rest_is_dust",
             f"{instrument.symbol} tranche {tranche.index}: the rest of {quantity} {instrument.base} is too small to sell; "
-            "it is kept as dust at cost, without a stop, and goes with the next sale of the symbol",
+            "it is kept as dust at cost, without a stop, until it is worth selling or goes with the symbol's next sale at market",
         )
         self._portfolio.lay_aside(tranche, instrument, self._state.now_ns)
 

@@ -72,7 +72,8 @@ class Ramp(msgspec.Struct):
             return ""
         parts = [f"step {self.step + 1} of {len(STEP_WORDS)}, {STEP_WORDS[self.step]}"]
         if self.step < WHOLE:
-            parts.append(f"{self.counted} of {self.round_trips} round trips")
+            following = STEP_WORDS[self.step + 1]
+            parts.append(f"{self.counted} of {self.round_trips} round trips until {following}")
         if self.closed:
             parts.append(f"{len(self.closed)} to be compared with the account")
         if self.outside:

@@ -47,7 +47,7 @@ def test_what_the_engine_knows_already_is_not_told_again_and_a_ramp_ends_with_it
     assert fed(engine, kind="live") == []
     changed = fed(engine, kind="live", ramp_round_trips=3, ramp_slack_bps=0)
     assert changed == [OperatorCommand("ramp_begin", 7, "3 0")]
-    assert say(engine).text == "step 2 of 3, 10 % of each order; 0 of 3 round trips"
+    assert say(engine).text == "step 2 of 3, 10 % of each order; 0 of 3 round trips until full size"
     assert fed(engine, kind="live", ramp="never") == [OperatorCommand("ramp_end", 7)]
     assert say(engine).exit_code == 3
     assert engine.state.ramp.step == 1

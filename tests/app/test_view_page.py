@@ -21,6 +21,7 @@ from bnml.kernels.records import Action, ExitReason, Reason
 from bnml.trading.crosscheck import CrossCheck
 from bnml.trading.engine import Engine
 from bnml.trading.positions import Position, Tranche
+from bnml.trading.round_trips import Trip
 from tests.trading import kit
 
 SIZES = ((80, 24), (100, 30), (120, 40))
@@ -175,6 +176,24 @@ def test_a_lost_connection_is_said(picture):
     lines = drawn(scene_of(picture), 80, 24)
     assert " WAITING " in lines[0]
     assert "waiting for orders; no entries" in lines[1]
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_live_ramp_shows_its_step_and_what_it_waits_for(picture, width, height):
+    assert "ramp" not in "\n".join(drawn(scene_of(picture), width, height))
+    ramp = picture._engine.state.ramp
+    ramp.round_trips, ramp.counted = 10, 3
+    ramp.closed = [Trip("BTCUSDT", 1, 0, 1)]
+    ramp.outside = 2
+    lines = drawn(scene_of(picture), width, height)
+    shown = next(n for n, line in enumerate(lines) if line.startswith(" equity"))
+    said = " ".join(" ".join(lines[1:shown]).replace(";", "").split())
+    assert said == (
+        "ramp: step 1 of 3, smallest orders 3 of 10 round trips until 10 % of each order "
+        "1 to be compared with the account 2 in a row outside the cost model"
+    )
+    ramp.step, ramp.closed, ramp.outside = 2, [], 0
+    assert drawn(scene_of(picture), width, height)[1].rstrip() == " ramp: step 3 of 3, full size"
 
 
 def test_before_there_is_a_session_and_while_it_stops():

@@ -12,6 +12,8 @@ from bnml.core.orders import OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.dusting import DUST
 from bnml.trading.engine import Engine
+from bnml.trading.orders import Order, Role
+from bnml.trading.positions import Position, Tranche
 from tests.trading.hand_venue import REFERENCE, SYMBOL, World, changed
 
 E8 = 10**8
@@ -219,6 +221,28 @@ def test_while_a_position_of_the_symbol_is_open_its_dust_waits():
     assert world.look()
     assert (world.dust, world.balance("BTC")) == (None, 0)
     world.money_adds_up()
+
+
+def bare_position(state):
+    state.ledger.positions[SYMBOL] = Position(SYMBOL, 1, 1, 1, 1, b"", [Tranche(1, 0, 1, 0, base_e8=5_000)])
+
+
+def order_under_way(state):
+    state.orders["one"] = Order("one", SYMBOL, Side.SELL, Role.EXIT, 1, 5, 0)
+
+
+def coins_gone(state):
+    state.ledger.totals["BTC"] -= 1  # a commission was taken of them
+
+
+@pytest.mark.parametrize("change", [bare_position, order_under_way, coins_gone])
+def test_nothing_else_of_ours_is_under_way_in_the_symbol_and_the_coins_are_there(change):
+    world = with_rest()
+    world.rise()
+    assert world.engine.needs_dusting
+    change(world.engine.state)
+    world.restart()
+    assert not world.engine.needs_dusting
 
 
 def test_what_cannot_be_sold_at_once_is_guarded_and_counted_like_any_position():

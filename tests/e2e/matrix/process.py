@@ -11,6 +11,7 @@ from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
 from bnml.app.pump import Pump
 from bnml.app.silence import Silence
+from bnml.app.timers import DUST_NS
 from bnml.bench.eager import EAGER_RISK
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
@@ -22,6 +23,7 @@ from bnml.journal.schema import SessionHeader
 from bnml.kernels import KERNEL_HASH
 from bnml.trading.bars import BarGate
 from bnml.trading.compile import compile_engine
+from bnml.trading.dusting import DUST
 from bnml.trading.engine import Engine
 from bnml.trading.watching import WATCH
 from bnml.venues.binance.codec import Beat, Print
@@ -236,7 +238,7 @@ class Process:
             lambda: self.pump.now_ns, lambda one: self.inbox.complete(0, (one,)), self._ask_time
         )
         life.spawn(silence.run())
-        watched_ns = 0
+        watched_ns = dusted_ns = 0
         while True:
             for item in await self.inbox.batch():
                 life.point("before_report" if type(item).__name__ == "OrderReport" else "before_event")
@@ -244,6 +246,10 @@ class Process:
             if self.pump.now_ns >= watched_ns + NS_PER_S and engine.needs_seconds:
                 watched_ns = self.pump.now_ns
                 self.pump.feed(Timer(WATCH, watched_ns))
+            if self.pump.now_ns >= dusted_ns + DUST_NS:
+                dusted_ns = self.pump.now_ns
+                if engine.needs_dusting:
+                    self.pump.feed(Timer(DUST, dusted_ns))
             self.links.now_ns = self.pump.now_ns
 
     def _join(self, engine):
