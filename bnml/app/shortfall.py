@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from bnml.core.commands import CancelList, CancelOrder, Command, ReplaceOrder, Submit
-from bnml.core.events import Adoption, Bar, Event, InstrumentUpdate, Scan, Slice, Stranger
+from bnml.core.events import Adoption, Bar, Event, InstrumentUpdate, Scan, Slice, Stranger, Timer
 from bnml.core.instrument import Instrument
 from bnml.core.orders import ListTicket, OrderTicket, OrderType, Side
 from bnml.kernels import fills
 from bnml.kernels.records import ExitReason, Taking
+from bnml.trading.dusting import DUST
 from bnml.trading.exits import bar_record
 
 if TYPE_CHECKING:
@@ -236,6 +237,8 @@ class Walk:
 
     def _decide(self, ticket: OrderTicket, market: _Market) -> None:
         price, met_ticks = self._now(ticket.symbol, market)
+        if isinstance(self._event, Timer) and self._event.name == DUST:
+            market.withdrawn = price, met_ticks  # decided now, whatever was withdrawn for a sale before
         if ticket.side is Side.BUY:
             market.withdrawn = None
         elif ticket.stop_price_ticks:

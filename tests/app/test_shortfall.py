@@ -29,6 +29,7 @@ from bnml.core.orders import (
 )
 from bnml.core.outcomes import Trade
 from bnml.kernels.records import ExitReason
+from bnml.trading.dusting import DUST
 from bnml.trading.filling import compile_costs
 from bnml.trading.settings import CostSettings
 
@@ -152,6 +153,21 @@ def test_a_sale_at_market_is_held_against_the_price_at_which_its_stops_were_with
     assert (one.kind, one.decided, one.met) == ("exit", 1010.0, 1009.0)
     assert one.delay == pytest.approx(10_000 / 1010)
     assert one.execution == pytest.approx(10_000 * 1.01 / 1010)
+
+
+def test_a_sale_of_dust_is_decided_when_it_has_become_worth_selling_not_when_it_was_laid_aside(walk):
+    walk.see(Slice("BTCUSDT", 150, 99_000, 99_000, 99_000, 1))
+    walk.ask(CancelList("BTCUSDT", "l1", "protection of tranche 1 is replaced or withdrawn"))
+    walk.ask(sale())  # refused: too small
+    walk.see(bar(140_000, 7_200))
+    walk.see(Timer(DUST, 7_300))
+    walk.ask(sale("x2"))  # refused for another reason, and asked for again
+    walk.see(Slice("BTCUSDT", 7_400, 141_000, 141_000, 141_000, 1))
+    walk.see(Timer("watch", 7_500))
+    walk.ask(sale("x3"))
+    walk.fill(trade("x3", Side.SELL, 139_300, reason=ExitReason.DUST))
+    one = only(walk)
+    assert (one.kind, one.decided, one.total) == ("exit", 1400.0, pytest.approx(50.0))
 
 
 def test_stops_that_came_back_end_a_withdrawal(walk):
