@@ -21,6 +21,7 @@ SYMBOL = "BTCUSDT"
 WOULD_TRIGGER = -2010
 REFERENCE = 3_000_000
 TARGETS = ((1, 5000, 3_060_000), (2, 3000, 3_120_000), (3, 2000, 0))
+MOST_ROUNDS = 500
 
 
 class ProtectionModel(RuleBasedStateMachine):
@@ -62,12 +63,15 @@ class ProtectionModel(RuleBasedStateMachine):
 
     def feed_all(self):
         """Execute and deliver until nothing is on its way."""
-        while self.commands or self.venue.reports:
+        for _ in range(MOST_ROUNDS):
+            if not self.commands and not self.venue.reports:
+                return
             while self.commands:
                 self.execute_next()
             while self.venue.reports:
                 self.delivered.append(self.venue.reports.pop(0))
                 self.feed(self.delivered[-1])
+        raise AssertionError("commands and reports chase each other for ever")
 
     def is_asked_twice(self, command):
         """A cancel may leave again behind a question about its order: the venue has the last word on both."""
