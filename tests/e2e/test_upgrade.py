@@ -58,6 +58,19 @@ def test_a_position_of_the_previous_release_is_traded_on(state):
     assert (summary["positions"], summary["open_orders"]) == (0, 0)
 
 
+@pytest.fixture(scope="module")
+def previous(tmp_path_factory):
+    """The previous release, whose kernels are compiled once."""
+    commit = (FIXTURE / "commit").read_text().strip()
+    packed = subprocess.run(["git", "archive", commit, "bnml"], cwd=HERE, capture_output=True, check=False)
+    if packed.returncode:
+        pytest.skip("this checkout does not hold the previous release")
+    home = tmp_path_factory.mktemp("previous")
+    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
+        archive.extractall(home, filter="data")
+    return home
+
+
 def forget_the_end(state, before):
     """As if the last process had been killed: what it wrote in its orderly end is not there."""
     with contextlib.closing(sqlite3.connect(state / "journal.db")) as journal, journal:
@@ -65,17 +78,11 @@ def forget_the_end(state, before):
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_an_upgrade_can_be_taken_back_with_the_position_open(state, tmp_path, killed):
+def test_an_upgrade_can_be_taken_back_with_the_position_open(state, previous, killed):
     with contextlib.closing(sqlite3.connect(state / "journal.db")) as journal:
         (before,) = journal.execute("SELECT max(seq) FROM snapshot").fetchone()
     assert trade(HERE, state, 2)["positions"] == 1
     if killed:
         forget_the_end(state, before)
-    commit = (FIXTURE / "commit").read_text().strip()
-    packed = subprocess.run(["git", "archive", commit, "bnml"], cwd=HERE, capture_output=True, check=False)
-    if packed.returncode:
-        pytest.skip("this checkout does not hold the previous release")
-    with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as archive:
-        archive.extractall(tmp_path / "previous", filter="data")
-    summary = trade(tmp_path / "previous", state, 23)
+    summary = trade(previous, state, 23)
     assert (summary["equity_end"], summary["positions"], summary["open_orders"]) == (EQUITY, 0, 0)
