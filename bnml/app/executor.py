@@ -15,7 +15,7 @@ from bnml.app.spool import way_out
 from bnml.core.commands import Alert, Halt, QueryOrder, RequestTrain
 from bnml.core.errors import BnmlError, Fatal, Retryable, UnknownOutcome
 from bnml.core.orders import OrderState
-from bnml.venues.binance.errors import UNKNOWN_ORDER, step_of
+from bnml.venues.binance.errors import UNKNOWN_ORDER, ReplacementFailed, step_of
 from bnml.venues.binance.outcomes import Step
 from bnml.venues.binance.venue import Executed
 
@@ -296,10 +296,14 @@ class Executor:
         if self._tell(command, error) is not Step.REFILTER:
             return None
         try:
-            return await self._venue.fitted(symbol_of(command), command)
+            fitted = await self._venue.fitted(symbol_of(command), command)
         except BnmlError as failure:
             self._log.warning("filters_not_read", symbol=symbol_of(command), error=str(failure))
             return None
+        if fitted is None or not isinstance(error, ReplacementFailed) or not error.cancelled:
+            return fitted
+        self._inbox.complete(0, error.reports)  # nothing is left to be replaced
+        return once_more(fitted)
 
     async def _query(self, command: QueryOrder) -> _Done:
         """Read one order; an order that is not shown may only be shown late, and nothing is concluded from it."""

@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from bnml.app.executor import Executor
@@ -380,6 +381,9 @@ async def test_f74_each_half_of_a_replacement_is_told_by_itself():
         ).encode()
 
         class Half(LossyVenue):
+            async def fitted(self, _symbol, command):
+                return msgspec.structs.replace(command, ticket=stop_ticket("fitted"))
+
             async def execute(self, command, *, attempt=1):
                 if isinstance(command, Submit):
                     return await super().execute(command, attempt=attempt)
@@ -392,6 +396,9 @@ async def test_f74_each_half_of_a_replacement_is_told_by_itself():
         return venue, [type(one).__name__ for one in await carried(venue, replace)]
 
     assert (await told("SUCCESS", "FAILURE"))[1] == ["OrderReport"]
+    half, _ = await told("SUCCESS", "FAILURE", (-2011, -1013))  # by a filter that has changed
+    assert [row[:2] for row in half.orders] == [["old", OrderState.CANCELED], ["fitted", OrderState.OPEN]]
+    assert half.requests == 1
     assert (await told("FAILURE", "NOT_ATTEMPTED"))[1] == ["CancelFailed", "OrderReport"]
     assert (await told("FAILURE", "SUCCESS"))[1] == [
         "CancelFailed"
