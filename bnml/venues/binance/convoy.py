@@ -6,7 +6,7 @@ import asyncio
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from bnml.core.errors import Retryable
+from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.venues.binance.departures import leaves_now
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class Convoy:
         try:
             await write([self._frames[one] for one in sorted(self._frames)])
         except BaseException as error:
-            self._gone.set_exception(error)
+            # Whoever ends this request does not end the others: they may have left, and have to find out.
+            shared = error if isinstance(error, Exception) else UnknownOutcome("the write was given up")
+            self._gone.set_exception(shared)
             self._gone.exception()
             raise
         self._gone.set_result(None)

@@ -232,6 +232,24 @@ async def test_a_request_before_the_connection_stands_was_certainly_not_sent():
     assert not isinstance(caught.value, UnknownOutcome)
 
 
+async def test_a_convoy_whose_writer_is_given_up_leaves_the_others_in_doubt():
+    """A cancellation that spread to them would end their tasks without a word."""
+    convoy, writing = Convoy(2), asyncio.Event()
+
+    async def write(_):
+        writing.set()
+        await asyncio.sleep(60)
+
+    other = asyncio.create_task(convoy.leave(0, b"cancel", write))
+    await asyncio.sleep(0)
+    writer = asyncio.create_task(convoy.leave(1, b"sale", write))
+    await writing.wait()
+    writer.cancel()
+    with pytest.raises(UnknownOutcome):
+        await other
+    assert not other.cancelled()
+
+
 async def test_requests_of_a_convoy_are_handed_to_the_system_in_one_write():
     """All or none of them leave a process that dies; the venue gets them in their order."""
     seen = []
