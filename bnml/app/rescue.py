@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from bnml.core.errors import BnmlError, Misconfigured, RecoveryNeeded, Rejected
+from bnml.core.errors import (
+    BnmlError,
+    Misconfigured,
+    RecoveryNeeded,
+    Rejected,
+    Retryable,
+    UnknownOutcome,
+)
 from bnml.core.ids import is_of_fees, is_ours
 from bnml.core.instrument import Instrument, money_e8
 from bnml.core.orders import Side
@@ -25,6 +33,10 @@ if TYPE_CHECKING:
     from bnml.venues.binance.rest import RestClient
 
 PAGE: Final = 1000
+SALE_WINDOW_MS: Final = 1000
+LOOK_S: Final = 1.0
+LOOKS: Final = 5  # without it: its window is over, and what is read lags behind by up to 4 s
+MOST_LOOKS: Final = 60
 STOPS: Final = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT"})
 RESTING: Final = frozenset({"NEW", "PARTIALLY_FILLED"})
 
@@ -75,6 +87,7 @@ class Rescue:
         self._instance = instance
         self._booked = booked or {}
         self._has_journal = booked is not None
+        self._sold: dict[str, VenueOrder] = {}  # by name: what is read later may not show it yet
         self.instruments: dict[str, Instrument] = {}
 
     async def open_orders(self) -> list[VenueOrder]:
@@ -92,6 +105,7 @@ class Rescue:
         """How much of the base asset our orders brought in and have not sold yet, in 1e-8, net of commission in base."""
         instrument = self.instruments[symbol]
         orders = {order.client_order_id: order for order in await self._history(symbol)}
+        orders |= {name: order for name, order in self._sold.items() if order.symbol == symbol}
         total = 0
         for name, booked in self._booked.items():
             if booked.symbol == symbol and name not in orders:
@@ -123,10 +137,22 @@ class Rescue:
         return True
 
     async def sell(self, symbol: str, lots: int, client_order_id: str) -> VenueOrder:
-        """Sell at market under that id, unless the venue has an order of that id already."""
+        """Sell at market under that id, unless the venue has an order of that id already.
+
+        A sale without a clear answer is looked for; Retryable only when it certainly did not happen.
+        """
         found = await self.order(symbol, client_order_id)
-        if found is not None:
-            return found
+        if found is None:
+            try:
+                found = await self._place_sale(symbol, lots, client_order_id)
+            except UnknownOutcome:
+                found = await self._find_sale(symbol, client_order_id)
+                if found is None:
+                    raise
+        self._sold[client_order_id] = found
+        return found
+
+    async def _place_sale(self, symbol: str, lots: int, client_order_id: str) -> VenueOrder:
         params = {
             "symbol": symbol,
             "side": "SELL",
@@ -135,8 +161,29 @@ class Rescue:
             "newClientOrderId": client_order_id,
             "newOrderRespType": "RESULT",
         }
-        answer = await self._rest.signed("POST", "/api/v3/order", params, Lane.EXIT, order=True)
-        return msgspec.json.decode(answer.body, type=VenueOrder)
+        answer = await self._rest.signed(
+            "POST", "/api/v3/order", params, Lane.EXIT, order=True, window_ms=SALE_WINDOW_MS
+        )
+        try:
+            return msgspec.json.decode(answer.body, type=VenueOrder)
+        except msgspec.DecodeError as error:
+            raise UnknownOutcome(
+                f"the answer to the sale {client_order_id} makes no sense: {error}"
+            ) from error
+
+    async def _find_sale(self, symbol: str, client_order_id: str) -> VenueOrder | None:
+        """None once it can neither arrive any more nor be shown late; Rejected where the venue cannot be asked."""
+        without = 0
+        for _ in range(MOST_LOOKS):
+            await asyncio.sleep(LOOK_S)
+            try:
+                found = await self.order(symbol, client_order_id)
+            except Retryable:
+                continue  # nothing was learned
+            without += 1
+            if found is not None or without == LOOKS:
+                return found
+        raise Rejected(f"whether {client_order_id} was executed cannot be read; look at the venue")
 
     async def is_dust(self, instrument: Instrument, lots: int) -> bool:
         """Whether so little is worth less than the venue's least order, or so little more that its average price decides."""

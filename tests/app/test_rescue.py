@@ -1,10 +1,17 @@
 """What is ours without the daemon: what fees are paid in is not among what is sold."""
 
-import msgspec
+import asyncio
 
+import msgspec
+import pytest
+
+from bnml.app.panic import Clearance
 from bnml.app.rescue import Rescue
+from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.ids import IdSource
+from bnml.venues.binance.rest import Answer
 from tests.trading.kit import instrument
+from tests.virtual_time import in_virtual_time
 
 
 class Rest:
@@ -34,3 +41,86 @@ async def test_the_fee_reserve_is_no_holding_with_a_journal_or_without():
         rescue = Rescue(Rest("w", "f"), "ab12", booked)
         rescue.instruments["BTCUSDT"] = instrument()
         assert await rescue.held_e8("BTCUSDT") == 5 * 10**7
+
+
+class Market(Rest):
+    """Holds what was bought; sales fill, and are read as late as `lag_s` says. `answers`: what becomes of each sale."""
+
+    def __init__(self, *answers, lag_s=0.0):
+        super().__init__("w")
+        self.answers, self.lag_s, self.asked = list(answers), lag_s, []
+        self.sales = {}  # name -> (order, shown from)
+
+    async def signed(self, method, path, params, lane, *, order, window_ms):
+        now_s = asyncio.get_running_loop().time()
+        self.asked.append(params["newClientOrderId"])
+        answer = self.answers.pop(0) if self.answers else "done"
+        if answer != "lost":
+            sold = {
+                **self.orders[0],
+                "clientOrderId": params["newClientOrderId"],
+                "orderId": 99,
+                "side": "SELL",
+                "origQty": params["quantity"],
+                "executedQty": params["quantity"],
+            }
+            self.sales[params["newClientOrderId"]] = (sold, now_s + self.lag_s)
+        if answer == "done":
+            return Answer(msgspec.json.encode(sold))
+        if answer == "garbled":
+            return Answer(b"[]")
+        raise UnknownOutcome("no answer")
+
+    async def read(self, path, params, *_):
+        now_s = asyncio.get_running_loop().time()
+        shown = {name: sold for name, (sold, from_s) in self.sales.items() if from_s <= now_s}
+        if path == "/api/v3/order":
+            name = params["origClientOrderId"]
+            if name not in shown:
+                raise Rejected("Order does not exist.", code=-2013)
+            return msgspec.json.encode(shown[name])
+        return b"[]" if path == "/api/v3/myTrades" else msgspec.json.encode([*self.orders, *shown.values()])
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [(["silent"], 1), (["garbled"], 1), (["lost", "done"], 2), (["lost", "silent"], 2)],
+)
+@in_virtual_time
+async def test_a_sale_without_an_answer_is_looked_for_before_it_is_sent_again(answers, asked):
+    """In between nothing else tells: coins of the operator's would be sold in its place."""
+    rest = Market(*answers, lag_s=3.5)
+    rescue = Rescue(rest, "ab12", {})
+    rescue.instruments["BTCUSDT"] = instrument()
+    sold = await Clearance._steady(lambda: rescue.sell("BTCUSDT", 50_000, "bnab12-p"))
+    assert sold.executed_qty == "0.50000"
+    assert len(rest.asked) == asked
+    assert len(rest.sales) == 1
+    assert await rescue.held_e8("BTCUSDT") == 0
+
+
+@in_virtual_time
+async def test_a_sale_that_was_answered_counts_though_no_read_shows_it_yet():
+    rescue = Rescue(Market(lag_s=60), "ab12", {})
+    rescue.instruments["BTCUSDT"] = instrument()
+    assert await rescue.held_e8("BTCUSDT") == 5 * 10**7
+    await rescue.sell("BTCUSDT", 50_000, "bnab12-p")
+    assert await rescue.held_e8("BTCUSDT") == 0
+
+
+@in_virtual_time
+async def test_a_sale_that_cannot_be_read_up_is_never_sent_again():
+    rest = Market("silent")
+    rescue = Rescue(rest, "ab12", {})
+    rescue.instruments["BTCUSDT"] = instrument()
+    read = rest.read
+
+    async def out_of_reach(path, *more):
+        if rest.asked:
+            raise Retryable("no route")
+        return await read(path, *more)
+
+    rest.read = out_of_reach
+    with pytest.raises(Rejected, match="cannot be read"):
+        await Clearance._steady(lambda: rescue.sell("BTCUSDT", 50_000, "bnab12-p"))
+    assert len(rest.asked) == 1
