@@ -173,17 +173,20 @@ class Rescue:
 
     async def _find_sale(self, symbol: str, client_order_id: str) -> VenueOrder | None:
         """None once it can neither arrive any more nor be shown late; Rejected where the venue cannot be asked."""
-        without = 0
+        without, obstacle = 0, ""
         for _ in range(MOST_LOOKS):
             await asyncio.sleep(LOOK_S)
             try:
                 found = await self.order(symbol, client_order_id)
-            except Retryable:
-                continue  # nothing was learned
-            without += 1
-            if found is not None or without == LOOKS:
-                return found
-        raise Rejected(f"whether {client_order_id} was executed cannot be read; look at the venue")
+            except Retryable as error:
+                obstacle = str(error)  # nothing was learned
+            else:
+                without += 1
+                if found is not None or without == LOOKS:
+                    return found
+        raise Rejected(
+            f"whether {client_order_id} was executed cannot be read ({obstacle}); look at the venue"
+        )
 
     async def is_dust(self, instrument: Instrument, lots: int) -> bool:
         """Whether so little is worth less than the venue's least order, or so little more that its average price decides."""
