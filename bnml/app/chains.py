@@ -1,13 +1,14 @@
-"""Requests that belong together: cancels, and the order that sells what they free."""
+"""Requests that belong together: cancels or a purchase, and the order that sells what they free or bring."""
 
 from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING
 
-from bnml.app.asking import cancelled_name
+from bnml.app.asking import cancelled_name, new_names
 from bnml.core.commands import CancelList, CancelOrder, Submit
-from bnml.core.events import CancelFailed
+from bnml.core.events import CancelFailed, OrderReport
+from bnml.core.orders import OrderState
 from bnml.venues.binance.convoy import Convoy, join
 
 if TYPE_CHECKING:
@@ -25,28 +26,32 @@ def steps(commands: Sequence[Command]) -> list[Command | tuple[VenueCommand, ...
         if not isinstance(command, Submit) or not command.after:
             found.append(command)
             continue
-        cancels = [
+        first = [
             one
             for one in found
-            if isinstance(one, CancelOrder | CancelList) and cancelled_name(one) in command.after
+            if isinstance(one, CancelOrder | CancelList | Submit) and _name(one) in command.after
         ]
-        found = [one for one in found if one not in cancels]
-        found.append((*cancels, command))
+        found = [one for one in found if one not in first]
+        found.append((*first, command))
     return found
+
+
+def _name(command: CancelOrder | CancelList | Submit) -> str:
+    return new_names(command)[0] if isinstance(command, Submit) else cancelled_name(command)
 
 
 class Chain:
     """One such group under way; `together`: in one write, else each waits for the one before it."""
 
-    def __init__(self, cancels: int, *, together: bool) -> None:
-        self._open = cancels
-        self._convoy = Convoy(cancels + 1) if together else None
+    def __init__(self, first: int, *, together: bool) -> None:
+        self._open = first
+        self._convoy = Convoy(first + 1) if together else None
         self._freed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        if not cancels:
+        if not first:
             self._freed.set_result(True)
 
     async def may_leave(self, *, is_follower: bool, place: int, attempt: int) -> bool:
-        """Whether a request may go to the venue now; False when what it would sell has not been freed.
+        """Whether a request may go to the venue now; False when what it would sell is not there.
 
         A first attempt in one write with the others needs no leave: the venue decides.
         """
@@ -61,10 +66,9 @@ class Chain:
         if self._convoy is not None:
             self._convoy.part()
 
-    def cancelled(self, events: Sequence[Event] | None) -> None:
-        """A cancel has come to its end with these events; None: to none."""
+    def preceded(self, *, failed: bool) -> None:
+        """One of those before the follower has come to its end."""
         self._open -= 1
-        failed = events is None or any(isinstance(event, CancelFailed) for event in events)
         if not self._freed.done() and (failed or not self._open):
             self._freed.set_result(not failed)
 
@@ -72,11 +76,12 @@ class Chain:
 class Link:
     """One request's place in a chain."""
 
-    __slots__ = ("_chain", "_is_follower", "_place")
+    __slots__ = ("_chain", "_command", "_is_follower", "_place")
 
-    def __init__(self, chain: Chain, place: int, *, is_follower: bool) -> None:
+    def __init__(self, chain: Chain, place: int, command: VenueCommand, *, is_follower: bool) -> None:
         self._chain = chain
         self._place = place
+        self._command = command
         self._is_follower = is_follower
 
     async def may_leave(self, attempt: int) -> bool:
@@ -88,6 +93,16 @@ class Link:
         self._chain.attempted()
 
     def ended(self, events: Sequence[Event] | None) -> None:
-        """Nothing more comes of the request."""
+        """Nothing more comes of the request than these events; None: nobody knows what."""
         if not self._is_follower:
-            self._chain.cancelled(events)
+            self._chain.preceded(failed=events is None or any(map(self._is_failure, events)))
+
+    def _is_failure(self, event: Event) -> bool:
+        """A cancel that did not happen, a purchase that ended without all that was asked for."""
+        if isinstance(event, CancelFailed):
+            return True
+        is_told = isinstance(self._command, Submit) and isinstance(event, OrderReport)
+        return is_told and event.state in _IN_VAIN
+
+
+_IN_VAIN = frozenset({OrderState.REJECTED, OrderState.EXPIRED, OrderState.CANCELED})

@@ -136,7 +136,7 @@ class Executor:
         carrying.add_done_callback(lambda _: request.task.cancel())  # also where it never began
 
     async def _start_chain(self, group: asyncio.TaskGroup, parts: Sequence[VenueCommand]) -> None:
-        """Cancels and their follower: in one write where the venue can, else one after the other."""
+        """Cancels or a purchase and their follower: in one write where the venue can, else one after the other."""
         last = len(parts) - 1
         # Each holds a place until all have left: more than there are places would wait for themselves.
         is_possible = self._venue.writes_together and not self._sequential and len(parts) <= AT_ONCE
@@ -144,7 +144,7 @@ class Executor:
         for place, part in enumerate(parts):
             await self._at_once.acquire()
             self._in_flight += 1
-            carrying = self._carry_out(part, link=Link(chain, place, is_follower=place == last))
+            carrying = self._carry_out(part, link=Link(chain, place, part, is_follower=place == last))
             if self._sequential:
                 await carrying
             else:
@@ -187,7 +187,7 @@ class Executor:
         asked, fitted, lease = command, False, 1
         for attempt in range(1, ATTEMPTS + 1):
             if link is not None and not await link.may_leave(attempt):
-                break  # what it would sell is still held by the order whose cancel failed
+                break  # what it would sell is held by an order whose cancel failed, or was not bought
             sent, request = request or send(self._venue, asked, lease), None
             try:
                 found = await self._outcome(asked, lease, slot, sent, link)

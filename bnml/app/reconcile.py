@@ -124,14 +124,16 @@ async def prove_absence(
     """The truth of orders that the venue did not know at the start, read when no request can be under way any more.
 
     The caller waits until the receive window has passed since this process began: what the process before
-    had sent has arrived by then, or is refused.
+    had sent has arrived by then, or is refused. Read side by side: some of what is held may wait for it.
     """
+    asked = [order for order in orders if not order.is_final]
+    told = await asyncio.gather(
+        *(patiently(partial(venue.order_reports, one.symbol, one.client_order_id)) for one in asked)
+    )
     found: list[Event] = []
-    for order in orders:
-        if order.is_final:
-            continue
-        reports = await patiently(partial(venue.order_reports, order.symbol, order.client_order_id))
-        found += reports or [never_arrived(order, now_ns())]
+    for order, reports in zip(asked, told, strict=True):
+        if not order.is_final:
+            found += reports or [never_arrived(order, now_ns())]
     return found
 
 

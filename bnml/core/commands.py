@@ -10,9 +10,9 @@ from bnml.core.orders import ApprovedOrder, OrderTicket
 class Submit(msgspec.Struct, frozen=True, array_like=True, tag=True):
     """Place an order or an order list; waits for the journal commit of its intent.
 
-    `after` names orders and lists whose cancels come just before it, of the same event: it sells what they free.
-    All of them leave in one write where the venue can, else one after the other; the engine is sure that the
-    venue refuses the order for want of free coins when one of these cancels fails.
+    `after` names orders and lists of the same event whose requests come just before it: cancels, or a purchase;
+    it sells what these free or bring. All of them leave in one write where the venue can, else one after the
+    other; the engine is sure that the venue refuses the order for want of free coins when one of them fails.
     """
 
     order: ApprovedOrder

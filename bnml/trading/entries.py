@@ -1,4 +1,4 @@
-"""An approved entry as order lists: each tranche buys and is protected in one request."""
+"""An approved entry as order lists, each tranche bought and protected in one request, or as purchases with stops behind them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,8 @@ class EntryPlan(msgspec.Struct, frozen=True):
     stop_ticks: int
     stop_reason: int
     tranches: tuple[tuple[int, int, int], ...]
-    commission_ppm: int  # in base, of the working order; only for lists that are not OPO
+    commission_ppm: int  # in base, of the working order; only for legs that are not sized by the venue
+    is_alone: bool = False  # see `freeing.is_alone`; without a list, stops leave with what they sell
 
 
 def stop_ticket(instrument: Instrument, client_order_id: str, lots: int, stop_ticks: int) -> OrderTicket:
@@ -114,14 +115,48 @@ def _submit_tranche(
             tranche.working_id, symbol, Side.BUY, Role.WORKING, index, lots, plan.limit_ticks, list_id=list_id
         )
     )
+    net = lots - -(-lots * plan.commission_ppm // 1_000_000)
     if kind is None:
         out.commands.append(Submit(ApprovedOrder(working, reason)))
+        if plan.is_alone:
+            follow(tranche, instrument, net - net % instrument.lot_step, book, out)
         return tranche
-    by_proceeds = kind in {ListKind.OPO, ListKind.OPOCO}
-    legs = lots if by_proceeds else lots - -(-lots * plan.commission_ppm // 1_000_000)
+    legs = lots if kind in {ListKind.OPO, ListKind.OPOCO} else net
     pending = register_protection(tranche, instrument, legs, list_id, book, out, OrderState.SLEEPING)
     out.commands.append(Submit(ApprovedOrder(ListTicket(symbol, list_id, kind, working, pending), reason)))
     return tranche
+
+
+def follow(tranche: Tranche, instrument: Instrument, lots: int, book: OrderBook, out: Outbox) -> None:
+    """Protect what the purchase just asked for will bring, in the same write: filled at once, it is never bare.
+
+    The venue refuses it where the purchase brought less; protection then begins with the report of the fill.
+    """
+    if lots >= instrument.min_lots:
+        protect(tranche, instrument, lots, book, out, after=(tranche.working_id,), follows=tranche.working_id)
+
+
+def protect(
+    tranche: Tranche,
+    instrument: Instrument,
+    lots: int,
+    book: OrderBook,
+    out: Outbox,
+    *,
+    after: tuple[str, ...] = (),
+    follows: str = "",
+) -> None:
+    """Ask for the legs of a tranche: target and stop as a pair, or the stop alone where pairs are not allowed."""
+    out.begin()
+    ticket: OrderTicket | ListTicket
+    if tranche.target_ticks and instrument.oco_allowed:
+        list_id = out.client_order_id(LEG_LIST)
+        pending = register_protection(tranche, instrument, lots, list_id, book, out, follows=follows)
+        ticket = ListTicket(instrument.symbol, list_id, ListKind.OCO, None, pending)
+    else:
+        tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
+        (ticket,) = register_protection(tranche, instrument, lots, "", book, out, follows=follows)
+    out.commands.append(Submit(ApprovedOrder(ticket, f"protection of tranche {tranche.index}"), after))
 
 
 def register_protection(
@@ -132,6 +167,7 @@ def register_protection(
     book: OrderBook,
     out: Outbox,
     state: OrderState = OrderState.PENDING,
+    follows: str = "",
 ) -> tuple[OrderTicket, ...]:
     """Name and register the selling legs of a tranche: (target, stop), or (stop,) where it has no target."""
     parts = [(LEG_STOP, Role.STOP, tranche.stop_ticks, tranche.stop_reason)]
@@ -145,7 +181,7 @@ def register_protection(
         order = Order(
             order_id, instrument.symbol, Side.SELL, role, tranche.index, lots, ticks, reason, list_id
         )
-        order.state = state
+        order.state, order.follows = state, follows
         book.register(order)
         ticket = TICKETS[role](instrument, order_id, lots, ticks)
         if role is Role.STOP:

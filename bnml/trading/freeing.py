@@ -1,4 +1,4 @@
-"""Whether an order that sells what cancels free is certain to be refused when one of these cancels fails."""
+"""Whether an order that sells what other requests free or bring is certain to be refused when one of these fails."""
 
 from __future__ import annotations
 
@@ -51,6 +51,19 @@ def bond(
         return Bond.SURE
     foreign_lots = held_lots - position.lots(instrument.lot_e8)
     return Bond.LATER if foreign_lots + sum(freed.values()) - smallest < lots else Bond.NONE
+
+
+def is_alone(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> bool:
+    """Whether nothing could be sold but what a purchase made now brings: no coins of others, and none on their way.
+
+    A stop that leaves with the purchase is then refused when the purchase brings too little for it. Rests of our
+    own are too small for any stop; below one lot, nothing can be sold.
+    """
+    dust = portfolio.ledger.dust.get(instrument.symbol)
+    others_e8 = portfolio.total_e8(instrument.base) - (dust.base_e8 if dust is not None else 0)
+    return others_e8 < instrument.lot_e8 and not any(
+        order.symbol == instrument.symbol for order in book.open()
+    )
 
 
 def locks(legs: Sequence[Order]) -> dict[str, int]:

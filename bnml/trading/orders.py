@@ -39,6 +39,7 @@ class Order(msgspec.Struct):
     reason: int = 0  # kernels.records.ExitReason that a fill of it stands for
     list_id: str = ""
     replaces: str = ""  # the order whose cancel was the first half of this request
+    follows: str = ""  # the purchase that left just before it: a sale of what nobody knew to be bought yet
     state: OrderState = OrderState.PENDING
     cumulative_lots: int = 0
     applied_lots: int = 0

@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
-from bnml.core.ids import LEG_EXIT, LEG_LIST, LEG_STOP
+from bnml.core.ids import LEG_EXIT, LEG_STOP
 from bnml.core.instrument import Instrument
-from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side
+from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
-from bnml.trading.entries import register_protection, stop_ticket
+from bnml.trading.entries import protect, stop_ticket
 from bnml.trading.freeing import Bond, bond
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -59,10 +59,12 @@ class Protection:
         if position.symbol in self._calm:
             return
         guarded = unsure = 0
-        leaves = self._leaves(position, instrument)
         for tranche in position.tranches:
             self._settle_legs(tranche)
-            if not self._is_movable(tranche, instrument):
+        strayed = self._withdraw_strays(position, instrument, out)
+        leaves = not strayed and self._leaves(position, instrument)
+        for tranche in position.tranches:
+            if strayed or not self._is_movable(tranche, instrument):
                 unsure += not self._is_over(tranche, instrument)
                 continue
             wants = bool(tranche.exit_reason or position.exit_reason)
@@ -104,8 +106,24 @@ class Protection:
     def _settle_legs(self, tranche: Tranche) -> None:
         if self._is_settled(tranche.working_id) and tranche.bought_lots == 0:
             for leg in tranche.legs:
-                self._book.expire(leg)
+                if not self._book.orders[leg].follows:  # it ends with its list
+                    self._book.expire(leg)
         tranche.legs = [leg for leg in tranche.legs if not self._is_settled(leg)]
+
+    def _withdraw_strays(self, position: Position, instrument: Instrument, out: Outbox) -> bool:
+        """Cancel stops whose purchase brought nothing; whether one rests, on the coins of other tranches then.
+
+        These get stops of their own when they are free again.
+        """
+        found = False
+        for tranche in position.tranches:
+            legs = [self._book.orders[leg] for leg in tranche.legs]
+            alive = any(leg.follows and leg.state in coverage.LIVE for leg in legs)
+            if alive and tranche.bought_lots == 0 and self._is_settled(tranche.working_id):
+                found = True
+                if not any(leg.cancel_sent for leg in legs):
+                    self._withdraw(tranche, instrument, out)
+        return found
 
     def _is_settled(self, client_order_id: str) -> bool:
         order = self._book.orders.get(client_order_id)
@@ -146,7 +164,7 @@ class Protection:
         if tranche.guard_after_ns > self._state.now_ns:
             return  # the venue refused a moment ago
         if not legs:
-            self._protect(tranche, instrument, lots, out)
+            protect(tranche, instrument, lots, self._book, out)
             return
         stops = [leg for leg in legs if leg.role is Role.STOP]
         whole = len(legs) == (2 if tranche.target_ticks else 1)
@@ -160,26 +178,6 @@ class Protection:
             self._replace(tranche, stops[0], instrument, lots, out)
         else:
             self._move(tranche, instrument, lots, out)
-
-    def _protect(
-        self,
-        tranche: Tranche,
-        instrument: Instrument,
-        lots: int,
-        out: Outbox,
-        after: tuple[str, ...] = (),
-    ) -> None:
-        out.begin()
-        if tranche.target_ticks and instrument.oco_allowed:
-            list_id = out.client_order_id(LEG_LIST)
-            pending = register_protection(tranche, instrument, lots, list_id, self._book, out)
-            ticket: OrderTicket | ListTicket = ListTicket(
-                instrument.symbol, list_id, ListKind.OCO, None, pending
-            )
-        else:
-            tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
-            (ticket,) = register_protection(tranche, instrument, lots, "", self._book, out)
-        out.commands.append(Submit(ApprovedOrder(ticket, f"protection of tranche {tranche.index}"), after))
 
     def _replace(self, tranche: Tranche, old: Order, instrument: Instrument, lots: int, out: Outbox) -> None:
         out.begin()
@@ -216,7 +214,7 @@ class Protection:
             return
         after = self._withdraw(tranche, instrument, out)
         if found is Bond.SURE:
-            self._protect(tranche, instrument, lots, out, after)
+            protect(tranche, instrument, lots, self._book, out, after=after)
 
     def _withdraw(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> tuple[str, ...]:
         """Cancel all legs; returns the names under which this is asked for."""

@@ -41,7 +41,7 @@ class RefusalDesk:
         if order.role is Role.TARGET:
             return  # the stop of the same list tells the same story
         cause, now_ns = cause_of(report), self._state.now_ns
-        if cause is Cause.LOCKED and self._is_ours(position, order):
+        if self._is_foreseen(position, tranche, order, cause):
             return
         name = f"{order.symbol} tranche {tranche.index}"
         out.alert("warning", "protection_refused", f"{name}: {report.text or report.code}")
@@ -77,6 +77,15 @@ class RefusalDesk:
             return True
         lot_e8 = self._state.symbols[order.symbol].instrument.lot_e8
         return sum(tranche.lots(lot_e8) for tranche in tranches) < order.quantity_lots
+
+    def _is_foreseen(self, position: Position, tranche: Tranche, order: Order, cause: Cause) -> bool:
+        """Whether the refusal tells nothing of the venue's will: the next order for what is there will be judged."""
+        if not order.follows:
+            return cause is Cause.LOCKED and self._is_ours(position, order)
+        # It left before anybody knew what there would be to protect.
+        working = self._book.get(order.follows)
+        bought_nothing = tranche.bought_lots == 0 and (working is None or working.is_settled)
+        return bought_nothing or cause is not Cause.TOO_LATE
 
     def cancel_failed(self, order: Order, code: int, out: Outbox) -> None:
         """A cancel did not happen; what replaced the order was not placed, and its truth must be read."""

@@ -14,7 +14,7 @@ from bnml.trading.fees import FeeDesk
 from bnml.trading.orders import Order, OrderBook, Role, is_alive
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
-from bnml.trading.positions import Position
+from bnml.trading.positions import Position, Tranche
 from bnml.trading.protection import Protection
 from bnml.trading.returning import ReturnDesk
 from bnml.trading.risk.breakers import Breakers
@@ -130,10 +130,16 @@ class ReportDesk:
         position = self._portfolio.positions.get(order.symbol)
         if order.side is Side.BUY or report.trade_id <= 0 or position is None:
             return False
-        workings = [
-            self._book.get(one.working_id) for one in position.tranches if order.tranche in {0, one.index}
-        ]
+        workings = [self._book.get(one.working_id) for one in self._sold(order, report, position)]
         return any(one is not None and not one.is_settled for one in workings)
+
+    def _sold(self, order: Order, report: OrderReport, position: Position) -> list[Tranche]:
+        """Whose lots a sale takes: a stop that left with its purchase may have been taken against those of others."""
+        own = [one for one in position.tranches if order.tranche in {0, one.index}]
+        lot_e8 = self._state.symbols[order.symbol].instrument.lot_e8
+        if not order.follows or report.last_lots <= sum(one.lots(lot_e8) for one in own):
+            return own
+        return [*own, *(one for one in position.tranches if one not in own)]
 
     def _fill(self, order: Order, report: OrderReport, out: Outbox) -> None:
         if order.role is Role.FEES:
@@ -150,7 +156,9 @@ class ReportDesk:
             position.entered_ns = position.entered_ns or report.ts_ns
             out.outcomes.append(_trade(order, report, int(ExitReason.NONE), 0))
             return
-        tranches = [one for one in position.tranches if order.tranche in {0, one.index}]
+        tranches = self._sold(order, report, position)
+        if order.follows and report.last_lots > sum(one.lots(instrument.lot_e8) for one in tranches):
+            self._portfolio.take_up(tranches[-1], instrument)
         if report.last_lots > sum(one.lots(instrument.lot_e8) for one in tranches):
             self._halt(f"{order.symbol}: {order.client_order_id} sold more than its tranche held", out)
         reason = self._reason(order, report)

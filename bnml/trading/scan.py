@@ -19,6 +19,7 @@ from bnml.trading.compile import EngineConfig
 from bnml.trading.deciding import Decider, Opinion
 from bnml.trading.entries import EntryPlan, fit, submit_entry
 from bnml.trading.filling import Record
+from bnml.trading.freeing import is_alone
 from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio, value_e8
@@ -298,14 +299,16 @@ class ScanStages:
         self._write_shared_facts(context)
         sized = self._ask(context, best, 1)
         if isinstance(sized, SizedEntry):
-            submit_entry(_plan(context, name, sized, self._config), state.instrument, OrderBook(), out)
+            plan = _plan(context, name, sized, self._config, is_alone=True)
+            submit_entry(plan, state.instrument, OrderBook(), out)
         return out.commands
 
     def _open(self, context: ScanContext, symbol: str, sized: SizedEntry) -> None:
         """Send an approved entry and hold its place from now on."""
         instrument = self._state.symbols[symbol].instrument
         self._protection.stir(symbol)
-        plan = _plan(context, symbol, sized, self._config)
+        alone = is_alone(instrument, self._book, self._portfolio)
+        plan = _plan(context, symbol, sized, self._config, is_alone=alone)
         self._portfolio.positions[symbol] = Position(
             symbol=symbol,
             opened_ns=context.event.ts_close_ns,
@@ -356,7 +359,9 @@ def _alike(symbol: str, state: EngineState, portfolio: Portfolio) -> float:
     return max((correlation(state.symbols[symbol], state.symbols[name]) for name in held), default=0.0)
 
 
-def _plan(context: ScanContext, symbol: str, sized: SizedEntry, config: EngineConfig) -> EntryPlan:
+def _plan(
+    context: ScanContext, symbol: str, sized: SizedEntry, config: EngineConfig, *, is_alone: bool
+) -> EntryPlan:
     return EntryPlan(
         symbol,
         sized.cap_ticks,
@@ -364,6 +369,7 @@ def _plan(context: ScanContext, symbol: str, sized: SizedEntry, config: EngineCo
         sized.stop_reason,
         context.tranches,
         int(config.costs["taker_ppm"][0]),
+        is_alone,
     )
 
 

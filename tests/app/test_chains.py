@@ -1,4 +1,4 @@
-"""Cancels and the order that sells what they free: in one write, or one after the other."""
+"""Cancels or a purchase, and the order that sells what they free or bring: in one write, or one after the other."""
 
 import asyncio
 
@@ -6,13 +6,14 @@ import msgspec
 
 from bnml.app.chains import steps
 from bnml.app.executor import AT_ONCE
-from bnml.core.commands import Alert, CancelList, CancelOrder
+from bnml.core.commands import Alert, CancelList, CancelOrder, Submit
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
-from bnml.core.events import CancelFailed
-from bnml.core.orders import OrderState
+from bnml.core.events import CancelFailed, OrderReport
+from bnml.core.orders import ApprovedOrder, OrderState, TimeInForce
 from bnml.venues.binance.convoy import depart
 from bnml.venues.binance.venue import Executed
-from tests.app.test_executor import EXIT, Venue, execute, report
+from tests.app.test_executor import BUY, EXIT, Venue, execute, report
+from tests.app.test_executor import STOP as LEG
 from tests.virtual_time import in_virtual_time
 
 CANCEL = CancelList("BTCUSDT", "old", "moves")
@@ -115,3 +116,77 @@ async def test_a_chain_longer_than_the_places_at_once_does_not_wait_for_itself()
         await execute(venue, *cancels, sale)
     assert venue.sent[-1] == sale
     assert len(venue.sent) == AT_ONCE + 1
+
+
+BUYS = Submit(ApprovedOrder(msgspec.structs.replace(BUY, time_in_force=TimeInForce.FOK), "entry"))
+PROTECTS = Submit(ApprovedOrder(LEG, "protection"), ("w",))
+FILLED = Executed((report("w", OrderState.FILLED),))
+LATE = Retryable("too old", code=-1021)
+
+
+def test_a_purchase_and_its_stop_are_one_step():
+    assert steps([BUYS, EXIT, PROTECTS]) == [EXIT, (BUYS, PROTECTS)]
+
+
+@in_virtual_time
+async def test_a_purchase_and_its_stop_leave_in_one_write_after_one_barrier():
+    venue = Wire()
+    _, journal, _ = await execute(venue, BUYS, PROTECTS)
+    assert venue.writes == [[BUYS, PROTECTS]]
+    assert journal.barriers == 1
+
+
+@in_virtual_time
+async def test_without_a_common_way_the_stop_waits_for_the_purchase():
+    for options in ({"sequential": True}, {}):
+        venue = Venue(FILLED)
+        await execute(venue, BUYS, PROTECTS, **options)
+        assert venue.sent == [BUYS, PROTECTS]
+        for failure in (
+            Executed((report("w", OrderState.EXPIRED),)),
+            Rejected("no money", code=-2010),
+            Retryable("busy", code=-1015),
+        ):
+            venue = Venue(failure)
+            events, _, _ = await execute(venue, BUYS, PROTECTS, **options)
+            assert venue.sent == [BUYS]
+            assert told(events)[-1] == ("OrderReport", "s", -2013)  # no refusal of the venue
+
+
+@in_virtual_time
+async def test_a_purchase_that_cannot_leave_keeps_its_stop_from_leaving():
+    venue = Wire()
+    venue.unready[BUYS] = 1
+    events, _, _ = await execute(venue, BUYS, PROTECTS)
+    assert venue.writes == []
+    assert told(events) == [("OrderReport", "w", 0), ("OrderReport", "s", -2013)]
+
+
+@in_virtual_time
+async def test_a_stop_that_cannot_leave_keeps_its_purchase_from_leaving():
+    """The decision grows old; nothing is bought bare."""
+    venue = Wire()
+    venue.unready[PROTECTS] = 1
+    events, _, _ = await execute(venue, BUYS, PROTECTS)
+    assert venue.writes == []
+    assert {one.state for one in events} == {OrderState.REJECTED}
+
+
+@in_virtual_time
+async def test_a_stop_that_must_be_repeated_waits_for_its_purchase():
+    """The purchase in doubt, the stop refused for its age: sent again when the purchase is shown filled, only then."""
+    for shown, writes in (([report("w", OrderState.FILLED)], 2), ([report("w", OrderState.EXPIRED)], 1)):
+        venue = Wire({BUYS: [UnknownOutcome("lost")], PROTECTS: [LATE]}, orders=[[], [], shown])
+        events, _, _ = await execute(venue, BUYS, PROTECTS)
+        assert venue.writes == [[BUYS, PROTECTS], [PROTECTS]][:writes]
+        assert (("OrderReport", "s", -2013) in told(events)) is (writes == 1)
+
+
+@in_virtual_time
+async def test_a_lost_write_of_both_is_repeated_by_nobody():
+    """Neither arrived: the purchase is given up, and there is nothing to protect."""
+    venue = Wire({BUYS: [UnknownOutcome("lost")], PROTECTS: [UnknownOutcome("lost")]})
+    events, _, _ = await execute(venue, BUYS, PROTECTS)
+    assert venue.writes == [[BUYS, PROTECTS]]
+    ends = {one.client_order_id: one.state for one in events if isinstance(one, OrderReport)}
+    assert ends == {"w": OrderState.REJECTED, "s": OrderState.REJECTED}

@@ -12,6 +12,7 @@ from bnml.core.outcomes import Bareness, Trade
 from bnml.kernels.records import COSTS, record
 from bnml.trading.engine import Engine
 from bnml.trading.entries import EntryPlan, submit_entry
+from bnml.trading.freeing import is_alone
 from bnml.trading.outbox import Outbox
 from bnml.trading.positions import Position
 from bnml.trading.watching import WATCH
@@ -33,6 +34,7 @@ WORDS = {
     "algo": (-1013, "Filter failure: MAX_NUM_ALGO_ORDERS"),
     "busy": (-1015, "Too many new orders."),
     "closed": (-2010, "Market is closed."),
+    "lost": (-2013, "it never arrived"),
 }
 
 
@@ -109,7 +111,9 @@ class World:
         """An entry as a scan would send it."""
         self.sequence += 1
         out = Outbox(self.config.ids, self.sequence)
-        plan = EntryPlan(symbol, reference + 15_000, stop, 3, targets, 1000)
+        one, engine = self.instruments[symbol], self.engine
+        alone = is_alone(one, engine.book, engine.portfolio)
+        plan = EntryPlan(symbol, reference + 15_000, stop, 3, targets, 1000, alone)
         self.engine._protection.stir(symbol)
         tranches = submit_entry(plan, self.instruments[symbol], self.engine.book, out)
         self.engine.portfolio.positions[symbol] = Position(

@@ -50,6 +50,7 @@ class PaperVenue:
         self.sent: list[object] = []
         self.commission = instrument.base
         self.refuse_stop = False
+        self.fills_at_once = False  # purchases without a list
         self.min_lots = 1
         self.last = 0
         self._trade_id = 0
@@ -132,6 +133,8 @@ class PaperVenue:
             return
         role = {OrderType.STOP_LOSS: "stop", OrderType.MARKET: "exit"}.get(ticket.type, "working")
         self._add(ticket, "", OrderState.OPEN, role)
+        if role == "working" and self.fills_at_once:
+            self.fill(ticket.client_order_id, ticket.quantity_lots, ticket.price_ticks)
 
     def _refuses(self) -> bool:
         refuse, self.refuse_stop = self.refuse_stop, False
@@ -143,7 +146,7 @@ class PaperVenue:
         assert lots <= free, f"sells {lots} with {free} free"
 
     def _is_short(self, ticket: object) -> bool:
-        """Whether a cancel before it has failed: only such an order may ask for more than there is."""
+        """Whether what came before it has failed: only such an order may ask for more than there is."""
         legs = ticket.pending if isinstance(ticket, ListTicket) else (ticket,)
         return legs[0].quantity_lots > self._free_lots()
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from bnml.core.commands import QueryOrder
+from bnml.core.commands import CancelList, CancelOrder, QueryOrder, Submit
 from bnml.core.events import InstrumentUpdate, OperatorCommand, Slice, Timer
 from bnml.core.orders import OrderType, Side
 from bnml.trading.engine import RECONCILE
@@ -33,7 +33,7 @@ VENUES = {
     "limits": {"stop_loss_allowed": False},
     "no replace": {"cancel_replace_allowed": False},
 }
-SHARES = st.sampled_from([(5000, 3000, 2000), (5000, 0, 0), (0, 0, 400)])
+SHARES = st.sampled_from([(5000, 3000, 2000), (5000, 0, 0), (0, 0, 400), (3000, 3000, 3000)])
 STOP_KINDS = (OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT)
 
 
@@ -120,6 +120,21 @@ class Life(RuleBasedStateMachine):
     )
     def venue_refuses_the_next(self, kind, name):
         self.world.refuse(kind, name)
+
+    @rule(name=st.sampled_from(["balance", "lost"]))
+    def venue_refuses_the_next_purchase(self, name):
+        """One without a list; its stop may be on its way."""
+        self.world.refuse(OrderType.LIMIT, name)
+
+    @rule(pick=st.integers(0, 5))
+    @precondition(lambda self: len(self.world.queue) > 1)
+    def a_stop_overtakes_what_it_left_with(self, pick):
+        """Nobody promises that the venue takes requests in their order, whatever wrote them."""
+        queue = self.world.queue
+        late = next((one for one in queue if isinstance(one, Submit) and one.after), None)
+        if late is not None and not _cancels_any(queue):
+            queue.remove(late)
+            queue.insert(pick % len(queue), late)
 
     @rule()
     def stop_would_trigger(self):
@@ -231,6 +246,10 @@ class Life(RuleBasedStateMachine):
         )
         pnl = sum(one.pnl_e8 for one in self.world.trades)
         assert ledger.totals["USDT"] == 10**14 - cost + pnl
+
+
+def _cancels_any(queue):
+    return any(isinstance(one, CancelOrder | CancelList) for one in queue)
 
 
 def _is_refused(tranche):

@@ -27,12 +27,14 @@ MOST_ROUNDS = 500
 class ProtectionModel(RuleBasedStateMachine):
     """Reports wait at the venue until a rule delivers them; commands wait until a rule executes them."""
 
-    @initialize(opo=st.booleans(), asset=st.sampled_from(["BTC", "BNB"]), lists=st.booleans())
-    def enter(self, opo, asset, lists):
+    @initialize(
+        opo=st.booleans(), asset=st.sampled_from(["BTC", "BNB"]), lists=st.booleans(), at_once=st.booleans()
+    )
+    def enter(self, opo, asset, lists, at_once=False):
         self.instrument = msgspec.structs.replace(instrument(), opo_allowed=opo, oto_allowed=lists or opo)
         self.config = config()
         self.venue = PaperVenue(self.instrument, 10**13)
-        self.venue.commission = asset
+        self.venue.commission, self.venue.fills_at_once = asset, at_once
         self.engine = Engine(self.config, None)
         self.sequence = 0
         self.commands = []
@@ -42,7 +44,7 @@ class ProtectionModel(RuleBasedStateMachine):
         self.feed(Balances(0, self.venue.assets()))
         self.sequence += 1
         out = Outbox(self.config.ids, self.sequence)
-        plan = EntryPlan(SYMBOL, 3_015_000, 2_940_000, 3, TARGETS, 1000)
+        plan = EntryPlan(SYMBOL, 3_015_000, 2_940_000, 3, TARGETS, 1000, is_alone=True)
         tranches = submit_entry(plan, self.instrument, self.engine.book, out)
         self.engine.portfolio.positions[SYMBOL] = Position(
             SYMBOL, 0, REFERENCE, 20_000, 3_060_000, self.config.rules.tobytes(), tranches
@@ -144,6 +146,10 @@ class ProtectionModel(RuleBasedStateMachine):
     @rule(ticks=st.integers(3_050_000, 3_200_000))
     def price_moves(self, ticks):
         self.feed(Slice(SYMBOL, self.sequence, ticks, ticks, ticks, 1))
+
+    @rule(at_once=st.booleans())
+    def purchases_fill_at_once(self, at_once):
+        self.venue.fills_at_once = at_once
 
     @rule()
     def venue_refuses_the_next_stop(self):

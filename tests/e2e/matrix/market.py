@@ -209,7 +209,7 @@ class Cover:
                 span = Span(name, since, now, lived)
                 if span.seconds > TOO_LONG_S:
                     span.notes = seen
-                    span.cause = cause_of(span, has_lists=instrument.opo_allowed or instrument.oto_allowed)
+                    span.cause = cause_of(span)
                 self.spans.append(span)
 
     def died(self, where):
