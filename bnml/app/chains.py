@@ -99,10 +99,9 @@ class Link:
 
     def _is_failure(self, event: Event) -> bool:
         """A cancel that did not happen, a purchase that ended without all that was asked for."""
-        if isinstance(event, CancelFailed):
-            return True
-        is_told = isinstance(self._command, Submit) and isinstance(event, OrderReport)
-        return is_told and event.state in _IN_VAIN
+        if isinstance(event, OrderReport) and isinstance(self._command, Submit):
+            return event.state in _IN_VAIN
+        return isinstance(event, CancelFailed)
 
 
 _IN_VAIN = frozenset({OrderState.REJECTED, OrderState.EXPIRED, OrderState.CANCELED})
