@@ -130,6 +130,8 @@ class ReportDesk:
         position = self._portfolio.positions.get(order.symbol)
         if order.side is Side.BUY or report.trade_id <= 0 or position is None:
             return False
+        if report.trade_id in order.trade_ids:
+            return False  # told again
         workings = [self._book.get(one.working_id) for one in self._sold(order, report, position)]
         return any(one is not None and not one.is_settled for one in workings)
 

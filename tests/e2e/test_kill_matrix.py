@@ -5,7 +5,7 @@ import sys
 import pytest
 import structlog
 
-from bnml.trading import freeing, protection
+from bnml.trading import freeing, protection, scan
 from tests.e2e.matrix.pool import Nowhere
 from tests.e2e.matrix.process import POINTS
 from tests.e2e.matrix.table import Table
@@ -53,6 +53,19 @@ def test_a_list_that_is_cancelled_before_its_successor_leaves_is_seen(monkeypatc
     table = Table()
     for seed in range(60):
         table.add(try_seed(seed, at=("during_cancel", 1 + seed % 4)))
+    assert bool(table.unexplained) is defect, table.text()
+
+
+@pytest.mark.parametrize(
+    "defect", [pytest.param(False, id="as it is"), pytest.param(True, id="the stop after the fill")]
+)
+def test_a_purchase_without_a_list_whose_stop_leaves_later_is_seen(monkeypatch, defect):
+    """The same measure of entries: with the stop asked for by the report of the fill, these deaths leave it out."""
+    if defect:
+        monkeypatch.setattr(scan, "is_alone", lambda *_: False)
+    table = Table()
+    for seed in range(40):
+        table.add(try_seed(seed, at=("after_send_order", 1 + seed % 6)))
     assert bool(table.unexplained) is defect, table.text()
 
 

@@ -60,7 +60,7 @@ class PaperVenue:
     def execute(self, command: object) -> None:
         if isinstance(command, Submit):
             ticket = command.order.ticket
-            if command.after and self._is_short(ticket):
+            if command.after and (self._is_short(ticket) or self._is_unbought(command.after)):
                 for leg in ticket.pending if isinstance(ticket, ListTicket) else (ticket,):
                     self._refuse(leg, -2010, "Account has insufficient balance for requested action.")
             elif isinstance(ticket, ListTicket):
@@ -149,6 +149,11 @@ class PaperVenue:
         """Whether what came before it has failed: only such an order may ask for more than there is."""
         legs = ticket.pending if isinstance(ticket, ListTicket) else (ticket,)
         return legs[0].quantity_lots > self._free_lots()
+
+    def _is_unbought(self, names: tuple[str, ...]) -> bool:
+        """Whether a purchase before it brought nothing; one that rests here would at a real venue be dead by then."""
+        buys = [one for key, one in self.orders.items() if key in names and one.role == "working"]
+        return any(one.state is not OrderState.FILLED for one in buys)
 
     def _free_lots(self) -> int:
         locked, lists = 0, set()

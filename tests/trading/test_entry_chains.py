@@ -63,7 +63,7 @@ def test_each_tranche_asks_for_its_purchase_and_what_protects_it_together():
     assert not world.alerts
 
 
-def test_the_stop_rests_before_the_daemon_hears_of_the_fill():
+def test_f43_without_lists_too_the_stop_rests_before_the_daemon_hears_of_the_fill():
     world = asked(RUNNER)
     world.execute()
     world.execute()
@@ -253,6 +253,20 @@ def test_a_stop_that_was_taken_against_coins_of_another_tranche_is_withdrawn_for
         assert stop.client_order_id in world.position().tranches[1].legs
         assert sum(isinstance(one, CancelOrder) for one in world.sent) == 1
         assert not [one for one in world.alerts if one.severity == "critical"]
+
+
+def test_a_fill_of_such_a_stop_that_is_told_again_waits_for_nobody():
+    """Another tranche's purchase is still on its way: nothing more is known when it has come to its end."""
+    world = asked(TWO)
+    world.execute()
+    world.execute()
+    world.now_ns += 1
+    world.reports += world.venue.print(SYMBOL, STOP - 1000, world.now_ns)
+    fills = [one for one in world.reports if one.side is Side.SELL and one.trade_id]
+    while world.reports:
+        world.feed(world.reports.pop(0))
+    world.feed(fills[0])
+    assert not world.engine.state.parked
 
 
 def test_such_a_stop_that_fills_first_sells_what_the_other_tranche_held():

@@ -137,6 +137,13 @@ class Life(RuleBasedStateMachine):
             queue.insert(pick % len(queue), late)
 
     @rule()
+    @precondition(lambda self: len(self.world.queue) > 2)
+    def stops_fall_behind_all_purchases(self):
+        """One that is refused then leaves coins that the stop of a purchase that failed may take."""
+        if not _cancels_any(self.world.queue):
+            self.world.queue.sort(key=lambda one: isinstance(one, Submit) and bool(one.after))
+
+    @rule()
     def stop_would_trigger(self):
         self.world.refuse(OrderType.STOP_LOSS, "trigger")
 

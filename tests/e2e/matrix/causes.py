@@ -17,8 +17,7 @@ def cause_of(span):
     """The first cause that the notes of a span bear out; without evidence it is ours."""
     died = [at for at, _, text in span.notes if text.startswith("died")]
     until_s = max(died[0] if died else 0.0, span.since_s) if not span.lived else span.until_s
-    before = [(at, text) for at, _, text in span.notes if at <= until_s + NEAR_S]
-    recent = [text for at, text in before if at >= span.since_s - RECENT_S]
+    recent = [text for at, _, text in span.notes if span.since_s - RECENT_S <= at <= until_s + NEAR_S]
     failures = sum(any(f"fault {name}" in text for name in _FAULTS) or _HALF in text for text in recent)
     if span.lived:
         return TWICE if failures > 1 else UNEXPLAINED
