@@ -34,12 +34,14 @@ KEPT_SNAPSHOTS = 3
 BUSY_MS = 5_000
 BUSY_TIMES = 12
 """A file that another program writes to is waited for so long, so often: a minute; then the owner stops."""
+GATHER_S = 0.001
+"""For so long rows gather that nobody waits for; a barrier has them committed at once."""
 SPARED = frozenset({"health", "snapshot"})
 """What a full disk does without: neither is needed to protect, to sell or to start again."""
 
 
 class JournalWriter:
-    """Rows are accepted at once and committed together; `barrier` returns when all accepted rows are safe.
+    """Rows are accepted at once and committed together, soon; `barrier` returns when all accepted rows are safe.
 
     `durability` power: a commit survives a power cut (fsync for each). process: it survives the death of
     the process. A writer that fails stops its owner: nothing trades without a journal.
@@ -53,6 +55,7 @@ class JournalWriter:
         self._committed = 0
         self._pending_rows = 0
         self._wake = asyncio.Event()
+        self._gathering: asyncio.TimerHandle | None = None
         self._progress = asyncio.Condition()
         self._one_at_a_time = asyncio.Lock()
         self._failure: BaseException | None = None
@@ -146,6 +149,7 @@ class JournalWriter:
         target = self._accepted
         if self._committed >= target and self._failure is None:
             return
+        self._wake.set()
         async with self._progress:
             await self._progress.wait_for(lambda: self._committed >= target or self._failure is not None)
         if self._failure is not None:
@@ -162,6 +166,7 @@ class JournalWriter:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
+                self._gathered()
                 # Shielded: a cancelled owner must not leave half a transaction behind.
                 self._committing = asyncio.create_task(self._commit())
                 await asyncio.shield(self._committing)
@@ -182,6 +187,7 @@ class JournalWriter:
 
     async def close(self) -> None:
         """Commit the rest and close the file."""
+        self._gathered()
         try:
             if self._committing is not None:
                 await asyncio.wait({self._committing})
@@ -194,7 +200,14 @@ class JournalWriter:
         self._waiting[table].append(row)
         self._accepted += 1
         self._pending_rows += 1
-        self._wake.set()
+        if self._gathering is None:
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_S, self._wake.set)
+
+    def _gathered(self) -> None:
+        """What is accepted from now on gathers anew."""
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
 
     async def _commit(self) -> None:
         async with self._one_at_a_time:

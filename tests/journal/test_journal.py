@@ -9,6 +9,7 @@ from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
 from bnml.core.events import Bar, Scan, Timer
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.journal import writer as module
 from bnml.journal.reader import JournalReader
 from bnml.journal.schema import client_id_of
 from bnml.journal.writer import MOST_ROWS_WAITING, JournalWriter
@@ -78,6 +79,30 @@ async def test_several_waiters_share_a_commit(journal):
     assert journal.commits - before <= 3
 
 
+async def test_rows_that_nobody_waits_for_are_committed_soon_all_the_same(journal):
+    before = journal.commits
+    for _ in range(3):
+        journal.append_event(BAR)
+        await asyncio.sleep(0)
+    assert journal.commits == before
+    async with asyncio.timeout(2):
+        while not journal.committed:  # noqa: ASYNC110 - nobody waits for them, so nothing tells
+            await asyncio.sleep(0.001)
+    assert journal.commits == before + 1
+    journal.append_event(BAR)
+    async with asyncio.timeout(2):
+        while not journal.committed:  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0.001)
+
+
+async def test_a_barrier_does_not_wait_until_rows_have_gathered(journal, monkeypatch):
+    monkeypatch.setattr(module, "GATHER_S", 60)
+    for _ in range(3):
+        journal.append_event(BAR)
+        async with asyncio.timeout(2):
+            await journal.barrier()
+
+
 async def test_a_full_writer_makes_its_producer_wait(journal):
     for _ in range(MOST_ROWS_WAITING + 1):
         journal.append_event(BAR)
@@ -126,10 +151,12 @@ async def test_a_cancelled_owner_leaves_no_half_transaction(tmp_path):
     for _ in range(20):
         task = asyncio.create_task(writer.run())
         writer.append_event(BAR)
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        waiting = asyncio.create_task(writer.barrier())
+        while writer._committing is None or writer._committing.done():  # noqa: ASYNC110 - the same
+            await asyncio.sleep(0)
         task.cancel()
-        await asyncio.wait({task})
+        waiting.cancel()
+        await asyncio.wait({task, waiting})
     await writer.close()
     with JournalReader(tmp_path / "journal.db") as reader:
         assert len(list(reader.events())) == 20
