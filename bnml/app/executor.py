@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MOST_WAITING = 10_000
 AT_ONCE = 16
 ATTEMPTS = 4  # of a request that was certainly not executed
+TURNS_TO_LEAVE = 2
+"""Of the loop: a request is written in the first, and goes to the system at its end, before anything else is done."""
 SETTLE_MARGIN_S = 0.4
 """Added to the age at which the venue refuses a request: the error of the measured clock, and what is on its way."""
 ACCESS_PAUSE_S = 30.0
@@ -128,7 +130,8 @@ class Executor:
         request = send(self._venue, command, 1)
         try:
             # It leaves before anybody waits for its answer, and requests leave in the engine's order.
-            await asyncio.sleep(0)
+            for _ in range(TURNS_TO_LEAVE):
+                await asyncio.sleep(0)
             carrying = group.create_task(self._carry_out(command, request))
         except BaseException:
             request.task.cancel()

@@ -28,6 +28,8 @@ STOP = OrderTicket("BTCUSDT", "s", Side.SELL, OrderType.STOP_LOSS, 100, 0, 40)
 ENTRY = Submit(ApprovedOrder(ListTicket("BTCUSDT", "l", ListKind.OPO, BUY, (STOP,)), "entry"))
 EXIT = Submit(ApprovedOrder(OrderTicket("BTCUSDT", "x", Side.SELL, OrderType.MARKET, 100), "exit"))
 
+STOP_ALONE = Submit(ApprovedOrder(STOP, "protection"))
+
 
 def report(name, state):
     return OrderReport("BTCUSDT", name, 1, state, Side.BUY)
@@ -135,7 +137,7 @@ async def test_nothing_leaves_before_the_journal_has_it():
 
 
 @in_virtual_time
-@pytest.mark.parametrize("turns", range(6))
+@pytest.mark.parametrize("turns", range(8))
 async def test_a_request_never_outlives_the_executor(turns):
     """Whenever it is told to stop: before, while, or after the request leaves."""
     venue = Venue()
@@ -163,6 +165,23 @@ async def test_a_request_never_outlives_the_executor(turns):
     await asyncio.sleep(0)
     assert left == []
     assert asyncio.all_tasks() == others
+
+
+@in_virtual_time
+async def test_what_is_written_leaves_before_anything_else_is_done_for_the_next_request():
+    """The loop hands it over at the end of the turn in which it was written."""
+    seen, loop = [], asyncio.get_running_loop()
+
+    async def run(command, **_):
+        name = command.order.ticket.client_order_id
+        seen.append(f"{name} written")
+        loop.call_soon(loop.call_soon, seen.append, f"{name} gone for a turn")
+        return Executed()
+
+    venue = Venue()
+    venue.execute = run
+    await execute(venue, EXIT, STOP_ALONE)
+    assert seen == ["x written", "x gone for a turn", "s written", "s gone for a turn"]
 
 
 @in_virtual_time

@@ -96,9 +96,6 @@ class ApiLeg:
         """Hand all frames to the system in one piece: a process that dies has sent all of them or none."""
         if self._socket is None:
             raise ConnectionClosedError(None, None)
-        if len(frames) == 1:
-            await self._socket.send(frames[0], text=True)
-            return
         async with self._socket.send_context():
             protocol = self._socket.protocol
             for frame in frames:
