@@ -25,8 +25,8 @@ LONGEST_NS = 300 * NS_PER_MS
 """After the closing time; a scan that comes later waits for a symbol that is late, and is in no hurry."""
 SIGHT_NS = 2 * NS_PER_S
 """Before the closing time: the venue tells its time each second."""
-REHEARSE_NS = 2 * NS_PER_MS
-"""Between two rehearsals: what they take must be little of the time, since a bar that comes in one waits for its end."""
+REHEARSE_NS = 5 * NS_PER_MS
+"""Between two rehearsals: each takes up to half a millisecond, and a bar that comes in one waits for its end."""
 
 
 class Alertness:
