@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -49,7 +50,9 @@ def test_an_unknown_drill_is_refused_with_those_that_there_are():
 
 
 def test_lost_answers_a_kill_and_a_second_daemon():
-    verdicts("lost-ack", "kill", "second-daemon")
+    """Two commands at the same time: each has a daemon and an exchange of its own, and mostly waits for them."""
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda words: verdicts(*words), (("lost-ack",), ("kill", "second-daemon"))))
 
 
 @pytest.mark.long
