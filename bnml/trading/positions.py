@@ -25,6 +25,8 @@ class Tranche(msgspec.Struct):
     refusals: int = 0  # in a row, of what protects or sells it
     sell_after_ns: int = 0  # a sale was refused: guarded again, and not sold before this
     guard_after_ns: int = 0  # a stop was refused as well: no stop is asked for before this
+    misses: int = 0  # cancels in a row of a stop that the venue shows, and does not know when it is cancelled
+    move_after_ns: int = 0  # then that stop rests on until this
     emulated_ticks: int = (
         0  # target that cannot rest beside its stop at this venue: sold at market from here on
     )

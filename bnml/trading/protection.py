@@ -76,6 +76,7 @@ class Protection:
             elif self._is_guarded(tranche, instrument):
                 guarded, unsure = guarded + 1, unsure + wants
                 tranche.refusals = tranche.refusals if wants else 0
+                tranche.misses = 0
             else:
                 unsure += 1
                 self._guard(tranche, instrument, out, patient=patient)
@@ -167,6 +168,8 @@ class Protection:
             protect(tranche, instrument, lots, self._book, out)
             return
         stops = [leg for leg in legs if leg.role is Role.STOP]
+        if stops and tranche.move_after_ns > self._state.now_ns:
+            return
         whole = len(legs) == (2 if tranche.target_ticks else 1)
         executing = any(
             leg.state is OrderState.PARTLY_FILLED or (leg.moved_ns and leg.limit_ticks) for leg in stops

@@ -95,12 +95,22 @@ class RefusalDesk:
             for tranche in position.tranches:
                 if tranche.index == order.tranche:
                     self._pause(tranche, order, code, out)
+        elif position is not None and code == UNKNOWN_ORDER and order.role is Role.STOP:
+            self._missed(next((one for one in position.tranches if one.index == order.tranche), None))
         for other in self._book.orders.values():
             if other.replaces == order.client_order_id and other.state is OrderState.PENDING:
                 other.state = OrderState.REJECTED
         if not order.is_final:
             order.state = OrderState.UNKNOWN
             out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+
+    def _missed(self, tranche: Tranche | None) -> None:
+        """What is read lags behind what is done: a stop that is shown although no cancel finds it is left alone a while."""
+        if tranche is None:
+            return
+        tranche.misses += 1
+        if tranche.misses > 1:
+            tranche.move_after_ns = tranche.sell_after_ns = self._state.now_ns + pause_ns(1)
 
     def _pause(self, tranche: Tranche, order: Order, code: int, out: Outbox) -> None:
         """The old order rests on, so nothing is bare: try again later, and later still each time."""

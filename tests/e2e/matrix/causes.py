@@ -1,26 +1,141 @@
 """Why a time without a stop was longer than two seconds: causes that no client can avoid, each by its evidence."""
 
+TOO_LONG_S = 2.0
 FAILED = "the venue failed a request, and the process died before it could be repeated"
 TWICE = "the venue failed the repeated request too"
+UNREAD = "the venue failed a request, and the reads that were to tell what became of it"
+UNTOLD = "somebody else cancelled its orders, and the venue lost the word of it until the account was looked at again"
 PASSED = "the price had passed the level that a stop or a target was moved to, and the process died before the sale"
+BANNED = "the venue had banned the address"
+CLOSED = "the venue's port was closed"
+HALTED = "the venue had halted the symbol, and refused what was to protect it"
+KEYLESS = "the venue did not accept the key, and refused what was to protect it"
+FILTERED = "the venue had changed its filters, and refused what was to protect it"
+WAITED = "the venue refused an order for its rate, and said how long to wait"
+GREW = "what was too small for a stop rose above the venue's minimum while the process was dead"
+BY_HAND = "somebody else cancelled its orders while the process was dead"
 UNEXPLAINED = "unexplained"
-CAUSES = (FAILED, TWICE, PASSED, UNEXPLAINED)
+CAUSES = (
+    FAILED,
+    TWICE,
+    UNREAD,
+    UNTOLD,
+    PASSED,
+    BANNED,
+    CLOSED,
+    HALTED,
+    KEYLESS,
+    FILTERED,
+    WAITED,
+    GREW,
+    BY_HAND,
+    UNEXPLAINED,
+)
+
+SHUTS = {
+    "ban": BANNED,
+    "refuse_connections": CLOSED,
+    "symbol_status": HALTED,
+    "revoke_key": KEYLESS,
+    "filters": FILTERED,
+}
+"""By the action of a fault script: while it lasts the venue takes no orders."""
+_UNASKED = {BANNED, CLOSED, WAITED}  # nothing can be asked for; of the others a refusal is the evidence
 
 _FAULTS = ("lost", "late", "torn", "cut", "unanswered", "error_after", "error_before")
+_STRUCK = tuple(f"struck: {name} " for name in ("no_answer", "reset", "truncate", "answer", "delay"))
+_OF_ORDERS = (" of order", " of POST", " of DELETE")
 _BEYOND = ("immediately", "relationship")
 _HALF = "-2021"
+_WIRED = ("sent order", "sent POST", "sent DELETE")
 RECENT_S = 1.0
 NEAR_S = 0.2  # what was sent before a death is executed within this time after it
+GROWN = "worth more than the minimum now"
+LOOKED_AT_S = 5.0  # the pause between two looks at the account (`process.TIMER_S`)
+PATIENCE_S = 0.9  # nothing takes so long here unless it was made to
 
 
 def cause_of(span):
     """The first cause that the notes of a span bear out; without evidence it is ours."""
     died = [at for at, _, text in span.notes if text.startswith("died")]
     until_s = max(died[0] if died else 0.0, span.since_s) if not span.lived else span.until_s
-    recent = [text for at, _, text in span.notes if span.since_s - RECENT_S <= at <= until_s + NEAR_S]
-    failures = sum(any(f"fault {name}" in text for name in _FAULTS) or _HALF in text for text in recent)
+    before = [(at, text) for at, _, text in span.notes if at <= until_s + NEAR_S]
+    recent = [text for at, text in before if at >= span.since_s - RECENT_S]
+    failures = _failures([one for one in before if one[0] >= span.since_s - RECENT_S], until_s)
     if span.lived:
-        return TWICE if failures > 1 else UNEXPLAINED
+        unread = failures and any(_is_lost_read(text) for text in recent)
+        found = _shut(span) or (TWICE if failures > 1 else UNREAD if unread else "")
+        return found or (UNTOLD if _is_untold(span) else UNEXPLAINED)
     if any(word in text for text in recent for word in _BEYOND):
         return PASSED
+    if any(text.startswith("struck: cancel_orders") for text in recent):
+        return BY_HAND
+    if any(text == GROWN for text in recent):
+        return GREW
     return FAILED if failures else UNEXPLAINED
+
+
+def _failures(notes, until_s):
+    """How often requests failed; those that left together failed once."""
+    count, last_s = 0, float("-inf")
+    for at_s, text in notes:
+        if at_s <= last_s + NEAR_S:
+            continue
+        if _has_failed(text) or _is_without_answer(at_s, text, notes, until_s):
+            count, last_s = count + 1, at_s
+    return count
+
+
+def _has_failed(text):
+    """As a script's faults or the simulated network note it; and half of a replacement, on either."""
+    if text.startswith("executed"):
+        return _HALF in text
+    if text.startswith(_STRUCK):
+        return any(words in text for words in _OF_ORDERS)
+    return text.startswith("sent") and any(text.endswith(f"fault {name}") for name in _FAULTS)
+
+
+def _is_untold(span):
+    """Cancelled by hand, with a fault on the event that tells it; both ledgers are compared each five seconds."""
+    first = [text for at, _, text in span.notes if abs(at - span.since_s) <= NEAR_S]
+    by_hand = any(text.startswith("struck: cancel_orders") for text in first)
+    lost = any(text.startswith("struck: ") and " of executionReport" in text for text in first)
+    return by_hand and lost and span.seconds <= LOOKED_AT_S + TOO_LONG_S
+
+
+def _is_lost_read(text):
+    return text.startswith(_STRUCK) and " of GET" in text
+
+
+def _is_without_answer(sent_s, text, notes, until_s):
+    """Whether an order on a served wire had no answer, or one that is not the exchange's own."""
+    if not text.startswith(_WIRED):
+        return False
+    words = text.split(" ", 2)[2]
+    due = [one for one in notes if sent_s <= one[0] <= sent_s + PATIENCE_S and words in one[1]]
+    told = next((one for _, one in due if one.startswith("answered")), "")
+    executed = [one for _, one in due if one.startswith("executed")]
+    if not told:
+        return sent_s + PATIENCE_S <= until_s or not executed
+    return not told.startswith("answered 200") and not executed
+
+
+def _shut(span):
+    """What kept the venue from taking orders, if the rest of the time is not too long; the longest of several."""
+    lasted, moments = {}, []
+    for since_s, until_s, _, cause in span.shuts:
+        begin, end = max(since_s, span.since_s), min(until_s, span.until_s)
+        if begin < end and (cause in _UNASKED or _was_refused(span, begin, end)):
+            lasted[cause] = lasted.get(cause, 0.0) + end - begin
+            moments.append((begin, end))
+    covered_s, last_s = 0.0, span.since_s
+    for begin, end in sorted(moments):
+        covered_s += max(0.0, end - max(begin, last_s))
+        last_s = max(last_s, end)
+    return max(lasted, key=lasted.get) if lasted and span.seconds - covered_s <= TOO_LONG_S else ""
+
+
+def _was_refused(span, begin_s, end_s):
+    return any(
+        text.startswith("answered 4") and begin_s - RECENT_S <= at <= end_s for at, _, text in span.notes
+    )

@@ -16,6 +16,7 @@ from bnml.trading.filling import compile_costs
 from bnml.venues.sim.faults.injector import Faults as Injector
 from bnml.venues.sim.faults.script import parse_script
 from bnml.venues.sim.pricing import Pricing
+from tests.e2e.matrix.causes import UNEXPLAINED
 from tests.e2e.matrix.disk import Disk
 from tests.e2e.matrix.pool import Nowhere
 from tests.e2e.matrix.process import POINTS
@@ -248,6 +249,7 @@ class Campaign(Trial):
             name for name in names if not FAULTS[name]
         }
         injector.end()
+        world.cover.reopen()
         world.ear = "whole"
         outcome.struck.update(struck)
         await self.now.tend()
@@ -312,7 +314,7 @@ def run_hours(folder, from_ns, to_ns, seed, hours=None):
 
 
 def main():
-    """Run a window and print what happened; 1 as exit code when the ledgers differed."""
+    """Run a window and print what happened; 1 as exit code when the ledgers differed, or a bare time has no cause."""
     parser = argparse.ArgumentParser(
         description="Recorded hours with faults in each: both ledgers must agree."
     )
@@ -324,7 +326,7 @@ def main():
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), logger_factory=Nowhere)
     outcome = run_hours(chosen.folder, parse_utc_ns(chosen.begin), parse_utc_ns(chosen.end), chosen.seed)
     sys.stdout.write(f"{outcome.text()}\n")
-    return 1 if outcome.faults else 0
+    return 1 if outcome.faults or any(span.cause == UNEXPLAINED for span in outcome.bare) else 0
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from bnml.venues.sim.market import Market
 from bnml.venues.sim.messages import Print, Step
 from bnml.venues.sim.signing import ApiKey, KeyRing
 from bnml.venues.sim.venue import Venue
-from tests.e2e.matrix.causes import cause_of
+from tests.e2e.matrix.causes import GROWN, TOO_LONG_S, cause_of
 from tests.e2e.matrix.virtual import START_NS, VirtualClock
 
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
@@ -26,9 +26,9 @@ PRINT_S = 0.5  # of wall time
 SPEED = 6  # market seconds in a second
 PRINT_NS = round(PRINT_S * SPEED * NS_PER_S)
 API_KEY = "k" * 64
-TOO_LONG_S = 2.0
 BEFORE_S = 3.0  # before a span begins, in which its causes are looked for
 QUOTE_E8 = 10_000 * E8
+_MANY_NOTES = 10_000  # of some minutes; of older ones nothing is asked any more
 STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
 
 
@@ -164,6 +164,7 @@ class Span:
     lived: bool  # the process, all the time
     cause: str = ""  # of one that was too long
     notes: list = field(default_factory=list)
+    shuts: list = field(default_factory=list)  # times in which the venue took no orders
 
     @property
     def seconds(self):
@@ -181,10 +182,28 @@ class Cover:
         self.alive = True
         self.dust = {}  # lots of each symbol that rounds have left over: too little to sell when they came
         self._was_dead = {}
+        self._bare_lots = {}  # at the last look
+        self.shuts = []  # (since, until, symbol or "", cause): when the venue took no orders
+
+    def shut(self, symbol, cause, seconds):
+        """From now on the venue takes no orders (of the symbol), for so long."""
+        now = self._world.loop.time()
+        self.shuts.append((now, now + seconds, symbol, cause))
+
+    def reopen(self):
+        """Nothing stands in the way of orders any more."""
+        now = self._world.loop.time()
+        self.shuts = [(since, min(until, now), *rest) for since, until, *rest in self.shuts]
 
     def note(self, symbol, text):
         """Remember what happened on the way to the exchange, or to the process: causes of spans are found in it."""
+        if len(self.notes) > _MANY_NOTES and not self._since:
+            del self.notes[: -_MANY_NOTES // 2]
         self.notes.append((self._world.loop.time(), symbol, text))
+
+    def look_soon(self):
+        """When what is just happening has happened."""
+        self._world.loop.call_soon(self.look)
 
     def look(self):
         world, now = self._world, self._world.loop.time()
@@ -199,18 +218,20 @@ class Cover:
             held = sum(balances.get(instrument.base, (0, 0))) // instrument.lot_e8
             bare = held - stops[name] - self.dust.get(name, 0)
             if bare > 0 and instrument.notional_e8(world.prices[name], bare) > instrument.min_notional_e8:
+                if name not in self._since and bare == self._bare_lots.get(name):
+                    self.note(name, GROWN)
                 self._since.setdefault(name, now)
                 self._was_dead[name] = self._was_dead.get(name, False) or not self.alive
             elif name in self._since:
                 since, lived = self._since.pop(name), not self._was_dead.pop(name, False)
-                seen = [
-                    one for one in self.notes if since - BEFORE_S <= one[0] <= now and one[1] in {name, ""}
-                ]
                 span = Span(name, since, now, lived)
                 if span.seconds > TOO_LONG_S:
-                    span.notes = seen
+                    from_s = since - BEFORE_S
+                    span.notes = [one for one in self.notes if one[0] >= from_s and one[1] in {name, ""}]
+                    span.shuts = [one for one in self.shuts if one[1] >= from_s and one[2] in {name, ""}]
                     span.cause = cause_of(span)
                 self.spans.append(span)
+            self._bare_lots[name] = bare
 
     def died(self, where):
         self.note("", f"died {where}")

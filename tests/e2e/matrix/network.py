@@ -26,7 +26,10 @@ _OF_THE_WAY = ("lost", "late", "cut")
 _OF_ONE = ("unanswered", "error_after", "error_before")
 _UNANSWERED = {"late", "unanswered", "cut", "torn"}
 TORN = 0.1  # of the broken writes of several requests
-_UNTOLD = {"symbol", "timestamp", "recvWindow", "newOrderRespType", "cancelRestrictions", "timeInForce"}
+_UNTOLD = {
+    *("symbol", "timestamp", "recvWindow", "newOrderRespType", "cancelRestrictions", "timeInForce"),
+    *("signature", "apiKey"),
+}
 BROKEN_503 = (503, ErrorBody(0, "<html>"))
 BODIES = (
     BROKEN_503,
@@ -90,7 +93,7 @@ class Network:
             fault = way if shared or len(requests) == 1 or not is_order else self._fault(_OF_ONE)
             if is_order:
                 told = "" if fault is None else f" fault {fault}"
-                self.world.cover.note(params.get("symbol", ""), f"sent {_words(params)}{told}")
+                self.world.cover.note(params.get("symbol", ""), f"sent {words(params)}{told}")
             answer = self.loop.create_future()
             answers.append(answer)
             if place < arriving:
@@ -122,7 +125,7 @@ class Network:
         result = error if fault == "error_before" else self._execute(operation, params)
         if is_order:
             told = (result[1].code, result[1].msg) if isinstance(result, tuple) else "ok"
-            self.world.cover.note(params.get("symbol", ""), f"executed {_words(params)}: {told}")
+            self.world.cover.note(params.get("symbol", ""), f"executed {words(params)}: {told}")
         if fault not in _UNANSWERED:
             self.loop.call_later(down_s, _deliver, answer, error or result)
 
@@ -148,7 +151,8 @@ def _join(answer, future):
     answer.add_done_callback(lambda done: _deliver(future, done.result()))
 
 
-def _words(params):
+def words(params):
+    """A request of an order in short, for the notes."""
     return " ".join(
         f"{key}={value}" for key, value in params.items() if key not in _UNTOLD and not key.endswith("Type")
     )

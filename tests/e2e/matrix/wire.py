@@ -2,21 +2,25 @@
 
 import asyncio
 from collections import deque
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
 from unittest.mock import patch
+from urllib.parse import parse_qsl
 
 import aiohttp
 from websockets.exceptions import ConnectionClosedError, InvalidHandshake
 
 from bnml.core.clock import NS_PER_MS
 from bnml.venues.binance import api_leg
+from bnml.venues.sim import rest, wsapi
 from bnml.venues.sim.faults.bodies import BrokenResponse, SlowResponse, body_of
 from bnml.venues.sim.rest import handle
 from bnml.venues.sim.seams import Unanswered
 from bnml.venues.sim.wsapi import ApiSession
+from tests.e2e.matrix.network import words
+from tests.e2e.matrix.record import Asked, Record
 
 ADDRESS = "127.0.0.1"
 OPEN_S = 10.0
@@ -34,7 +38,9 @@ class Wires:
         self.tasks = set()
         self.life = None
         self.closed_until_s = 0.0
+        self.record = Record(world.cover)
         world.venue.door = self
+        world.venue.fault_log = self.record.fault
 
     def latency_s(self):
         return 0.001 + float(self.random.exponential(0.02))
@@ -48,7 +54,10 @@ class Wires:
     @contextmanager
     def carry(self):
         """From here on the daemon's WebSocket connections end at this exchange."""
-        with patch.object(api_leg, "connect", partial(Line, self)):
+        with ExitStack() as stack:
+            stack.enter_context(patch.object(api_leg, "connect", partial(Line, self)))
+            for module in (rest, wsapi):
+                stack.enter_context(patch.object(module, "perform", self.record.perform))
             yield
 
     def hang_up(self):
@@ -79,6 +88,7 @@ class Line:
         self._frames = deque()
         self._wake = asyncio.Event()
         self._due_s = [0.0, 0.0]
+        self.asked = Asked(wires.record)
 
     async def __aenter__(self):
         wires, venue = self.wires, self.wires.world.venue
@@ -118,6 +128,8 @@ class Line:
         kind = "order" if b'"method":"order' in head and b"status" not in head else "read"
         self.wires.life.point(f"before_send_{kind}")
         for frame in frames:
+            if kind == "order":
+                self.asked.sent(frame)
             self.later(0, partial(self.end.receive, frame))
         self.wires.life.point(f"after_send_{kind}")
 
@@ -150,6 +162,7 @@ class Line:
         loop.call_at(self._due_s[way], act)
 
     def arrived(self, frame):
+        self.asked.answered(frame)
         self._frames.append(frame)
         self._wake.set()
 
@@ -206,10 +219,12 @@ class End:
         if not self.is_over:
             self._session.receive(text)
             self._line.wires.world.cover.look()
+        else:
+            self._line.asked.lost(text)
 
 
 @dataclass
-class Asked:
+class HttpRequest:
     """The part of an HTTP request that the exchange reads."""
 
     method: str
@@ -224,6 +239,12 @@ class Asked:
         self.path = self.raw_path.partition("?")[0]
         self.transport = SimpleNamespace(is_closing=lambda: self.is_given_up)
 
+    def note(self, record, text):
+        """Of an order, or a read of one."""
+        params = dict(parse_qsl(self.raw_path.partition("?")[2]))
+        if self.method != "GET" or "origClientOrderId" in params:
+            record.note(params.get("symbol", ""), f"{text} {self.method}{self.path} {words(params)}")
+
 
 class Http:
     """As `aiohttp.ClientSession`."""
@@ -232,7 +253,7 @@ class Http:
         self.wires = wires
 
     def request(self, method, url, *, headers, timeout):
-        return _Exchange(self.wires, Asked(method, url.raw_path_qs, headers), timeout.total)
+        return _Exchange(self.wires, HttpRequest(method, url.raw_path_qs, headers), timeout.total)
 
     async def close(self):
         """Nothing is open."""
@@ -247,20 +268,25 @@ class _Exchange:
         self._timeout_s = timeout_s
 
     async def __aenter__(self):
+        asked, record = self._asked, self._wires.record
         try:
             self._wires.refuse_if_closed()
         except ConnectionRefusedError as error:
+            asked.note(record, "not connected")
             raise aiohttp.ClientConnectorError(_WHERE, error) from error
-        kind = "read" if self._asked.method == "GET" else "order"
+        kind = "read" if asked.method == "GET" else "order"
         self._wires.life.point(f"before_send_{kind}")
+        asked.note(record, "sent")
         task = self._wires.spawn(self._serve())
         self._wires.life.point(f"after_send_{kind}")
         try:
             found = await asyncio.wait_for(asyncio.shield(task), self._timeout_s)
         finally:
-            self._asked.is_given_up = not task.done()
+            asked.is_given_up = not task.done()
         if isinstance(found, BaseException):
+            asked.note(record, "broken off")
             raise found
+        asked.note(record, f"answered {found.status}")
         self._response = found
         self.status, self.headers = found.status, found.headers
         return self

@@ -1,0 +1,153 @@
+"""Which evidence explains a time without a stop, and that without evidence it stays unexplained."""
+
+import pytest
+
+from tests.e2e.matrix.causes import (
+    BANNED,
+    BY_HAND,
+    CLOSED,
+    FAILED,
+    FILTERED,
+    GREW,
+    GROWN,
+    HALTED,
+    PASSED,
+    TWICE,
+    UNEXPLAINED,
+    UNREAD,
+    UNTOLD,
+    cause_of,
+)
+from tests.e2e.matrix.market import Span
+
+STOP = "side=SELL type=STOP_LOSS newClientOrderId=one-0s"
+AGAIN = "side=SELL type=STOP_LOSS newClientOrderId=two-0s"
+
+
+def cause(notes, *, until=3.0, lived=True, shuts=()):
+    span = Span("AUSDT", 0.0, until, lived, notes=[(at, "AUSDT", text) for at, text in notes])
+    span.shuts = [(since, end, "", why) for since, end, why in shuts]
+    return cause_of(span)
+
+
+def lost(at, words=STOP):
+    return [(at, f"sent order.place {words}")]
+
+
+def done(at, words=STOP, told="ok"):
+    return [
+        *lost(at, words),
+        (at + 0.02, f"executed {words}: {told}"),
+        (at + 0.04, f"answered 200 ok: {words}"),
+    ]
+
+
+def refused(at, words=STOP):
+    """By a fault that answers in the exchange's place."""
+    return [*lost(at, words), (at + 0.04, f"answered 400 -2010 no: {words}")]
+
+
+@pytest.mark.parametrize(
+    ("notes", "found"),
+    [
+        pytest.param([], UNEXPLAINED, id="nothing was asked for"),
+        pytest.param(lost(0.1), UNEXPLAINED, id="one loss is no excuse"),
+        pytest.param(lost(0.1) + lost(1.6), TWICE, id="lost twice"),
+        pytest.param(lost(0.1) + lost(0.15, AGAIN), UNEXPLAINED, id="two that left together failed once"),
+        pytest.param(refused(0.1) + refused(0.5), TWICE, id="wrong answers"),
+        pytest.param(done(0.1) + done(1.0, AGAIN), UNEXPLAINED, id="answered in order"),
+        pytest.param(lost(0.1) + done(2.9), UNEXPLAINED, id="the one that ends it has not failed"),
+        pytest.param(
+            [(0.1, "sent side=SELL fault lost"), (1.6, "sent side=SELL fault error_before")],
+            TWICE,
+            id="as the simulated network notes it",
+        ),
+        pytest.param(
+            [(0.1, "sent listClientOrderId=a fault lost"), (0.1, "sent listClientOrderId=b fault lost")],
+            UNEXPLAINED,
+            id="a chain that is lost whole",
+        ),
+        pytest.param(
+            [(0.1, "struck: drop before of executionReport one, report lost")] * 3, UNEXPLAINED, id="reports"
+        ),
+        pytest.param(lost(-2.5) + lost(-1.5), UNEXPLAINED, id="long before"),
+    ],
+)
+def test_a_process_that_lived_is_excused_by_two_failures(notes, found):
+    assert cause(notes) == found
+
+
+@pytest.mark.parametrize(
+    ("why", "until", "shut", "found"),
+    [
+        pytest.param(BANNED, 5.0, (0.5, 4.5), BANNED, id="banned"),
+        pytest.param(CLOSED, 5.0, (-1.0, 3.5), CLOSED, id="closed"),
+        pytest.param(BANNED, 5.0, (0.5, 2.5), UNEXPLAINED, id="too long after it"),
+        pytest.param(HALTED, 5.0, (0.5, 4.5), UNEXPLAINED, id="nothing was refused"),
+        pytest.param(FILTERED, 5.0, (0.5, 4.5), UNEXPLAINED, id="nothing was refused for it"),
+    ],
+)
+def test_a_venue_that_takes_no_orders_excuses_the_time_in_which_it_takes_none(why, until, shut, found):
+    assert cause([], until=until, shuts=[(*shut, why)]) == found
+
+
+BY_OTHERS = (0.0, "struck: cancel_orders before of time, orders cancelled by hand")
+UNHEARD = (0.0, "struck: drop before of executionReport one-0s, report lost")
+
+
+@pytest.mark.parametrize(
+    ("notes", "until", "found"),
+    [
+        pytest.param([BY_OTHERS, UNHEARD], 5.2, UNTOLD, id="not told"),
+        pytest.param([BY_OTHERS], 5.2, UNEXPLAINED, id="told"),
+        pytest.param([UNHEARD], 5.2, UNEXPLAINED, id="not by others"),
+        pytest.param([BY_OTHERS, UNHEARD], 8.0, UNEXPLAINED, id="longer than until the next look"),
+    ],
+)
+def test_what_others_do_and_the_venue_does_not_tell(notes, until, found):
+    assert cause(notes, until=until) == found
+
+
+@pytest.mark.parametrize(
+    ("notes", "found"),
+    [
+        pytest.param(
+            [*lost(0.1), (1.1, "struck: no_answer before of GET /api/v3/order one-0s, reads lost")],
+            UNREAD,
+            id="both",
+        ),
+        pytest.param(
+            [(1.1, "struck: no_answer before of GET /api/v3/order one-0s, reads lost")],
+            UNEXPLAINED,
+            id="reads alone",
+        ),
+    ],
+)
+def test_reads_that_fail_after_a_request_that_failed(notes, found):
+    assert cause(notes, until=5.0) == found
+
+
+@pytest.mark.parametrize("why", [HALTED, FILTERED])
+def test_a_refusal_is_the_evidence(why):
+    assert cause(refused(1.0), until=5.0, shuts=[(0.5, 4.5, why)]) == why
+
+
+@pytest.mark.parametrize(
+    ("notes", "found"),
+    [
+        pytest.param([(0.2, "died any moment")], UNEXPLAINED, id="nothing else"),
+        pytest.param([*lost(0.1), (0.2, "died any moment")], FAILED, id="a loss"),
+        pytest.param([(0.2, "died any moment"), *lost(4.0)], UNEXPLAINED, id="a loss in the next life"),
+        pytest.param(
+            [*done(0.1, told="(-2010, 'Stop price would trigger immediately.')"), (0.2, "died any moment")],
+            PASSED,
+            id="the price was there",
+        ),
+        pytest.param([(0.0, GROWN)], GREW, id="a rest that rose"),
+        pytest.param(
+            [(-0.5, "struck: cancel_orders before of time, orders cancelled by hand")], BY_HAND, id="by hand"
+        ),
+    ],
+)
+def test_a_process_that_died_in_between(notes, found):
+    assert cause(notes, until=9.0, lived=False) == found
