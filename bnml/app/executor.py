@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 MOST_WAITING = 10_000
 AT_ONCE = 16
-ATTEMPTS = 4  # of a request that was certainly not executed
 TURNS_TO_LEAVE = 2
 """Of the loop: a request is written in the first, and goes to the system at its end, before anything else is done."""
+ATTEMPTS = 5  # of a request that was certainly not executed
+FIRST_PAUSE_S = 0.2
+"""Before the second of them, twice as long before each further one: four fit into the two seconds of a bare position."""
 SETTLE_MARGIN_S = 0.4
 """Added to the age at which the venue refuses a request: the error of the measured clock, and what is on its way."""
 ACCESS_PAUSE_S = 30.0
@@ -291,7 +293,7 @@ class Executor:
         if buys(command):
             return False
         # Limits and bans are waited for where they are known, in front of every request.
-        await asyncio.sleep(ACCESS_PAUSE_S if step is Step.ACCESS else 0.2 * 2**attempt)
+        await asyncio.sleep(ACCESS_PAUSE_S if step is Step.ACCESS else FIRST_PAUSE_S * 2 ** (attempt - 1))
         return True
 
     async def _refit(self, command: VenueCommand, error: BnmlError) -> VenueCommand | None:

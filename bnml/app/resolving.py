@@ -27,6 +27,7 @@ HASTY_S = 2.5
 """A doubt that can be settled within this time is about protection: looked at often, and in the moment it is settled."""
 HASTY_PAUSE_S = 0.2
 HASTY_LOOKS = 15
+AFTER_S = 0.001  # a look that begins just short of the moment would have to be repeated
 LOOKS_WITHOUT = 3
 """So often in a row the venue must know nothing of an order: what is read lags behind by up to 4 s."""
 LAG_LOOKS = 3
@@ -129,7 +130,7 @@ class Doubt:
         self._looks += 1
         if self._settle_s <= HASTY_S and self._looks <= HASTY_LOOKS:
             left_s = self._sent_s + self._settle_s - asyncio.get_running_loop().time()
-            pause_s = min(HASTY_PAUSE_S, left_s) if left_s > 0 else HASTY_PAUSE_S / 2
+            pause_s = min(HASTY_PAUSE_S, left_s + AFTER_S) if left_s > 0 else HASTY_PAUSE_S / 2
             if self._looks == 1 and self._answer is not None:
                 pause_s = 0.0  # the answer has been waited for long enough
         if self._answer is None:
@@ -147,32 +148,33 @@ class Doubt:
 
     async def _look(self, *, settled: bool) -> Resolved | None:
         """One complete look at everything the request was about; None while nothing is certain."""
-        new = await self._reports(self._new)
         if self._old:
-            return await self._look_at_cancel(new, settled=settled)
+            return await self._look_at_cancel(settled=settled)
+        new = await self._reports(self._new)
         if any(new.values()):
             return await self._all_legs(new)
         if any(self._heard(name) for name in self._new):
             return Resolved(Fate.FOUND)
         return Resolved(Fate.ABSENT) if await self._are_absent(self._new, settled=settled) else None
 
-    async def _look_at_cancel(self, new: dict[str, list[OrderReport]], *, settled: bool) -> Resolved | None:
+    async def _look_at_cancel(self, *, settled: bool) -> Resolved | None:
         names = [self._old]
         if isinstance(self._command, CancelList):
             names = await self._venue.list_members(self._old)
-        old = await self._reports(names)
+        found = await self._reports([*self._new, *names])
+        old = {name: found[name] for name in names}
         told = [report for reports in old.values() for report in reports]
-        placed = [report for reports in new.values() for report in reports]
+        placed = [report for name in self._new for report in found[name]]
         if placed:
             return Resolved(Fate.FOUND, (*told, *placed))
         last = [reports[-1] for reports in old.values() if reports]
         is_over = bool(last) and len(last) == len(names) and all(one.state in FINAL_STATES for one in last)
         if is_over and not self._new:
             return Resolved(Fate.FOUND, tuple(told))
-        if not settled:
-            return None
         absent = [*self._new, *(name for name in names if not old[name])]
         if absent and not await self._are_absent(absent, settled=settled):
+            return None
+        if not settled:
             return None
         if is_over and all(one.state is OrderState.CANCELED for one in last):
             return Resolved(Fate.HALF, tuple(told))

@@ -1,10 +1,11 @@
 """The executor against a scripted venue: barrier first, never twice, every outcome reported."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
-from bnml.app.executor import AT_ONCE, Executor
+from bnml.app.executor import AT_ONCE, SETTLE_MARGIN_S, Executor
 from bnml.app.inbox import LiveInbox, SteppedInbox
 from bnml.core.commands import (
     Alert,
@@ -210,6 +211,63 @@ async def test_one_order_is_asked_for_once_at_a_time():
     other = Venue()
     await execute(other, QueryOrder("BTCUSDT", "lost"))
     assert once == other.queried
+
+
+@in_virtual_time
+async def test_what_was_certainly_not_executed_is_asked_for_four_times_within_two_seconds():
+    venue, sent_s = Venue(*[Retryable("not let in")] * 9), []
+    loop, send = asyncio.get_running_loop(), venue.execute
+
+    async def timed(command, **options):
+        sent_s.append(round(loop.time() - begin_s, 1))
+        return await send(command, **options)
+
+    venue.execute = timed
+    begin_s = loop.time()
+    events, _, _ = await execute(venue, EXIT)
+    assert sent_s == [0.0, 0.2, 0.6, 1.4, 3.0]
+    assert [one.state for one in events] == [OrderState.REJECTED]
+
+
+@in_virtual_time
+async def test_an_unknown_outcome_is_not_asked_for_again_before_its_window_is_over():
+    venue, sent_s = Venue(UnknownOutcome("-1006"), UnknownOutcome("-1006")), []
+    loop, send = asyncio.get_running_loop(), venue.execute
+
+    async def timed(command, **options):
+        sent_s.append(loop.time() - begin_s)
+        return await send(command, **options)
+
+    venue.execute = timed
+    begin_s = loop.time()
+    await execute(venue, EXIT)
+    apart = [later - sooner for sooner, later in pairwise(sent_s)]
+    assert len(sent_s) == 3
+    assert round(min(apart), 3) >= 1.0 + SETTLE_MARGIN_S
+
+
+@in_virtual_time
+async def test_the_second_half_of_a_replacement_follows_in_the_moment_it_is_known_absent():
+    """Found in the ten-month run: looks before that moment did not count, and a stop came half a second later."""
+
+    class Halved(Venue):
+        async def order_reports(self, symbol, client_order_id):
+            await asyncio.sleep(0.05)
+            return [report("old", OrderState.CANCELED)] if client_order_id == "old" else []
+
+    venue, sent_s = Halved(UnknownOutcome("-1006")), []
+    loop, send = asyncio.get_running_loop(), venue.execute
+
+    async def timed(command, **options):
+        sent_s.append(loop.time() - begin_s)
+        return await send(command, **options)
+
+    venue.execute = timed
+    begin_s = loop.time()
+    await execute(venue, ReplaceOrder("old", STOP, ""))
+    assert [type(one) for one in venue.sent] == [ReplaceOrder, Submit]
+    assert 1.0 + SETTLE_MARGIN_S <= round(sent_s[1], 3) <= 1.0 + SETTLE_MARGIN_S + 0.25
+    assert venue.proofs
 
 
 @in_virtual_time
