@@ -81,7 +81,7 @@ class BinanceVenue(Evidence):
     def window_ms(self, command: VenueCommand, attempt: int = 1) -> int:
         """The age at which the venue refuses the request: less where a loss must be known soon, but only once."""
         whole, short = self._windows_ms
-        return short if attempt == 1 and lane_of(command) in {Lane.CANCEL, Lane.EXIT} else whole
+        return short if attempt == 1 and _is_short_lived(command) else whole
 
     async def admitted(self) -> None:
         """Return when this address may open a connection: a banned one waits."""
@@ -320,6 +320,12 @@ def is_entry(command: Submit) -> bool:
     ticket = command.order.ticket
     first = ticket.working if isinstance(ticket, ListTicket) else ticket
     return first is not None and first.side is Side.BUY
+
+
+def _is_short_lived(command: VenueCommand) -> bool:
+    """What protects or closes; and a purchase without a list, which must not arrive when its stop is refused for its age."""
+    is_single = isinstance(command, Submit) and not isinstance(command.order.ticket, ListTicket)
+    return is_single or lane_of(command) in {Lane.CANCEL, Lane.EXIT}
 
 
 def _encoded(text: str) -> str:
