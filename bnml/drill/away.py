@@ -15,7 +15,9 @@ import yaml
 from bnml.app.direct import account_of
 from bnml.app.folder import write_durably
 from bnml.app.sim_process import Endpoint, exchange_folder
+from bnml.core.clock import NS_PER_S, parse_utc_ns
 from bnml.core.errors import Misconfigured, Retryable
+from bnml.drill.cover import Window, window_of
 from bnml.drill.daemon_log import DaemonLog
 from bnml.drill.exchange import Exchange
 from bnml.drill.proxy import Addresses, Proxy
@@ -29,10 +31,13 @@ if TYPE_CHECKING:
 
     from bnml.config import Settings
     from bnml.core.clock import Clock
+    from bnml.journal.schema import Health
 
 SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "BNBUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT", "DOGEUSDT", "LTCUSDT")
 OPEN_S: Final = 300.0  # a paper market reads the candles of every symbol first
 POLL_S: Final = 0.1
+ONE_CLOCK_S: Final = 60.0
+"""A venue whose time is farther from ours is no exchange but a stand-in, and stamps orders by a clock of its own."""
 
 
 class Away(Exchange):
@@ -56,6 +61,24 @@ class Away(Exchange):
 
     async def matched(self, name: str) -> int:
         return 0 if self.order_proxy is None else self.order_proxy.rules.matched(name)
+
+    async def strikes(self, speed: float) -> list[Window]:
+        """By the machine's clock, which is the venue's."""
+        struck = [] if self.order_proxy is None else self.order_proxy.rules.log
+        found = [
+            window_of(at_ns, {**rule.action, "rule": rule.name, "about": about, "symbol": ""}, {}, speed)
+            for at_ns, rule, about in struck
+        ]
+        return [one for one in found if one is not None]
+
+    async def market_ns(self) -> int:
+        return self._clock.now_ns()
+
+    def foreign_clock(self, now: Health | None) -> str:
+        if now is None or not now.market_time:
+            return "the daemon has told no time of the market"
+        apart_s = abs(parse_utc_ns(now.market_time) - now.ts_ns) / NS_PER_S
+        return f"the venue's clock is {apart_s:.0f} s from this machine's" if apart_s > ONE_CLOCK_S else ""
 
     async def calm(self) -> None:
         await self.faults()

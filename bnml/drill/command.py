@@ -85,6 +85,7 @@ async def _play_all(
 async def _play(one: Drill, stage: Stage) -> Verdict:
     proof, began_ns = Proof(), stage.clock.monotonic_ns()
     try:
+        await stage.excuses.begin()
         await one.play(stage, proof)
     except BnmlError as error:
         proof.must(str(error), holds=False)

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bnml.drill.books import compare
+from bnml.drill.judging import judge_cover
 from bnml.drill.stage import STILL
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ async def ready(stage: Stage) -> Health:
 
 async def settle(stage: Stage, proof: Proof) -> None:
     """The fault is over: the daemon must trade on, and both books must agree to the last unit."""
+    await stage.excuses.strikes()
     await stage.exchange.calm()
 
     def is_settled() -> Health | None:
@@ -76,5 +78,6 @@ async def agree(stage: Stage, proof: Proof) -> None:
             proof.tell(
                 f"longest time without full protection in this session: {wall_s:.2f} s of the machine's clock"
             )
+        await judge_cover(stage, proof)
     finally:
         await stage.exchange.pace(stage.speed)

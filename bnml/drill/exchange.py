@@ -8,7 +8,9 @@ import aiohttp
 import msgspec
 
 from bnml.app.sim_process import Endpoint
+from bnml.core.clock import parse_utc_ns
 from bnml.core.errors import BnmlError, Fatal
+from bnml.drill.cover import Window, window_of
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bnml.core.clock import Clock
+    from bnml.journal.schema import Health
 
 
 class Exchange:
@@ -48,6 +51,25 @@ class Exchange:
         """How many events the rule of this name was about, struck or not."""
         found = await self.control("GET", "/sim/faults")
         return sum(rule["matched"] for rule in found.get("rules", []) if rule["name"] == name)
+
+    async def strikes(self, speed: float) -> list[Window]:
+        """When the script kept the venue from answering orders, by the market's clock."""
+        found = await self.control("GET", "/sim/faults")
+        rules = {rule["name"]: rule for rule in found.get("rules", [])}
+        struck = [(parse_utc_ns(one["marketTime"]), one) for one in found.get("fired", [])]
+        return [
+            window
+            for at_ns, one in struck
+            if (window := window_of(at_ns, one, rules[one["rule"]]["when"], speed)) is not None
+        ]
+
+    def foreign_clock(self, now: Health | None) -> str:  # noqa: ARG002 - a venue of others asks
+        """Why times of the venue cannot be held against those of this machine; empty when they can."""
+        return ""
+
+    async def market_ns(self) -> int:
+        """Time of the market, as the venue stamps orders."""
+        return int((await self.control("GET", "/sim/state"))["marketTsNs"])
 
     async def calm(self) -> None:
         """Take the script out."""

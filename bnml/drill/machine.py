@@ -62,6 +62,7 @@ async def disk_full(stage: Stage, proof: Proof) -> None:
     await ready(stage)
     resource.prlimit(stage.pid, resource.RLIMIT_FSIZE, (PAGE, PAGE))
     code = await stage.ended(60.0)
+    await stage.excuses.death()
     proof.must(
         f"the daemon ended with code {code} and said: {stage.log.last_words()[:200]}", code in {1, 2, 4}
     )

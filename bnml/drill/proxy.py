@@ -54,7 +54,7 @@ class Proxy:
     """Plain HTTP and WebSocket on loopback; outward whatever the addresses say, TLS included."""
 
     def __init__(self, to: Addresses, clock: Clock) -> None:
-        self.rules = Rules()
+        self.rules = Rules(clock.now_ns)
         self.port = 0
         self._to = to
         self._clock = clock
@@ -121,6 +121,7 @@ class Proxy:
             if number or rule.every_s:
                 await asyncio.sleep(rule.every_s)
             rule.fired += 1
+            self.rules.note(rule, "time")
             await self._deed(rule)
 
     async def _deed(self, rule: Rule) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 
 class Rule:
@@ -56,15 +56,26 @@ class Rule:
         return True
 
 
-class Rules:
-    """The rules in force."""
+class Stroke(NamedTuple):
+    """When a rule struck, and at what."""
 
-    def __init__(self) -> None:
+    at_ns: int
+    rule: Rule
+    about: str
+
+
+class Rules:
+    """The rules in force, and when they struck."""
+
+    def __init__(self, now_ns: Callable[[], int] = lambda: 0) -> None:
         self.all: list[Rule] = []
+        self.log: list[Stroke] = []
+        self._now_ns = now_ns
 
     def load(self, given: Iterable[Mapping[str, Any]], seed: int = 7) -> None:
         """Put these in, in place of those before."""
         self.all = [Rule(one, seed) for one in given]
+        self.log = []
 
     @property
     def fired(self) -> int:
@@ -77,7 +88,14 @@ class Rules:
 
     def struck(self, kind: str, name: str, *, is_closed: bool = False) -> list[Rule]:
         """Those that strike at what passes."""
-        return [one for one in self.all if one.strikes(kind, name, is_closed=is_closed)]
+        found = [one for one in self.all if one.strikes(kind, name, is_closed=is_closed)]
+        for one in found:
+            self.note(one, name)
+        return found
+
+    def note(self, rule: Rule, about: str) -> None:
+        """A rule strikes now; `about` is the request, or `time`."""
+        self.log.append(Stroke(self._now_ns(), rule, about))
 
 
 def _list(wanted: Any) -> list[str]:

@@ -15,6 +15,7 @@ from bnml.core.clock import LiveClock
 from bnml.core.errors import Fatal, Misconfigured, Retryable
 from bnml.drill.daemon_log import DaemonLog
 from bnml.drill.exchange import Exchange
+from bnml.drill.excuses import Excuses
 from bnml.journal.reader import JournalReader
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ class Stage:
         self.clock = LiveClock()
         self._daemon: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
+        self.excuses = Excuses(self)
         self.exchange = Exchange(exchange_folder(self.settings), self.clock)
 
     async def __aenter__(self) -> Self:
@@ -124,6 +126,7 @@ class Stage:
 
     async def launch(self) -> None:
         """Start the daemon and do not wait."""
+        self.excuses.launched()
         self._daemon = await self._spawn(
             self.run_words,
             stdout=asyncio.subprocess.PIPE,
@@ -148,6 +151,7 @@ class Stage:
         """As a power cut would."""
         os.kill(self.pid, signal.SIGKILL)
         await self.ended()
+        await self.excuses.death()
 
     async def stop(self) -> int:
         """As an operator would."""
@@ -188,6 +192,7 @@ class Stage:
             if self.clock.monotonic_ns() > deadline_ns:
                 raise Retryable(f"this did not come about within {timeout_s:.0f} s: {what}")
             await asyncio.sleep(POLL_S)
+        await self.excuses.birth()
         return found
 
     async def logged(

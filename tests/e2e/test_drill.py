@@ -1,17 +1,21 @@
 """`bnml drill` as its user runs it, and that a drill can fail."""
 
+import asyncio
 import json
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from bnml.drill.books import compare
-from bnml.drill.command import DRILLS
-from bnml.drill.common import ready
-from bnml.drill.proof import Proof
+from bnml.drill.command import DRILLS, _play
+from bnml.drill.common import ready, settle
+from bnml.drill.proof import Drill, Proof
 from bnml.drill.stage import STILL, Stage
+from bnml.trading.protection import Protection
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
@@ -84,6 +88,47 @@ async def test_an_order_that_only_the_venue_knows_is_found(tmp_path):
         books = await compare(stage)
         assert books.unknown_to_us == ("bnsim0zz-stray",)
         assert not books.agree
+
+
+LATE = """
+from bnml.trading.protection import Protection
+
+guard = Protection._guard
+
+def late(self, tranche, instrument, out, *, patient):
+    position = self._portfolio.positions[instrument.symbol]
+    bare_ns = self._state.now_ns - position.bare_since_ns
+    if tranche.legs or (position.bare_since_ns and bare_ns > 480 * 10**9):  # 4 s of the machine's clock
+        guard(self, tranche, instrument, out, patient=patient)
+
+Protection._guard = late
+"""
+"""What a daemon reads before anything else: what has lost its stop waits for a new one."""
+
+
+async def _cancelled_by_hand(stage, proof):
+    held = await ready(stage)
+    names = {"action": "cancel_orders", "symbol": held.positions[0].symbol}
+    await stage.exchange.faults({"name": "by hand", "when": {"times": 1}, "do": names})
+    await asyncio.sleep(8)
+    await settle(stage, proof)
+
+
+@pytest.mark.parametrize("is_late", [pytest.param(False, id="as it is"), pytest.param(True, id="late")])
+async def test_a_daemon_that_protects_again_too_late_has_broken_its_promise(tmp_path, monkeypatch, is_late):
+    """Both books agree in the end and everything is covered: only the time in between tells."""
+    if is_late:
+        (tmp_path / "sitecustomize.py").write_text(LATE, "utf-8")
+        root = Path(__file__).parents[2]
+        known = os.environ.get("PYTHONPATH", "")
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(root), known]))
+        monkeypatch.setattr(Protection, "_guard", Protection._guard)  # here, too: its journal is replayed
+        exec(LATE, {})
+    async with Stage(tmp_path) as stage:
+        verdict = await _play(Drill("by hand", "a stop comes back", (), _cancelled_by_hand), stage)
+    broken = [one.text for one in verdict.evidence if one.holds is False]
+    assert verdict.passed is not is_late, verdict.evidence
+    assert [one.partition(" by")[0] for one in broken] == ["longest time without a stop"] * is_late
 
 
 def test_a_proof_of_nothing_has_not_passed():

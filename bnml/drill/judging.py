@@ -1,0 +1,77 @@
+"""Judges the time without protection of one drill, by the venue's history and by what the drill itself had broken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from bnml.core.ids import PREFIX
+from bnml.drill.books import recovered_engine
+from bnml.drill.cover import PROMISE_S, Judged, Spell, judge, spells
+
+if TYPE_CHECKING:
+    from bnml.core.instrument import Instrument
+    from bnml.drill.proof import Proof
+    from bnml.drill.stage import Stage
+    from bnml.trading.engine import Engine
+
+_MANY_LOTS: Final = 10**6
+_MOST_TOLD: Final = 3
+
+
+async def judge_cover(stage: Stage, proof: Proof) -> None:
+    """While the daemon lived and the venue answered, nothing held may have been bare for longer than is promised."""
+    if reason := stage.exchange.foreign_clock(stage.health()):
+        proof.tell(f"time without a stop is not judged: {reason}")
+        return
+    found = [judge(one, stage.excuses.windows, stage.speed) for one in await _spells(stage)]
+    worst = max(found, key=lambda one: one.seconds, default=None)
+    longest_s = 0.0 if worst is None else worst.seconds
+    where = f" ({worst.spell.symbol})" if worst is not None and longest_s > PROMISE_S else ""
+    proof.must(
+        f"longest time without a stop by the venue's history, the daemon living and the venue answering: {longest_s:.2f} s{where} "
+        f"of the machine's clock, at most {PROMISE_S:g}",
+        longest_s <= PROMISE_S,
+    )
+    excused = [one for one in found if _whole_s(one, stage.speed) > PROMISE_S and one.reasons]
+    for one in sorted(excused, key=lambda judged: -judged.seconds)[:_MOST_TOLD]:
+        proof.tell(
+            f"{one.spell.symbol} had none for {_whole_s(one, stage.speed):.2f} s, because {' and '.join(one.reasons)}: "
+            f"{one.seconds:.2f} s outside of that"
+        )
+
+
+def _whole_s(judged: Judged, speed: float) -> float:
+    return (judged.spell.until_ns - judged.spell.since_ns) / 1e9 / speed
+
+
+async def _spells(stage: Stage) -> list[Spell]:
+    """All that reached into this drill."""
+    engine = recovered_engine(stage)
+    now_ns = await stage.exchange.market_ns()
+    found: list[Spell] = []
+    names = {order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions)
+    for symbol in sorted(names):
+        query = {"symbol": symbol, "limit": "1000"}
+        orders = await stage.exchange.read("/api/v3/allOrders", query)
+        trades = await stage.exchange.read("/api/v3/myTrades", query)
+        ours = {row["orderId"] for row in orders if row["clientOrderId"].startswith(PREFIX)}
+        instrument = engine.state.symbols[symbol].instrument
+        position = engine.portfolio.positions.get(symbol)
+        found += spells(
+            symbol,
+            [row for row in orders if row["orderId"] in ours],
+            [row for row in trades if row["orderId"] in ours],
+            asset=instrument.base,
+            held_e8=0 if position is None else position.lots(instrument.lot_e8) * instrument.lot_e8,
+            least_e8=_least_e8(engine, instrument),
+            now_ns=now_ns,
+        )
+    return [one for one in found if one.until_ns > stage.excuses.from_ns]
+
+
+def _least_e8(engine: Engine, instrument: Instrument) -> int:
+    """What is worth less than the venue's minimum is dust: it can have no stop."""
+    bar = engine.state.symbols[instrument.symbol].bar
+    worth_e8 = instrument.notional_e8(bar.close, _MANY_LOTS) if bar is not None else 0
+    lots = instrument.min_notional_e8 * _MANY_LOTS // worth_e8 if worth_e8 else 0
+    return (max(lots, instrument.min_lots, instrument.lot_step) + 1) * instrument.lot_e8
