@@ -108,6 +108,10 @@ def test_what_others_do_and_the_venue_does_not_tell(notes, until, found):
     assert cause(notes, until=until) == found
 
 
+def test_a_ban_keeps_the_next_look_from_what_was_not_told():
+    assert cause([BY_OTHERS, UNHEARD], until=8.6, shuts=[(2.5, 6.5, BANNED)]) == UNTOLD
+
+
 @pytest.mark.parametrize(
     ("notes", "found"),
     [

@@ -100,7 +100,7 @@ def _is_untold(span):
     first = [text for at, _, text in span.notes if abs(at - span.since_s) <= NEAR_S]
     by_hand = any(text.startswith("struck: cancel_orders") for text in first)
     lost = any(text.startswith("struck: ") and " of executionReport" in text for text in first)
-    return by_hand and lost and span.seconds <= LOOKED_AT_S + TOO_LONG_S
+    return by_hand and lost and span.seconds - _shut_times(span)[1] <= LOOKED_AT_S + TOO_LONG_S
 
 
 def _is_lost_read(text):
@@ -122,6 +122,12 @@ def _is_without_answer(sent_s, text, notes, until_s):
 
 def _shut(span):
     """What kept the venue from taking orders, if the rest of the time is not too long; the longest of several."""
+    lasted, covered_s = _shut_times(span)
+    return max(lasted, key=lasted.get) if lasted and span.seconds - covered_s <= TOO_LONG_S else ""
+
+
+def _shut_times(span):
+    """Seconds of the span by what kept the venue from taking orders, and of all of them together."""
     lasted, moments = {}, []
     for since_s, until_s, _, cause in span.shuts:
         begin, end = max(since_s, span.since_s), min(until_s, span.until_s)
@@ -132,7 +138,7 @@ def _shut(span):
     for begin, end in sorted(moments):
         covered_s += max(0.0, end - max(begin, last_s))
         last_s = max(last_s, end)
-    return max(lasted, key=lasted.get) if lasted and span.seconds - covered_s <= TOO_LONG_S else ""
+    return lasted, covered_s
 
 
 def _was_refused(span, begin_s, end_s):
