@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from bnml.drill.cover import Window
 
 if TYPE_CHECKING:
-    from bnml.drill.stage import Stage
+    from bnml.core.clock import Clock
+    from bnml.drill.exchange import Exchange
+    from bnml.journal.schema import Health
+
+
+class Place(Protocol):
+    """What is asked of a stage."""
+
+    exchange: Exchange
+    speed: float
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    def health(self) -> Health | None: ...
 
 
 class Excuses:
     """The windows of one drill, by the market's clock; `stage` is where it plays."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Place) -> None:
         self.windows: list[Window] = []
         self.from_ns = 0  # of the drill
         self._stage = stage

@@ -165,7 +165,10 @@ class Stage:
         try:
             with JournalReader(self.state / "journal.db") as journal:
                 return journal.status()
-        except (Misconfigured, sqlite3.OperationalError):  # the tables are just being made
+        except (
+            Misconfigured,
+            sqlite3.DatabaseError,
+        ):  # the tables are just being made, or a drill has torn them
             return None
 
     async def trading(self, scans: int, timeout_s: float = START_S) -> Health:
