@@ -43,7 +43,9 @@ SHUTS = {
 _UNASKED = {BANNED, CLOSED, WAITED}  # nothing can be asked for; of the others a refusal is the evidence
 
 _FAULTS = ("lost", "late", "torn", "cut", "unanswered", "error_after", "error_before")
-_STRUCK = tuple(f"struck: {name} " for name in ("no_answer", "reset", "truncate", "answer", "delay"))
+_STRUCK = tuple(
+    f"struck: {name} " for name in ("no_answer", "reset", "truncate", "answer", "delay", "slow_body")
+)
 _OF_ORDERS = (" of order", " of POST", " of DELETE")
 _BEYOND = ("immediately", "relationship")
 _HALF = "-2021"

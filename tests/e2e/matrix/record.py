@@ -35,7 +35,7 @@ class Record:
         self.note(symbol, f"struck: {action} {told['at']} of {about}, {told['rule']}")
         self._cover.look_soon()
         if told.get("retry_after_s"):
-            self._cover.shut(symbol, WAITED, told["retry_after_s"])
+            self._cover.shut("", WAITED, told["retry_after_s"])  # said of the address, whatever was asked for
         if action in SHUTS:
             self._cover.shut(symbol, SHUTS[action], told.get("lasts_s") or told.get("seconds", 0.0))
 
