@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING, TypeVar
 
 from bnml.app.logs import logger
-from bnml.core.errors import Retryable
+from bnml.core.errors import AccessRefused, Retryable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -25,6 +25,8 @@ async def patiently(read: Callable[[], Awaitable[T]]) -> T:
         try:
             return await read()
         except Retryable as error:
+            if isinstance(error, AccessRefused) and error.code != 0:  # 0: a page of somebody between us
+                raise  # no pause mends a key
             wait_s = max(pause_s, error.retry_after_s or 0.0)
             logger().warning("read_again", error=str(error), pause_s=wait_s)
             await asyncio.sleep(wait_s)

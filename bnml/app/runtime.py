@@ -201,6 +201,7 @@ class Daemon:
         if not parts.options.once:
             tasks += self._watch(group)
         self.picture.state = "running"
+        parts.venue.rest.signer.waits = True  # for the operator, whose words are taken from here on
         self._started.set()
         self._notifier.send("READY=1")
         try:

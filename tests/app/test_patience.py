@@ -2,7 +2,7 @@ import pytest
 
 from bnml.app import patience
 from bnml.app.patience import patiently
-from bnml.core.errors import Rejected, Retryable
+from bnml.core.errors import AccessRefused, Rejected, Retryable
 
 
 class Read:
@@ -41,3 +41,10 @@ async def test_a_venue_that_does_not_answer_for_half_a_minute_ends_the_start():
 async def test_what_the_venue_refuses_for_good_is_not_asked_for_again():
     with pytest.raises(Rejected):
         await patiently(Read(Rejected("no"), 5))
+
+
+async def test_a_refused_key_is_not_waited_for_but_a_page_of_somebody_between_us_is(pauses):
+    with pytest.raises(AccessRefused):
+        await patiently(Read(AccessRefused("-2015", code=-2015), 5))
+    assert not pauses
+    assert await patiently(Read(AccessRefused("a sign-in page", code=0), 5)) == 5

@@ -54,6 +54,20 @@ def test_f23_a_key_that_is_refused_halts_and_nothing_signed_follows(live):
     assert live.stop() == 0
 
 
+def test_f23_a_key_that_is_refused_in_the_middle_of_a_start_ends_it(live):
+    live.wait_protected()
+    live.speed(1)
+    live.kill()
+    rule = {"name": "lost", "match": {"request": "GET /api/v3/order"}, "do": {"action": "revoke_key"}}
+    live.control("POST", "/sim/faults", {"rules": [rule]})
+    live.start()
+    assert live.daemon.wait(timeout=60) == 2
+    assert "-2015" in (live.state.parent / f"{live.state.name}.log").read_text().splitlines()[-1]
+    live.start()
+    live.wait_trading(1)
+    assert live.stop() == 0
+
+
 def credentials(folder, api_key, secret):
     folder.mkdir()
     (folder / "binance_api_key").write_text(api_key)

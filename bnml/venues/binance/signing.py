@@ -22,10 +22,12 @@ class Signer:
     """Signs with one key at a time; REST signs the percent-encoded payload, the WebSocket API the raw sorted one.
 
     Everybody who signs shares it. After `lose` nothing is signed any more until `use` or `try_again`, so that
-    no further signed request leaves; `on_lost` is told of each loss with its cause.
+    no further signed request leaves; `on_lost` is told of each loss with its cause. `waits` while somebody can
+    give another key, or say that this one is good again.
     """
 
     def __init__(self, api_key: str, api_secret: str) -> None:
+        self.waits = False
         self.api_key = api_key
         self._sign = sign_with(api_secret)
         self.lost = ""
@@ -66,7 +68,9 @@ class Signer:
         self.try_again()
 
     async def usable(self) -> None:
-        """Return when something may be signed."""
+        """Return when something may be signed; AccessRefused for a key that is lost and that nobody can mend now."""
+        if self.lost and not self.waits:
+            raise AccessRefused(self.lost)
         await self._usable.wait()
 
     def _signature(self, payload: str) -> str:

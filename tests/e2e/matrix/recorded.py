@@ -198,6 +198,7 @@ class WiredProcess(Process):
         )
         spawn(self.api.run())
         await self.links.wait_up(0)
+        self.venue.rest.signer.waits = True
         spawn(vigil.run())
         spawn(keep_proving(self.venue, self.symbols[0]))
         spawn(self.outlook.run())
