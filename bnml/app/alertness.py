@@ -27,6 +27,8 @@ SIGHT_NS = 2 * NS_PER_S
 """Before the closing time: the venue tells its time each second."""
 REHEARSE_NS = 5 * NS_PER_MS
 """Between two rehearsals: each takes up to half a millisecond, and a bar that comes in one waits for its end."""
+TO_WARM_UP = 4
+"""Rehearsals without a pause after waking: the first takes three times as long as the last of them."""
 
 
 class Alertness:
@@ -47,6 +49,7 @@ class Alertness:
         self._clock = clock
         self._rehearse = rehearse
         self._rehearsed_ns = 0
+        self._rehearsals = 0
         self._frame_ns = frame_ns
         self._lead_ns = lead_ns
         self._scanned_ns = scanned_ns
@@ -80,6 +83,7 @@ class Alertness:
     def _wake(self) -> None:
         self._timer = None
         self.is_awake = True
+        self._rehearsals = 0
         self._turn()
 
     def _turn(self) -> None:
@@ -87,8 +91,9 @@ class Alertness:
         if self._scanned_ns() >= self._closes_ns or now_ns > self._until_ns:
             self.is_awake = False
             return
-        if now_ns - self._rehearsed_ns > REHEARSE_NS:
+        if self._rehearsals < TO_WARM_UP or now_ns - self._rehearsed_ns > REHEARSE_NS:
             self._rehearse()
+            self._rehearsals += 1
             self._rehearsed_ns = self._clock.monotonic_ns()
         self.turns += 1
         asyncio.get_running_loop().call_soon(self._turn)

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.venues.binance.socket import SocketClosed, VenueSocket
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from bnml.venues.binance.signing import Signer
-
-MAX_FRAME_BYTES = 8 * 1024 * 1024
 
 
 class RawSocket:
@@ -30,25 +28,22 @@ class RawSocket:
         self._timestamp_ms = timestamp_ms
         self._timeout_s = timeout_s
         self._window_ms = window_ms
-        self._socket: ClientConnection | None = None
+        self._stack = AsyncExitStack()
+        self._socket: VenueSocket | None = None
         self._reading: asyncio.Task[None] | None = None
         self._waiting: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._last_id = 0
         self.on_event: Callable[[Any], None] = lambda _event: None
 
     async def __aenter__(self) -> Self:
-        try:
-            self._socket = await connect(self._url, max_size=MAX_FRAME_BYTES, compression=None)
-        except (OSError, InvalidHandshake, TimeoutError) as error:
-            raise Retryable(f"the WebSocket API {self._url} does not open ({error})") from error
+        self._socket = await self._stack.enter_async_context(VenueSocket(self._url))
         self._reading = asyncio.create_task(self._read(self._socket))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._reading is not None:
             self._reading.cancel()
-        if self._socket is not None:
-            await self._socket.close()
+        await self._stack.aclose()
 
     async def call(self, method: str, params: Mapping[str, str], *, order: bool = False) -> dict[str, Any]:
         """Send one signed request; UnknownOutcome without an answer to an order, else Retryable."""
@@ -63,16 +58,14 @@ class RawSocket:
         self._waiting[name] = future
         unclear = UnknownOutcome if order else Retryable
         try:
-            await self._socket.send(
-                msgspec.json.encode({"id": name, "method": method, "params": signed}), text=True
-            )
+            await self._socket.send([msgspec.json.encode({"id": name, "method": method, "params": signed})])
             return await asyncio.wait_for(future, self._timeout_s)
-        except (ConnectionClosed, TimeoutError) as error:
+        except (SocketClosed, TimeoutError) as error:
             raise unclear(f"{method}: no answer ({type(error).__name__})") from error
         finally:
             self._waiting.pop(name, None)
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, socket: VenueSocket) -> None:
         async for frame in _frames(socket):
             waiting = self._waiting.get(str(frame.get("id")))
             if waiting is not None and not waiting.done():
@@ -81,25 +74,23 @@ class RawSocket:
                 self.on_event(frame)
 
 
-async def _frames(socket: ClientConnection) -> AsyncIterator[dict[str, Any]]:
+async def _frames(socket: VenueSocket) -> AsyncIterator[dict[str, Any]]:
     """The frames that can be read; the end of the connection is theirs."""
     try:
-        async for text in socket:
-            frame = msgspec.json.decode(text)
+        while True:
+            frame = msgspec.json.decode(await socket.receive())
             if isinstance(frame, dict):
                 yield frame
-    except ConnectionClosed:
+    except SocketClosed:
         return
 
 
 async def market_frames(url: str, seconds: float, enough: Callable[[str, Any], bool]) -> None:
     """Hand the name and the data of each market event to `enough`, until it says so or the time is over."""
     try:
-        async with asyncio.timeout(seconds), connect(url, compression=None) as socket:
+        async with asyncio.timeout(seconds), VenueSocket(url) as socket:
             async for frame in _frames(socket):
                 if enough(str(frame.get("stream")), frame.get("data")):
                     return
     except TimeoutError:
         return
-    except (OSError, InvalidHandshake) as error:
-        raise Retryable(f"the market streams {url} do not open ({error})") from error

@@ -7,8 +7,6 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidHandshake
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
@@ -16,6 +14,7 @@ from bnml.venues.binance.convoy import depart
 from bnml.venues.binance.errors import leaves
 from bnml.venues.binance.overlap import Heard
 from bnml.venues.binance.reports import api_frame
+from bnml.venues.binance.socket import SocketClosed, VenueSocket
 from bnml.venues.binance.wire import EMPTY, ApiFrame, EventKey
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
     from bnml.venues.binance.wsapi import ApiConnection
 
-MAX_FRAME_BYTES = 8 * 1024 * 1024
-CLOSE_S = 1.0  # for the closing handshake
 LAST_ANSWERS_S = 2.0  # for requests under way when the connection is replaced
 SILENT_PROBES = 3  # a connection that did not answer so many probes is dead
 REPORT_S = 2.0  # after the answer to an order its report must have come
@@ -46,7 +43,7 @@ class ApiLeg:
         self._held: deque[tuple[int, msgspec.Raw | None]] = deque()
         self._heard: Heard[msgspec.Raw] = Heard(event_key)
         self._is_watched = False
-        self._socket: ClientConnection | None = None
+        self._socket: VenueSocket | None = None
         self._waiting: dict[str, asyncio.Future[ApiFrame]] = {}
         self._expected: dict[str, int] = {}
         self._reported: deque[str] = deque(maxlen=REPORTS_REMEMBERED)
@@ -61,13 +58,11 @@ class ApiLeg:
         """Connect, subscribe and read until the connection breaks; returns why."""
         detail = "closed"
         try:
-            async with connect(
-                self._owner.url, max_size=MAX_FRAME_BYTES, compression=None, close_timeout=CLOSE_S
-            ) as socket:
+            async with VenueSocket(self._owner.url, self._alive) as socket:
                 self._socket = socket
-                self._heard_ns = self._owner.clock.monotonic_ns()
+                self._alive()
                 await self._serve(socket)
-        except* (ConnectionClosed, InvalidHandshake, OSError, TimeoutError, Retryable) as group:
+        except* (OSError, TimeoutError, Retryable) as group:
             detail = "; ".join(f"{type(error).__name__}: {error}" for error in leaves(group))
         finally:
             self._socket = None
@@ -87,20 +82,15 @@ class ApiLeg:
             frame = msgspec.json.encode({"id": request_id, "method": method, "params": params})
             await depart(frame, self._write)
             return await asyncio.wait_for(future, self._owner.timeout_s)
-        except (ConnectionClosed, TimeoutError) as error:
+        except (SocketClosed, TimeoutError) as error:
             raise unclear(f"{method}: no answer ({type(error).__name__})") from error
         finally:
             self._waiting.pop(request_id, None)
 
     async def _write(self, frames: Sequence[bytes]) -> None:
-        """Hand all frames to the system in one piece: a process that dies has sent all of them or none."""
         if self._socket is None:
-            raise ConnectionClosedError(None, None)
-        async with self._socket.send_context():
-            protocol = self._socket.protocol
-            for frame in frames:
-                protocol.send_text(frame)
-            self._socket.transport.write(b"".join(protocol.data_to_send()))
+            raise SocketClosed("not connected any more")
+        await self._socket.send(frames)
 
     def expect(self, params: Mapping[str, str]) -> None:
         """The venue has accepted this order, so a report of it must come."""
@@ -128,7 +118,7 @@ class ApiLeg:
         if self._socket is not None:
             await self._socket.close()
 
-    async def _serve(self, socket: ClientConnection) -> None:
+    async def _serve(self, socket: VenueSocket) -> None:
         async with asyncio.TaskGroup() as group:
             reader = group.create_task(self._read(socket))
             await self._owner.subscribe(self)
@@ -137,9 +127,10 @@ class ApiLeg:
                 group.create_task(self._probe())
             await reader
 
-    async def _read(self, socket: ClientConnection) -> None:
-        async for text in socket:
-            self._heard_ns = self._owner.clock.monotonic_ns()
+    async def _read(self, socket: VenueSocket) -> None:
+        while True:
+            text = await socket.receive()
+            self._alive()
             try:
                 frame = api_frame(text)
             except Retryable as error:
@@ -155,7 +146,6 @@ class ApiLeg:
                     raise Retryable("the venue ended the user data stream")
             elif frame.error is not None:
                 self._owner.refused(frame)
-        raise Retryable("the venue closed the WebSocket API connection")
 
     def _answered(self, frame: ApiFrame) -> None:
         """To whoever waits for it; a refusal that nobody waits for, such as of a sign of life, may still be a ban."""
@@ -208,16 +198,15 @@ class ApiLeg:
                         owner.on_missing(name)
             await asyncio.sleep(owner.probe_s / 4)
 
-    async def _ask_for_life(self, socket: ClientConnection, number: int) -> None:
+    async def _ask_for_life(self, socket: VenueSocket, number: int) -> None:
         """By a request, which proves the venue behind the socket; by a mere frame where requests prolong a ban."""
         if self._owner.is_banned:
-            asyncio.ensure_future(await socket.ping()).add_done_callback(self._pong)
+            await socket.ping()
         else:
-            await socket.send(f'{{"id":"probe-{number}","method":"ping"}}')
+            await socket.send((b'{"id":"probe-%d","method":"ping"}' % number,))
 
-    def _pong(self, pong: asyncio.Future[float]) -> None:
-        if not pong.cancelled() and pong.exception() is None:
-            self._heard_ns = self._owner.clock.monotonic_ns()
+    def _alive(self) -> None:
+        self._heard_ns = self._owner.clock.monotonic_ns()
 
     def _fail_waiting(self, detail: str) -> None:
         for future in self._waiting.values():

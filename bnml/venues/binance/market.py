@@ -9,8 +9,6 @@ from socket import SO_RCVBUF, SOL_SOCKET
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from bnml.core.clock import NS_PER_MS, NS_PER_S, Clock
 from bnml.core.errors import Retryable
@@ -19,17 +17,15 @@ from bnml.venues.binance.endpoints import Endpoints
 from bnml.venues.binance.errors import leaves
 from bnml.venues.binance.oddities import UNREADABLE, Oddities
 from bnml.venues.binance.overlap import Heard, market_key
+from bnml.venues.binance.socket import SocketClosed, VenueSocket
 from bnml.venues.binance.succession import NEVER_S, LinkSink, Succession
 
 STREAMS_PER_SOCKET = 1000  # the venue allows 1024
 STREAMS_PER_MESSAGE = 200
 MESSAGE_PAUSE_S = 0.3  # the venue drops a client that sends more than five messages a second
-MAX_FRAME_BYTES = 8 * 1024 * 1024
-FRAMES_BUFFERED = 4096
 RECEIVE_BYTES = 160 * 1024  # asked of the kernel: one read of a full default buffer held the loop for 10 ms
 BREATH_NS = 2 * NS_PER_MS  # buffered frames are read for so long before others get the loop
 ANSWER_S = 2.0  # a socket that does not answer a subscription by then is replaced
-CLOSE_S = 1.0  # for the closing handshake
 MOST_HELD = 50_000  # items of a successor; then it reads no further until the one before it is over
 
 Item = TypeVar("Item")
@@ -147,7 +143,7 @@ class MarketLeg(Generic[Item]):
         self._held: deque[tuple[int, Item | None]] = deque()
         self._heard: Heard[Item] = Heard(market_key)
         self._is_watched = False
-        self._socket: ClientConnection | None = None
+        self._socket: VenueSocket | None = None
         self._unanswered: dict[int | str, asyncio.Event] = {}
         self._requests = 0
         self._last_frame_ns = 0
@@ -156,18 +152,12 @@ class MarketLeg(Generic[Item]):
         """Connect, subscribe and read until the connection breaks; returns why."""
         detail = "closed"
         try:
-            async with connect(
-                self._owner.url,
-                max_size=MAX_FRAME_BYTES,
-                max_queue=FRAMES_BUFFERED,
-                compression=None,
-                close_timeout=CLOSE_S,
-            ) as socket:
+            async with VenueSocket(self._owner.url) as socket:
                 raw = socket.transport.get_extra_info("socket")
                 raw.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BYTES)
                 self._socket = socket
                 await self._serve(socket)
-        except* (ConnectionClosed, InvalidHandshake, OSError, TimeoutError, Retryable) as group:
+        except* (OSError, TimeoutError, Retryable) as group:
             detail = "; ".join(f"{type(error).__name__}: {error}" for error in leaves(group))
         finally:
             self._hang_up()
@@ -198,14 +188,14 @@ class MarketLeg(Generic[Item]):
             try:
                 answered = await self._send(socket, method, streams[start : start + STREAMS_PER_MESSAGE])
                 await asyncio.wait_for(answered.wait(), ANSWER_S if self._owner.rotates else None)
-            except ConnectionClosed:
+            except SocketClosed:
                 return  # it connects again, with what is wanted by then
             except TimeoutError:
                 self.must_go.set()
                 return
             await asyncio.sleep(MESSAGE_PAUSE_S)
 
-    async def _subscribe(self, socket: ClientConnection) -> None:
+    async def _subscribe(self, socket: VenueSocket) -> None:
         asked: dict[str, None] = {}
         answers: list[asyncio.Event] = []
         while part := [name for name in self._owner.wanted if name not in asked][:STREAMS_PER_MESSAGE]:
@@ -219,11 +209,11 @@ class MarketLeg(Generic[Item]):
             await answered.wait()
         self.ready.set()
 
-    async def _send(self, socket: ClientConnection, method: str, streams: Sequence[str]) -> asyncio.Event:
+    async def _send(self, socket: VenueSocket, method: str, streams: Sequence[str]) -> asyncio.Event:
         self._requests += 1
         answered = self._unanswered[self._requests] = asyncio.Event()
         request = {"method": method, "params": list(streams), "id": self._requests}
-        await socket.send(msgspec.json.encode(request), text=True)
+        await socket.send((msgspec.json.encode(request),))
         return answered
 
     def _hang_up(self) -> None:
@@ -234,7 +224,7 @@ class MarketLeg(Generic[Item]):
             answered.set()
         self._unanswered.clear()
 
-    async def _serve(self, socket: ClientConnection) -> None:
+    async def _serve(self, socket: VenueSocket) -> None:
         self._last_frame_ns = self._owner.clock.monotonic_ns()
         async with asyncio.TaskGroup() as group:
             helpers = [group.create_task(self._subscribe(socket)), group.create_task(self._watch())]
@@ -243,10 +233,11 @@ class MarketLeg(Generic[Item]):
                 helper.cancel()
         raise Retryable("the venue closed the market stream")
 
-    async def _read(self, socket: ClientConnection) -> None:
+    async def _read(self, socket: VenueSocket) -> None:
         clock = self._owner.clock
         breathed_ns = clock.monotonic_ns()
-        async for text in socket:
+        while True:
+            text = await socket.receive()
             self._last_frame_ns = clock.monotonic_ns()
             if self._last_frame_ns - breathed_ns > BREATH_NS:
                 await asyncio.sleep(0)  # reading what is buffered never waits by itself

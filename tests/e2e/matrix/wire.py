@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from contextlib import ExitStack, asynccontextmanager, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from types import SimpleNamespace
@@ -10,10 +10,11 @@ from unittest.mock import patch
 from urllib.parse import parse_qsl
 
 import aiohttp
-from websockets.exceptions import ConnectionClosedError, InvalidHandshake
 
 from bnml.core.clock import NS_PER_MS
+from bnml.core.errors import Retryable
 from bnml.venues.binance import api_leg
+from bnml.venues.binance.socket import SocketClosed
 from bnml.venues.sim import rest, wsapi
 from bnml.venues.sim.faults.bodies import BrokenResponse, SlowResponse, body_of
 from bnml.venues.sim.rest import handle
@@ -55,7 +56,7 @@ class Wires:
     def carry(self):
         """From here on the daemon's WebSocket connections end at this exchange."""
         with ExitStack() as stack:
-            stack.enter_context(patch.object(api_leg, "connect", partial(Line, self)))
+            stack.enter_context(patch.object(api_leg, "VenueSocket", partial(Line, self)))
             for module in (rest, wsapi):
                 stack.enter_context(patch.object(module, "perform", self.record.perform))
             yield
@@ -80,10 +81,11 @@ class Wires:
 
 
 class Line:
-    """The client's end of a WebSocket, as `websockets` gives it; frames arrive in the order of sending."""
+    """The client's end of a WebSocket, as `VenueSocket`; frames arrive in the order of sending."""
 
-    def __init__(self, wires, *_, **__):
+    def __init__(self, wires, _url, on_pong):
         self.wires = wires
+        self.on_pong = on_pong
         self.end = End(self)
         self._frames = deque()
         self._wake = asyncio.Event()
@@ -101,27 +103,17 @@ class Line:
             except Unanswered as error:
                 raise ConnectionResetError("the connection was reset") from error
             if refused is not None:
-                raise InvalidHandshake(f"HTTP {refused.status}")
+                raise Retryable(f"HTTP {refused.status}")
         self.end.open(venue)
         return self
 
     async def __aexit__(self, *_):
         self.end.close()
 
-    async def send(self, message, **_):
+    async def send(self, frames):
         if self.end.is_over:
-            raise ConnectionClosedError(None, None)
-        self._write([message.encode() if isinstance(message, str) else message])
-
-    @asynccontextmanager
-    async def send_context(self):
-        """For frames that leave in one piece: `protocol` takes them, `transport` writes them."""
-        if self.end.is_over:
-            raise ConnectionClosedError(None, None)
-        frames = []
-        self.protocol = SimpleNamespace(send_text=frames.append, data_to_send=lambda: frames)
-        self.transport = SimpleNamespace(write=lambda _: self._write(frames))
-        yield
+            raise SocketClosed("it is over")
+        self._write(frames)
 
     def _write(self, frames):
         head = frames[0][:60]
@@ -134,27 +126,22 @@ class Line:
         self.wires.life.point(f"after_send_{kind}")
 
     async def ping(self):
-        """A future that is done with the pong."""
         if self.end.is_over:
-            raise ConnectionClosedError(None, None)
-        pong = self.wires.loop.create_future()
-        self.later(0, partial(self.end.hear_ping, pong))
-        return pong
+            raise SocketClosed("it is over")
+        self.later(0, self.end.hear_ping)
 
     async def close(self):
         self.end.finish()
 
-    async def __aiter__(self):
-        while True:
-            while self._frames:
-                frame = self._frames.popleft()
-                if frame is CLOSED:
-                    return
-                if frame is BROKEN:
-                    raise ConnectionClosedError(None, None)
-                yield frame
+    async def receive(self):
+        while not self._frames:
             self._wake.clear()
             await self._wake.wait()
+        frame = self._frames.popleft()
+        if frame is CLOSED or frame is BROKEN:
+            self._frames.append(frame)
+            raise SocketClosed("closed" if frame is CLOSED else "broken")
+        return frame
 
     def later(self, way, act):
         loop = self.wires.loop
@@ -211,9 +198,9 @@ class End:
             self._venue.sockets.discard(self)
             self._session.close()
 
-    def hear_ping(self, pong):
+    def hear_ping(self):
         if self.sends_pings and not self.is_over:  # not dead
-            self._line.later(1, lambda: pong.done() or pong.set_result(0.04))
+            self._line.later(1, self._line.on_pong)
 
     def receive(self, text):
         if not self.is_over:
