@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from bnml.journal.writer import Durability
+    from bnml.journal.file_work import Durability
     from bnml.learn.predictors import BundlePredictor
     from bnml.trading.engine import Engine
 

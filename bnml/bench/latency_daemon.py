@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
     from bnml.app.compose import Parts
     from bnml.core.ports import Predictor
-    from bnml.journal.writer import Durability
+    from bnml.journal.file_work import Durability
 
 FRAME_NS = NS_PER_HOUR // 4
 CONNECT_TIMEOUT_S = 30

@@ -6,16 +6,17 @@ point, with SIGKILL, or is killed from outside. Said on stdout: `started <pid>`,
 
 import os
 import signal
+import sqlite3
 import sys
 from collections import Counter
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 
 from bnml import cli
 from bnml.app import pump, reconcile, run, warm_kernels
 from bnml.app.executor import Executor
 from bnml.config import load
-from bnml.journal.writer import JournalWriter, aiosqlite
+from bnml.journal.writer import JournalWriter
 from bnml.venues.binance.venue import BinanceVenue
 
 POINTS = (
@@ -78,12 +79,7 @@ def arm():
     around(JournalWriter, "append_snapshot", after="during_snapshot")
     around(reconcile, "missed_reports", after="during_reconcile")
     around(reconcile, "bring_truth", after="reconciled")
-    execute, take = aiosqlite.Connection.execute, pump.Pump.take
-
-    @wraps(execute)
-    def committing(self, statement, *values):
-        result = execute(self, statement, *values)
-        return _Commit(result) if statement == "COMMIT" else result
+    take = pump.Pump.take
 
     @wraps(take)
     async def taking(self, item):
@@ -91,16 +87,15 @@ def arm():
             passing("before_report")
         await take(self, item)
 
-    aiosqlite.Connection.execute, pump.Pump.take = committing, taking
+    sqlite3.connect, pump.Pump.take = partial(sqlite3.connect, factory=_Connection), taking
 
 
-class _Commit:
-    def __init__(self, waiting):
-        self._waiting = waiting
-
-    def __await__(self):
+class _Connection(sqlite3.Connection):
+    def execute(self, statement, *values):
+        if statement != "COMMIT":
+            return super().execute(statement, *values)
         passing("before_commit")
-        result = yield from self._waiting.__await__()
+        result = super().execute(statement, *values)
         passing("after_commit")
         return result
 

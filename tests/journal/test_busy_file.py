@@ -9,7 +9,7 @@ from bnml.app.executor import Executor
 from bnml.app.inbox import LiveInbox
 from bnml.core.commands import CancelOrder
 from bnml.core.errors import Fatal
-from bnml.journal import writer as module
+from bnml.journal import file_work as module
 from bnml.journal.reader import JournalReader
 from bnml.journal.writer import JournalWriter
 from bnml.venues.binance.venue import Executed

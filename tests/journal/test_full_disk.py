@@ -19,42 +19,47 @@ from tests.journal.kit import header
 NAME = "x" * 500
 
 
-async def limit(writer, pages):
-    """Room for so many pages more."""
-    cursor = await writer._database.execute("PRAGMA page_count")
-    (count,) = await cursor.fetchone()
-    await writer._database.execute(f"PRAGMA max_page_count={count + pages}")
+class Cramped:
+    """A connection with room for so many pages more, until there is more room: `loosen`."""
+
+    def __init__(self, inner, pages):
+        self.inner = inner
+        self.statements = []
+        self.is_loose = False
+        (count,) = inner.execute("PRAGMA page_count").fetchone()
+        inner.execute(f"PRAGMA max_page_count={count + pages}")
+
+    def execute(self, statement, *values):
+        self.statements.append(statement)
+        if self.is_loose and not self.inner.in_transaction:
+            self.inner.execute("PRAGMA max_page_count=1000000")
+        return self.inner.execute(statement, *values)
+
+    def __getattr__(self, name):
+        return getattr(self.inner, name)
+
+
+async def cramped(path, pages):
+    """A writer whose reserve, when it is given up, makes room."""
+    writer = await JournalWriter.open(path, "process")
+    await writer.begin_session(header(), 1)
+    connection = await writer._database.run(lambda inner: Cramped(inner, pages))
+    writer._database._connection = connection
+    release = writer.reserve.release
+
+    def with_room():
+        connection.is_loose = release()
+        return connection.is_loose
+
+    writer.reserve.release = with_room
+    return writer, connection
 
 
 async def write(path, *, reserve, events=400, pages=20):
     """Events until the disk is full; with a reserve its release gives room. Returns what the writer says."""
-    writer = await JournalWriter.open(path, "process")
-    await writer.begin_session(header(), 1)
-    if reserve:
-        release = writer.reserve.release
-
-        def with_room():
-            assert release()
-            writer._loosen.set()
-            return True
-
-        writer._loosen = asyncio.Event()
-        writer.reserve.release = with_room
-    else:
-        writer.reserve.release()
-    await limit(writer, pages)
-    execute = writer._database.execute
-
-    async def loosened(statement, *values):
-        if reserve and statement == "ROLLBACK":
-            await execute("ROLLBACK")
-            await execute("PRAGMA max_page_count=1000000")
-            return None
-        if reserve and statement.startswith("BEGIN") and writer._loosen.is_set():
-            await execute("PRAGMA max_page_count=1000000")
-        return await execute(statement, *values)
-
-    writer._database.execute = loosened
+    writer, _ = await cramped(path, pages)
+    if not reserve:
+        Reserve(path).release()
     running = asyncio.create_task(writer.run())
     try:
         for count in range(events):
@@ -85,6 +90,29 @@ def test_f46_a_full_disk_uses_the_reserve_and_loses_nothing(tmp_path):
     assert sound(path) == "ok"
 
 
+async def test_f46_rows_before_the_one_that_found_no_room_are_written_once(tmp_path):
+    writer, connection = await cramped(tmp_path / "journal.db", 1_000)
+    insert, full = connection.inner.executemany, sqlite3.OperationalError("database or disk is full")
+    full.sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def cut(statement, rows):
+        """The database has not rolled back by itself, as it may."""
+        insert(statement, rows)
+        if not connection.is_loose:
+            raise full
+
+    connection.executemany = cut
+    writer.append_event(Timer("t", 1))
+    writer.append_snapshot("v", b"engine")
+    await writer.barrier()
+    assert "ROLLBACK" in connection.statements
+    assert writer.is_full
+    await writer.close()
+    with sqlite3.connect(tmp_path / "journal.db") as database:
+        assert database.execute("SELECT seq FROM event").fetchall() == [(1,)]
+        assert database.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
+
+
 def test_f46_without_a_reserve_nothing_is_half_written(tmp_path):
     path = tmp_path / "journal.db"
     with pytest.raises(Fatal, match="full"):
@@ -103,7 +131,7 @@ def test_what_can_be_done_without_is_not_written_on_a_full_disk(tmp_path):
         writer.is_full = True
         writer.append_event(Timer("t", 1))
         writer.append_snapshot("v", b"engine")
-        await writer._commit()
+        await writer.barrier()
         watch_space(writer, Guards(LiveInbox(), lambda: 1))
         assert not writer.is_full
         writer.append_snapshot("v", b"engine")

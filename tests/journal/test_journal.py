@@ -1,7 +1,7 @@
 import asyncio
+import contextlib
 import sqlite3
 
-import aiosqlite
 import pytest
 
 from bnml.core.commands import CancelOrder, Submit
@@ -136,7 +136,7 @@ async def test_a_writer_that_fails_stops_its_owner(tmp_path):
     writer = await JournalWriter.open(tmp_path / "journal.db", "process")
     await writer.begin_session(header(), 1)
     task = asyncio.create_task(writer.run())
-    await writer._database.execute("DROP TABLE event")
+    await writer._database.run(lambda connection: connection.execute("DROP TABLE event").close())
     writer.append_event(BAR)
     with pytest.raises(Fatal, match="cannot be written"):
         await writer.barrier()
@@ -152,7 +152,7 @@ async def test_a_cancelled_owner_leaves_no_half_transaction(tmp_path):
         task = asyncio.create_task(writer.run())
         writer.append_event(BAR)
         waiting = asyncio.create_task(writer.barrier())
-        while writer._committing is None or writer._committing.done():  # noqa: ASYNC110 - the same
+        while not writer._is_committing:  # noqa: ASYNC110 - the same
             await asyncio.sleep(0)
         task.cancel()
         waiting.cancel()
@@ -176,9 +176,8 @@ async def test_a_damaged_journal_is_for_the_operator(tmp_path):
 async def test_a_journal_of_another_format_is_refused(tmp_path):
     writer = await JournalWriter.open(tmp_path / "journal.db", "power")
     await writer.close()
-    async with aiosqlite.connect(tmp_path / "journal.db") as database:
-        await database.execute("UPDATE meta SET value = '99'")
-        await database.commit()
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as database:
+        database.execute("UPDATE meta SET value = '99'")
     with pytest.raises(RecoveryNeeded, match="format 99"):
         await JournalWriter.open(tmp_path / "journal.db", "power")
 

@@ -3,47 +3,15 @@
 import asyncio
 import sqlite3
 
+from bnml.journal.file_work import prepare
 from bnml.journal.reader import JournalReader
-from bnml.journal.writer import JournalWriter, _prepare
+from bnml.journal.writer import JournalWriter
 
 SYNC_S = 0.004
 
 
 class Killed(BaseException):
     """The process is gone; nothing may catch this and go on."""
-
-
-class _Query:
-    """What `aiosqlite` gives for a statement: to be awaited, or entered for its rows."""
-
-    def __init__(self, run, pause_s=0.0):
-        self._run = run
-        self._pause_s = pause_s
-
-    def __await__(self):
-        return self._done().__await__()
-
-    async def _done(self):
-        if self._pause_s:
-            await asyncio.sleep(self._pause_s)
-        return self._run()
-
-    async def __aenter__(self):
-        self._cursor = self._run()
-        return self
-
-    async def __aexit__(self, *_):
-        return None
-
-    async def fetchone(self):
-        return self._cursor.fetchone()
-
-    async def fetchall(self):
-        return self._cursor.fetchall()
-
-    @property
-    def lastrowid(self):
-        return self._cursor.lastrowid
 
 
 class Disk:
@@ -70,41 +38,58 @@ class Disk:
         return reader
 
     async def writer(self, life):
-        database = _Connection(self.database, life)
-        return JournalWriter(database, await _prepare(database, "journal.db", "process"))
+        connection = _Connection(self.database, life)
+        return JournalWriter(_Database(connection), prepare(connection, "journal.db", "process"))
+
+
+class _Database:
+    """`journal.database.Database` on a virtual loop: without a thread, and a commit takes its time."""
+
+    def __init__(self, connection):
+        self._connection = connection
+
+    async def run(self, work):
+        return work(self._connection)
+
+    def submit(self, work, done):
+        asyncio.get_running_loop().call_later(SYNC_S, self._do, work, done)
+
+    def _do(self, work, done):
+        try:
+            result = work(self._connection)
+        except BaseException as error:  # noqa: BLE001 - handed to whoever asked, as the real one does
+            done(None, error)
+        else:
+            done(result, None)
+
+    async def close(self):
+        return None
 
 
 class _Connection:
-    """The part of `aiosqlite.Connection` that the writer uses; every statement is a place to die at."""
+    """The part of `sqlite3.Connection` that the writer uses; every statement is a place to die at."""
 
     def __init__(self, database, life):
         self._database = database
         self._life = life
 
     def execute(self, statement, values=()):
-        return _Query(lambda: self._run(statement, values), SYNC_S if statement == "COMMIT" else 0.0)
-
-    def _run(self, statement, values):
-        word = statement.split(None, 1)[0].upper()
         self._life.check()
-        if word == "COMMIT":
+        if statement == "COMMIT":
             self._life.point("before_commit")
         cursor = self._database.execute(statement, values)
-        if word == "COMMIT":
+        if statement == "COMMIT":
             self._life.point("after_commit")
         return cursor
 
-    async def executemany(self, statement, rows):
+    def executemany(self, statement, rows):
         self._life.check()
         if "snapshot" in statement:
             self._life.point("during_snapshot")
         self._database.executemany(statement, rows)
 
-    async def executescript(self, script):
+    def executescript(self, script):
         self._life.check()
         for statement in script.split(";"):
             if statement.strip():
                 self._database.execute(statement)
-
-    async def close(self):
-        return None

@@ -1,0 +1,116 @@
+"""What is done with the journal's file, in its own thread: make it ready, commit rows as a whole, keep house."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from bnml.core.errors import Misconfigured, RecoveryNeeded
+from bnml.journal.reserve import Reserve, is_full
+from bnml.journal.schema import INSERTS, TABLES, VERSION, Row
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Durability = Literal["power", "process"]
+Batch = Mapping[str, Sequence[Row]]
+KEPT_SNAPSHOTS = 3
+BUSY_MS = 5_000
+BUSY_TIMES = 12
+"""A file that another program writes to is waited for so long, so often: a minute; then the owner stops."""
+SPARED = frozenset({"health", "snapshot"})
+"""What a full disk does without: neither is needed to protect, to sell or to start again."""
+
+
+def prepare(connection: sqlite3.Connection, path: Path, durability: Durability) -> int:
+    """Make missing tables and return the last event's number; Misconfigured or RecoveryNeeded if the file is no use."""
+    try:
+        connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
+        connection.executescript(TABLES)
+        connection.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
+        _check_version(connection, path)
+        row = connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()
+    except (sqlite3.OperationalError, OSError) as error:
+        raise unwritable(path, error) from error
+    except sqlite3.DatabaseError as error:
+        raise RecoveryNeeded(
+            f"the journal {path} is damaged ({error}); put a backup in its place, or move it away to start afresh"
+        ) from error
+    return int(row[0]) if row else 0
+
+
+def change(connection: sqlite3.Connection, statement: str, values: Row) -> int:
+    """One statement by itself; returns the number of the row that it made, if it made one."""
+    return connection.execute(statement, values).lastrowid or 0
+
+
+def commit(
+    connection: sqlite3.Connection, batch: Batch, reserve: Reserve | None = None, *, spares: bool
+) -> bool:
+    """All rows or none; returns whether the reserve was given up for them, because the disk is full.
+
+    `spares`: leave out what a full disk does without, as is done once the reserve is in use.
+    """
+    try:
+        _write(connection, batch, spares=spares)
+    except (sqlite3.Error, OSError) as error:
+        if not (is_full(error) and reserve is not None and reserve.release()):
+            raise
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        _write(connection, batch, spares=True)
+        return True
+    return False
+
+
+def prunings(older_than_ns: int) -> tuple[tuple[str, Row], ...]:
+    """Statements that keep house: old health rows, all but the newest snapshots, and a checkpoint of the log."""
+    keep_newest = "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT ?)"
+    return (
+        ("DELETE FROM health WHERE ts_ns < ?", (older_than_ns,)),
+        (keep_newest, (KEPT_SNAPSHOTS,)),
+        ("PRAGMA wal_checkpoint(PASSIVE)", ()),
+    )
+
+
+def unwritable(path: Path, error: Exception) -> Misconfigured:
+    """What the operator is told of a file that cannot be opened or changed."""
+    return Misconfigured(
+        f"the journal {path} cannot be written ({error}); give the daemon write permission to its "
+        f"state folder, or another one with --state-dir"
+    )
+
+
+def _write(connection: sqlite3.Connection, batch: Batch, *, spares: bool) -> None:
+    _begin(connection)
+    for table, rows in batch.items():
+        if not (spares and table in SPARED):
+            connection.executemany(INSERTS[table], rows)
+    connection.execute("COMMIT")
+
+
+def _begin(connection: sqlite3.Connection) -> None:
+    """Take the file for writing; one that somebody else holds (a backup, a shell) is waited for, and nothing leaves."""
+    for attempt in range(1, BUSY_TIMES + 1):
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if (
+                error.sqlite_errorcode not in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+                or attempt == BUSY_TIMES
+            ):
+                raise
+        else:
+            return
+
+
+def _check_version(connection: sqlite3.Connection, path: Path) -> None:
+    row = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+    if row is None or row[0] != str(VERSION):
+        found = "none" if row is None else row[0]
+        raise RecoveryNeeded(
+            f"the journal {path} has format {found}, this version writes {VERSION}; move it away to start afresh"
+        )
