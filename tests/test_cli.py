@@ -24,8 +24,8 @@ COMMANDS = [
     "config template",
 ]
 HEAVY = {
-    "aiohttp", "aiosqlite", "apscheduler", "duckdb", "numba", "numpy", "rich", "scipy", "sklearn",
-    "structlog", "websockets", "xgboost",
+    "aiohttp", "apscheduler", "duckdb", "numba", "numpy", "rich", "scipy", "sklearn", "structlog",
+    "websockets", "xgboost",
 }  # fmt: skip
 
 
