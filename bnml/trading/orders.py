@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections import defaultdict
 from enum import StrEnum
+from itertools import islice
 
 import msgspec
 
@@ -93,10 +94,16 @@ class OrderBook:
     def __init__(self, orders: dict[str, Order] | None = None) -> None:
         self.orders: dict[str, Order] = {} if orders is None else orders
         self._live = {key: order for key, order in self.orders.items() if not order.is_final}
+        self._lists = _by_list(self.orders)
 
     def register(self, order: Order) -> None:
         """Remember an order before its request leaves."""
-        self.orders[order.client_order_id] = self._live[order.client_order_id] = order
+        key, is_known = order.client_order_id, order.client_order_id in self.orders
+        self.orders[key] = self._live[key] = order
+        if is_known:
+            self._lists = _by_list(self.orders)  # it stands where the one before it stood
+        elif order.list_id:
+            self._lists[order.list_id].append(order)
 
     def get(self, client_order_id: str) -> Order | None:
         return self.orders.get(client_order_id)
@@ -154,12 +161,13 @@ class OrderBook:
         if order is not None and not order.is_final and order.applied_lots == order.cumulative_lots:
             order.state = OrderState.EXPIRED
 
-    def of_list(self, list_id: str) -> Iterator[Order]:
-        return (order for order in self.orders.values() if order.list_id == list_id)
+    def of_list(self, list_id: str) -> list[Order]:
+        """What is remembered of a list, oldest first."""
+        return list(self._lists.get(list_id, ()))
 
     def open(self) -> list[Order]:
         """Orders that the venue may still act upon, oldest first."""
-        self._live = {key: order for key, order in self._live.items() if not order.is_final}
+        self._live = {key: order for key, order in self._live.items() if order.state not in FINAL_STATES}
         return list(self._live.values())
 
     def forget(self) -> None:
@@ -167,8 +175,22 @@ class OrderBook:
         excess = len(self.orders) - KEEP_FINAL
         if excess < KEEP_FINAL // 4:
             return
-        for key in [key for key, order in self.orders.items() if order.is_settled][:excess]:
-            del self.orders[key]
+        settled = (order for order in self.orders.values() if order.is_settled)
+        for order in list(islice(settled, excess)):
+            del self.orders[order.client_order_id]
+            if order.list_id:
+                legs = self._lists[order.list_id]
+                legs.remove(order)
+                if not legs:
+                    del self._lists[order.list_id]
+
+
+def _by_list(orders: dict[str, Order]) -> defaultdict[str, list[Order]]:
+    lists: defaultdict[str, list[Order]] = defaultdict(list)
+    for order in orders.values():
+        if order.list_id:
+            lists[order.list_id].append(order)
+    return lists
 
 
 def _earlier(known_ns: int, told_ns: int) -> int:

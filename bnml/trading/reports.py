@@ -84,7 +84,7 @@ class ReportDesk:
     def cancel_failed(self, event: CancelFailed, out: Outbox) -> None:
         """A cancel did not happen: read the truth of what it was meant for (an order with its list, or a list)."""
         order = self._book.get(event.client_order_id)
-        orders = list(self._book.of_list(event.client_order_id if order is None else order.list_id))
+        orders = self._book.of_list(event.client_order_id if order is None else order.list_id)
         if order is not None and not order.list_id:
             orders = [order]
         for one in orders:

@@ -3,9 +3,12 @@
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bnml.core.events import OrderReport
 from bnml.core.orders import OrderState, Side
+from bnml.trading import orders
 from bnml.trading.orders import KEEP_FINAL, Order, OrderBook, Role
 
 
@@ -83,3 +86,36 @@ def test_an_order_of_which_the_venue_has_said_nothing_is_not_heard_of(state):
     assert not book.is_heard_of("a")
     book.apply(report(OrderState.OPEN))
     assert book.is_heard_of("a")
+
+
+NAMES, LISTS = st.integers(0, 30).map(str), st.sampled_from(["", "one", "two", "three"])
+STATES = st.sampled_from([OrderState.OPEN, OrderState.CANCELED])
+STEPS = st.lists(st.one_of(st.sampled_from(["forget", "restore"]), st.tuples(NAMES, LISTS, STATES)))
+
+
+@given(STEPS)
+def test_the_orders_of_a_list_are_those_that_a_walk_over_all_finds(steps):
+    """Whatever was registered, also a second time and in another list, forgotten, or read from a snapshot."""
+    book = OrderBook()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(orders, "KEEP_FINAL", 2)
+        for step in steps:
+            if step == "forget":
+                book.forget()
+            elif step == "restore":
+                book = OrderBook(dict(book.orders))
+            else:
+                name, list_id, state = step
+                book.register(
+                    Order(name, "BTCUSDT", Side.SELL, Role.STOP, 1, 1, 1, list_id=list_id, state=state)
+                )
+            for wanted in ("one", "two", "three", "none"):
+                walked = [order for order in book.orders.values() if order.list_id == wanted]
+                assert [id(order) for order in book.of_list(wanted)] == [id(order) for order in walked]
+
+
+def test_what_is_done_with_the_orders_of_a_list_leaves_the_book_alone():
+    book = OrderBook()
+    book.register(Order("a", "BTCUSDT", Side.SELL, Role.STOP, 1, 1, 1, list_id="one"))
+    book.of_list("one").clear()
+    assert [order.client_order_id for order in book.of_list("one")] == ["a"]
