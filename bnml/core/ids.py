@@ -44,27 +44,22 @@ class IdSource(msgspec.Struct, frozen=True):
     instance: str  # four letters or digits, persisted in the state folder
     epoch: int  # grows by one with each start, persisted
 
-    @property
-    def session_prefix(self) -> str:
-        """What all ids of this session begin with."""
-        return f"{PREFIX}{self.instance}{base36(self.epoch)}-"
-
     def client_order_id(self, sequence: int, ordinal: int, leg: str) -> str:
         """The id of leg `leg` of the `ordinal`-th command of event number `sequence`."""
-        return leg_id(self.stem(sequence, ordinal), leg)
+        return stem_of(self.event_prefix(sequence), ordinal) + leg
 
-    def stem(self, sequence: int, ordinal: int) -> str:
-        """What the ids of all legs of one command begin with."""
-        return f"{self.session_prefix}{base36(sequence)}-{base36(ordinal)}"
+    def event_prefix(self, sequence: int) -> str:
+        """What the ids of all commands of event number `sequence` begin with."""
+        return f"{PREFIX}{self.instance}{base36(self.epoch)}-{base36(sequence)}-"
 
 
-def leg_id(stem: str, leg: str) -> str:
-    """The id of one leg of a command."""
-    made = stem + leg
-    if len(made) > MAX_LENGTH:
-        message = f"client order id {made!r} is longer than the {MAX_LENGTH} characters a venue takes"
+def stem_of(event_prefix: str, ordinal: int) -> str:
+    """What the ids of all legs of the `ordinal`-th command of an event begin with: the letter of a leg completes one."""
+    stem = event_prefix + base36(ordinal)
+    if len(stem) >= MAX_LENGTH:
+        message = f"client order ids of {stem!r} are longer than the {MAX_LENGTH} characters a venue takes"
         raise Fatal(message)
-    return made
+    return stem
 
 
 def is_of_fees(client_order_id: str) -> bool:

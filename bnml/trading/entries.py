@@ -22,6 +22,8 @@ from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.positions import Tranche
 
+_SIZED_BY_VENUE = frozenset({ListKind.OPO, ListKind.OPOCO})
+_TARGET1, _TARGET2 = int(ExitReason.TARGET1), int(ExitReason.TARGET2)
 STOP_LIMIT_PPM = 50_000
 """How far below its trigger a STOP_LOSS_LIMIT may sell, where a symbol has no STOP_LOSS."""
 
@@ -76,18 +78,19 @@ def fit(
     A stop counts as algorithmic order also while it sleeps; one that the venue refused would leave its tranche bare.
     """
     own = [order for order in book.open() if order.symbol == instrument.symbol]
-    stops = sum(order.role is Role.STOP for order in own)
-    lists = len({order.list_id for order in own if order.list_id})
+    stops = [order for order in own if order.role is Role.STOP]
+    lists = {order.list_id for order in own if order.list_id}
+    orders = instrument.max_orders - len(own)
+    room = min(instrument.max_algo_orders - len(stops), instrument.max_lists - len(lists))
+    if len(tranches) <= room and _orders_of(tranches) <= orders:
+        return tranches
     whole = ((1, sum(lots for _, lots, _ in tranches), tranches[0][2]),)
-    for chosen in (tranches, whole):
-        orders = sum(3 if target else 2 for _, _, target in chosen)
-        if (
-            stops + len(chosen) <= instrument.max_algo_orders
-            and len(own) + orders <= instrument.max_orders
-            and lists + len(chosen) <= instrument.max_lists
-        ):
-            return chosen
-    return ()
+    return whole if room > 0 and _orders_of(whole) <= orders else ()
+
+
+def _orders_of(tranches: tuple[tuple[int, int, int], ...]) -> int:
+    """Orders of all tranches: what buys, the stop, and a target where there is one."""
+    return 2 * len(tranches) + len([target for _, _, target in tranches if target])
 
 
 def submit_entry(plan: EntryPlan, instrument: Instrument, book: OrderBook, out: Outbox) -> list[Tranche]:
@@ -101,19 +104,16 @@ def submit_entry(plan: EntryPlan, instrument: Instrument, book: OrderBook, out: 
 def _submit_tranche(
     plan: EntryPlan, index: int, lots: int, target: int, instrument: Instrument, book: OrderBook, out: Outbox
 ) -> Tranche:
-    out.begin()
-    symbol, reason = plan.symbol, f"entry tranche {index}"
-    tranche = Tranche(index, target, plan.stop_ticks, plan.stop_reason)
-    tranche.working_id = out.client_order_id(LEG_WORKING)
+    stem, symbol, reason = out.begin(), plan.symbol, f"entry tranche {index}"
+    working_id, limit_ticks = stem + LEG_WORKING, plan.limit_ticks
+    tranche = Tranche(index, target, plan.stop_ticks, plan.stop_reason, working_id)
     working = OrderTicket(
-        symbol, tranche.working_id, Side.BUY, OrderType.LIMIT, lots, plan.limit_ticks, 0, TimeInForce.FOK
+        symbol, working_id, Side.BUY, OrderType.LIMIT, lots, limit_ticks, 0, TimeInForce.FOK
     )
     kind = list_kind(instrument, with_target=target > 0)
-    list_id = out.client_order_id(LEG_LIST) if kind else ""
+    list_id = stem + LEG_LIST if kind else ""
     book.register(
-        Order(
-            tranche.working_id, symbol, Side.BUY, Role.WORKING, index, lots, plan.limit_ticks, list_id=list_id
-        )
+        Order(working_id, symbol, Side.BUY, Role.WORKING, index, lots, limit_ticks, list_id=list_id)
     )
     net = lots - -(-lots * plan.commission_ppm // 1_000_000)
     if kind is None:
@@ -121,8 +121,8 @@ def _submit_tranche(
         if plan.is_alone:
             follow(tranche, instrument, net - net % instrument.lot_step, book, out)
         return tranche
-    legs = lots if kind in {ListKind.OPO, ListKind.OPOCO} else net
-    pending = register_protection(tranche, instrument, legs, list_id, book, out, OrderState.SLEEPING)
+    legs = lots if kind in _SIZED_BY_VENUE else net
+    pending = register_protection(tranche, instrument, legs, stem, list_id, book, OrderState.SLEEPING)
     out.commands.append(Submit(ApprovedOrder(ListTicket(symbol, list_id, kind, working, pending), reason)))
     return tranche
 
@@ -147,15 +147,15 @@ def protect(
     follows: str = "",
 ) -> None:
     """Ask for the legs of a tranche: target and stop as a pair, or the stop alone where pairs are not allowed."""
-    out.begin()
+    stem = out.begin()
     ticket: OrderTicket | ListTicket
     if tranche.target_ticks and instrument.oco_allowed:
-        list_id = out.client_order_id(LEG_LIST)
-        pending = register_protection(tranche, instrument, lots, list_id, book, out, follows=follows)
+        list_id = stem + LEG_LIST
+        pending = register_protection(tranche, instrument, lots, stem, list_id, book, follows=follows)
         ticket = ListTicket(instrument.symbol, list_id, ListKind.OCO, None, pending)
     else:
         tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
-        (ticket,) = register_protection(tranche, instrument, lots, "", book, out, follows=follows)
+        (ticket,) = register_protection(tranche, instrument, lots, stem, "", book, follows=follows)
     out.commands.append(Submit(ApprovedOrder(ticket, f"protection of tranche {tranche.index}"), after))
 
 
@@ -163,34 +163,39 @@ def register_protection(
     tranche: Tranche,
     instrument: Instrument,
     lots: int,
+    stem: str,
     list_id: str,
     book: OrderBook,
-    out: Outbox,
     state: OrderState = OrderState.PENDING,
     follows: str = "",
 ) -> tuple[OrderTicket, ...]:
     """Name and register the selling legs of a tranche: (target, stop), or (stop,) where it has no target."""
-    parts = [(LEG_STOP, Role.STOP, tranche.stop_ticks, tranche.stop_reason)]
+    stop = stop_ticket(instrument, stem + LEG_STOP, lots, tranche.stop_ticks)
+    legs = [(stop, Role.STOP, tranche.stop_ticks, tranche.stop_reason)]
+    tickets: tuple[OrderTicket, ...] = (stop,)
     if tranche.target_ticks:
-        reason = int(ExitReason.TARGET1 if tranche.index == 1 else ExitReason.TARGET2)
-        parts.insert(0, (LEG_TARGET, Role.TARGET, tranche.target_ticks, reason))
-    tickets = []
-    for leg, role, ticks, reason in parts:
-        order_id = out.client_order_id(leg)
-        tranche.legs.append(order_id)
+        target = target_ticket(instrument, stem + LEG_TARGET, lots, tranche.target_ticks)
+        reason = _TARGET1 if tranche.index == 1 else _TARGET2
+        legs.insert(0, (target, Role.TARGET, tranche.target_ticks, reason))
+        tickets = target, stop
+    for ticket, role, ticks, reason in legs:
         order = Order(
-            order_id, instrument.symbol, Side.SELL, role, tranche.index, lots, ticks, reason, list_id
+            ticket.client_order_id,
+            ticket.symbol,
+            Side.SELL,
+            role,
+            tranche.index,
+            lots,
+            ticks,
+            reason,
+            list_id,
         )
         order.state, order.follows = state, follows
-        book.register(order)
-        ticket = TICKETS[role](instrument, order_id, lots, ticks)
         if role is Role.STOP:
             order.limit_ticks = ticket.price_ticks
-        tickets.append(ticket)
-    return tuple(tickets)
-
-
-TICKETS = {Role.TARGET: target_ticket, Role.STOP: stop_ticket}
+        tranche.legs.append(ticket.client_order_id)
+        book.register(order)
+    return tickets
 
 
 def list_kind(instrument: Instrument, *, with_target: bool) -> ListKind | None:

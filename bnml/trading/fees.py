@@ -70,8 +70,7 @@ class FeeDesk:
         if self.obstacle(event):
             return
         self._state.fees_asked_ns = event.ts_ns
-        out.begin()
-        order_id = out.client_order_id(LEG_FEES)
+        order_id = out.begin() + LEG_FEES
         # The price is for what entries must leave untouched until it has filled.
         self._book.register(Order(order_id, event.symbol, Side.BUY, Role.FEES, 0, event.lots, event.ticks))
         ticket = OrderTicket(event.symbol, order_id, Side.BUY, OrderType.MARKET, event.lots)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from bnml.core.commands import Alert, Command
-from bnml.core.ids import IdSource, leg_id
+from bnml.core.ids import IdSource, stem_of
 from bnml.core.outcomes import Outcome
 
 
 class Outbox:
     """Collects commands and outcomes until they are taken; ids follow from the event's journal number."""
 
-    __slots__ = ("_ids", "_ordinal", "_sequence", "_stem", "commands", "outcomes")
+    __slots__ = ("_ids", "_ordinal", "_prefix", "_sequence", "commands", "outcomes")
 
     def __init__(self, ids: IdSource, sequence: int) -> None:
         self._ids = ids
         self._sequence = sequence
         self._ordinal = -1
-        self._stem = ""
+        self._prefix = ""
         self.commands: list[Command] = []
         self.outcomes: list[Outcome] = []
 
@@ -24,7 +24,7 @@ class Outbox:
         """Start the next event."""
         self._sequence = sequence
         self._ordinal = -1
-        self._stem = ""
+        self._prefix = ""
 
     def take_commands(self) -> list[Command]:
         """The commands so far; they are the caller's from now on."""
@@ -40,16 +40,12 @@ class Outbox:
         taken, self.outcomes = self.outcomes, []
         return taken
 
-    def begin(self) -> None:
-        """Start the next request: `client_order_id` names its legs from here on."""
+    def begin(self) -> str:
+        """Start the next request; returns what the ids of its legs begin with (see `core.ids`)."""
+        if not self._prefix:
+            self._prefix = self._ids.event_prefix(self._sequence)
         self._ordinal += 1
-        self._stem = ""
-
-    def client_order_id(self, leg: str) -> str:
-        """The id of leg `leg` (see `core.ids`) of the current request."""
-        if not self._stem:
-            self._stem = self._ids.stem(self._sequence, self._ordinal)
-        return leg_id(self._stem, leg)
+        return stem_of(self._prefix, self._ordinal)
 
     def alert(self, severity: str, name: str, text: str) -> None:
         self.commands.append(Alert(severity, name, text))

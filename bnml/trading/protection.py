@@ -183,8 +183,7 @@ class Protection:
             self._move(tranche, instrument, lots, out)
 
     def _replace(self, tranche: Tranche, old: Order, instrument: Instrument, lots: int, out: Outbox) -> None:
-        out.begin()
-        order_id = out.client_order_id(LEG_STOP)
+        order_id = out.begin() + LEG_STOP
         ticket = stop_ticket(instrument, order_id, lots, tranche.stop_ticks)
         self._book.register(
             Order(
@@ -281,8 +280,7 @@ class Protection:
             for tranche in tranches:
                 self.refusals.lay_aside(tranche, instrument, out)
             return
-        out.begin()
-        order_id = out.client_order_id(LEG_EXIT)
+        order_id = out.begin() + LEG_EXIT
         for tranche in tranches:
             tranche.sale_id = order_id
         order = Order(order_id, instrument.symbol, Side.SELL, Role.EXIT, index, lots, 0, reason)
