@@ -61,7 +61,7 @@ class Instrument(msgspec.Struct, frozen=True, gc=False):
 
     def notional_e8(self, price_ticks: int, quantity_lots: int) -> int:
         """Quote value in 1e-8, rounded down."""
-        return price_ticks * quantity_lots * self.notional_num // self.notional_den
+        return price_ticks * self.tick_e8 * quantity_lots * self.lot_e8 // E8
 
     def price_ticks(self, price: Decimal | str, rounding: Rounding = "exact") -> int:
         """Price at the wire as ticks; `exact` raises Rejected for a price off the tick."""
@@ -114,13 +114,10 @@ def decimals_of(unit_e8: int) -> int:
 
 def plain(amount_e8: int, decimals: int = 8) -> str:
     """An amount of 1e-8 units as a plain decimal text with exactly `decimals` decimals (digits beyond are cut)."""
-    sign, amount_e8 = ("-", -amount_e8) if amount_e8 < 0 else ("", amount_e8)
-    whole, fraction = divmod(amount_e8, E8)
-    return (
-        f"{sign}{whole}"
-        if decimals == 0
-        else f"{sign}{whole}.{fraction:08d}"[: len(sign) + len(str(whole)) + 1 + decimals]
-    )
+    if amount_e8 < 0:
+        return f"-{plain(-amount_e8, decimals)}"
+    digits = str(amount_e8).zfill(9)
+    return f"{digits[:-8]}.{digits[-8:][:decimals]}" if decimals else digits[:-8]
 
 
 def money_e8(text: Decimal | str | int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 import pytest
 from hypothesis import given
@@ -47,6 +47,12 @@ def test_rounding_goes_the_way_it_is_told_and_exact_refuses() -> None:
         made.price_ticks("100.011")
     with pytest.raises(Rejected, match="quantity"):
         made.quantity_lots("0.000001")
+
+
+@given(amount=st.integers(-(10**24), 10**24), decimals=st.integers(0, 8))
+def test_plain_text_is_the_decimal_cut_towards_zero(amount: int, decimals: int) -> None:
+    exact = abs(Decimal(amount).scaleb(-8)).quantize(Decimal(1).scaleb(-decimals), ROUND_DOWN)
+    assert plain(amount, decimals) == ("-" if amount < 0 else "") + f"{exact:f}"
 
 
 def test_amounts_as_plain_text() -> None:

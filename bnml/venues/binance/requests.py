@@ -23,6 +23,7 @@ _WITH_PRICE = frozenset(
     {OrderType.LIMIT, OrderType.LIMIT_MAKER, OrderType.STOP_LOSS_LIMIT, OrderType.TAKE_PROFIT_LIMIT}
 )
 _SIZED_BY_WORKING = frozenset({ListKind.OPO, ListKind.OPOCO})
+_WITH_PAIR = frozenset({ListKind.OTOCO, ListKind.OPOCO})
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -90,31 +91,34 @@ def _order_params(instrument: Instrument, ticket: OrderTicket) -> Params:
         "newClientOrderId": ticket.client_order_id,
         "quantity": instrument.quantity_text(ticket.quantity_lots),
     }
-    return params | _prices(instrument, ticket, "")
-
-
-def _prices(instrument: Instrument, ticket: OrderTicket, prefix: str) -> Params:
-    """Price, stop price and time in force under the names that `prefix` gives them."""
-    found = {}
-    if ticket.type in _WITH_PRICE:
-        found[_key(prefix, "price")] = instrument.price_text(ticket.price_ticks)
-    if ticket.stop_price_ticks:
-        found[_key(prefix, "stopPrice")] = instrument.price_text(ticket.stop_price_ticks)
-    if ticket.time_in_force is not None:
-        found[_key(prefix, "timeInForce")] = ticket.time_in_force.value
-    return found
+    _add_prices(params, instrument, ticket, _names(""))
+    return params
 
 
 @cache
-def _key(prefix: str, name: str) -> str:
-    return f"{prefix}{name[0].upper()}{name[1:]}" if prefix else name
+def _names(prefix: str) -> tuple[str, str, str]:
+    """What price, stop price and time in force are called behind a prefix."""
+    names = ("Price", "StopPrice", "TimeInForce") if prefix else ("price", "stopPrice", "timeInForce")
+    price, stop_price, time_in_force = (prefix + name for name in names)
+    return price, stop_price, time_in_force
 
 
-def _leg(instrument: Instrument, ticket: OrderTicket, prefix: str) -> Params:
-    return {
-        f"{prefix}Type": ticket.type.value,
-        f"{prefix}ClientOrderId": ticket.client_order_id,
-    } | _prices(instrument, ticket, prefix)
+def _add_prices(
+    params: Params, instrument: Instrument, ticket: OrderTicket, names: tuple[str, str, str]
+) -> None:
+    price, stop_price, time_in_force = names
+    if ticket.type in _WITH_PRICE:
+        params[price] = instrument.price_text(ticket.price_ticks)
+    if ticket.stop_price_ticks:
+        params[stop_price] = instrument.price_text(ticket.stop_price_ticks)
+    if ticket.time_in_force is not None:
+        params[time_in_force] = ticket.time_in_force.value
+
+
+def _add_leg(params: Params, instrument: Instrument, ticket: OrderTicket, prefix: str) -> None:
+    params[f"{prefix}Type"] = ticket.type.value
+    params[f"{prefix}ClientOrderId"] = ticket.client_order_id
+    _add_prices(params, instrument, ticket, _names(prefix))
 
 
 def _list_request(instrument: Instrument, ticket: ListTicket) -> Request:
@@ -124,43 +128,41 @@ def _list_request(instrument: Instrument, ticket: ListTicket) -> Request:
         "newOrderRespType": "FULL",
     }
     if ticket.kind is ListKind.OCO:
-        params |= _oco_params(instrument, ticket)
+        _add_oco(params, instrument, ticket)
     else:
-        params |= _triggered_params(instrument, ticket)
+        _add_triggered(params, instrument, ticket)
     name = ticket.kind.value.lower()
     return Request(f"orderList.place.{name}", "POST", f"/api/v3/orderList/{name}", params)
 
 
-def _oco_params(instrument: Instrument, ticket: ListTicket) -> Params:
+def _add_oco(params: Params, instrument: Instrument, ticket: ListTicket) -> None:
     above, below = _above_and_below(ticket)
-    return {
-        "side": above.side.value,
-        "quantity": instrument.quantity_text(above.quantity_lots),
-        **_leg(instrument, above, "above"),
-        **_leg(instrument, below, "below"),
-    }
+    params["side"] = above.side.value
+    params["quantity"] = instrument.quantity_text(above.quantity_lots)
+    _add_leg(params, instrument, above, "above")
+    _add_leg(params, instrument, below, "below")
 
 
-def _triggered_params(instrument: Instrument, ticket: ListTicket) -> Params:
+def _add_triggered(params: Params, instrument: Instrument, ticket: ListTicket) -> None:
     working = ticket.working
     if working is None:
         raise Fatal(f"list {ticket.list_client_order_id} of kind {ticket.kind} has no working order")
-    params = {
-        "workingSide": working.side.value,
-        "workingQuantity": instrument.quantity_text(working.quantity_lots),
-        **_leg(instrument, working, "working"),
-        "pendingSide": ticket.pending[0].side.value,
-    }
+    params["workingSide"] = working.side.value
+    params["workingQuantity"] = instrument.quantity_text(working.quantity_lots)
+    _add_leg(params, instrument, working, "working")
+    params["pendingSide"] = ticket.pending[0].side.value
     if ticket.kind not in _SIZED_BY_WORKING:
         params["pendingQuantity"] = instrument.quantity_text(ticket.pending[0].quantity_lots)
-    if ticket.kind in {ListKind.OTOCO, ListKind.OPOCO}:
+    if ticket.kind in _WITH_PAIR:
         above, below = _above_and_below(ticket)
-        return params | _leg(instrument, above, "pendingAbove") | _leg(instrument, below, "pendingBelow")
-    if len(ticket.pending) != 1:
+        _add_leg(params, instrument, above, "pendingAbove")
+        _add_leg(params, instrument, below, "pendingBelow")
+    elif len(ticket.pending) == 1:
+        _add_leg(params, instrument, ticket.pending[0], "pending")
+    else:
         raise Fatal(
             f"list {ticket.list_client_order_id} of kind {ticket.kind} needs exactly one pending order"
         )
-    return params | _leg(instrument, ticket.pending[0], "pending")
 
 
 def _above_and_below(ticket: ListTicket) -> tuple[OrderTicket, OrderTicket]:
