@@ -103,7 +103,8 @@ async def _listening(process: asyncio.subprocess.Process) -> None:
     if process.stdout is None or process.stderr is None:
         raise BnmlError("the exchange was started without pipes; this is a defect of bnml.testing")
     try:
-        line = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
+        async with asyncio.timeout(START_TIMEOUT_S):
+            line = await process.stdout.readline()
     except TimeoutError:
         raise Retryable(f"the exchange did not answer within {START_TIMEOUT_S:.0f} s; try again") from None
     if not line:
@@ -123,7 +124,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     with suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.communicate(), STOP_TIMEOUT_S)
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await process.communicate()
     except TimeoutError:
         process.kill()
         await process.communicate()

@@ -94,7 +94,8 @@ async def _watch(settings: Settings) -> None:
         except BnmlError as error:
             _say(f"cannot look: {error}")
         try:
-            await asyncio.wait_for(stop.wait(), LOOK_S)
+            async with asyncio.timeout(LOOK_S):
+                await stop.wait()
         except TimeoutError:
             _ = None  # the usual pause between two looks
 

@@ -6,6 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from bnml.app.abreast import abreast
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.core.clock import NS_PER_DAY, NS_PER_MS
@@ -44,13 +45,13 @@ class OrderHistory:
 
     async def read(self, symbols: Sequence[str]) -> None:
         """Symbols that come first are read first; a symbol that the venue does not know has no orders."""
-        newest = await asyncio.gather(*(self._newest(symbol) for symbol in symbols))
+        newest = await abreast(*(self._newest(symbol) for symbol in symbols))
         deep = {
             symbol: page[0]
             for symbol, page in zip(symbols, newest, strict=True)
             if len(page) >= ORDERS_PER_PAGE and _made_ms(page[0]) > self._since_ms
         }
-        await asyncio.gather(*(self._older(symbol, until) for symbol, until in deep.items()))
+        await abreast(*(self._older(symbol, until) for symbol, until in deep.items()))
         if self.unread or self.cut:
             logger().warning(
                 "order_history_cut",

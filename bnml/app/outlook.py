@@ -120,7 +120,8 @@ class Outlook:
             self._look_now.clear()
             await self.look()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look_now.wait(), LOOK_S)
+                async with asyncio.timeout(LOOK_S):
+                    await self._look_now.wait()
             await asyncio.sleep(AT_MOST_EACH_S)
 
     def look_soon(self) -> None:

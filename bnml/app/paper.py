@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
+from bnml.app.abreast import abreast
 from bnml.app.exchange_feed import make_pricing
 from bnml.app.limits import readers_budget
 from bnml.core.clock import NS_PER_MS, frame_ns
@@ -83,7 +84,7 @@ class Source:
             async with places:
                 return await self._reader.bars(symbol, self.frame, self.frame_ns, start_ns)
 
-        found = await asyncio.gather(*(read(symbol, start) for symbol, start in starts_ns.items()))
+        found = await abreast(*(read(symbol, start) for symbol, start in starts_ns.items()))
         return dict(zip(starts_ns, found, strict=True))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bnml.app.abreast import abreast
 from bnml.app.accounting import compare_balances
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
@@ -127,7 +128,7 @@ async def prove_absence(
     had sent has arrived by then, or is refused. Read side by side: some of what is held may wait for it.
     """
     asked = [order for order in orders if not order.is_final]
-    told = await asyncio.gather(
+    told = await abreast(
         *(patiently(partial(venue.order_reports, one.symbol, one.client_order_id)) for one in asked)
     )
     found: list[Event] = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from bnml.app.abreast import abreast
 from bnml.app.asking import cancelled_name, new_names, symbol_of
 from bnml.app.logs import logger
 from bnml.core.commands import CancelList
@@ -184,7 +185,7 @@ class Doubt:
 
     async def _reports(self, names: Sequence[str]) -> dict[str, list[OrderReport]]:
         """Read side by side: where something may be bare, every round trip counts."""
-        found = await asyncio.gather(*(self._venue.order_reports(self._symbol, name) for name in names))
+        found = await abreast(*(self._venue.order_reports(self._symbol, name) for name in names))
         return dict(zip(names, found, strict=True))
 
     async def _all_legs(self, found: dict[str, list[OrderReport]]) -> Resolved:

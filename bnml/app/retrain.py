@@ -167,7 +167,8 @@ class Trainer:
             code: int | None = None
             while code is None:
                 with suppress(TimeoutError):
-                    code = await asyncio.wait_for(asyncio.shield(self._process.wait()), POLL_S)
+                    async with asyncio.timeout(POLL_S):
+                        code = await asyncio.shield(self._process.wait())
                 await self.load_all(symbols)
         finally:
             self.training = ()
@@ -196,7 +197,8 @@ class Trainer:
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT_S)
+            async with asyncio.timeout(STOP_TIMEOUT_S):
+                await process.wait()
         except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()

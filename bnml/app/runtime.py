@@ -182,7 +182,8 @@ class Daemon:
         if not parts.options.once:
             self._streams.open(group)
         try:
-            await asyncio.wait_for(parts.links.wait_up(len(self._streams.tasks)), CONNECT_TIMEOUT_S)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await parts.links.wait_up(len(self._streams.tasks))
         except TimeoutError as error:
             raise Retryable(
                 f"the venue's streams did not come up within {CONNECT_TIMEOUT_S:.0f} s"

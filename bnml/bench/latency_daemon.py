@@ -117,7 +117,8 @@ async def trading(
             ]
             streams = MarketStreams(cast("Parts", parts))
             streams.open(group)
-            await asyncio.wait_for(parts.links.wait_up(len(streams.tasks)), CONNECT_TIMEOUT_S)
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await parts.links.wait_up(len(streams.tasks))
             for status in parts.links.announce():
                 pump.feed(status)
             gc.collect()

@@ -158,7 +158,8 @@ class StubVenue:
 
 async def _passed(arrival: asyncio.Future[int], sent_ns: int) -> int:
     try:
-        return await asyncio.wait_for(arrival, ANSWER_S) - sent_ns
+        async with asyncio.timeout(ANSWER_S):
+            return await arrival - sent_ns
     except TimeoutError:
         return -1
 

@@ -140,7 +140,8 @@ class Stage:
         if self._daemon is None:
             raise Fatal("the drill waits for the end of a daemon that it has not started")
         try:
-            code = await asyncio.wait_for(self._daemon.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                code = await self._daemon.wait()
         except TimeoutError:
             raise Retryable(f"the daemon did not end within {timeout_s:.0f} s") from None
         if self._listening is not None:

@@ -59,7 +59,8 @@ class RawSocket:
         unclear = UnknownOutcome if order else Retryable
         try:
             await self._socket.send([msgspec.json.encode({"id": name, "method": method, "params": signed})])
-            return await asyncio.wait_for(future, self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                return await future
         except (SocketClosed, TimeoutError) as error:
             raise unclear(f"{method}: no answer ({type(error).__name__})") from error
         finally:

@@ -81,7 +81,8 @@ class ApiLeg:
         try:
             frame = msgspec.json.encode({"id": request_id, "method": method, "params": params})
             await depart(frame, self._write)
-            return await asyncio.wait_for(future, self._owner.timeout_s)
+            async with asyncio.timeout(self._owner.timeout_s):
+                return await future
         except (SocketClosed, TimeoutError) as error:
             raise unclear(f"{method}: no answer ({type(error).__name__})") from error
         finally:

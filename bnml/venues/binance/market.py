@@ -187,7 +187,8 @@ class MarketLeg(Generic[Item]):
                 return
             try:
                 answered = await self._send(socket, method, streams[start : start + STREAMS_PER_MESSAGE])
-                await asyncio.wait_for(answered.wait(), ANSWER_S if self._owner.rotates else None)
+                async with asyncio.timeout(ANSWER_S if self._owner.rotates else None):
+                    await answered.wait()
             except SocketClosed:
                 return  # it connects again, with what is wanted by then
             except TimeoutError:

@@ -112,7 +112,8 @@ class VenueSocket:
         await self._socket.framing.close()
         self.transport.write(self._socket.parcel.taken())
         try:
-            await asyncio.wait_for(self._is_over.wait(), CLOSE_S)
+            async with asyncio.timeout(CLOSE_S):
+                await self._is_over.wait()
         except TimeoutError:
             self.transport.abort()
 

@@ -58,7 +58,8 @@ class Keepalive:
             payload = b"%d" % int(now_s * 1000)
             self._sent = [*self._sent[1 - _REMEMBERED_PINGS :], payload]
             try:
-                await asyncio.wait_for(self._socket.ping(payload), self._within_s)
+                async with asyncio.timeout(self._within_s):
+                    await self._socket.ping(payload)
             except (ConnectionError, TimeoutError):
                 self._connection.finish(WSCloseCode.POLICY_VIOLATION, b"Pong timeout")
                 return

@@ -1,7 +1,7 @@
 """One WebSocket to the venue, against a server of another hand: nothing is lost before its end, and its end is told."""
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 from websockets.asyncio.server import serve
@@ -16,6 +16,25 @@ from bnml.venues.binance.socket import SocketClosed, VenueSocket
 async def venue(handler, **options):
     async with serve(handler, "127.0.0.1", 0, **options) as server:
         yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+@asynccontextmanager
+async def port(handler):
+    """A server of bytes alone; its handlers are over and their sockets closed when the context ends."""
+    running = set()
+
+    async def served(reader, writer):
+        running.add(asyncio.current_task())
+        try:
+            await handler(reader, writer)
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async with await asyncio.start_server(served, "127.0.0.1", 0) as server:
+        yield f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await asyncio.wait(running)
 
 
 async def told(socket):
@@ -117,10 +136,8 @@ async def test_a_venue_that_does_not_say_goodbye_is_left(monkeypatch):
             b"Sec-WebSocket-Accept: " + accept_key(key).encode() + b"\r\n\r\n"
         )
         await done.wait()
-        writer.close()
 
-    async with await asyncio.start_server(deaf, "127.0.0.1", 0) as server:
-        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with port(deaf) as url:
         async with VenueSocket(url) as socket:
             reading = asyncio.create_task(told(socket))
             await socket.close()
@@ -158,11 +175,10 @@ async def test_what_does_not_open_can_be_tried_again():
 async def test_a_stranger_that_never_answers_is_given_up(monkeypatch):
     monkeypatch.setattr(module, "OPEN_S", 0.05)
 
-    async def mute(reader, writer):
+    async def mute(reader, _writer):
         await reader.read()
-        writer.close()
 
-    async with await asyncio.start_server(mute, "127.0.0.1", 0) as server:
+    async with port(mute) as url:
         with pytest.raises(Retryable, match="does not open"):
-            async with VenueSocket(f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"):
+            async with VenueSocket(url):
                 pass
