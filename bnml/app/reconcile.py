@@ -15,7 +15,7 @@ from bnml.app.patience import patiently
 from bnml.core.errors import RecoveryNeeded
 from bnml.core.events import Balances, OrderReport, Timer
 from bnml.core.instrument import DELISTED
-from bnml.core.orders import FINAL_STATES, OrderState
+from bnml.core.orders import FINAL_STATES, OrderState, Side
 from bnml.trading.engine import RECONCILE
 from bnml.trading.orders import Order, OrderBook, Role
 
@@ -136,6 +136,12 @@ async def prove_absence(
         if not order.is_final:
             found += reports or [never_arrived(order, now_ns())]
     return found
+
+
+def left_with_purchase(order: Order, book: OrderBook) -> bool:
+    """Whether it is a purchase or a leg of one: they left in one request, which can arrive for as long as a purchase can."""
+    request = book.of_list(order.list_id) if order.list_id else (order,)
+    return any(one.side is Side.BUY for one in request)
 
 
 def _was_confirmed(order: Order, book: OrderBook) -> bool:

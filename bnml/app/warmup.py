@@ -16,7 +16,6 @@ from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import RecoveryNeeded, Rejected
 from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished
 from bnml.core.instrument import DELISTED
-from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
 
 if TYPE_CHECKING:
@@ -83,10 +82,11 @@ async def settle_absent(parts: Parts, pump: Pump, truth: reconcile.Truth) -> Non
     """Tell the engine what became of requests that were under way when the last process ended.
 
     They can arrive until the venue refuses them for their age, what protects or sells much earlier than what
-    buys; a stepped market stands still, so nothing is.
+    buys, with its legs; a stepped market stands still, so nothing is.
     """
-    venue, urgent = parts.settings.venue, [order for order in truth.absent if order.side is Side.SELL]
-    others = [order for order in truth.absent if order.side is Side.BUY]
+    venue, book = parts.settings.venue, parts.engine.book
+    others = [order for order in truth.absent if reconcile.left_with_purchase(order, book)]
+    urgent = [order for order in truth.absent if order not in others]
     for orders, window_ms in ((urgent, venue.protective_window_ms), (others, venue.receive_window_ms)):
         if not orders:
             continue

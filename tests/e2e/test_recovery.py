@@ -12,6 +12,7 @@ from tests.e2e.matrix.process import SYMBOLS
 from tests.e2e.matrix.trial import Trial, begun_disk
 from tests.e2e.matrix.virtual import run_virtually
 
+LEGS = ("pendingAboveClientOrderId", "pendingBelowClientOrderId")
 HOURS_3_S = 3 * 3600 / 6  # at the market's pace
 
 
@@ -214,6 +215,51 @@ def test_a_read_that_fails_at_the_start_does_not_end_it():
         await trial.end(life, process)
 
     scene(play)
+
+
+def late(trial, life, after_s):
+    """The first purchase with its legs takes so long, and who sends it is gone by then; returns what is sent."""
+    carry, sent = trial.network.carry_together, {}
+
+    def slow(requests, *, is_order):
+        if sent or "workingSide" not in requests[0][1]:
+            return carry(requests, is_order=is_order)
+        sent.update(requests[0][1])
+        life.die("purchase sent")
+        trial.loop.call_later(after_s, lambda: carry(requests, is_order=True))
+        return [trial.loop.create_future()]
+
+    trial.network.carry_together = slow
+    return sent
+
+
+@pytest.mark.parametrize("after_s", [1.3, 1.7])
+@pytest.mark.parametrize("seed", range(4, 7))
+def test_legs_that_arrive_late_with_their_purchase_are_not_placed_twice(seed, after_s):
+    """Beside coins of the owner's the venue would take both, and sell what is not ours."""
+
+    async def play(trial):
+        exchange = trial.world.exchange
+        for one in exchange.instruments.values():
+            exchange.deposit(ACCOUNT, one.base, 10**6 * one.lot_e8)
+        life, process = trial.begin()
+        sent = late(trial, life, after_s)
+        await asyncio.wait({life.ended}, timeout=300)
+        await trial.end(life, process)
+        trial.world.is_moving = False
+        life, process = trial.begin()
+        await process.started
+        await asyncio.sleep(5)
+        alerts = {one.name for one in process.alerts if hasattr(one, "name")}
+        symbol, legs = sent["symbol"], {sent[leg] for leg in LEGS}
+        resting = {one.client_order_id for one in exchange.read.open_orders(ACCOUNT, symbol)}
+        ours = {one.client_order_id for one in process.engine.book.open() if one.symbol == symbol}
+        await trial.end(life, process)
+        return legs, alerts, resting, ours
+
+    legs, alerts, resting, ours = scene(play, seed)
+    assert resting == ours == legs
+    assert not alerts & {"protection_refused", "order_returned"}
 
 
 def rebuilt(seed, harm):

@@ -17,7 +17,6 @@ from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.core.events import InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
 from bnml.core.ids import IdSource
-from bnml.core.orders import Side
 from bnml.journal.recover import code_version, recover, snapshot_version
 from bnml.journal.schema import SessionHeader
 from bnml.kernels import KERNEL_HASH
@@ -300,8 +299,8 @@ class Process:
         return await strangers.adoptions(self.venue, self.standing, self.instance, is_known, since_ns, now_ns)
 
     async def _settle(self, truth):
-        urgent = [order for order in truth.absent if order.side is Side.SELL]
-        others = [order for order in truth.absent if order.side is Side.BUY]
+        others = [one for one in truth.absent if reconcile.left_with_purchase(one, self.engine.book)]
+        urgent = [one for one in truth.absent if one not in others]
         for orders, window_ms in ((urgent, WINDOW_MS // 2), (others, WINDOW_MS)):
             over_s = self.began_s + window_ms / 1000 + 0.25
             await asyncio.sleep(max(0.0, over_s - self.life.loop.time()))
