@@ -18,6 +18,7 @@ from bnml.app.sim_process import Endpoint
 from bnml.config import load
 from bnml.core.errors import Misconfigured
 from bnml.core.ids import IdSource
+from bnml.core.orders import OrderState
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import recover
 from bnml.options import ExchangeOptions
@@ -31,6 +32,7 @@ from bnml.venues.sim.market import Market
 CONFIG = Path(__file__).parent / "busy.yaml"
 SYMBOLS = ",".join(["ADAUSDT", "BTCUSDT", "DOGEUSDT", *(f"SIM{number:03d}USDT" for number in range(1, 13))])
 STILL = 0.000001
+UNDECIDED = {OrderState.PENDING, OrderState.UNKNOWN}
 
 
 class Rehearsal:
@@ -102,10 +104,30 @@ class Rehearsal:
         self.daemon.send_signal(signal.SIGTERM)
         return self.daemon.wait(timeout=30)
 
-    def freeze_market(self) -> None:
-        """Let market time crawl, so that the last look at both sides is of one moment."""
+    def freeze_market(self, timeout_s: float = 60) -> None:
+        """Let market time crawl until the last look at both sides is of one moment.
+
+        That is when the daemon has heard all that happened, and nothing is undecided: neither what it asked for, nor
+        what a process before it may have asked for. Looked at twice, as what it heard may have made it ask.
+        """
         self.control("POST", "/sim/speed", {"speed": STILL})
-        time.sleep(2)
+        deadline = time.monotonic() + timeout_s
+        quiet = 0
+        while quiet < 2:
+            health = self._health_after_deposit(timeout_s)
+            undecided = [one for one in health.open_orders if one.split()[3] in UNDECIDED]
+            assert time.monotonic() < deadline, f"undecided after {timeout_s} s: {undecided}"
+            quiet = 0 if undecided else quiet + 1
+
+    def _health_after_deposit(self, timeout_s: float):
+        """A deposit is told on the connection that tells of orders: once it is counted, so is all before it."""
+        deadline = time.monotonic() + timeout_s
+        before = self.health().flows
+        self.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "0.01"})
+        while (health := self.health()).flows == before:
+            assert time.monotonic() < deadline, f"no word of a deposit in {timeout_s} s"
+            time.sleep(0.1)
+        return health
 
     def control(self, method: str, path: str, body: object = None) -> object:
         """One request to the exchange's own controls."""

@@ -22,7 +22,6 @@ from bnml.venues.sim.inprocess import ACCOUNT
 from tests.e2e.kills import CONFIG, SYMBOLS, Rehearsal, _exchange
 from tests.e2e.nursery import POINTS
 
-PROVEN_S = 5.5  # what the last process had sent has arrived by then, or is too old
 STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
 FINAL = {"FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH"}
 ORDERS = [f"{verb} /api/v3/order*" for verb in ("POST", "DELETE")] + [
@@ -122,7 +121,6 @@ class Litter(Rehearsal):
             ):
                 break
             time.sleep(0.1)
-        time.sleep(PROVEN_S)
         self.freeze_market()
         os.kill(self.pid, signal.SIGTERM)
         assert self._line(START_S) == "ended 0"

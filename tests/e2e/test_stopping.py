@@ -3,7 +3,6 @@
 import signal
 import time
 
-from tests.e2e.litter import PROVEN_S
 from tests.e2e.live import Live
 
 LATE_S = 2.0
@@ -27,7 +26,6 @@ def test_f58_a_stop_while_orders_are_under_way_waits_for_their_answers(tmp_path)
         assert took_s <= 10
         live.start()
         live.wait_trading(1)
-        time.sleep(PROVEN_S)
         live.freeze_market()
         assert live.stop() == 0
     finally:
