@@ -23,6 +23,7 @@ from bnml.app.logs import logger
 from bnml.app.membership import Membership
 from bnml.app.narrator import Narrator
 from bnml.app.outlook import Outlook
+from bnml.app.parting import Parting
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
 from bnml.app.reconcile import recheck
@@ -291,18 +292,14 @@ class Daemon:
         await asyncio.sleep(RECHECK_PAUSE_S)  # an accelerated market must not become a flood of requests
 
     async def _wind_down(self) -> None:
-        """No new data; let requests under way end; photograph the engine after the last event."""
+        """No new data; let what is under way end; photograph the engine after the last event."""
         self._alertness.rest()
         for task in (*self._streams.tasks, *self._streams.helpers, self._renewing):
             if task is not None:
                 task.cancel()
-        deadline = asyncio.get_running_loop().time() + self._settings.app.stop_timeout_s / 2
-        while not self._executor.idle and asyncio.get_running_loop().time() < deadline:
-            for item in self._parts.inbox.ready():
-                await self._pump.take(item)
-            await asyncio.sleep(0.02)
-        for item in self._parts.inbox.ready():
-            await self._pump.take(item)
+        due = None if self._stepped else self._clockwork.feed_due
+        parting = Parting(self._parts.engine, self._pump, self._parts.inbox, self._executor, due)
+        await parting.end(self._settings.app.stop_timeout_s / 2)
         self._pump.photograph()
         await self._parts.journal.barrier()
         over = self._rhythm.market_ended or self._parts.options.once or not self._stop.is_set()

@@ -9,6 +9,7 @@ from bnml.app.executor import Executor
 from bnml.app.gaps import Gaps
 from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
+from bnml.app.parting import Parting
 from bnml.app.pump import Pump
 from bnml.app.silence import Silence
 from bnml.app.timers import DUST_NS
@@ -37,6 +38,7 @@ INSTANCE = "t35t"
 CONFIG_HASH = "matrix"
 PAST_SEED = 5
 TIMER_S = 5.0
+STOP_S = 4.0
 CONFLATE_NS = 100_000_000
 POINTS = (
     "before_intent",
@@ -93,11 +95,15 @@ def past():
 
 
 class Life:
-    """One life of the process; `plan` is (point, which visit) at which it ends, or None."""
+    """One life of the process; `plan` is (point, which visit) at which it ends, or None.
 
-    def __init__(self, loop, plan=None):
+    With `stop` it is told to stop there instead.
+    """
+
+    def __init__(self, loop, plan=None, stop=None):
         self.loop = loop
         self.plan = plan
+        self.stop = stop
         self.visits = {}
         self.is_dead = False
         self.where = ""
@@ -108,6 +114,10 @@ class Life:
         self.check()
         self.visits[name] = self.visits.get(name, 0) + 1
         if self.plan is not None and self.plan[0] == name and self.visits[name] >= self.plan[1]:
+            if self.stop is not None:
+                self.where = name
+                self.stop()
+                return
             self.die(name)
             raise Killed(name)
 
@@ -171,6 +181,9 @@ class Process:
         )
         self.rechecking = None
         self.started = life.loop.create_future()
+        self.stopped = life.loop.create_future()
+        self.is_stopping = False
+        self.watched_ns = self.dusted_ns = 0
         self.alerts = []
         self.began_s = life.loop.time()
 
@@ -237,19 +250,40 @@ class Process:
             lambda: self.pump.now_ns, lambda one: self.inbox.complete(0, (one,)), self._ask_time
         )
         life.spawn(silence.run())
-        watched_ns = dusted_ns = 0
-        while True:
+        await self._take_all()
+        await self._wind_down()
+
+    def stop(self):
+        """As a signal does."""
+        self.is_stopping = True
+        self.inbox.poke()
+
+    async def _take_all(self):
+        while not self.is_stopping:
             for item in await self.inbox.batch():
-                life.point("before_report" if type(item).__name__ == "OrderReport" else "before_event")
+                self.life.point("before_report" if type(item).__name__ == "OrderReport" else "before_event")
                 await self.pump.take(item)
-            if self.pump.now_ns >= watched_ns + NS_PER_S and engine.needs_seconds:
-                watched_ns = self.pump.now_ns
-                self.pump.feed(Timer(WATCH, watched_ns))
-            if self.pump.now_ns >= dusted_ns + DUST_NS:
-                dusted_ns = self.pump.now_ns
-                if engine.needs_dusting:
-                    self.pump.feed(Timer(DUST, dusted_ns))
-            self.links.now_ns = self.pump.now_ns
+            self._pass_time()
+
+    def _pass_time(self):
+        """What event time makes due."""
+        pump, engine = self.pump, self.engine
+        if pump.now_ns >= self.watched_ns + NS_PER_S and engine.needs_seconds:
+            self.watched_ns = pump.now_ns
+            pump.feed(Timer(WATCH, self.watched_ns))
+        if pump.now_ns >= self.dusted_ns + DUST_NS:
+            self.dusted_ns = pump.now_ns
+            if engine.needs_dusting:
+                pump.feed(Timer(DUST, self.dusted_ns))
+        self.links.now_ns = pump.now_ns
+
+    async def _wind_down(self):
+        """As the runtime does."""
+        self.world.listeners.remove(self._hear)
+        await Parting(self.engine, self.pump, self.inbox, self.executor, self._pass_time).end(STOP_S)
+        self.pump.photograph()
+        await self.journal.barrier()
+        self.stopped.set_result(None)
 
     def _join(self, engine):
         journal = self.journal

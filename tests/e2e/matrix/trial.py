@@ -32,17 +32,21 @@ class Outcome:
     fills: int = 0
     faults: list = field(default_factory=list)
     bare: list = field(default_factory=list)
+    bare_at_stop: list = field(default_factory=list)
 
 
-def try_seed(seed, *, kills=2, defect="", faults=True, at=None, catches=False):
+def try_seed(seed, *, kills=2, defect="", faults=True, at=None, catches=False, stops=False):
     """Run a trial to its end; `faults` of the outcome is empty when both ledgers agree.
+
+    With `stops` every life but the last is told to stop where it would have been killed. `faults`: true, false, or
+    the chances of each.
 
     `at` is (point, visit) at which every life but the last ends; None: drawn. With `catches` a daemon that ends
     by itself is a fault of the outcome instead of an exception.
     """
     begun_disk()
     try:
-        return run_virtually(lambda loop: Trial(loop, seed, defect, faults, at=at).run(kills))
+        return run_virtually(lambda loop: Trial(loop, seed, defect, faults, at=at, stops=stops).run(kills))
     except Exception as error:
         if not catches:
             raise
@@ -69,12 +73,12 @@ class Trial:
     names = None  # by symbol and the venue's id, of orders that the exchange may have forgotten since
     told = None  # so are its fills, by symbol and execution
 
-    def __init__(self, loop, seed, defect, faults, *, begun=True, at=None):
+    def __init__(self, loop, seed, defect, faults, *, begun=True, at=None, stops=False):
         self.loop = loop
         self.random = np.random.default_rng([seed, 77])
         pricing = Pricing(compile_costs(chosen().costs))
         self.world = World(loop, np.random.default_rng([seed, 1]), past(), pricing)
-        self.faults = Faults()
+        self.faults = faults if isinstance(faults, Faults) else Faults()
         if not faults:
             self.faults.calm()
         self.network = Network(self.world, np.random.default_rng([seed, 2]), self.faults)
@@ -82,6 +86,7 @@ class Trial:
         self.disk.epoch = 1
         self.defect = defect
         self.at = at
+        self.stops = stops
         self.outcome = Outcome(seed)
         self.outside = set()
 
@@ -121,17 +126,21 @@ class Trial:
         """Start the daemon on this trial's disk, or another one."""
         life = Life(self.loop, plan)
         process = self.process(disk or self.disk, self.world, self.network, life, self.defect, **how)
+        if self.stops:
+            life.stop = process.stop
         self.world.cover.born()
         life.spawn(process.main())
         return life, process
 
     async def _until_death(self, life, process):
-        try:
-            where = await asyncio.wait_for(
-                asyncio.shield(life.ended), float(self.random.uniform(1.0, LONGEST_LIFE_S))
-            )
-        except TimeoutError:
-            where = "any moment"
+        over = {life.ended, process.stopped}
+        lasts_s = float(self.random.uniform(1.0, LONGEST_LIFE_S))
+        await asyncio.wait(over, timeout=lasts_s, return_when=asyncio.FIRST_COMPLETED)
+        if self.stops:
+            process.stop()
+            await asyncio.wait(over, return_when=asyncio.FIRST_COMPLETED)
+            self.outcome.bare_at_stop += self.world.cover.all_bare()
+        where = life.ended.result() if life.ended.done() else life.where or "any moment"
         await self.end(life, process, where)
 
     async def end(self, life, process, where="end"):
