@@ -128,14 +128,27 @@ async def prove_absence(
     had sent has arrived by then, or is refused. Read side by side: some of what is held may wait for it.
     """
     asked = [order for order in orders if not order.is_final]
-    told = await abreast(
-        *(patiently(partial(venue.order_reports, one.symbol, one.client_order_id)) for one in asked)
-    )
+    told = await abreast(*(_shown(venue, one) for one in asked))
     found: list[Event] = []
     for order, reports in zip(asked, told, strict=True):
         if not order.is_final:
             found += reports or [never_arrived(order, now_ns())]
     return found
+
+
+async def _shown(venue: BinanceVenue, order: Order) -> list[OrderReport]:
+    """What the venue shows of an order; nothing only once open orders, all orders and trades agree, as far as they ever do."""
+    symbol, name = order.symbol, order.client_order_id
+    reports: list[OrderReport] = []
+    for pause_s in (0.0, *LAG_PAUSES_S):
+        await asyncio.sleep(pause_s)
+        reports = await patiently(partial(venue.order_reports, symbol, name))
+        if reports:
+            break
+        is_agreed = await patiently(partial(venue.shows_none_of, symbol, {name}))
+        if is_agreed:
+            break
+    return reports
 
 
 def left_with_purchase(order: Order, book: OrderBook) -> bool:

@@ -14,6 +14,7 @@ from bnml.core.orders import OrderState, Side
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.venues.binance.wire import OrderAnswer
 from tests.trading.kit import instrument
+from tests.virtual_time import in_virtual_time
 
 
 def order(name, state=OrderState.OPEN):
@@ -21,11 +22,20 @@ def order(name, state=OrderState.OPEN):
 
 
 class Venue:
-    def __init__(self, reports=None):
+    """`lagging`: so many reads of an order show nothing of it, though the list of all orders has it."""
+
+    def __init__(self, reports=None, lagging=0):
         self.reports = reports or {}
+        self.lagging = lagging
 
     async def order_reports(self, symbol, client_order_id):
+        if self.lagging > 0:
+            self.lagging -= 1
+            return []
         return self.reports.get(client_order_id, [])
+
+    async def shows_none_of(self, symbol, names):
+        return not set(names) & set(self.reports)
 
     @property
     def instruments(self):
@@ -42,6 +52,16 @@ async def test_an_order_that_the_venue_does_not_know_is_asked_for_until_its_abse
     assert await prove_absence(Venue({"a": [late]}), missed.absent, lambda: 5) == [late]
     book.get("a").state = OrderState.CANCELED
     assert await prove_absence(Venue(), missed.absent, lambda: 5) == []
+
+
+@in_virtual_time
+async def test_a_stop_that_one_read_does_not_show_is_not_absent_while_another_shows_it():
+    """Its position would get a second one, which beside coins of the owner's rests as well."""
+    late = OrderReport("BTCUSDT", "a", 9, OrderState.OPEN, Side.SELL)
+    stop = order("a", OrderState.PENDING)
+    assert await prove_absence(Venue({"a": [late]}, lagging=3), [stop], lambda: 5) == [late]
+    (found,) = await prove_absence(Venue({"a": [late]}, lagging=100), [stop], lambda: 5)
+    assert found.state is OrderState.REJECTED  # a start does not wait for ever
 
 
 async def test_missed_fills_come_in_the_order_of_the_venue():
