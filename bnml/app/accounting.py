@@ -16,7 +16,7 @@ from bnml.core.events import CapitalFlow, Timer
 from bnml.core.ids import is_ours
 from bnml.core.instrument import plain
 from bnml.journal.reader import JournalReader
-from bnml.trading.guarding import HALTED
+from bnml.trading.guarding import ACTIVE, HALTED
 from bnml.trading.ramp import AGREED
 from bnml.venues.binance.numbers import e8
 
@@ -82,6 +82,7 @@ class Accountant:
             if not difference_e8:
                 self._agreed_ms = asked_ms
                 self.agreed += 1
+                self._guards.report(GUARD, ACTIVE)  # a halt for it then waits for the operator's word only
                 return [Timer(AGREED, as_of_ns)] if state.ramp.closed else []
             await asyncio.sleep(BETWEEN_LOOKS_S)
             if self._changes() != before:

@@ -1,6 +1,7 @@
 """The ledger against the account: what is on its way is waited for, what others did is a flow with its story."""
 
 import asyncio
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -8,9 +9,11 @@ from structlog.testing import capture_logs
 
 from bnml.app import accounting
 from bnml.app.accounting import Accountant, compare_balances, make_accountant
+from bnml.app.guards import Guards
+from bnml.app.inbox import LiveInbox
 from bnml.core.commands import Submit
 from bnml.core.errors import Retryable
-from bnml.core.events import Balances, CapitalFlow, OrderReport, Timer
+from bnml.core.events import Balances, CapitalFlow, OperatorCommand, OrderReport, Timer
 from bnml.core.ids import IdSource
 from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, Side
 from bnml.core.outcomes import Trade
@@ -47,12 +50,13 @@ class Venue:
         return [one for one in self.reports if one.client_order_id == client_order_id]
 
 
-class Guards:
+class Told:
     def __init__(self):
         self.told = []
 
     def report(self, name, level, detail=""):
-        self.told.append((name, level, detail))
+        if level != "ACTIVE" or self.told:
+            self.told.append((name, level, detail))
 
 
 def ordered(name, side="BUY", quantity="0.01", at_ms=12_000):
@@ -67,7 +71,7 @@ def no_waiting(monkeypatch):
 def accountant(venue, totals, changes=lambda: 0, journaled=()):
     engine = Engine(config(), None)
     engine.state.ledger.totals = dict(totals)
-    guards = Guards()
+    guards = Told()
     made = Accountant(
         venue,
         engine,
@@ -155,6 +159,34 @@ async def test_orders_under_our_name_that_we_did_not_send_halt():
     assert "another one trades as 'ab12'" in text
 
 
+async def test_that_halt_ends_with_the_operators_word_and_comes_again_with_another_such_order():
+    """It once stood for ever: nobody said that its cause was over, and no second one was told of."""
+    made, engine, _ = accountant(Venue({"USDT": 7}), {"USDT": 5})
+    inbox, sequence = LiveInbox(), itertools.count(1)
+    made._guards = Guards(inbox, lambda: NOW_NS)
+
+    async def look(*orders):
+        made._venue.orders = orders
+        engine.state.ledger.totals["USDT"] -= len(orders)
+        flows = await made.look()
+        for event in (*inbox.ready(), *flows):
+            engine.process(event, next(sequence))
+        return engine.state.activity.guards.get("account", ("ACTIVE",))[0]
+
+    strange = ordered(IdSource("ab12", 9).client_order_id(1, 0, "w"))
+    for _ in range(2):
+        assert await look(strange) == "HALTED"
+        assert await look() == "HALTED", "books that agree again are no word of the operator"
+        engine.process(OperatorCommand("resume", NOW_NS), next(sequence))
+        assert engine.state.activity.allows_entries
+    assert await look(strange) == "HALTED"
+    restarted = Guards(inbox, lambda: NOW_NS)
+    restarted.recall(engine.state.activity.guards)
+    made._guards = restarted
+    engine.process(OperatorCommand("resume", NOW_NS), next(sequence))
+    assert await look() == "ACTIVE", "resumed before the books agreed"
+
+
 @pytest.mark.parametrize("epoch", [3, 7])
 async def test_an_order_that_the_book_has_forgotten_and_the_journal_knows_is_no_clone(epoch):
     """Of an earlier session, too: a deposit after a restart once halted, as if the stop that had filled were a clone's."""
@@ -207,7 +239,7 @@ async def test_the_journal_knows_an_order_by_its_intent_or_by_a_fill_that_was_co
     parts = SimpleNamespace(
         venue=Venue({"USDT": 5}),
         engine=Engine(config(), None),
-        guards=Guards(),
+        guards=Told(),
         journal=writer,
         config=SimpleNamespace(ids=IDS),
         folder=SimpleNamespace(journal=tmp_path / "journal.db"),
