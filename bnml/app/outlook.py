@@ -130,10 +130,12 @@ class Outlook:
 
     async def look(self) -> None:
         """Everything once."""
+        if not self._settings.depeg_symbol:
+            self._guards.report(DEPEG, ACTIVE)  # of a session that watched it
         for name, see in list(self._looks.items()):
             try:
                 await see()
-            except Retryable as error:
+            except (Retryable, msgspec.DecodeError) as error:
                 logger().warning("outlook_postponed", what=name, error=str(error))
             except Rejected as error:
                 logger().warning("outlook_not_told", what=name, error=str(error))
@@ -185,6 +187,7 @@ class Outlook:
         """Whether the money that everything is counted in is still worth what it says."""
         symbol = self._settings.depeg_symbol
         price_e8 = await self._price_e8(symbol)
+        self._peg.is_off = self._guards.level(DEPEG) != ACTIVE  # maybe since before the start
         if self._peg.take(self._now_ns(), price_e8):
             detail = (
                 f"{symbol} is {plain(price_e8, 4)}, more than {self._settings.depeg_pct:g} % from 1 for "

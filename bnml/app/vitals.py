@@ -127,6 +127,8 @@ class Vitals:
                 self._is_restarting = True
                 logger().critical("memory_used_up", used_mib=used_bytes // MIB, note="stopping for a restart")
                 self._restart(words)
+        else:
+            self._report("memory", ACTIVE, "")
         lag_ms = self._lag.recent_quantile_ms(LAG_QUANTILE)
         self._report("loop", self._loop.judge(lag_ms, now_ns), f"the event loop lags by {lag_ms:.0f} ms")
         stall_s = self._stall.measure_s(self._journal.commits, now_ns, is_committed=self._journal.committed)

@@ -119,9 +119,11 @@ async def test_a_venue_that_does_not_tell_is_asked_once():
     assert len(case.venue.asked) == 1
 
 
-async def test_a_venue_that_cannot_tell_now_is_asked_again():
+@pytest.mark.parametrize("answer", [Retryable("503"), {"code": 0}, [{"delistTime": "soon"}]])
+async def test_a_venue_that_cannot_tell_now_is_asked_again(answer):
+    """An answer of another shape once ended the daemon."""
     case = Case(Venue())
-    case.venue.schedule = Retryable("503")
+    case.venue.schedule = answer
     await case.outlook.look()
     await case.outlook.look()
     assert len(case.venue.asked) == 2
@@ -146,6 +148,28 @@ async def test_ten_minutes_off_the_peg_stop_entries_and_ten_within_let_them_come
     case.now_ns = 21 * MINUTE_NS
     await case.outlook.look()
     assert case.guards.levels["depeg"][0] == "ACTIVE"
+
+
+async def test_a_restart_does_not_forget_that_the_peg_is_off():
+    """It once let entries come for ten minutes, until it had seen as much again."""
+    case = Case(Venue(USDCUSDT="0.90"), depeg_symbol="USDCUSDT")
+    case.guards.report("depeg", "REDUCING", "of the session before")
+    for minute in range(12):
+        case.now_ns = minute * MINUTE_NS
+        await case.outlook.look()
+        assert case.guards.level("depeg") == "REDUCING", minute
+    case.venue.prices["USDCUSDT"] = "1.0001"
+    for minute in range(12, 23):
+        case.now_ns = minute * MINUTE_NS
+        await case.outlook.look()
+    assert case.guards.level("depeg") == "ACTIVE"
+
+
+async def test_a_peg_that_is_not_watched_any_more_ends_its_guard():
+    case = Case(Venue())
+    case.guards.report("depeg", "REDUCING", "of the session before")
+    await case.outlook.look()
+    assert case.guards.level("depeg") == "ACTIVE"
 
 
 @pytest.mark.parametrize(("price", "is_off"), [(1.02, True), (0.98, True), (1.01, False), (0.9901, False)])

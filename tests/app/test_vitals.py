@@ -76,6 +76,16 @@ def test_memory_reduces_then_asks_once_for_a_restart(vitals):
     assert len(vitals.restarts) == 1
 
 
+def test_without_a_limit_no_reason_of_memory_remains(vitals, monkeypatch):
+    """The operator took the limit away to get on, by a reload or a restart: the guard once stood for ever."""
+    monkeypatch.setattr("bnml.app.vitals.cgroup_bytes", lambda: 0)
+    vitals.look(10**12, 810 * MIB)
+    assert vitals.guards.level("memory") == REDUCING
+    vitals.use(GuardSettings(memory_mib=0))
+    vitals.look(10**12, 810 * MIB)
+    assert vitals.guards.level("memory") == ACTIVE
+
+
 def test_a_journal_that_stands_still_reduces_then_halts(vitals, monkeypatch):
     monkeypatch.setattr(Journal, "committed", False)
     vitals.look(10**12, 0)
