@@ -125,7 +125,8 @@ async def compose(
     venue = await connect_venue(settings, deployment, clock, inbox, links, guards, stack)
     skew_ms, market_now_ns = await _time(venue, deployment, clock)
     links.now_ns = market_now_ns
-    found = await patiently(partial(_universe, settings, venue, market_now_ns))
+    traded = _traded_before(folder, journal)
+    found = await patiently(partial(_universe, settings, venue, market_now_ns, traded))
     standing = await _standing(settings, options, folder, venue, found)
     identity = _begin_epoch(settings, folder, standing, market_now_ns)
     config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
@@ -263,10 +264,31 @@ def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: Jour
         )
 
 
-async def _universe(settings: Settings, venue: BinanceVenue, now_ns: int) -> UniverseUpdate:
+def _traded_before(folder: StateFolder, journal: JournalWriter) -> frozenset[str]:
+    """Symbols that any session of this journal was begun with."""
+    if not journal.last_seq:
+        return frozenset()
+    with JournalReader(folder.journal) as reader:
+        return frozenset(symbol for one in reader.sessions() for symbol in one.header.symbols)
+
+
+async def _universe(
+    settings: Settings, venue: BinanceVenue, now_ns: int, traded: frozenset[str]
+) -> UniverseUpdate:
+    """Who may be entered. A name that was `traded` and is gone is left out: others may be held, and need a daemon."""
     await venue.balances()  # tells which symbols the account may trade
     wanted = settings.universe
-    every = await venue.load_instruments(() if wanted.dynamic else wanted.symbols, wanted.quote)
+    try:
+        every = await venue.load_instruments(() if wanted.dynamic else wanted.symbols, wanted.quote)
+    except Misconfigured as error:
+        every = await venue.read_instruments(wanted.symbols)
+        gone = sorted(set(wanted.symbols) - every.keys())
+        if not every or not traded.issuperset(gone):
+            raise
+        logger().error("symbols_gone", symbols=gone, error=str(error), note="left out of the universe")
+        venue.instruments.update(every)
+        kept = tuple(symbol for symbol in wanted.symbols if symbol in every)
+        wanted = wanted.model_copy(update={"symbols": kept})
     volumes = await venue.turnover() if wanted.dynamic else {}
     return universe.resolve(wanted, every, volumes, now_ns)
 

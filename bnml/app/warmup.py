@@ -12,11 +12,14 @@ from bnml.app import preflight, ramping, reconcile, strangers
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.app.recovering import hold_entries
+from bnml.app.refusals import STATUS
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import RecoveryNeeded, Rejected
 from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished
 from bnml.core.instrument import DELISTED
 from bnml.journal.reader import JournalReader
+from bnml.trading.guarding import ACTIVE, REDUCING
+from bnml.trading.universe import TRADING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 MARGIN_NS = 250 * NS_PER_MS  # by which a request may be judged later than its window
 AT_ONCE = 500  # bars fed before the loop may breathe
+CAPITAL = "capital"
+"""Of the guard that stands while what would refuse a start without positions has not been mended."""
 READERS = 6  # symbols whose history is read at the same time
 
 
@@ -39,7 +44,10 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
         if not recovered.same_arithmetic:
             engine.state.symbols.clear()  # running values of other kernels; the bars are read again
     for symbol in sorted(parts.instruments):
-        pump.feed(InstrumentUpdate(parts.instruments[symbol], parts.market_now_ns))
+        instrument = parts.instruments[symbol]
+        pump.feed(InstrumentUpdate(instrument, parts.market_now_ns))
+        if instrument.status != TRADING:
+            parts.guards.report(f"{STATUS}{symbol}", REDUCING, f"is {instrument.status} at the venue")
     pump.feed(parts.universe)
     is_stepped = parts.deployment.stepper is not None
     ramping.begin(parts.settings, engine, pump.feed, parts.market_now_ns, is_stepped=is_stepped)
@@ -154,7 +162,21 @@ async def prepare_models(parts: Parts, pump: Pump, trainer: Trainer) -> None:
 
 
 def check_capital(parts: Parts, balances: Balances, prices: dict[str, int]) -> None:
-    """Refuse to start with too little, and live without everything in order."""
+    """Refuse to start with too little, and live without everything in order.
+
+    What is held needs its daemon all the same: with positions there are only no entries, until a start passes.
+    """
+    try:
+        _must_suffice(parts, balances, prices)
+    except Rejected as error:
+        if not parts.engine.portfolio.positions:
+            raise
+        parts.guards.report(CAPITAL, REDUCING, f"{error}; start again when that is mended")
+    else:
+        parts.guards.report(CAPITAL, ACTIVE)
+
+
+def _must_suffice(parts: Parts, balances: Balances, prices: dict[str, int]) -> None:
     settings, engine = parts.settings, parts.engine
     quote = settings.universe.quote
     free_e8, locked_e8 = balances.assets.get(quote, (0, 0))

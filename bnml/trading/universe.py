@@ -20,7 +20,7 @@ def resolve(
 ) -> UniverseUpdate:
     """The universe as of now, as the event that the journal keeps of it; `volumes_e8` is the quote turnover of 24 h.
 
-    A configured symbol that the venue does not trade raises Misconfigured; discovery that finds nothing
+    A configured symbol that the venue does not have raises Misconfigured; discovery that finds nothing
     gives an empty universe, which trades nothing.
     """
     if settings.dynamic:
@@ -35,9 +35,9 @@ def configured(settings: UniverseSettings, instruments: Mapping[str, Instrument]
         return tuple(sorted(name for name, one in instruments.items() if _is_tradable(one, settings.quote)))
     for symbol in settings.symbols:
         instrument = instruments.get(symbol)
-        if instrument is None or instrument.status != TRADING:
+        if instrument is None:  # one that has stopped may trade again, and others are held meanwhile
             raise Misconfigured(
-                f"universe.symbols names {symbol}, which the venue does not trade; "
+                f"universe.symbols names {symbol}, which the venue does not have; "
                 f"write one of its symbols, such as {_example(instruments)}"
             )
         if instrument.quote != settings.quote:

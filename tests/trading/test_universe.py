@@ -63,10 +63,18 @@ def test_an_empty_list_is_all_that_is_traded_in_the_quote_asset():
     assert resolve(UniverseSettings(), found, {}, 7).symbols == ("BTCUSDT", "ETHUSDT")
 
 
-@pytest.mark.parametrize(("symbol", "words"), [("DOGEUSDT", "does not trade"), ("SOLEUR", "priced in EUR")])
+@pytest.mark.parametrize(("symbol", "words"), [("DOGEUSDT", "does not have"), ("SOLEUR", "priced in EUR")])
 def test_a_name_that_cannot_be_traded_is_told_of(symbol, words):
     with pytest.raises(Misconfigured, match=words):
         resolve(UniverseSettings(symbols=(symbol,)), pairs("BTC") | pairs("SOL", quote="EUR"), {}, 7)
+
+
+def test_a_name_that_has_stopped_stays_in_the_list():
+    """It may trade again within minutes; refused, a daemon with positions in the others could not be started."""
+    found = pairs("BTC", "ETH")
+    found["ETHUSDT"] = msgspec.structs.replace(found["ETHUSDT"], status="BREAK")
+    chosen = UniverseSettings(symbols=("ETHUSDT", "BTCUSDT"))
+    assert resolve(chosen, found, {}, 7).symbols == ("ETHUSDT", "BTCUSDT")
 
 
 def recorded_turnover(data_dir, day):
