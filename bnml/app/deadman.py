@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from bnml.app.alerts import post_alert
-from bnml.app.direct import direct
+from bnml.app.direct import check_venue, direct
 from bnml.app.heartbeat import Heartbeat, last_beat
 from bnml.app.rescue import Rescue, booked_fills, instance_of, stops_e8
 from bnml.core.clock import NS_PER_S, LiveClock
@@ -34,6 +34,7 @@ class Findings(msgspec.Struct):
     """What was seen and done at the venue."""
 
     cancelled: list[str] = []
+    unknown: list[str] = []
     covered: list[str] = []
     bare: list[str] = []
 
@@ -43,6 +44,8 @@ class Findings(msgspec.Struct):
             f"entries cancelled: {', '.join(self.cancelled) or 'none'}",
             f"protected: {', '.join(self.covered) or 'nothing is held'}",
         ]
+        if self.unknown:
+            parts.insert(0, f"NOT DONE: {', '.join(self.unknown)}")
         if self.bare:
             parts.insert(0, f"WITHOUT A STOP: {', '.join(self.bare)}; `bnml panic` sells them")
         return "; ".join(parts)
@@ -72,10 +75,11 @@ class Watch:
 
 def deadman(settings: Settings, options: DeadmanOptions) -> int:
     """Watch until stopped; with `once` look at the venue now, 0 when everything held has a stop."""
+    check_venue(settings)
     if options.once:
         found = asyncio.run(check(settings))
         _say(found.text())
-        return Retryable.exit_code if found.bare else 0
+        return Retryable.exit_code if found.bare or found.unknown else 0
     asyncio.run(_watch(settings))
     return 0
 
@@ -121,13 +125,26 @@ async def check(settings: Settings) -> Findings:
         rescue = Rescue(rest, instance_of(state_dir), booked)
         orders = await rescue.open_orders()
         for order in orders:
-            if order.side is Side.BUY and await rescue.cancel(order):
-                findings.cancelled.append(f"{order.symbol} {order.client_order_id}")
+            if order.side is Side.BUY:
+                await _cancel(rescue, order, findings)
         symbols = {order.symbol for order in orders} | {one.symbol for one in (booked or {}).values()}
         await rescue.learn(symbols)
         for symbol in sorted(symbols & rescue.instruments.keys()):
-            await _hold_against(rescue, symbol, orders, findings)
+            try:
+                await _hold_against(rescue, symbol, orders, findings)
+            except BnmlError as error:
+                findings.unknown.append(f"{symbol} is not verified ({error})")
     return findings
+
+
+async def _cancel(rescue: Rescue, order: VenueOrder, findings: Findings) -> None:
+    """One that fails must not keep the others, and the stops, from being looked at."""
+    name = f"{order.symbol} {order.client_order_id}"
+    try:
+        if await rescue.cancel(order):
+            findings.cancelled.append(name)
+    except BnmlError as error:
+        findings.unknown.append(f"{name} is not cancelled ({error})")
 
 
 async def _hold_against(

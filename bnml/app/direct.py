@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import sqlite3
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from bnml.app.deployment import Deployment
+from bnml.app.hardening import harden
+from bnml.app.limits import make_budget
+from bnml.app.logs import logger
+from bnml.app.patience import patiently
 from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.config import load_credentials
 from bnml.core.clock import LiveClock
-from bnml.core.errors import Rejected, Retryable
+from bnml.core.errors import BnmlError, Misconfigured, Rejected, Retryable
+from bnml.journal.reader import JournalReader
+from bnml.venues.binance.budget import Lane, WeightBudget
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
+from bnml.venues.binance.venue_clock import VenueClock
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from bnml.config import Settings
+    from bnml.core.clock import Clock
 
 
 class Account(msgspec.Struct, frozen=True):
@@ -26,6 +37,21 @@ class Account(msgspec.Struct, frozen=True):
     rest_url: str
     api_key: str
     api_secret: str
+
+
+def check_venue(settings: Settings) -> None:
+    """Refuse to look for what is held at another venue than that of the state folder, and to call it gone."""
+    state_dir = settings.app.state_dir
+    try:
+        with JournalReader(state_dir / "journal.db") as journal:
+            belongs = journal.session().header.venue
+    except (BnmlError, OSError, sqlite3.Error, msgspec.DecodeError):
+        return  # a journal that cannot be read says nothing
+    if belongs != settings.venue.kind:
+        raise Rejected(
+            f"the state folder {state_dir} belongs to --venue {belongs}, and this would look at {settings.venue.kind}; "
+            f"add --venue {belongs}"
+        )
 
 
 def account_of(settings: Settings) -> Account:
@@ -52,14 +78,33 @@ def account_of(settings: Settings) -> Account:
 
 @asynccontextmanager
 async def direct(settings: Settings) -> AsyncIterator[RestClient]:
-    """A REST client of that account, its clock set."""
-    account = account_of(settings)
-    async with RestClient(
-        account.rest_url,
-        Signer(account.api_key, account.api_secret),
-        LiveClock(),
-        timeout_s=settings.venue.request_timeout_s,
-        receive_window_ms=settings.venue.receive_window_ms,
-    ) as rest:
-        await rest.synchronise_clock()
-        yield rest
+    """A REST client of that account, its clock set; within the limits, and the ban, that the daemon may have left."""
+    harden()
+    account, clock = account_of(settings), LiveClock()
+    venue_clock = VenueClock(clock)
+    budget = _budget(settings, account, clock, venue_clock)
+    try:
+        async with RestClient(
+            account.rest_url,
+            Signer(account.api_key, account.api_secret),
+            clock,
+            timeout_s=settings.venue.request_timeout_s,
+            receive_window_ms=settings.venue.receive_window_ms,
+            budget=budget,
+            venue_clock=venue_clock,
+        ) as rest:
+            await patiently(partial(rest.synchronise_clock, Lane.EXIT))
+            yield rest
+    finally:
+        budget.ledger.close()
+
+
+def _budget(settings: Settings, account: Account, clock: Clock, venue_clock: VenueClock) -> WeightBudget:
+    """What all processes of this address share; whoever cannot read that still has to get out."""
+    try:
+        return make_budget(
+            settings, Deployment(account.rest_url, "", "", account.api_key, ""), clock, venue_clock
+        )
+    except Misconfigured as error:
+        logger().warning("limits_not_shared", error=str(error))
+        return WeightBudget(clock, venue_ms=venue_clock.now_ms)

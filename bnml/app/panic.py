@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from bnml.app.aftermath import HaltNote, write_note
-from bnml.app.direct import direct
+from bnml.app.direct import check_venue, direct
 from bnml.app.folder import LOCK, Identity, StateFolder, is_locked
 from bnml.app.rescue import Booked, Rescue, VenueOrder, booked_fills, instance_of
 from bnml.app.spool import Word, ask
@@ -58,6 +58,7 @@ def panic(settings: Settings, options: PanicOptions) -> int:
     With a symbol all that happens is about it alone: the others keep their orders, and are entered.
     """
     _confirm(options)
+    check_venue(settings)
     state_dir = settings.app.state_dir
     if is_locked(state_dir):
         if ask(state_dir, Word("panic", options.symbol), ASK_S) is not None:
@@ -119,7 +120,7 @@ class Clearance:
             if order.side is Side.BUY and self._is_meant(order.symbol):
                 await self._cancel(order)
         symbols = [symbol for symbol in self._candidates(orders) if self._is_meant(symbol)]
-        await self._rescue.learn(symbols)
+        await self._steady(lambda: self._rescue.learn(symbols))
         ids = self._begin_epoch(orders)
         for number, symbol in enumerate(symbols):
             if symbol not in self._rescue.instruments:
@@ -210,8 +211,9 @@ class Clearance:
             except Retryable as error:
                 if attempt == ATTEMPTS:
                     raise
-                _say(f"again in {PAUSE_S * attempt:.1f} s: {error}")
-                await asyncio.sleep(error.retry_after_s or PAUSE_S * attempt)
+                pause_s = error.retry_after_s or PAUSE_S * attempt
+                _say(f"again in {pause_s:.1f} s: {error}")
+                await asyncio.sleep(pause_s)
         raise Retryable("unreachable: the last attempt raises")
 
 

@@ -1,11 +1,28 @@
 """The dead-man's watch: a heart that stops is noticed once in a while, a farewell is none."""
 
+import contextlib
 import subprocess
 import sys
 
-from bnml.app.deadman import Watch
+import msgspec
+import pytest
+
+from bnml.app import deadman as module
+from bnml.app import direct
+from bnml.app.deadman import Watch, check
+from bnml.app.folder import StateFolder
 from bnml.app.heartbeat import Heartbeat, beat, last_beat
+from bnml.app.panic import panic
+from bnml.app.rescue import Booked, Rescue
+from bnml.config import load
 from bnml.core.clock import NS_PER_S
+from bnml.core.errors import Rejected, Retryable, UnknownOutcome
+from bnml.core.ids import IdSource
+from bnml.core.orders import Side
+from bnml.journal.writer import JournalWriter
+from bnml.options import DeadmanOptions, PanicOptions
+from tests.journal.kit import header
+from tests.trading.kit import instrument
 
 
 def alive(ts_ns, state="running"):
@@ -49,3 +66,92 @@ def test_the_deadman_carries_no_kernels_and_no_models():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"numba", "xgboost", "sklearn", "scipy", "duckdb", "bnml.trading.engine"} & set(loaded)
+
+
+class Rest:
+    """Two entries and a bare holding of ours; what `fails` names is refused."""
+
+    NAMES = ("AAAUSDT", "BBBUSDT", "CCCUSDT", "DDDUSDT")
+
+    def __init__(self, *fails):
+        self.fails, self.cancelled = fails, []
+        ids = IdSource("ab12", 3)
+        self.orders = [
+            {
+                "symbol": symbol,
+                "clientOrderId": ids.client_order_id(number, 0, "w"),
+                "orderId": number + 1,
+                "status": "NEW" if number < 2 else "FILLED",
+                "side": "BUY",
+                "type": "LIMIT",
+                "origQty": "0.5",
+                "executedQty": "0" if number < 2 else "0.5",
+            }
+            for number, symbol in enumerate(self.NAMES)
+        ]
+
+    async def signed(self, _method, _path, params, *_, **__):
+        if params["symbol"] in self.fails:
+            raise UnknownOutcome("no answer to the cancel")
+        self.cancelled.append(params["symbol"])
+
+    async def read(self, path, params, *_):
+        if path == "/api/v3/myTrades":
+            return b"[]"
+        if params.get("symbol") in self.fails:
+            raise Retryable("no answer to the look")
+        return msgspec.json.encode(
+            [one for one in self.orders if params.get("symbol", one["symbol"]) == one["symbol"]]
+        )
+
+    async def public(self, *_):
+        return b'{"price": "30000.00"}'
+
+
+async def found_by_the_deadman(monkeypatch, tmp_path, rest):
+    @contextlib.asynccontextmanager
+    async def straight(_settings):
+        yield rest
+
+    async def learn(self, symbols):
+        self.instruments = {name: instrument(name) for name in symbols}
+
+    monkeypatch.setattr(module, "direct", straight)
+    monkeypatch.setattr(
+        module, "booked_fills", lambda _: {name: Booked(name, Side.BUY) for name in rest.NAMES}
+    )
+    monkeypatch.setattr(module, "instance_of", lambda _: "ab12")
+    monkeypatch.setattr(Rescue, "open_orders", lambda self: resting(self, rest))
+    monkeypatch.setattr(Rescue, "learn", learn)
+    return await check(load(None, {}, {"app.state_dir": (tmp_path, "")}))
+
+
+async def resting(rescue, rest):
+    return rescue._ours(msgspec.json.encode([one for one in rest.orders if one["status"] == "NEW"]))
+
+
+async def test_a_cancel_and_a_look_that_fail_keep_no_other_from_being_made(monkeypatch, tmp_path):
+    """The first one that failed once ended the look: nothing was said of what had no stop."""
+    rest = Rest("AAAUSDT", "CCCUSDT")
+    found = await found_by_the_deadman(monkeypatch, tmp_path, rest)
+    assert rest.cancelled == ["BBBUSDT"]
+    assert "WITHOUT A STOP: 0.50000000 DDD" in found.text()
+    assert "AAAUSDT" in found.text().partition("NOT DONE")[2]
+    assert "CCCUSDT is not verified" in found.text()
+
+
+async def test_another_venue_than_the_folders_is_not_looked_at(tmp_path):
+    """`panic` without `--venue` would have found nothing of ours there, and called that done."""
+    with StateFolder(tmp_path / "state") as folder:
+        writer = await JournalWriter.open(folder.journal, "process")
+        await writer.begin_session(msgspec.structs.replace(header(), venue="live"), 1)
+        await writer.close()
+    settings = load(None, {}, {"app.state_dir": (tmp_path / "state", "")})
+    for command in (
+        lambda: panic(settings, PanicOptions(symbol="", instance="", yes=True, force=False)),
+        lambda: module.deadman(settings, DeadmanOptions(once=True)),
+    ):
+        with pytest.raises(Rejected, match=r"belongs to --venue live.*add --venue live"):
+            command()
+    (tmp_path / "state" / "journal.db").write_bytes(b"torn")
+    direct.check_venue(settings)

@@ -21,7 +21,7 @@ def test_f72_a_symbol_that_stopped_does_not_keep_a_daemon_with_positions_from_st
         live.control("POST", "/sim/status", {"symbol": symbol, "status": "BREAK"})
         live.start()
         health, _ = live.wait_until(
-            lambda one: one.state == "running" and any(f"status:{symbol}" in text for text in one.reasons),
+            lambda one, name=f"status:{symbol}": one.state == "running" and name in str(one.reasons),
             90,
             "the restart",
         )
