@@ -5,10 +5,13 @@ import asyncio
 import msgspec
 import pytest
 
+from bnml.app.folder import StateFolder
 from bnml.app.panic import Clearance
 from bnml.app.rescue import Rescue
+from bnml.config import load
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.ids import IdSource
+from bnml.options import PanicOptions
 from bnml.venues.binance.rest import Answer
 from tests.trading.kit import instrument
 from tests.virtual_time import in_virtual_time
@@ -124,3 +127,33 @@ async def test_a_sale_that_cannot_be_read_up_is_never_sent_again():
     with pytest.raises(Rejected, match="cannot be read"):
         await Clearance._steady(lambda: rescue.sell("BTCUSDT", 50_000, "bnab12-p"))
     assert len(rest.asked) == 1
+
+
+@in_virtual_time
+async def test_a_venue_that_is_busy_when_asked_for_filters_ends_no_panic(monkeypatch, tmp_path, capsys):
+    """One 503 there once ended it with entries cancelled and nothing sold."""
+    rest, answers = Market(), [Retryable("503", retry_after_s=7.0)]
+
+    async def learn(self, symbols):
+        if answers:
+            raise answers.pop()
+        self.instruments = {name: instrument(name) for name in symbols}
+
+    async def free_e8(_self):
+        return {"BTC": 10**8}
+
+    async def none_open(_self):
+        return []
+
+    monkeypatch.setattr(Rescue, "learn", learn)
+    monkeypatch.setattr(Rescue, "free_e8", free_e8)
+    monkeypatch.setattr(Rescue, "open_orders", none_open)
+    settings = load(
+        None, {}, {"app.state_dir": (tmp_path / "state", ""), "universe.symbols": (("BTCUSDT",), "")}
+    )
+    with StateFolder(tmp_path / "state"):
+        options = PanicOptions(symbol="", instance="", yes=True, force=False)
+        left = await Clearance(settings, options, rest, "ab12", None).run()
+    assert left.words == []
+    assert len(rest.sales) == 1
+    assert "again in 7.0 s" in capsys.readouterr().out
