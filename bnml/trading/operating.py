@@ -66,7 +66,7 @@ class OperatorDesk:
         if command.argument:
             self._guards.come_back(command.argument, out)
             return []
-        self._breakers.release()
+        self._breakers.release(self._state.last_equity_e8)
         return self._enable_entries(command, out)
 
     def _enable_entries(self, _: OperatorCommand, out: Outbox) -> list[str]:

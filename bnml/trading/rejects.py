@@ -77,7 +77,7 @@ class RejectGuard:
             self._guards.take(Guard(NAME, REDUCING, event.ts_ns, detail), out)
             out.alert("critical", "rejects_in_row", detail)
         elif activity.rejects == HALT_FACTOR * self._most:
-            activity.rejects_until_ns = 0
+            activity.rejects = activity.rejects_until_ns = 0
             self._guards.take(Guard(NAME, HALTED, event.ts_ns, detail), out)
             self._guards.take(Guard(NAME, ACTIVE, event.ts_ns), out)  # nothing to wait for but the operator
             out.alert("critical", "rejects_in_row", detail)

@@ -59,6 +59,21 @@ def test_three_times_as_many_halt_until_resumed(desk):
     assert desk.activity.allows_entries
 
 
+def test_after_the_operators_word_they_count_anew(desk):
+    """The count once went on from there, and no later refusal stopped anything until something was accepted."""
+    for _ in range(9):
+        desk.say()
+    for _ in range(2):
+        desk.guards.resume(desk.out)
+        assert desk.activity.allows_entries
+        for _ in range(3):
+            desk.say()
+        assert desk.activity.guards["rejects"][0] == REDUCING
+        for _ in range(6):
+            desk.say()
+        assert desk.activity.guards["rejects"][0] == HALTED
+
+
 def test_an_acceptance_a_lost_request_and_a_repeated_report_do_not_add_up(desk):
     desk.say()
     desk.say()

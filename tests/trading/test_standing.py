@@ -5,6 +5,7 @@ import pytest
 from bnml.core.events import Guard, OperatorCommand, VenueStatus
 from bnml.trading.engine import Engine
 from bnml.trading.guarding import ACTIVE, HALTED, REDUCING
+from bnml.trading.risk.breakers import Breakers
 from bnml.trading.standing import worst
 from tests.trading.kit import config
 
@@ -42,6 +43,29 @@ def test_operator_channels_and_guards_are_named_with_their_level(engine):
     assert worst(engine.standings()) == REDUCING
     engine.process(OperatorCommand("halt", 4, "why"), 4)
     assert worst(engine.standings()) == HALTED
+
+
+def test_after_the_operators_word_the_same_drawdown_does_not_pause_again(engine):
+    """It once did, with the next scan and for the whole time anew: nothing but waiting helped."""
+    memory, breakers = engine.state.breakers, Breakers(engine.state.breakers, engine.config.limits, "UTC")
+    breakers.roll(100 * HOUR_NS, 1_200 * 10**8)
+    breakers.roll(101 * HOUR_NS, 900 * 10**8)
+    until_ns = memory["drawdown_until_ns"][0]
+    assert until_ns > 101 * HOUR_NS
+    engine.process(OperatorCommand("resume", 5), 5)
+    breakers.roll(102 * HOUR_NS, 899 * 10**8)
+    assert memory["drawdown_until_ns"][0] == 0
+    assert memory["peak_equity_e8"][0] == 900 * 10**8
+    breakers.roll(103 * HOUR_NS, 700 * 10**8)
+    assert memory["drawdown_until_ns"][0] > until_ns, "but the next one does"
+
+
+def test_a_resume_for_something_else_forgets_no_peak(engine):
+    memory, breakers = engine.state.breakers, Breakers(engine.state.breakers, engine.config.limits, "UTC")
+    breakers.roll(100 * HOUR_NS, 1_000 * 10**8)
+    breakers.roll(101 * HOUR_NS, 900 * 10**8)
+    engine.process(OperatorCommand("resume", 5), 5)
+    assert memory["peak_equity_e8"][0] == 1_000 * 10**8
 
 
 def test_every_breaker_that_has_tripped_is_named_with_its_figures(engine):

@@ -57,8 +57,10 @@ class Breakers:
             in_proportion = equity_e8 > 0 and after_e8 > 0
             self._memory[name] = base_e8 * after_e8 // equity_e8 if in_proportion else base_e8 + amount_e8
 
-    def release(self) -> None:
-        """The operator's word: no pause and no streak from here on."""
+    def release(self, equity_e8: int) -> None:
+        """The operator's word: no pause and no streak from here on; a peak that was paused for starts anew, as by itself."""
+        if self._memory["drawdown_until_ns"][0]:
+            self._memory["peak_equity_e8"] = equity_e8
         for name in ("drawdown_until_ns", "losses_in_row", "loss_until_ns"):
             self._memory[name] = 0
 
