@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from bnml.options import DeadmanOptions
 
 LOOK_S: Final = 1.0
-QUIET: Final = ("stopped", "failed", "stopping")
-"""States in which the daemon has said farewell: what protects its positions rests at the exchange."""
+QUIET: Final = "stopped"
+"""The state in which the daemon has said farewell. One that has failed may not be started again, and cannot tell."""
 
 
 class Findings(msgspec.Struct):

@@ -50,6 +50,13 @@ def test_who_said_farewell_or_never_began_is_not_dead():
     assert not any(watch.is_due(None, second * NS_PER_S) for second in range(100, 200))
 
 
+@pytest.mark.parametrize("state", ["failed", "stopping"])
+def test_one_that_failed_and_was_not_started_again_is_dead(state):
+    """It once counted as a farewell, although its own alerts had ended before its error was known."""
+    watch = Watch(30 * NS_PER_S, 300 * NS_PER_S)
+    assert [s for s in range(100) if watch.is_due(alive(1, state), s * NS_PER_S)] == [30]
+
+
 def test_the_sign_of_life_comes_back_as_written(tmp_path):
     assert last_beat(tmp_path) is None
     beat(tmp_path, 77, "running", 5)
