@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from bnml.app.access import ACCESS
 from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_DAY, NS_PER_MS, LiveClock, format_utc
 from bnml.core.errors import Misconfigured, Rejected, Retryable
+from bnml.trading.guarding import ACTIVE
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 
@@ -110,6 +112,7 @@ async def rotate(parts: Parts, folder: Path) -> str:
         elif uid != await _uid(rest):
             raise Rejected("the new key belongs to another account; positions and stops are on the old one")
     rest.signer.use(api_key, api_secret)
+    parts.guards.report(ACCESS, ACTIVE)  # the connection is handed over without a break that would say so
     if parts.deployment.control is not None:
         parts.deployment.control.use(api_key)
     parts.venue.api.replace()

@@ -106,3 +106,18 @@ def test_a_key_is_changed_without_touching_a_stop_and_shown_nowhere(live, tmp_pa
     limits = Path(f"/proc/{live.daemon.pid}/limits").read_text()
     assert re.search(r"Max core file size +0 +0 ", limits)
     assert live.stop() == 0
+
+
+def test_a_key_that_was_refused_is_given_another_and_trading_goes_on(live, tmp_path):
+    live.wait_protected()
+    live.speed(60)
+    old = live.endpoint().api_key
+    live.control("POST", "/sim/keys", {"apiKey": old, "addresses": ["10.1.2.3"]})
+    live.wait_until(lambda one: one.state.startswith("halted: access"), 10, "the halt")
+    made = live.control("POST", "/sim/keys", {"account": "main", "kind": "HMAC"})
+    done = live.bnml("keys", "rotate", credentials(tmp_path / "new", made["apiKey"], made["secret"]))
+    assert done.returncode == 0, done.stdout + done.stderr
+    resumed = live.bnml("resume")
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    live.wait_until(lambda one: one.state == "running", 20, "trading")
+    assert live.stop() == 0
