@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from bnml.app.access import ACCESS
+from bnml.app.accounting import compare_balances
 from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_DAY, NS_PER_MS, LiveClock, format_utc
 from bnml.core.errors import Misconfigured, Rejected, Retryable
 from bnml.trading.guarding import ACTIVE
+from bnml.venues.binance.reports import balances_of
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 
@@ -121,9 +123,15 @@ async def rotate(parts: Parts, folder: Path) -> str:
 
 
 async def _same_orders(parts: Parts, candidate: RestClient) -> None:
-    """The old key cannot tell its account any more: one of our own resting orders must be there."""
+    """The old key cannot tell its account any more: a resting order of ours must be there, or else what we hold."""
     known = [order for order in parts.engine.book.open() if order.cumulative_lots == 0]
     if not known:
+        body = await candidate.read("/api/v3/account", {"omitZeroBalances": "true"})
+        if compare_balances(parts.engine.state.ledger.totals, balances_of(body, 0)):
+            raise Rejected(
+                "the new key's account does not hold what the ledger says, and no order of ours rests that would show "
+                "whose it is; if money was moved meanwhile, stop the daemon and start it with the new key"
+            )
         return
     params = {"symbol": known[0].symbol, "origClientOrderId": known[0].client_order_id}
     try:

@@ -1,13 +1,17 @@
 """What an API key may do: the right to withdraw is refused, what cannot be known must be accepted in writing."""
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from bnml.app.keys import check_key, read_credentials
+from bnml.app.keys import _same_orders, check_key, read_credentials
 from bnml.config import load
 from bnml.core.clock import NS_PER_DAY, NS_PER_MS
 from bnml.core.errors import Misconfigured, Rejected, Retryable
+from bnml.trading.engine import Engine
+from tests.trading.kit import config
 
 NOW_NS = 1_800_000_000 * 10**9
 
@@ -72,6 +76,25 @@ async def test_a_venue_that_does_not_tell_needs_the_operators_word():
         await said(Retryable("later"), **accepted)
     with pytest.raises(Rejected, match="withdraw"):  # known is known, whatever was accepted
         await said({**GOOD, "enableWithdrawals": True}, **accepted)
+
+
+@pytest.mark.parametrize(("theirs", "is_ours"), [("105.5", True), ("99", False)])
+async def test_with_nothing_that_rests_the_account_of_another_key_is_known_by_what_it_holds(theirs, is_ours):
+    """After a key was lost any account's key was taken then, and traded with."""
+
+    class Account:
+        async def read(self, path, _params):
+            assert path == "/api/v3/account"
+            return msgspec.json.encode({"balances": [{"asset": "USDT", "free": theirs, "locked": "0"}]})
+
+    engine = Engine(config(), None)
+    engine.state.ledger.totals = {"USDT": 10_550 * 10**6, "BNB": 0}
+    parts = SimpleNamespace(engine=engine)
+    if is_ours:
+        await _same_orders(parts, Account())
+    else:
+        with pytest.raises(Rejected, match="does not hold what the ledger says"):
+            await _same_orders(parts, Account())
 
 
 def test_credentials_lie_in_a_folder_as_systemds_do(tmp_path):
