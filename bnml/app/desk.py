@@ -48,13 +48,21 @@ class Desk:
         except BnmlError as error:
             logger().error("operator_command_failed", name=word.name, error=str(error))
             return Answer(f"nothing was changed: {error}", error.exit_code)
-        return None
+        return self._misspelt(word.argument) if word.name in {"flatten", "panic"} else None
 
     async def _resume(self) -> Answer | None:
         refusal = await try_again(self._parts.venue, self._parts.guards)
         if not refusal:
             return None
         return Answer(f"entries stay off: the venue still refuses the API key ({refusal})", 3)
+
+    def _misspelt(self, symbol: str) -> Answer | None:
+        """A name that nobody knows must not look like one that was sold."""
+        engine = self._parts.engine
+        if not symbol or symbol in engine.state.symbols:
+            return None
+        held = ", ".join(sorted(engine.portfolio.positions)) or "nothing"
+        return Answer(f"nothing was sold: {symbol} is no symbol that is followed; held: {held}", 2)
 
     def _reload(self) -> str:
         """Read the configuration again; an invalid one changes nothing, and its fault names the key."""

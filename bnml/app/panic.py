@@ -61,7 +61,10 @@ def panic(settings: Settings, options: PanicOptions) -> int:
     check_venue(settings)
     state_dir = settings.app.state_dir
     if is_locked(state_dir):
-        if ask(state_dir, Word("panic", options.symbol), ASK_S) is not None:
+        answer = ask(state_dir, Word("panic", options.symbol), ASK_S)
+        if answer is not None and answer.exit_code:
+            raise Misconfigured(answer.text)
+        if answer is not None:
             return _watch(settings, options)
         if not options.force:
             raise Rejected(
@@ -119,7 +122,11 @@ class Clearance:
         for order in orders:
             if order.side is Side.BUY and self._is_meant(order.symbol):
                 await self._cancel(order)
-        symbols = [symbol for symbol in self._candidates(orders) if self._is_meant(symbol)]
+        known = self._candidates(orders)
+        symbols = [symbol for symbol in known if self._is_meant(symbol)]
+        if not symbols and self._only:
+            ours = ", ".join(known) or "none"
+            self._left.words.append(f"nothing of ours was ever in {self._only}; what may be ours: {ours}")
         await self._steady(lambda: self._rescue.learn(symbols))
         ids = self._begin_epoch(orders)
         for number, symbol in enumerate(symbols):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bnml.app.folder import StateFolder, is_locked
 from bnml.app.logs import logger
+from bnml.app.preflight import within_live_capital
 from bnml.app.spool import Word, ask
 from bnml.core.clock import LiveClock, format_utc
 from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
@@ -101,7 +102,7 @@ async def hold_entries(folder: StateFolder, pump: Pump, journal: JournalWriter) 
 
 def recover_command(settings: Settings, options: RecoverOptions, predictors: PredictorSource) -> int:
     """`bnml recover`: look at the journal, set it aside where it is of no use, take the operator's word."""
-    path = settings.app.state_dir
+    path, settings = settings.app.state_dir, within_live_capital(settings)
     if options.acknowledge:
         return _acknowledge(path)
     if not path.is_dir():

@@ -1,14 +1,18 @@
 import sqlite3
 
+import msgspec
 import pytest
 
 from bnml.app.folder import StateFolder
+from bnml.app.preflight import within_live_capital
 from bnml.app.recovering import damage_of, quarantine, recover_command, set_aside_if_damaged
 from bnml.config import load
 from bnml.core.errors import Misconfigured, Rejected
+from bnml.journal.writer import JournalWriter
 from bnml.options import RecoverOptions
 from tests.e2e.matrix.process import predictors
 from tests.e2e.matrix.trial import begun_disk
+from tests.journal.kit import header
 
 NOW_NS = 1_763_690_400_000_000_000
 
@@ -115,3 +119,16 @@ def test_a_folder_in_use_or_of_nobody_is_refused(folder, tmp_path):
         recover(folder)
     with pytest.raises(Misconfigured, match="no state folder"):
         recover(StateFolder(tmp_path / "nowhere"))
+
+
+async def test_the_limit_of_live_capital_is_no_change_of_the_settings(tmp_path, capsys):
+    live = {"venue.kind": ("live", ""), "live.max_capital": (100.0, ""), "app.state_dir": (tmp_path, "")}
+    settings = load(None, {}, live)
+    writer = await JournalWriter.open(tmp_path / "journal.db", "process")
+    begun = within_live_capital(settings).content_hash()
+    await writer.begin_session(msgspec.structs.replace(header(), venue="live", config_hash=begun), 1)
+    await writer.close()
+    recover_command(settings, RecoverOptions(dry_run=True), predictors())
+    said = capsys.readouterr().out
+    assert "the journal is sound" in said
+    assert "the settings have changed" not in said

@@ -2,12 +2,15 @@
 
 from types import SimpleNamespace
 
+import pytest
 import structlog
 
 from bnml.app.desk import Desk
 from bnml.app.logs import configure, logger
 from bnml.app.spool import Word
 from bnml.config import load
+from bnml.trading.engine import Engine
+from tests.trading.kit import config
 
 
 class Life:
@@ -68,3 +71,18 @@ async def test_the_level_of_the_log_changes_at_once_and_needs_no_restart(tmp_pat
     assert answer.text.endswith("only a restart brings: venue.stale_s")
     said = capsys.readouterr().err
     assert ("quiet" in said, "loud" in said) == (False, True)
+
+
+@pytest.mark.parametrize("word", ["flatten", "panic"])
+async def test_a_misspelt_symbol_is_not_taken_for_one_that_was_sold(tmp_path, word):
+    """`panic --symbol BTC/USDT` once said: done, no position is open of BTC/USDT."""
+    file = tmp_path / "config.yaml"
+    file.write_text("{}")
+    one, _ = desk(file)
+    one._parts.engine = Engine(config(), None)
+    one._parts.engine.state.symbols["BTCUSDT"] = None
+    assert await one.act(Word(word, "BTCUSDT")) is None
+    assert await one.act(Word(word)) is None
+    answer = await one.act(Word(word, "BTC/USDT"))
+    assert answer.exit_code == 2
+    assert "BTC/USDT is no symbol" in answer.text

@@ -129,14 +129,13 @@ async def test_a_sale_that_cannot_be_read_up_is_never_sent_again():
     assert len(rest.asked) == 1
 
 
-@in_virtual_time
-async def test_a_venue_that_is_busy_when_asked_for_filters_ends_no_panic(monkeypatch, tmp_path, capsys):
-    """One 503 there once ended it with entries cancelled and nothing sold."""
-    rest, answers = Market(), [Retryable("503", retry_after_s=7.0)]
+async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=()):
+    """What a panic without the daemon leaves; `answers`: errors to the first looks at the filters."""
+    waiting = list(answers)
 
     async def learn(self, symbols):
-        if answers:
-            raise answers.pop()
+        if waiting:
+            raise waiting.pop()
         self.instruments = {name: instrument(name) for name in symbols}
 
     async def free_e8(_self):
@@ -152,8 +151,23 @@ async def test_a_venue_that_is_busy_when_asked_for_filters_ends_no_panic(monkeyp
         None, {}, {"app.state_dir": (tmp_path / "state", ""), "universe.symbols": (("BTCUSDT",), "")}
     )
     with StateFolder(tmp_path / "state"):
-        options = PanicOptions(symbol="", instance="", yes=True, force=False)
-        left = await Clearance(settings, options, rest, "ab12", None).run()
+        options = PanicOptions(symbol=symbol, instance="", yes=True, force=False)
+        return await Clearance(settings, options, rest, "ab12", None).run()
+
+
+@in_virtual_time
+async def test_a_venue_that_is_busy_when_asked_for_filters_ends_no_panic(monkeypatch, tmp_path, capsys):
+    """One 503 there once ended it with entries cancelled and nothing sold."""
+    rest = Market()
+    left = await cleared(monkeypatch, tmp_path, rest, answers=[Retryable("503", retry_after_s=7.0)])
     assert left.words == []
     assert len(rest.sales) == 1
     assert "again in 7.0 s" in capsys.readouterr().out
+
+
+@in_virtual_time
+async def test_a_misspelt_symbol_is_not_called_sold(monkeypatch, tmp_path):
+    rest = Market()
+    left = await cleared(monkeypatch, tmp_path, rest, symbol="BTC/USDT")
+    assert left.words == ["nothing of ours was ever in BTC/USDT; what may be ours: BTCUSDT"]
+    assert not rest.sales
