@@ -125,8 +125,7 @@ async def compose(
     venue = await connect_venue(settings, deployment, clock, inbox, links, guards, stack)
     skew_ms, market_now_ns = await _time(venue, deployment, clock)
     links.now_ns = market_now_ns
-    traded = _traded_before(folder, journal)
-    found = await patiently(partial(_universe, settings, venue, market_now_ns, traded))
+    found = await patiently(partial(_universe, settings, venue, market_now_ns, folder))
     standing = await _standing(settings, options, folder, venue, found)
     identity = _begin_epoch(settings, folder, standing, market_now_ns)
     config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
@@ -264,18 +263,16 @@ def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: Jour
         )
 
 
-def _traded_before(folder: StateFolder, journal: JournalWriter) -> frozenset[str]:
+def _traded_before(folder: StateFolder) -> frozenset[str]:
     """Symbols that any session of this journal was begun with."""
-    if not journal.last_seq:
-        return frozenset()
     with JournalReader(folder.journal) as reader:
         return frozenset(symbol for one in reader.sessions() for symbol in one.header.symbols)
 
 
 async def _universe(
-    settings: Settings, venue: BinanceVenue, now_ns: int, traded: frozenset[str]
+    settings: Settings, venue: BinanceVenue, now_ns: int, folder: StateFolder
 ) -> UniverseUpdate:
-    """Who may be entered. A name that was `traded` and is gone is left out: others may be held, and need a daemon."""
+    """Who may be entered. A name that was traded and is gone is left out: others may be held, and need a daemon."""
     await venue.balances()  # tells which symbols the account may trade
     wanted = settings.universe
     try:
@@ -283,7 +280,7 @@ async def _universe(
     except Misconfigured as error:
         every = await venue.read_instruments(wanted.symbols)
         gone = sorted(set(wanted.symbols) - every.keys())
-        if not every or not traded.issuperset(gone):
+        if not every or not _traded_before(folder).issuperset(gone):
             raise
         logger().error("symbols_gone", symbols=gone, error=str(error), note="left out of the universe")
         venue.instruments.update(every)
