@@ -48,6 +48,7 @@ from bnml.options import RunOptions
 from bnml.trading import universe
 from bnml.trading.compile import EngineConfig, compile_engine
 from bnml.trading.engine import Engine
+from bnml.trading.reference import in_units_of
 from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.binance.wire import OrderAnswer
 
@@ -293,7 +294,10 @@ async def _universe(
 async def _instruments(
     venue: BinanceVenue, engine: Engine, followed: tuple[str, ...], quote: str
 ) -> dict[str, Instrument]:
-    """Filters of all that is followed; a held symbol that the venue no longer names keeps those it was bought with."""
+    """Filters of all that is followed, in the units that what is held was bought in.
+
+    A held symbol that the venue no longer names keeps those it was bought with.
+    """
     unknown = [symbol for symbol in followed if symbol not in venue.instruments]
     for symbol in unknown:
         try:
@@ -304,6 +308,12 @@ async def _instruments(
             if state is None:
                 continue
             venue.instruments[symbol] = msgspec.structs.replace(state.instrument, status=DELISTED)
+    for symbol in engine.portfolio.positions:
+        # Levels, quantities and orders of it are counted so: requests, prices and fills must be, too.
+        known, shown = engine.state.symbols[symbol].instrument, venue.instruments[symbol]
+        if (known.tick_e8, known.lot_e8) != (shown.tick_e8, shown.lot_e8):
+            logger().warning("units_kept", symbol=symbol, note="until a start without a position in it")
+            venue.instruments[symbol] = in_units_of(known, shown)
     return {symbol: venue.instruments[symbol] for symbol in followed if symbol in venue.instruments}
 
 

@@ -16,7 +16,7 @@ from bnml.core.errors import Rejected
 from bnml.core.events import Adoption, OrderReport, Stranger
 from bnml.core.ids import LEG_LIST, PREFIX, is_of_fees
 from bnml.core.orders import FINAL_STATES, ListTicket, OrderType, Side
-from bnml.venues.binance.numbers import lots, nearest_ticks
+from bnml.venues.binance.numbers import lots, ticks
 from bnml.venues.binance.reports import state_of, traded_reports
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def intended(command: Command) -> list[str]:
 
 
 def _stranger(order: OrderAnswer, instrument: Instrument) -> Stranger:
-    trigger = nearest_ticks(instrument, order.stop_price)
+    trigger = ticks(instrument, order.stop_price)
     in_list = order.order_list_id >= 0
     return Stranger(
         order.client_order_id,
@@ -238,7 +238,7 @@ def _stranger(order: OrderAnswer, instrument: Instrument) -> Stranger:
         state_of(order.status),
         lots(instrument, order.orig_qty),
         lots(instrument, order.executed_qty),
-        trigger or nearest_ticks(instrument, order.price),
+        trigger or ticks(instrument, order.price),
     )
 
 

@@ -10,7 +10,7 @@ from bnml.core.clock import frame_ns
 from bnml.core.errors import Fatal, Retryable
 from bnml.core.events import Bar, Book
 from bnml.core.instrument import E8, Instrument
-from bnml.venues.binance.numbers import NS_PER_MS, e8, lots, nearest_ticks, ticks
+from bnml.venues.binance.numbers import NS_PER_MS, e8, lots, ticks
 from bnml.venues.binance.wire import (
     EMPTY,
     DepthData,
@@ -195,10 +195,10 @@ def bars_of_klines(instrument: Instrument, body: bytes, length_ns: int) -> list[
             instrument.symbol,
             row[0] * NS_PER_MS,
             row[0] * NS_PER_MS + length_ns,
-            nearest_ticks(instrument, row[1]),
-            nearest_ticks(instrument, row[2]),
-            nearest_ticks(instrument, row[3]),
-            nearest_ticks(instrument, row[4]),
+            ticks(instrument, row[1]),
+            ticks(instrument, row[2]),
+            ticks(instrument, row[3]),
+            ticks(instrument, row[4]),
             lots(instrument, row[5]),
             row[8],
         )

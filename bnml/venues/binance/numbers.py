@@ -23,19 +23,16 @@ def e8(text: str) -> int:
 
 
 def ticks(instrument: Instrument, text: str) -> int:
-    """A price in ticks; a price off the tick means that our filters are out of date."""
+    """A price in ticks; the nearest where the venue's have become finer than those we count in, or once were."""
     units, rest = divmod(e8(text), instrument.tick_e8)
-    if rest:
-        message = f"{instrument.symbol}: price {text} is off the tick; the filters have changed, start again"
-        raise Fatal(message)
-    return units
-
-
-def nearest_ticks(instrument: Instrument, text: str) -> int:
-    """A price of the past in ticks of today, rounded half up: the tick may have been finer then."""
-    return (2 * e8(text) + instrument.tick_e8) // (2 * instrument.tick_e8)
+    return units + 1 if 2 * rest >= instrument.tick_e8 else units
 
 
 def lots(instrument: Instrument, text: str) -> int:
     """A quantity in lots; a rest below one lot (dust of the venue's own) is cut."""
     return e8(text) // instrument.lot_e8
+
+
+def last_lots(instrument: Instrument, last_e8: int, cumulative_e8: int) -> int:
+    """Lots of a fill that brought the order to `cumulative_e8`: fills finer than a lot still add up to the whole."""
+    return cumulative_e8 // instrument.lot_e8 - (cumulative_e8 - last_e8) // instrument.lot_e8

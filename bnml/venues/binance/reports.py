@@ -9,7 +9,7 @@ import msgspec
 from bnml.core.errors import Fatal, Retryable
 from bnml.core.events import Balances, CapitalFlow, OrderReport
 from bnml.core.orders import OrderState, Side
-from bnml.venues.binance.numbers import NS_PER_MS, e8, lots, ticks
+from bnml.venues.binance.numbers import NS_PER_MS, e8, last_lots, lots, ticks
 from bnml.venues.binance.wire import (
     Account,
     AccountPosition,
@@ -123,7 +123,7 @@ def execution_report(data: ExecutionReport, instruments: Mapping[str, Instrument
         side=Side(data.S),
         cumulative_lots=lots(instrument, data.z),
         trade_id=data.t if traded else 0,
-        last_lots=lots(instrument, data.l) if traded else 0,
+        last_lots=last_lots(instrument, e8(data.l), e8(data.z)) if traded else 0,
         last_ticks=ticks(instrument, data.L) if traded else 0,
         commission_e8=e8(data.n) if traded else 0,
         commission_asset=(data.N or "") if traded else "",
@@ -139,16 +139,16 @@ def answer_reports(answer: OrderAnswer, instrument: Instrument) -> list[OrderRep
     state = state_of(answer.status)
     if not answer.fills:
         return [_plain_report(answer, instrument, state)]
-    reports, total = [], 0
+    reports, total_e8 = [], 0
     for index, fill in enumerate(answer.fills, start=1):
-        total += lots(instrument, fill.qty)
+        total_e8 += e8(fill.qty)
         last = index == len(answer.fills)
         reports.append(
             msgspec.structs.replace(
                 _plain_report(answer, instrument, state if last else OrderState.PARTLY_FILLED),
-                cumulative_lots=total,
+                cumulative_lots=total_e8 // instrument.lot_e8,
                 trade_id=fill.trade_id,
-                last_lots=lots(instrument, fill.qty),
+                last_lots=last_lots(instrument, e8(fill.qty), total_e8),
                 last_ticks=ticks(instrument, fill.price),
                 commission_e8=e8(fill.commission),
                 commission_asset=fill.commission_asset,
@@ -166,24 +166,24 @@ def traded_reports(
     how much nothing has been told yet.
     """
     state = state_of(answer.status)
-    reports, total = [], 0
+    reports, total_e8 = [], 0
     rows = sorted((row for row in trades if row.order_id == answer.order_id), key=lambda row: row.id)
     for row in rows:
-        total += lots(instrument, row.qty)
+        total_e8 += e8(row.qty)
         reports.append(
             msgspec.structs.replace(
                 _plain_report(answer, instrument, OrderState.PARTLY_FILLED),
                 ts_ns=row.time * NS_PER_MS,
-                cumulative_lots=total,
+                cumulative_lots=total_e8 // instrument.lot_e8,
                 trade_id=row.id,
-                last_lots=lots(instrument, row.qty),
+                last_lots=last_lots(instrument, e8(row.qty), total_e8),
                 last_ticks=ticks(instrument, row.price),
                 commission_e8=e8(row.commission),
                 commission_asset=row.commission_asset,
                 is_maker=row.is_maker,
             )
         )
-    if reports and state is OrderState.FILLED and total >= lots(instrument, answer.executed_qty):
+    if reports and state is OrderState.FILLED and total_e8 >= e8(answer.executed_qty):
         reports[-1] = msgspec.structs.replace(reports[-1], state=state)
         return reports
     return [*reports, _plain_report(answer, instrument, state)]

@@ -107,10 +107,11 @@ def test_a_frame_that_cannot_be_read_breaks_the_connection_not_the_daemon(frame)
         codec().decode(frame)
 
 
-def test_a_price_off_the_tick_stops_the_daemon():
-    trade = {"s": "BTCUSDT", "t": 1, "p": "100.001", "q": "1", "T": 1}
-    with pytest.raises(Fatal, match="off the tick"):
-        codec().decode(combined("btcusdt@trade", trade))
+def test_f71_prices_finer_than_our_tick_are_the_nearest_ones():
+    """The venue's grid may become finer while we hold something: what it says must not be lost for that."""
+    for text, ticks in (("100.001", 10_000), ("100.005", 10_001), ("100.009", 10_001)):
+        trade = {"s": "BTCUSDT", "t": 1, "p": text, "q": "1", "T": 1}
+        assert codec().decode(combined("btcusdt@trade", trade))[1].ticks == ticks
 
 
 def test_candles_of_a_time_with_a_finer_tick_are_rounded_to_todays():

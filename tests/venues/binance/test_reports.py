@@ -206,3 +206,39 @@ def test_the_account_is_read_to_the_last_digit(data_dir):
 def test_an_answer_without_event_has_none():
     frame = api_frame(b'{"id":"1","status":200,"result":{}}')
     assert frame.event == EMPTY
+
+
+def test_f71_fills_finer_than_our_lot_and_tick_add_up_to_the_order():
+    """The venue's grid became finer while we held something: what it fills in odd pieces is still all of the order."""
+    event = {
+        "e": "executionReport",
+        "s": "BTCUSDT",
+        "c": "a",
+        "C": "",
+        "x": "TRADE",
+        "S": "SELL",
+        "q": "0.00003",
+    }
+    event |= {"i": 1, "n": "0", "N": None, "m": False, "r": "NONE", "T": 5, "E": 5, "L": "100.001"}
+    pieces = (("0.000004", "0.000004"), ("0.000017", "0.000021"), ("0.000009", "0.00003"))
+    told = [
+        user_item(
+            msgspec.json.encode(event | {"X": "PARTIALLY_FILLED", "l": last, "z": so_far, "t": number}), ALL
+        )
+        for number, (last, so_far) in enumerate(pieces, start=1)
+    ]
+    assert [one.last_lots for one in told] == [0, 2, 1]
+    assert [one.cumulative_lots for one in told] == [0, 2, 3]
+    assert {one.last_ticks for one in told} == {10_000}
+    answer = order_answer(
+        b'{"symbol":"BTCUSDT","clientOrderId":"a","orderId":1,"status":"FILLED","side":"SELL",'
+        b'"origQty":"0.00003","executedQty":"0.00003","updateTime":5}'
+    )
+    rows = [
+        {"symbol": "BTCUSDT", "id": number, "orderId": 1, "price": "100.001", "qty": last, "time": 5}
+        | {"commission": "0", "commissionAsset": "USDT", "isMaker": False, "isBuyer": False}
+        for number, (last, _) in enumerate(pieces, start=1)
+    ]
+    read = traded_reports(answer, account_trades(msgspec.json.encode(rows)), BTC)
+    assert [one.last_lots for one in read] == [0, 2, 1]
+    assert read[-1].state is OrderState.FILLED
