@@ -149,6 +149,14 @@ class Portfolio:
             self._shrink(symbol, dust, left_e8 - held_e8)
         return before_e8 - self.dust_e8
 
+    def cut(self, position: Position, asset: str) -> None:
+        """Let go of coins of a position that are not there any more, from its last tranche on; what they cost is lost."""
+        gone_e8 = sum(one.base_e8 for one in position.tranches) - max(0, self.total_e8(asset))
+        for tranche in reversed(position.tranches):
+            taken_e8 = min(max(0, gone_e8), tranche.base_e8)
+            tranche.base_e8 -= taken_e8
+            gone_e8 -= taken_e8
+
     def _shrink(self, symbol: str, dust: Dust, held_e8: int) -> None:
         """The venue holds less of the asset than our dust: the operator has converted or withdrawn it."""
         if held_e8 >= dust.base_e8:

@@ -40,22 +40,22 @@ class RefusalDesk:
         order = self._book.orders[report.client_order_id]
         if order.role is Role.TARGET:
             return  # the stop of the same list tells the same story
-        cause, now_ns = cause_of(report), self._state.now_ns
+        cause = cause_of(report)
         if self._is_foreseen(position, tranche, order, cause):
             return
         name = f"{order.symbol} tranche {tranche.index}"
         out.alert("warning", "protection_refused", f"{name}: {report.text or report.code}")
         if cause is Cause.LOST:
             return
-        tranche.refusals += 1
         if order.role is Role.EXIT:
             instrument = self._state.symbols[order.symbol].instrument
             if is_too_small(report, order.quantity_lots, self._price(position), instrument):
                 self.lay_aside(tranche, instrument, out)
-            else:  # guarded again at once, and sold later
-                tranche.sell_after_ns = now_ns + pause_ns(tranche.refusals)
-                tranche.guard_after_ns = 0
-        elif position.exit_reason or tranche.exit_reason:
+            else:
+                self.sell_later(tranche)
+            return
+        tranche.refusals, now_ns = tranche.refusals + 1, self._state.now_ns
+        if position.exit_reason or tranche.exit_reason:
             tranche.sell_after_ns = tranche.sell_after_ns or now_ns
             tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
         elif cause is Cause.TOO_LATE:
@@ -64,6 +64,12 @@ class RefusalDesk:
             tranche.exit_reason = order.reason
         elif cause is Cause.LOCKED:
             tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals)
+
+    def sell_later(self, tranche: Tranche) -> None:
+        """Guarded again at once, and sold after a pause that grows each time."""
+        tranche.refusals += 1
+        tranche.sell_after_ns = self._state.now_ns + pause_ns(tranche.refusals)
+        tranche.guard_after_ns = 0
 
     def _is_ours(self, position: Position, order: Order) -> bool:
         """Whether what an order found locked or sold is what a cancel just before it should have freed."""

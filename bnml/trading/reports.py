@@ -70,10 +70,13 @@ class ReportDesk:
         is_fill = self._book.apply(report)
         if is_fill:
             self._fill(order, report, out)
+            self._give_up_what_it_cost(report)
         if order.state is OrderState.UNKNOWN and report.state is OrderState.UNKNOWN:
             out.commands.append(QueryOrder(order.symbol, order.client_order_id))
         if order.state is OrderState.REJECTED and not was_final:
             self._rejected(order, report, out)
+        if order.state is OrderState.EXPIRED and not was_final and order.role is Role.EXIT:
+            self._expired(order, out)
         if advance:
             self.advance(order.symbol, report.ts_ns, out, patient=True)
         if order.role is Role.WORKING and order.is_settled and self._state.parked:
@@ -167,6 +170,17 @@ class ReportDesk:
         result_e8 = self._portfolio.sell(tranches, report, instrument)
         out.outcomes.append(_trade(order, report, reason, result_e8))
 
+    def _give_up_what_it_cost(self, report: OrderReport) -> None:
+        """A commission may be taken of coins that are dust or a position of ours: no sale may ask for them any more."""
+        asset = report.commission_asset
+        if not report.commission_e8 or asset == self._state.ledger.quote:
+            return
+        self._portfolio.cut_dust(asset)
+        for symbol, position in self._portfolio.positions.items():
+            if self._state.symbols[symbol].instrument.base == asset:
+                self._portfolio.cut(position, asset)
+                self._protection.stir(symbol)
+
     def _reason(self, order: Order, report: OrderReport) -> int:
         bar = self._state.symbols[order.symbol].bar
         return exits.fill_reason(order, report, bar, self._config.costs[0])
@@ -186,6 +200,16 @@ class ReportDesk:
         for tranche in position.tranches:
             if (tranche.sale_id == order.client_order_id) if is_exit else (order.tranche == tranche.index):
                 self._protection.refusals.refused(position, tranche, report, out)
+
+    def _expired(self, order: Order, out: Outbox) -> None:
+        """A sale that found no buyer at all would find none in the next moment either."""
+        position = self._portfolio.positions.get(order.symbol)
+        if position is None or order.cumulative_lots:
+            return
+        out.alert("warning", "sale_expired", f"{order.symbol}: a sale at market expired without a fill")
+        for tranche in position.tranches:
+            if tranche.sale_id == order.client_order_id:
+                self._protection.refusals.sell_later(tranche)
 
     def _halt(self, text: str, out: Outbox) -> None:
         """Books that contradict the venue: no new entries until the operator has looked."""

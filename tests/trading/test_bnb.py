@@ -1,0 +1,59 @@
+"""What commissions are paid in is traded, too: no sale may ask for coins that commissions have taken."""
+
+from bnml.core.events import OperatorCommand
+from bnml.core.instrument import Instrument
+from bnml.trading.portfolio import Dust
+from bnml.venues.sim.inprocess import ACCOUNT
+from tests.trading.hand_venue import World
+from tests.trading.kit import instrument
+
+BNB = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
+BOTH = {"BTCUSDT": instrument(), "BNBUSDT": BNB}
+
+
+def world(bnb_e8):
+    made = World(BOTH, balances={"USDT": 10**13, "BNB": bnb_e8})
+    made.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
+    made.venue.print("BNBUSDT", 60_000, made.now_ns, jump=True)
+    return made
+
+
+def left(made):
+    """What our books claim of the coin that commissions are paid in, and what is there."""
+    ledger = made.engine.state.ledger
+    position, dust = ledger.positions.get("BNBUSDT"), ledger.dust.get("BNBUSDT")
+    held = sum(one.base_e8 for one in position.tranches) if position else 0
+    return held + (dust.base_e8 if dust else 0), made.balance("BNB")
+
+
+def test_commissions_eat_the_rest_of_a_position_and_the_next_one_is_sold_whole():
+    made = world(12 * 10**5)
+    made.engine.state.ledger.dust["BNBUSDT"] = Dust("BNB", 12 * 10**5, 7 * 10**8, 1)
+    for _ in range(4):
+        made.enter(targets=((1, 10_000, 0),))
+        made.settle()
+        made.feed(OperatorCommand("flatten", made.now_ns, "BTCUSDT"))
+        made.settle()
+    assert made.balance("BNB") < 12 * 10**5
+    made.enter("BNBUSDT", targets=((1, 100, 0),), stop=58_000, reference=60_000)
+    made.settle()
+    made.feed(OperatorCommand("flatten", made.now_ns, "BNBUSDT"))
+    made.settle()
+    made.pass_seconds(30)
+    assert made.position("BNBUSDT") is None
+    claimed, there = left(made)
+    assert claimed <= there
+    assert not made.ledger_differences()
+    assert not made.halts
+
+
+def test_commissions_that_eat_a_position_leave_it_protected_and_sold():
+    made = world(0)
+    made.enter("BNBUSDT", targets=((1, 100, 0),), stop=58_000, reference=60_000)
+    made.settle()
+    print(left(made), made.stops("BNBUSDT"))
+    made.enter(targets=((1, 10_000, 0),))
+    made.settle()
+    print(left(made), made.stops("BNBUSDT"), made.ledger_differences())
+    claimed, there = left(made)
+    assert claimed <= there
