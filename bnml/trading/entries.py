@@ -40,6 +40,14 @@ class EntryPlan(msgspec.Struct, frozen=True):
     is_alone: bool = False  # see `freeing.is_alone`; without a list, stops leave with what they sell
 
 
+def stop_price(instrument: Instrument, stop_ticks: int) -> int:
+    """At what price the venue values the stop of that trigger: its own, or the limit where it has to have one."""
+    if instrument.stop_loss_allowed:
+        return stop_ticks
+    limit_ticks = stop_ticks - stop_ticks * STOP_LIMIT_PPM // 1_000_000
+    return max(instrument.min_ticks, limit_ticks - limit_ticks % instrument.price_step)
+
+
 def stop_ticket(instrument: Instrument, client_order_id: str, lots: int, stop_ticks: int) -> OrderTicket:
     """A protective stop: STOP_LOSS where the symbol has it, else STOP_LOSS_LIMIT with a wide limit."""
     if instrument.stop_loss_allowed:
@@ -51,8 +59,7 @@ def stop_ticket(instrument: Instrument, client_order_id: str, lots: int, stop_ti
             lots,
             stop_price_ticks=stop_ticks,
         )
-    limit_ticks = stop_ticks - stop_ticks * STOP_LIMIT_PPM // 1_000_000
-    limit_ticks = max(instrument.min_ticks, limit_ticks - limit_ticks % instrument.price_step)
+    limit_ticks = stop_price(instrument, stop_ticks)
     return OrderTicket(
         instrument.symbol,
         client_order_id,

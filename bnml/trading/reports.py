@@ -73,10 +73,8 @@ class ReportDesk:
             self._give_up_what_it_cost(report)
         if order.state is OrderState.UNKNOWN and report.state is OrderState.UNKNOWN:
             out.commands.append(QueryOrder(order.symbol, order.client_order_id))
-        if order.state is OrderState.REJECTED and not was_final:
-            self._rejected(order, report, out)
-        if order.state is OrderState.EXPIRED and not was_final and order.role is Role.EXIT:
-            self._expired(order, out)
+        if order.is_final and not was_final:
+            self._ended(order, report, out)
         if advance:
             self.advance(order.symbol, report.ts_ns, out, patient=True)
         if order.role is Role.WORKING and order.is_settled and self._state.parked:
@@ -184,6 +182,12 @@ class ReportDesk:
     def _reason(self, order: Order, report: OrderReport) -> int:
         bar = self._state.symbols[order.symbol].bar
         return exits.fill_reason(order, report, bar, self._config.costs[0])
+
+    def _ended(self, order: Order, report: OrderReport, out: Outbox) -> None:
+        if order.state is OrderState.REJECTED:
+            self._rejected(order, report, out)
+        elif order.state is OrderState.EXPIRED and order.role is Role.EXIT:
+            self._expired(order, out)
 
     def _rejected(self, order: Order, report: OrderReport, out: Outbox) -> None:
         if order.role is Role.FEES:

@@ -11,10 +11,10 @@ BNB = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
 BOTH = {"BTCUSDT": instrument(), "BNBUSDT": BNB}
 
 
-def world(bnb_e8):
+def world(bnb_e8, ticks=60_000):
     made = World(BOTH, balances={"USDT": 10**13, "BNB": bnb_e8})
     made.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
-    made.venue.print("BNBUSDT", 60_000, made.now_ns, jump=True)
+    made.venue.print("BNBUSDT", ticks, made.now_ns, jump=True)
     return made
 
 
@@ -26,7 +26,7 @@ def left(made):
     return held + (dust.base_e8 if dust else 0), made.balance("BNB")
 
 
-def test_commissions_eat_the_rest_of_a_position_and_the_next_one_is_sold_whole():
+def test_f66_commissions_eat_the_rest_of_a_position_and_the_next_one_is_sold_whole():
     made = world(12 * 10**5)
     made.engine.state.ledger.dust["BNBUSDT"] = Dust("BNB", 12 * 10**5, 7 * 10**8, 1)
     for _ in range(4):
@@ -47,13 +47,17 @@ def test_commissions_eat_the_rest_of_a_position_and_the_next_one_is_sold_whole()
     assert not made.halts
 
 
-def test_commissions_that_eat_a_position_leave_it_protected_and_sold():
-    made = world(0)
-    made.enter("BNBUSDT", targets=((1, 100, 0),), stop=58_000, reference=60_000)
+def test_f66_commissions_are_taken_of_a_position_as_well():
+    """What lies free of it is a few crumbs, and nobody else's coins are there."""
+    made = world(0, ticks=3_000_000)
+    made.enter("BNBUSDT", targets=((1, 100, 0),))
     made.settle()
-    print(left(made), made.stops("BNBUSDT"))
     made.enter(targets=((1, 10_000, 0),))
     made.settle()
-    print(left(made), made.stops("BNBUSDT"), made.ledger_differences())
     claimed, there = left(made)
-    assert claimed <= there
+    assert claimed == there < 9_992_500
+    assert not made.ledger_differences()
+    made.feed(OperatorCommand("flatten", made.now_ns))
+    made.settle()
+    assert not made.engine.portfolio.positions
+    assert not made.halts

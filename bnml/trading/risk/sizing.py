@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 
 from bnml.core.instrument import Instrument
 from bnml.kernels import exits, fills, plain, sizing
 from bnml.trading.compile import EngineConfig, instrument_record
+from bnml.trading.entries import stop_price
 
 _active_capital_e8 = plain(sizing.active_capital_e8)
 
@@ -57,6 +59,10 @@ def size_entry(
         limits,
         symbol,
     )
+    if 2 * instrument.notional_e8(int(cap_ticks), int(wanted_lots)) > instrument.max_notional_e8:
+        most = _most_lots(instrument, max(cap_ticks, *_targets(reference_ticks, stop_ticks, rules)))
+        wanted_lots, lots = min(wanted_lots, most), min(lots, most)
+    worth_ticks = stop_price(instrument, int(stop_ticks))
     return SizedEntry(
         reference_ticks=int(reference_ticks),
         atr_ticks=int(atr_ticks),
@@ -65,7 +71,7 @@ def size_entry(
         stop_reason=int(stop_reason),
         wanted_lots=int(wanted_lots),
         lots=int(lots),
-        minimum_lots=int(sizing.minimum_lots(stop_ticks, config.costs[0]["taker_ppm"], symbol)),
+        minimum_lots=int(sizing.minimum_lots(worth_ticks, config.costs[0]["taker_ppm"], symbol)),
         risk_e8=int(fills.notional_e8(reference_ticks - stop_ticks, lots, symbol)),
     )
 
@@ -78,16 +84,23 @@ def split(
     Three stops must fit under the symbol's count of algorithmic orders.
     """
     rules, symbol = config.rules[0], instrument_record(instrument)[0]
+    worth_ticks = stop_price(instrument, sized.stop_ticks)
     first, second, rest = sizing.split_lots(
-        sized.lots, sized.stop_ticks, config.costs[0]["taker_ppm"], rules, symbol
+        sized.lots, worth_ticks, config.costs[0]["taker_ppm"], rules, symbol
     )
     if instrument.max_algo_orders < sum(part > 0 for part in (first, second, rest)):
         first, second, rest = sized.lots, 0, 0
-    target1, target2 = (
+    target1, target2 = _targets(sized.reference_ticks, sized.stop_ticks, rules)
+    parts = ((1, int(first), target1), (2, int(second), target2), (3, int(rest), 0))
+    return tuple(part for part in parts if part[1] > 0)
+
+
+def _targets(reference_ticks: int, stop_ticks: int, rules: np.void) -> tuple[int, int]:
+    first, second = (
         int(
             exits.target_level(
-                sized.reference_ticks,
-                sized.stop_ticks,
+                reference_ticks,
+                stop_ticks,
                 rules[f"target{number}_ppm"],
                 rules[f"target{number}_r_ppm"],
                 rules,
@@ -95,5 +108,9 @@ def split(
         )
         for number in (1, 2)
     )
-    parts = ((1, int(first), target1), (2, int(second), target2), (3, int(rest), 0))
-    return tuple(part for part in parts if part[1] > 0)
+    return first, second
+
+
+def _most_lots(instrument: Instrument, price_ticks: int) -> int:
+    """The largest order that the venue takes at a price."""
+    return instrument.max_notional_e8 * instrument.notional_den // (price_ticks * instrument.notional_num)

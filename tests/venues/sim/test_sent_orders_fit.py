@@ -9,6 +9,10 @@ import pytest
 from bnml.core.commands import Submit
 from bnml.core.instrument import E8, Instrument
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side, TimeInForce
+from bnml.trading.entries import EntryPlan, fit, submit_entry
+from bnml.trading.orders import OrderBook
+from bnml.trading.outbox import Outbox
+from bnml.trading.risk.sizing import Capital, size_entry, split
 from bnml.venues.binance.codec import instrument_of
 from bnml.venues.binance.requests import request_of
 from bnml.venues.binance.wire import SymbolInfo
@@ -18,7 +22,9 @@ from bnml.venues.sim.params import Params
 from bnml.venues.sim.params_orders import read_order
 from bnml.venues.sim.payloads_filters import symbol_filters
 from bnml.venues.sim.rules import SymbolRules
+from tests.trading.kit import config
 
+CONFIG = config()
 RULES = SymbolRules(band_by_side=None)
 KINDS = (
     (OrderType.LIMIT, TimeInForce.FOK),
@@ -128,3 +134,63 @@ def test_the_filters_we_read_are_those_that_hold():
 
 def test_what_is_read_is_json():
     assert msgspec.json.encode(symbol_filters(drawn_filters(random.Random(1)), RULES))
+
+
+def entries(seed, count):
+    """(sent, refusals) of whole entries, sized by the engine for random prices, money and filters, with all their legs."""
+    draw, sent, said = random.Random(seed), 0, []
+    for number in range(count):
+        if number % 10 == 0:
+            true = msgspec.structs.replace(drawn_filters(draw), stop_loss_allowed=draw.random() < 0.5)
+            ours = msgspec.structs.replace(read_back(true), stop_loss_allowed=true.stop_loss_allowed)
+            kind = {"oto_allowed": draw.random() < 0.7, "opo_allowed": draw.random() < 0.5}
+            ours = msgspec.structs.replace(ours, **kind)
+        close = round(10 ** draw.uniform(2, 7))
+        if not 2 * ours.min_ticks < close < ours.max_ticks // 2:
+            continue
+        money = round(10 ** draw.uniform(0, 6) * E8)
+        capital = Capital(money * 10, money * 10, money * 10, 0)
+        sized = size_entry(close, draw.uniform(0.002, 0.05), ours, capital, CONFIG)
+        if sized.lots < sized.minimum_lots:
+            continue
+        tranches = fit(split(sized, ours, CONFIG), ours, OrderBook())
+        plan = EntryPlan(
+            "ABUSDT",
+            sized.cap_ticks,
+            sized.stop_ticks,
+            3,
+            tranches,
+            int(CONFIG.costs[0]["taker_ppm"]),
+            is_alone=True,
+        )
+        out = Outbox(CONFIG.ids, number)
+        submit_entry(plan, ours, OrderBook(), out)
+        for ticket in (one for command in out.commands for one in legs(command.order.ticket)):
+            sent += 1
+            params = request_of(Submit(ApprovedOrder(ticket, "")), {"ABUSDT": ours}).params
+            try:
+                asked = read_order(Params({k: v for k, v in params.items() if k != "symbol"}), "ABUSDT")
+                check_parameters(asked)
+                check_amounts(asked, true, RULES, {0: close})
+            except VenueReject as refusal:
+                said.append((refusal.code, refusal.text, params))
+    return sent, said
+
+
+def legs(ticket):
+    """Each order of a request; the legs of a list that the venue sizes get what is sure to be paid out."""
+    if isinstance(ticket, OrderTicket):
+        return [ticket]
+    lots = ticket.working.quantity_lots
+    net = lots - -(-lots * int(CONFIG.costs[0]["taker_ppm"]) // 1_000_000)
+    sized = [
+        msgspec.structs.replace(one, quantity_lots=min(one.quantity_lots, net)) for one in ticket.pending
+    ]
+    return [ticket.working, *sized]
+
+
+@pytest.mark.parametrize("count", [1_000, pytest.param(60_000, marks=pytest.mark.long)])
+def test_f26_no_entry_that_the_engine_sizes_is_refused_for_its_form(count):
+    sent, said = entries(11, count)
+    assert said == []
+    assert sent > count // 2
