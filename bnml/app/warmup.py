@@ -15,9 +15,10 @@ from bnml.app.recovering import hold_entries
 from bnml.app.refusals import STATUS
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import RecoveryNeeded, Rejected
-from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished
+from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished, Timer
 from bnml.core.instrument import DELISTED
 from bnml.journal.reader import JournalReader
+from bnml.trading.engine import RECONCILE
 from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.trading.universe import TRADING
 
@@ -96,13 +97,21 @@ async def settle_absent(parts: Parts, pump: Pump, truth: reconcile.Truth) -> Non
     others = [order for order in truth.absent if reconcile.left_with_purchase(order, book)]
     urgent = [order for order in truth.absent if order not in others]
     for orders, window_ms in ((urgent, venue.protective_window_ms), (others, venue.receive_window_ms)):
-        if not orders:
+        is_waited_for = orders is urgent and _waits_for_cancels(parts)
+        if not orders and not is_waited_for:
             continue
         if parts.deployment.stepper is None:
             over_ns = parts.began_ns + window_ms * NS_PER_MS + MARGIN_NS
             await asyncio.sleep(max(0, over_ns - parts.clock.monotonic_ns()) / NS_PER_S)
         for event in await reconcile.prove_absence(parts.venue, orders, lambda: pump.now_ns):
             pump.feed(event)
+        if is_waited_for:  # the second since the start: it asks for what the first has found waiting
+            pump.feed(Timer(RECONCILE, pump.now_ns))
+
+
+def _waits_for_cancels(parts: Parts) -> bool:
+    """Whether a cancel of the last process may have died with it: what it was for is not moved or sold before."""
+    return any(order.cancel_sent for order in parts.engine.book.open())
 
 
 async def feed_history(parts: Parts, pump: Pump, symbols: Sequence[str]) -> dict[str, int]:
