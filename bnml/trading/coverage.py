@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from bnml.core.instrument import Instrument
 from bnml.core.orders import OrderState
 from bnml.core.outcomes import Bareness
 from bnml.trading.orders import OrderBook, Role
@@ -30,29 +31,35 @@ class Coverage(msgspec.Struct, frozen=True):
         return self.covered_lots / self.held_lots if self.held_lots else 1.0
 
 
-def covered_lots(tranche: Tranche, book: OrderBook, lot_e8: int) -> int:
+def held_lots(tranche: Tranche, instrument: Instrument) -> int:
+    """Lots of a tranche that the venue's own step lets an order be for; the rest of it is dust."""
+    lots = tranche.lots(instrument.lot_e8)
+    return lots - lots % instrument.lot_step
+
+
+def covered_lots(tranche: Tranche, book: OrderBook, instrument: Instrument) -> int:
     """Lots of a tranche that its live stops would sell, at most what it holds."""
     legs = (book.get(leg) for leg in tranche.legs)
     live = sum(one.open_lots for one in legs if one and one.role is Role.STOP and one.state in LIVE)
-    return min(live, tranche.lots(lot_e8))
+    return min(live, held_lots(tranche, instrument))
 
 
-def coverage_of(position: Position, book: OrderBook, lot_e8: int, now_ns: int) -> Coverage:
+def coverage_of(position: Position, book: OrderBook, instrument: Instrument, now_ns: int) -> Coverage:
     """What the gauge shows of a position."""
     spell_ns = max(0, now_ns - position.bare_since_ns) if position.bare_since_ns else 0
     return Coverage(
         position.symbol,
-        position.lots(lot_e8),
-        sum(covered_lots(one, book, lot_e8) for one in position.tranches),
+        sum(held_lots(one, instrument) for one in position.tranches),
+        sum(covered_lots(one, book, instrument) for one in position.tranches),
         spell_ns,
         max(position.longest_bare_ns, spell_ns),
         position.bare_ns + spell_ns,
     )
 
 
-def follow(position: Position, book: OrderBook, lot_e8: int, now_ns: int, out: Outbox) -> None:
+def follow(position: Position, book: OrderBook, instrument: Instrument, now_ns: int, out: Outbox) -> None:
     """Begin, go on with or end the spell of bareness of a position."""
-    bare = sum(one.lots(lot_e8) - covered_lots(one, book, lot_e8) for one in position.tranches)
+    bare = sum(held_lots(one, instrument) - covered_lots(one, book, instrument) for one in position.tranches)
     if bare:
         position.bare_since_ns = position.bare_since_ns or now_ns
         position.bare_lots = max(position.bare_lots, bare)
@@ -65,5 +72,5 @@ def follow(position: Position, book: OrderBook, lot_e8: int, now_ns: int, out: O
     if now_ns > since_ns:
         position.bare_ns += now_ns - since_ns
         position.longest_bare_ns = max(position.longest_bare_ns, now_ns - since_ns)
-        is_sold = position.lots(lot_e8) == 0
+        is_sold = position.lots(instrument.lot_e8) == 0
         out.outcomes.append(Bareness(position.symbol, now_ns, since_ns, lots, is_sold))

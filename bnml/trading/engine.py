@@ -181,7 +181,7 @@ class Engine:
         """For each position by name: how much of it live stops at the venue protect, and how long it was less than all."""
         symbols, now_ns = self.state.symbols, self.state.now_ns
         return [
-            coverage_of(position, self.book, symbols[name].instrument.lot_e8, now_ns)
+            coverage_of(position, self.book, symbols[name].instrument, now_ns)
             for name, position in sorted(self.portfolio.positions.items())
         ]
 

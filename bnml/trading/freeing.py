@@ -30,14 +30,16 @@ def bond(
     """Of a sale of `lots` with the cancels of these legs.
 
     The coins that would be free beside the smallest lock of them must not suffice: all that the account holds,
-    coins of others and what entries may still bring included, less what other orders of ours lock for sure.
+    coins of others and what entries may still bring included, less what other orders of ours lock for sure. Of one
+    that is just filling, less may be left than is asked for: coins that other moves have set free must not make up
+    for it.
     """
     freed = locks(legs)
     position = portfolio.positions.get(instrument.symbol)
     if not freed or position is None:
         return Bond.NONE
     chosen = {leg.client_order_id for leg in legs}
-    others, coming_lots = [], 0
+    others, coming_lots, is_moving = [], 0, False
     for order in book.open():
         if order.symbol != instrument.symbol or order.client_order_id in chosen:
             continue
@@ -45,6 +47,10 @@ def bond(
             coming_lots += order.open_lots
         elif order.state is OrderState.OPEN and not order.cancel_sent and order.role is not Role.EXIT:
             others.append(order)
+        else:
+            is_moving = True
+    if is_moving and any(leg.state is OrderState.PARTLY_FILLED for leg in legs):
+        return Bond.NONE
     held_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8)
     smallest = min(freed.values())
     if held_lots + coming_lots - sum(locks(others).values()) - smallest < lots:

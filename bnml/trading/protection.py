@@ -84,7 +84,7 @@ class Protection:
             self._calm.add(position.symbol)
         elif leaves:
             self._leave(position, instrument, out)
-        coverage.follow(position, self._book, instrument.lot_e8, self._state.now_ns, out)
+        coverage.follow(position, self._book, instrument, self._state.now_ns, out)
 
     def is_done(self, position: Position, instrument: Instrument) -> bool:
         """Nothing is held and nothing can come any more."""
@@ -149,7 +149,7 @@ class Protection:
 
     def _is_guarded(self, tranche: Tranche, instrument: Instrument) -> bool:
         """Whether the right legs rest: a stop at its level, a target if there is one, each for all that is held."""
-        lots = _whole(tranche, instrument)
+        lots = coverage.held_lots(tranche, instrument)
         legs = [self._book.orders[leg] for leg in tranche.legs]
         stop = next((leg for leg in legs if leg.role is Role.STOP), None)
         return (
@@ -160,10 +160,13 @@ class Protection:
         )
 
     def _guard(self, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool) -> None:
-        lots = _whole(tranche, instrument)
+        lots = coverage.held_lots(tranche, instrument)
         legs = [self._book.orders[leg] for leg in tranche.legs]
         if tranche.guard_after_ns > self._state.now_ns:
             return  # the venue refused a moment ago
+        if not legs and lots == 0:
+            self.refusals.lay_aside(tranche, instrument, out)
+            return
         if not legs:
             protect(tranche, instrument, lots, self._book, out)
             return
@@ -255,7 +258,7 @@ class Protection:
         if is_one and instrument.cancel_replace_allowed and not (stops[0].moved_ns and stops[0].limit_ticks):
             self._sell(tranches, instrument, reason, index, out, replaces=stops[0])
             return
-        lots = sum(_whole(tranche, instrument) for tranche in tranches)
+        lots = sum(coverage.held_lots(tranche, instrument) for tranche in tranches)
         found = bond(legs, lots, instrument, self._book, self._portfolio)
         after = [name for tranche in tranches for name in self._withdraw(tranche, instrument, out)]
         if lots <= instrument.market_max_lots and found is Bond.SURE:
@@ -275,7 +278,9 @@ class Protection:
         """Sell at market what is free, what `after` frees, or what `replaces` (and its list) guards until then."""
         if index == 0:
             self._portfolio.take_along(tranches[-1], instrument)
-        lots = min(sum(_whole(tranche, instrument) for tranche in tranches), instrument.market_max_lots)
+        lots = min(
+            sum(coverage.held_lots(tranche, instrument) for tranche in tranches), instrument.market_max_lots
+        )
         if lots == 0:  # the venue's lots have become larger than this
             for tranche in tranches:
                 self.refusals.lay_aside(tranche, instrument, out)
@@ -294,9 +299,3 @@ class Protection:
         for leg in tranches[0].legs:
             self._book.orders[leg].cancel_sent = True
         out.commands.append(ReplaceOrder(order.replaces, ticket, words))
-
-
-def _whole(tranche: Tranche, instrument: Instrument) -> int:
-    """Lots held that the venue's own step lets us sell."""
-    lots = tranche.lots(instrument.lot_e8)
-    return lots - lots % instrument.lot_step

@@ -28,21 +28,25 @@ def end(world, start, reports):
     engine = Engine.restore(world.config, None, start)
     asked = []
     for number, report in enumerate(reports, start=1_000):
-        asked += [
-            one for one in engine.process(report, number) if not isinstance(one, Alert | QueryOrder)
-        ]
+        asked += [one for one in engine.process(report, number) if not isinstance(one, Alert | QueryOrder)]
     state = engine.state
     ledger = state.ledger
     held = {
-        name: [(one.base_e8, one.cost_e8, one.pnl_e8, one.stop_ticks, sorted(one.legs)) for one in position.tranches]
+        name: [
+            (one.base_e8, one.cost_e8, one.pnl_e8, one.stop_ticks, sorted(one.legs))
+            for one in position.tranches
+        ]
         for name, position in ledger.positions.items()
     }
     orders = {
-        name: (one.state, one.applied_lots, one.open_lots, one.cancel_sent) for name, one in engine.book.orders.items()
+        name: (one.state, one.applied_lots, one.open_lots, one.cancel_sent)
+        for name, one in engine.book.orders.items()
     }
     dust = {name: (one.base_e8, one.cost_e8) for name, one in ledger.dust.items()}
     assert not state.parked
-    return msgspec.json.encode([held, orders, dust, dict(sorted(ledger.totals.items())), state.activity.halted]), asked
+    return msgspec.json.encode(
+        [held, orders, dust, dict(sorted(ledger.totals.items())), state.activity.halted]
+    ), asked
 
 
 STORIES = {

@@ -13,7 +13,7 @@ from bnml.kernels.records import ExitReason
 from bnml.trading.entries import fit
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.watching import WATCH
-from tests.trading.hand_venue import REFERENCE, SYMBOL, TARGETS, World, changed
+from tests.trading.hand_venue import REFERENCE, SYMBOL, TARGETS, World, changed, ticket_of
 from tests.trading.kit import instrument
 from tests.trading.test_protection_model import ProtectionModel
 
@@ -417,6 +417,24 @@ def test_f71_a_coarser_tick_moves_the_levels_onto_its_grid_and_every_order_after
     assert world.position() is None
     assert world.balance("BTC") == world.engine.state.ledger.dust[SYMBOL].base_e8 > 0
     assert not world.ledger_differences()
+
+
+def test_f71_what_a_coarser_lot_leaves_over_in_each_tranche_is_dust_and_not_bare():
+    world = World()
+    world.enter()
+    world.settle()
+    finer = world.instruments[SYMBOL]
+    world.feed(InstrumentUpdate(msgspec.structs.replace(finer, lot_e8=finer.lot_e8 * 10), world.now_ns))
+    world.settle()
+    world.pass_seconds(5)
+    assert [lots for _, lots in world.stops()] == [1990, 2990, 4990]
+    (coverage,) = world.engine.coverage()
+    assert (coverage.share, coverage.bare_ns) == (1.0, 0)
+    assert not any(one.name == "position_bare" for one in world.alerts)
+    world.move(3_060_000)
+    assert all(one.quantity_lots for one in map(ticket_of, world.sent) if one is not None)
+    assert world.position().tranches[0].base_e8 == 0
+    assert world.engine.state.ledger.dust[SYMBOL].base_e8 == 5 * finer.lot_e8
 
 
 def test_f71_a_finer_tick_changes_nothing_and_other_filters_are_taken_over():

@@ -216,7 +216,9 @@ class ProtectionModel(RuleBasedStateMachine):
             return
         assert not position.exit_reason
         lot_e8 = self.instrument.lot_e8
-        assert coverage_of(position, self.engine.book, lot_e8, 0).covered_lots == position.lots(lot_e8)
+        assert coverage_of(position, self.engine.book, self.instrument, 0).covered_lots == position.lots(
+            lot_e8
+        )
         first = {}  # a refusal told after the order was found absent comes too late: it was asked for again
         for one in self.delivered:
             if getattr(one, "state", None) is OrderState.REJECTED:
@@ -373,3 +375,15 @@ def test_a_stop_that_has_sold_a_part_is_not_replaced_by_one_for_the_whole():
     model.execute()
     model.resting_sell_fills(pick=0, shares=[2])
     model.all_goes_quiet()
+
+
+def test_what_is_left_of_a_filling_target_is_not_guarded_with_coins_of_another_tranche():
+    """Its fill goes on while it is cancelled, and the list of another tranche has just been cancelled, too."""
+    state = ProtectionModel()
+    state.enter(opo=False, asset="BTC", lists=False, at_once=False)
+    state.all_goes_quiet()
+    state.price_moves(ticks=3_060_000)
+    state.kill_and_restart(loses_commands=False, loses_reports=False)
+    state.venue_refuses_the_next_stop()
+    state.resting_sell_fills(pick=2, shares=[3, 2])
+    state.all_goes_quiet()
