@@ -39,7 +39,7 @@ def cause_of(report: OrderReport) -> Cause:
     if report.code in NEVER_ARRIVED:
         return Cause.LOST
     if report.code == FILTER_FAILURE:
-        return Cause.FILTER
+        return Cause.OTHER if "market is closed" in text else Cause.FILTER
     if report.code == ORDER_REFUSED:
         if "insufficient balance" in text:
             return Cause.LOCKED

@@ -34,6 +34,7 @@ WORDS = {
     "algo": (-1013, "Filter failure: MAX_NUM_ALGO_ORDERS"),
     "busy": (-1015, "Too many new orders."),
     "closed": (-2010, "Market is closed."),
+    "shut": (-1013, "Market is closed."),
     "lost": (-2013, "it never arrived"),
 }
 

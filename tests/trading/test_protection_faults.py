@@ -139,6 +139,18 @@ def test_f20_a_stop_above_the_price_is_a_sale_at_market_now():
     assert not world.ledger_differences()
 
 
+@pytest.mark.parametrize("word", ["closed", "shut"])
+def test_a_market_that_is_closed_for_a_moment_is_no_reason_to_sell(word):
+    """The venue says so under either code; neither is a filter that the order could never pass."""
+    world = World()
+    world.enter(targets=((1, 5000, 0),))
+    world.settle()
+    world.refuse(OrderType.STOP_LOSS, word)
+    world.move(3_090_000)
+    assert not any(ticket_of(one).type is OrderType.MARKET for one in world.sent if ticket_of(one))
+    assert world.stops() == [(world.position().tranches[0].stop_ticks, 4995)]
+
+
 def test_a_list_whose_target_the_price_has_passed_is_sold_as_that_target():
     world = entered(targets=SECOND)
     world.move(3_100_000, settle=False)  # raises the stop: the list is cancelled and placed anew

@@ -56,6 +56,7 @@ ROWS: tuple[Row, ...] = (
     Row(_INTERNAL, Outcome.UNKNOWN, Step.QUERY),
     Row((-1021,), Outcome.NOT_EXECUTED, Step.RESYNC),
     Row((-1002, -1022, -2014, -2015), Outcome.REFUSED, Step.ACCESS),
+    Row((-1013,), Outcome.REFUSED, Step.PAUSE_SYMBOL, "market is closed"),
     Row((-1013,), Outcome.REFUSED, Step.DROP, "notional"),
     Row((-1013,), Outcome.REFUSED, Step.DROP, "max_num"),
     Row((-1013,), Outcome.REFUSED, Step.REFILTER),

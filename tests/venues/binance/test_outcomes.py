@@ -74,6 +74,7 @@ CASES = [
     (400, -2010, "Stop price would trigger immediately.", R, Step.EXIT_NOW),
     (400, -2010, "Duplicate order sent.", U, Step.QUERY),
     (400, -2010, "Market is closed.", R, Step.PAUSE_SYMBOL),
+    (400, -1013, "Market is closed.", R, Step.PAUSE_SYMBOL),
     (400, -2010, "The relationship of the prices for the orders is not correct.", R, Step.DROP),
     (400, -2010, "This account may not place or cancel orders.", R, Step.DROP),
     (400, -2011, "Unknown order sent.", R, Step.QUERY),
