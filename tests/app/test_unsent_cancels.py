@@ -21,6 +21,9 @@ class Venue:
     async def order_reports(self, symbol, client_order_id):
         return self._venue.execute(QueryOrder(symbol, client_order_id))
 
+    async def shows_none_of(self, symbol, names):
+        return not any([await self.order_reports(symbol, name) for name in names])
+
 
 async def restarted(world):
     """A start's reads, and the settling after it; then everything that it asks for is carried out."""
