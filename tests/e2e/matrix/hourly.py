@@ -200,6 +200,7 @@ class Campaign(Trial):
         self.disk = Disk()
         self.disk.epoch = 1
         self.defect = ""
+        self.stops = False
         self.at = None
         self.outcome = Hours(seed)
         self.outside = self.network.tasks
