@@ -88,6 +88,9 @@ def budget_folder(settings: Settings, rest_url: str) -> Path:
         return Path(settings.venue.budget_dir)
     if is_loopback(rest_url):
         return settings.app.state_dir / "limits"
+    units = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if units:  # of systemd: its temporary folder is each unit's own, and gone with each stop
+        return Path(units) / "limits"
     root = os.environ.get("XDG_RUNTIME_DIR")
     return Path(root) / "bnml" if root else Path(tempfile.gettempdir()) / f"bnml-limits-{os.getuid()}"
 

@@ -232,8 +232,8 @@ class VenueSettings(Settings):
     budget_dir: str = setting(
         "",
         "folder",
-        "ledger of used limits and bans, shared by all daemons behind one address; empty = bnml in the user's "
-        "run-time folder, and the state folder for an exchange on this machine",
+        "ledger of used limits and bans, shared by all daemons behind one address; empty = limits in a systemd "
+        "unit's state folder, bnml in the user's run-time folder, and the state folder for an exchange on this machine",
     )
     key_permissions_unverified: Literal["refuse", "accept"] = setting(
         "refuse",
