@@ -76,6 +76,8 @@ class Follower:
                     on_link=self._on_link,
                     stale_s=settings.stale_s,
                     more_urls=[f"{url}/stream" for url in settings.paper.more_stream_urls],
+                    admit=self._source.rest.penalties.admitted,
+                    on_refused=self._source.rest.penalties.turned_away,
                 )
                 group.create_task(stream.run())
             group.create_task(self._move())

@@ -21,6 +21,7 @@ from bnml.trading.reference import in_units_of
 from bnml.trading.state import OF_SYMBOL
 from bnml.trading.universe import TRADING
 from bnml.venues.binance.numbers import e8
+from bnml.venues.binance.reports import decoded
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -51,6 +52,10 @@ class Price(msgspec.Struct):
     """The last price of one symbol."""
 
     price: str
+
+
+_schedule = msgspec.json.Decoder(list[Delisting])
+_price = msgspec.json.Decoder(Price)
 
 
 class Peg:
@@ -144,7 +149,7 @@ class Outlook:
     async def see_delistings(self) -> None:
         """No entries of what will go; what is held leaves `delist_exit_h` before."""
         body = await self._venue.rest.public("/sapi/v1/spot/delist-schedule", {})
-        rows = msgspec.json.decode(body, type=list[Delisting])
+        rows = decoded(_schedule, body)
         due_ns = {symbol: row.delist_time * NS_PER_MS for row in rows for symbol in row.symbols}
         self._end_all(DELIST, set(due_ns))
         now_ns = self._now_ns()
@@ -255,4 +260,4 @@ class Outlook:
 
     async def _price_e8(self, symbol: str) -> int:
         body = await self._venue.rest.public("/api/v3/ticker/price", {"symbol": symbol})
-        return e8(msgspec.json.decode(body, type=Price).price)
+        return e8(decoded(_price, body).price)

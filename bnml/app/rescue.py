@@ -24,7 +24,7 @@ from bnml.journal.reader import JournalReader
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER, UNKNOWN_ORDER
-from bnml.venues.binance.reports import account_trades, balances_of
+from bnml.venues.binance.reports import account_trades, balances_of, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -77,6 +77,8 @@ class Booked(msgspec.Struct):
 
 
 _orders = msgspec.json.Decoder(list[VenueOrder])
+_order = msgspec.json.Decoder(VenueOrder)
+_price = msgspec.json.Decoder(_Price)
 
 
 class Rescue:
@@ -166,7 +168,7 @@ class Rescue:
         )
         try:
             return msgspec.json.decode(answer.body, type=VenueOrder)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise UnknownOutcome(
                 f"the answer to the sale {client_order_id} makes no sense: {error}"
             ) from error
@@ -191,7 +193,7 @@ class Rescue:
     async def is_dust(self, instrument: Instrument, lots: int) -> bool:
         """Whether so little is worth less than the venue's least order, or so little more that its average price decides."""
         body = await self._rest.public("/api/v3/ticker/price", {"symbol": instrument.symbol}, Lane.EXIT)
-        price = instrument.price_ticks(msgspec.json.decode(body, type=_Price).price, "down")
+        price = instrument.price_ticks(decoded(_price, body).price, "down")
         return instrument.notional_e8(price, lots) * 10 < instrument.min_notional_e8 * 11
 
     async def order(self, symbol: str, client_order_id: str) -> VenueOrder | None:
@@ -203,7 +205,7 @@ class Rescue:
             if error.code != NO_SUCH_ORDER:
                 raise
             return None
-        return msgspec.json.decode(body, type=VenueOrder)
+        return decoded(_order, body)
 
     async def _history(self, symbol: str) -> list[VenueOrder]:
         """Our orders of one symbol: the newest page, or without a journal everything there is."""
@@ -213,9 +215,8 @@ class Rescue:
         found: list[VenueOrder] = []
         next_id = 1
         while True:
-            page = _orders.decode(
-                await self._rest.read("/api/v3/allOrders", {**params, "orderId": str(next_id)}, Lane.EXIT)
-            )
+            body = await self._rest.read("/api/v3/allOrders", {**params, "orderId": str(next_id)}, Lane.EXIT)
+            page = decoded(_orders, body)
             found += [order for order in page if self._is_ours(order)]
             if len(page) < PAGE:
                 return found
@@ -227,7 +228,7 @@ class Rescue:
         return sum(money_e8(row.commission) for row in rows if row.commission_asset == asset)
 
     def _ours(self, body: bytes) -> list[VenueOrder]:
-        return [order for order in _orders.decode(body) if self._is_ours(order)]
+        return [order for order in decoded(_orders, body) if self._is_ours(order)]
 
     def _is_ours(self, order: VenueOrder) -> bool:
         """What fees are paid in is ours and no holding to be sold."""

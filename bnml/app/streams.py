@@ -122,6 +122,7 @@ class MarketStreams:
             stale_s=parts.settings.venue.stale_s,
             rotate_after_s=rotation(parts.settings, parts.deployment),
             admit=parts.venue.admitted,
+            on_refused=parts.venue.rest.penalties.turned_away,
             time_scale=time_scale(parts.settings),
             more_urls=parts.deployment.more_stream_urls,
             oddities=parts.venue.api.oddities,

@@ -86,7 +86,7 @@ class Weather:
     async def _measure_clock(self) -> None:
         try:
             await self._venue.rest.synchronise_clock()
-        except (BnmlError, msgspec.DecodeError) as error:
+        except (BnmlError, ValueError) as error:
             logger().warning("clock_not_measured", error=str(error))
 
     def _judge_drift(self, drift_ms: int) -> None:
@@ -109,7 +109,7 @@ class Weather:
                 await rest.public("/api/v3/ping", {}, Lane.RECONCILE)
             if not self._venue.can_trade:
                 await self._venue.balances()
-        except (Retryable, msgspec.DecodeError) as error:
+        except (Retryable, ValueError) as error:
             logger().debug("status_not_known", error=str(error))
         except BnmlError as error:
             logger().warning("status_not_told", error=str(error))

@@ -129,6 +129,16 @@ async def test_a_venue_that_cannot_tell_now_is_asked_again(answer):
     assert len(case.venue.asked) == 2
 
 
+async def test_f12_a_schedule_that_cannot_be_read_ends_nothing_and_is_asked_for_again():
+    venue = Venue()
+    case = Case(venue)
+    venue.schedule = [{"delistTime": "soon", "symbols": None}]
+    await case.outlook.look()
+    venue.schedule = [{"delistTime": 3 * DAY_MS, "symbols": ["ETHUSDT"]}]
+    await case.outlook.look()
+    assert case.guards.level("delist:ETHUSDT") == "REDUCING"
+
+
 async def test_ten_minutes_off_the_peg_stop_entries_and_ten_within_let_them_come():
     case = Case(Venue(USDCUSDT="1.0150"), depeg_symbol="USDCUSDT")
     for minute in range(10):

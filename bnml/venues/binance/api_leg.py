@@ -58,7 +58,7 @@ class ApiLeg:
         """Connect, subscribe and read until the connection breaks; returns why."""
         detail = "closed"
         try:
-            async with VenueSocket(self._owner.url, self._alive) as socket:
+            async with VenueSocket(self._owner.url, self._alive, self._owner.turned_away) as socket:
                 self._socket = socket
                 self._alive()
                 await self._serve(socket)
@@ -173,7 +173,7 @@ class ApiLeg:
         """Which orders have been reported, and whether the venue is about to hang up."""
         try:
             seen = _key.decode(event)
-        except msgspec.DecodeError:
+        except ValueError:
             return  # whoever reads the whole event counts it
         if seen.e == "executionReport":
             if self._expected.pop(seen.c, None) is None and seen.x == "NEW":
@@ -220,6 +220,6 @@ def event_key(event: msgspec.Raw) -> Hashable:
     """What tells one user event from another, whichever connection brought it."""
     try:
         seen = _key.decode(event)
-    except msgspec.DecodeError:
+    except ValueError:
         return bytes(event)
     return ("report", seen.s, seen.I) if seen.e == "executionReport" and seen.I else bytes(event)

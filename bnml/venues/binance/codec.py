@@ -11,6 +11,7 @@ from bnml.core.errors import Fatal, Retryable
 from bnml.core.events import Bar, Book
 from bnml.core.instrument import E8, Instrument
 from bnml.venues.binance.numbers import NS_PER_MS, e8, lots, ticks
+from bnml.venues.binance.reports import decoded
 from bnml.venues.binance.wire import (
     EMPTY,
     DepthData,
@@ -129,7 +130,7 @@ class MarketCodec:
             if envelope.id is not None:
                 return envelope.simSeq, Answered(envelope.id)
             return envelope.simSeq, self._item(envelope)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise Retryable(f"a market frame cannot be read ({error}): {frame[:200]!r}") from error
 
     def _item(self, envelope: StreamFrame) -> MarketItem | None:
@@ -167,7 +168,7 @@ class MarketCodec:
 
 def book_of_depth(instrument: Instrument, data: msgspec.Raw | bytes) -> Book | None:
     """Best prices and the quote value within 0.5 % of the mid price; None where a side is empty."""
-    depth = _depth.decode(data)
+    depth = decoded(_depth, data)
     if not depth.bids or not depth.asks:
         return None
     bids = [(ticks(instrument, price), lots(instrument, quantity)) for price, quantity in depth.bids]
@@ -202,13 +203,13 @@ def bars_of_klines(instrument: Instrument, body: bytes, length_ns: int) -> list[
             lots(instrument, row[5]),
             row[8],
         )
-        for row in _klines.decode(body)
+        for row in decoded(_klines, body)
     ]
 
 
 def exchange_info(body: bytes) -> ExchangeInfo:
     """Decode exchangeInfo, whole or of some symbols."""
-    return _info.decode(body)
+    return decoded(_info, body)
 
 
 def instrument_of(info: SymbolInfo) -> Instrument:

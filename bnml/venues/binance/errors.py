@@ -95,7 +95,7 @@ def step_of(error: BnmlError) -> Step:
 def _retry_after_s(body: ErrorBody, now_ms: int) -> float | None:
     try:
         until_ms = msgspec.json.decode(body.data, type=_RetryData).retry_after
-    except msgspec.DecodeError:
+    except ValueError:
         return None
     return max(0.0, (until_ms - now_ms) / 1000) if until_ms else None
 
@@ -108,7 +108,7 @@ def _replacement_error(body: ErrorBody, text: str) -> BnmlError:
         failed = msgspec.json.decode(
             data.new_order_response if cancelled else data.cancel_response, type=ErrorBody
         )
-    except msgspec.DecodeError:
+    except ValueError:
         return UnknownOutcome(f"{text}, and its halves cannot be read", code=body.code)
     verdict = verdict_of(400, failed.code, failed.msg)
     if verdict.outcome is Outcome.UNKNOWN or cancelled is placed is True:

@@ -45,7 +45,7 @@ class MarketStream(Generic[Item]):
     stream connects again and the missing candles are read by REST. Nothing is dropped in silence.
     With `rotate_after_s` a connection is replaced by another one before it ends, without a gap or a repetition.
     With `oddities` frames that nobody understands are counted and passed over, else they break the connection.
-    `on_frame` is called after each frame that the codec has understood.
+    `on_frame` is called after each frame that the codec has understood, `on_refused` as `VenueSocket` does.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class MarketStream(Generic[Item]):
         time_scale: float = 1.0,
         on_frame: Callable[[], None] | None = None,
         more_urls: Sequence[str] = (),
+        on_refused: Callable[[int, float | None], None] = lambda _status, _seconds: None,
     ) -> None:
         self._addresses = Endpoints((url, *more_urls))
         self.codec = codec
@@ -74,6 +75,7 @@ class MarketStream(Generic[Item]):
         self.rotates = rotate_after_s is not None
         self.oddities = oddities
         self.on_frame = on_frame
+        self.on_refused = on_refused
         self._legs: list[MarketLeg[Item]] = []
         self.succession: Succession[MarketLeg[Item]] = Succession(
             self._leg,
@@ -152,7 +154,7 @@ class MarketLeg(Generic[Item]):
         """Connect, subscribe and read until the connection breaks; returns why."""
         detail = "closed"
         try:
-            async with VenueSocket(self._owner.url) as socket:
+            async with VenueSocket(self._owner.url, on_refused=self._owner.on_refused) as socket:
                 raw = socket.transport.get_extra_info("socket")
                 raw.setsockopt(SOL_SOCKET, SO_RCVBUF, RECEIVE_BYTES)
                 self._socket = socket

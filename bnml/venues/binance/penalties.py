@@ -36,6 +36,7 @@ class Penalties:
         self._budget = budget
         self._venue_ms = venue_ms
         self._free_ns = 0
+        self._door_ns = 0
         self.obstacle = ""
         """Why nothing gets through, empty when it does."""
         self.is_offline = False
@@ -49,6 +50,21 @@ class Penalties:
             await asyncio.sleep(min(left_s, LONGEST_WAIT_S))
         if self.obstacle:  # the others wait for what becomes of this attempt
             self._free_ns = self._clock.monotonic_ns() + int(OBSTRUCTED_S * NS_PER_S)
+
+    async def admitted(self, weight: int = 1) -> None:
+        """Return when a connection may be opened: bans hold for it, and what was said when one was refused."""
+        while (left_ns := self._door_ns - self._clock.monotonic_ns()) > 0:  # noqa: ASYNC110 - a clock has no events
+            await asyncio.sleep(min(left_ns / NS_PER_S, LONGEST_WAIT_S))
+        await self.wait(Lane.RECONCILE)
+        await self._budget.wait(Lane.RECONCILE, weight=weight)
+
+    def turned_away(self, status: int, retry_after_s: float | None) -> None:
+        """A connection was refused: by a ban, or by the limit of connections, which holds for nothing else."""
+        pause_s = DEFAULT_PAUSE_S if retry_after_s is None else retry_after_s
+        if status == 418:
+            self._budget.ban(pause_s)
+        elif status == 429:
+            self._door_ns = max(self._door_ns, self._clock.monotonic_ns() + int(pause_s * NS_PER_S))
 
     def obstructed(self, text: str) -> Retryable:
         """Something before the venue does not let us through; nothing was executed."""
@@ -80,6 +96,6 @@ class Penalties:
         """The WebSocket API says when, by the venue's clock."""
         try:
             until_ms = msgspec.json.decode(body.data, type=_Data).retry_after
-        except msgspec.DecodeError:
+        except ValueError:
             until_ms = 0
         return max(0.0, (until_ms - self._venue_ms()) / 1000) if until_ms else DEFAULT_PAUSE_S

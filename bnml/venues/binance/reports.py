@@ -70,7 +70,7 @@ def decoded(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
     """An answer of the venue; one that is cut short, or is no such answer at all, says nothing: Retryable."""
     try:
         return decoder.decode(body)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Retryable(f"an answer of the venue cannot be read ({error}): {bytes(body)[:80]!r}") from error
 
 
@@ -78,7 +78,7 @@ def api_frame(frame: str | bytes) -> ApiFrame:
     """One frame of a WebSocket API connection."""
     try:
         return _frame.decode(frame)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Retryable(f"a frame of the WebSocket API cannot be read ({error}): {frame[:200]!r}") from error
 
 
@@ -249,12 +249,12 @@ def account_trades(result: bytes) -> list[AccountTrade]:
 
 def may_trade(result: bytes) -> bool:
     """Whether the account as a whole is allowed to trade."""
-    return _account.decode(result).can_trade
+    return decoded(_account, result).can_trade
 
 
 def permissions_of(result: bytes) -> frozenset[str]:
     """Groups of symbols that the account may trade; empty when it does not say."""
-    return frozenset(_account.decode(result).permissions)
+    return frozenset(decoded(_account, result).permissions)
 
 
 def balances_of(result: bytes, ts_ns: int) -> Balances:

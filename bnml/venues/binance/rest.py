@@ -16,6 +16,7 @@ from bnml.venues.binance.departures import leaves_now
 from bnml.venues.binance.endpoints import Endpoints
 from bnml.venues.binance.errors import CLOCK_SKEW, ErrorBody, error_of
 from bnml.venues.binance.penalties import Penalties
+from bnml.venues.binance.reports import decoded
 from bnml.venues.binance.venue_clock import SAMPLES, VenueClock
 from bnml.venues.binance.weights import orders_of, weight_of
 from bnml.venues.binance.wire import ServerTime
@@ -41,6 +42,7 @@ _OBSTRUCTED = (
 )
 
 _whole = msgspec.json.Decoder(msgspec.Raw)
+_time = msgspec.json.Decoder(ServerTime)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -104,7 +106,7 @@ class RestClient:
 
         async def ask() -> int:
             answer = await self.public("/api/v3/time", {}, lane)
-            return msgspec.json.decode(answer, type=ServerTime).server_time
+            return decoded(_time, answer).server_time
 
         return await self.clock.measure(ask, samples)
 
@@ -222,7 +224,7 @@ class RestClient:
         """A good answer, if it is JSON at all: a proxy in between may put a page of its own in its place."""
         try:
             _whole.decode(body)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise (UnknownOutcome if order else Retryable)(
                 f"{what}: the answer is not JSON ({error}): {body[:80].decode('utf-8', 'replace')}"
             ) from error
@@ -250,7 +252,7 @@ def error_body(body: bytes) -> ErrorBody:
     """The error in an answer; code 0 with the first characters where it is no JSON (a proxy's page)."""
     try:
         return msgspec.json.decode(body, type=ErrorBody)
-    except msgspec.DecodeError:
+    except ValueError:
         return ErrorBody(0, body[:80].decode("utf-8", "replace"))
 
 

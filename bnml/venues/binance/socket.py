@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -30,12 +31,19 @@ class SocketClosed(Retryable):
 class VenueSocket:
     """A context in which the connection stands; Retryable where it does not come up. One task receives.
 
-    `on_pong` is called when the venue has answered a `ping`.
+    `on_pong` is called when the venue has answered a `ping`; `on_refused` with the status of a venue that does not
+    let us in, and the seconds that it names.
     """
 
-    def __init__(self, url: str, on_pong: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        url: str,
+        on_pong: Callable[[], None] = lambda: None,
+        on_refused: Callable[[int, float | None], None] = lambda _status, _seconds: None,
+    ) -> None:
         self._url = url
         self._on_pong = on_pong
+        self._on_refused = on_refused
         self._is_over = asyncio.Event()
         self._is_closing = False
 
@@ -55,6 +63,9 @@ class VenueSocket:
             )
         except BaseException as error:
             await self._session.close()
+            if isinstance(error, aiohttp.WSServerHandshakeError):
+                text = error.headers.get("Retry-After", "") if error.headers else ""
+                self._on_refused(error.status, float(text) if text.isdigit() else None)
             if isinstance(error, aiohttp.ClientError | OSError | TimeoutError):
                 raise Retryable(f"{self._url} does not open ({type(error).__name__}: {error})") from error
             raise
@@ -147,7 +158,13 @@ class _Connection(ClientWebSocketResponse):
     """Aiohttp's end of the connection, with a framing of its own for what has to leave together."""
 
     def __init__(self, reader: Any, writer: WebSocketWriter, *rest: Any, **options: Any) -> None:
-        super().__init__(reader, writer, *rest, **options)
-        self.transport = writer.transport
+        protocol, self.transport = writer.protocol, writer.transport
+        # Nothing waits for a venue that does not read: half a parcel would leave with the next one.
+        super().__init__(
+            reader,
+            WebSocketWriter(protocol, self.transport, use_mask=True, limit=sys.maxsize),
+            *rest,
+            **options,
+        )
         self.parcel = _Parcel()
-        self.framing = WebSocketWriter(writer.protocol, self.parcel, use_mask=True)
+        self.framing = WebSocketWriter(protocol, self.parcel, use_mask=True, limit=sys.maxsize)

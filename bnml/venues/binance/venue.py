@@ -21,6 +21,7 @@ from bnml.venues.binance.numbers import e8, lots
 from bnml.venues.binance.reports import (
     account_trades,
     balances_of,
+    decoded,
     may_trade,
     order_answer,
     order_answers,
@@ -43,6 +44,8 @@ KLINES_PER_PAGE = 1000
 SYMBOLS_PER_REQUEST = 100
 TRADES_LATE_S = (0.2, 0.4, 0.8, 1.2, 1.6)
 """Between two looks for trades that the order tells of: what is read lags behind by up to 4 s."""
+
+_tickers = msgspec.json.Decoder(list[Ticker24h])
 
 
 class Executed(msgspec.Struct, frozen=True):
@@ -85,8 +88,7 @@ class BinanceVenue(Evidence):
 
     async def admitted(self) -> None:
         """Return when this address may open a connection: a banned one waits."""
-        await self.rest.penalties.wait(Lane.RECONCILE)
-        await self.rest.budget.wait(Lane.RECONCILE)
+        await self.rest.penalties.admitted()
 
     async def execute(self, command: VenueCommand, cancel_id: str = "", *, attempt: int = 1) -> Executed:
         """Carry out one command. Its good outcome comes as user events, and is in the result too (not when stepped).
@@ -226,7 +228,7 @@ class BinanceVenue(Evidence):
 
     async def turnover(self) -> dict[str, int]:
         """Quote volume of the last 24 hours by symbol, in 1e-8."""
-        rows = msgspec.json.decode(await self.rest.public("/api/v3/ticker/24hr", {}), type=list[Ticker24h])
+        rows = decoded(_tickers, await self.rest.public("/api/v3/ticker/24hr", {}))
         return {row.symbol: e8(row.quote_volume) for row in rows}
 
     async def bars(

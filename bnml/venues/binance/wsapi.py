@@ -120,6 +120,11 @@ class ApiConnection:
         if self._rest is not None:
             self._rest.penalties.punished(status, error)
 
+    def turned_away(self, status: int, retry_after_s: float | None) -> None:
+        """The venue did not let a connection in."""
+        if self._rest is not None:
+            self._rest.penalties.turned_away(status, retry_after_s)
+
     async def request(
         self,
         method: str,
@@ -210,7 +215,4 @@ class ApiConnection:
         """A banned address opens no connection, and a key that was refused asks for no events."""
         await self._signer.usable()
         if self._rest is not None:
-            await self._rest.penalties.wait(Lane.RECONCILE)
-            await self._rest.budget.wait(
-                Lane.RECONCILE, weight=api_weight_of("userDataStream.subscribe.signature")
-            )
+            await self._rest.penalties.admitted(api_weight_of("userDataStream.subscribe.signature"))

@@ -83,7 +83,7 @@ class Wires:
 class Line:
     """The client's end of a WebSocket, as `VenueSocket`; frames arrive in the order of sending."""
 
-    def __init__(self, wires, _url, on_pong):
+    def __init__(self, wires, _url, on_pong, _on_refused):
         self.wires = wires
         self.on_pong = on_pong
         self.end = End(self)

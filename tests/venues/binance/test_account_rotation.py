@@ -12,6 +12,7 @@ from bnml.core.clock import LiveClock
 from bnml.core.errors import UnknownOutcome
 from bnml.venues.binance import succession
 from bnml.venues.binance.api_leg import event_key
+from bnml.venues.binance.oddities import Oddities
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.wsapi import ApiConnection
@@ -186,6 +187,22 @@ async def test_f06_a_sign_of_life_that_is_answered_with_a_ban_is_the_last_one():
         await asyncio.sleep(0.5)
         assert not asked
         assert api.up
+
+
+async def test_f41_of_the_account_bytes_that_are_no_text_are_counted_and_passed_over():
+    account, oddities = Account(), Oddities()
+    async with standing(account, rotate_after_s=lambda: 1e9, oddities=oddities) as (_, sink):
+        (socket,) = account.subscribed
+        broken = (b'{"id":"\xff"}', b'{"error":{"code":-1,"msg":"\xff"}}')
+        events = (b'{"e":"\xff"}', b'{"e":"executionReport","c":"\xff","I":4}')
+        for frame in (*broken, *(b'{"event":' + event + b"}" for event in events)):
+            await socket.send(frame, text=True)
+        await account.tell({"e": "executionReport", "s": "BTCUSDT", "c": "x", "I": 5})
+        await sink.until(lambda: len(sink.items) == 3)
+        assert [raw for _, raw in sink.items[:2]] == list(events)  # whoever reads the whole event counts it
+        assert oddities.total == len(broken)
+        assert sink.links == [(True, "")]
+        assert [event_key(msgspec.Raw(event)) for event in events] == list(events)
 
 
 def test_events_are_the_same_whichever_connection_brings_them():

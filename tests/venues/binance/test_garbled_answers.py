@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import random
+from functools import partial
 from types import SimpleNamespace
 
 import msgspec
@@ -148,6 +149,27 @@ async def test_f74_a_good_answer_without_both_halves_is_unknown(transport, name,
 
 def test_a_body_that_is_no_json_says_what_it_was():
     assert error_body(b"<html>") == ErrorBody(0, "<html>")
+    assert error_body(b'{"msg":"\xff"}') == ErrorBody(0, '{"msg":"�"}')
+
+
+@pytest.mark.parametrize("body", [b"[[1]]", b"7", b'{"symbols":[{"symbol":"\xff"}],"serverTime":"now"}'])
+async def test_f12_a_read_whose_answer_is_of_another_kind_is_to_be_repeated(body):
+    rest = RestClient(
+        "https://api.example", Signer("k", "s"), LiveClock(), timeout_s=1, receive_window_ms=5000
+    )
+    rest._session = SimpleNamespace(request=lambda *_, **__: _Response(body))
+    venue = BinanceVenue(rest, Down(), dict(ALL))
+    for read in (
+        rest.synchronise_clock,
+        partial(venue.bars, "BTCUSDT", "1h", 3_600 * 10**9, 0),
+        partial(venue.book, "BTCUSDT"),
+        venue.turnover,
+        partial(venue.load_instruments, ["BTCUSDT"], "USDT"),
+        venue.balances,
+        venue.open_orders,
+    ):
+        with pytest.raises(Retryable):
+            await read()
 
 
 async def trickling(request):

@@ -3,17 +3,20 @@
 import asyncio
 import multiprocessing
 import random
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from bnml.app.deployment import Deployment
-from bnml.app.limits import make_budget, readers_budget
+from bnml.app.limits import budget_folder, make_budget, readers_budget
 from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock, ManualClock
 from bnml.core.commands import CancelOrder
 from bnml.core.errors import Retryable, UnknownOutcome
 from bnml.venues.binance.budget import Lane, Ledger, OrderLimit, WeightBudget
+from bnml.venues.binance.codec import MarketCodec
+from bnml.venues.binance.market import MarketStream
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.shared_numbers import SharedNumbers
 from bnml.venues.binance.signing import Signer
@@ -139,6 +142,33 @@ async def test_f06_no_request_and_no_connection_leaves_while_banned(tmp_path):
                 async with asyncio.timeout(3):
                     while len(place.requests) < 2:  # noqa: ASYNC110
                         await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("kind", ["account", "market"])
+@pytest.mark.parametrize(("status", "holds_all"), [(418, True), (429, False)])
+async def test_f06_a_connection_that_is_refused_is_tried_again_when_the_venue_says(kind, status, holds_all):
+    clock, sink = ManualClock(10**18), Sink()
+    async with web() as place, client(place.http, clock) as rest:
+        place.refusal = (status, {"Retry-After": "120"})
+        if kind == "account":
+            line = ApiConnection(
+                place.ws, Signer("key", "secret"), clock, timestamp_ms=rest.timestamp_ms, on_event=sink.event,
+                on_link=sink.link, on_number=lambda _: None, timeout_s=2, receive_window_ms=5000, rest=rest,
+            )  # fmt: skip
+        else:
+            line = MarketStream(
+                place.ws, MarketCodec(ALL, "1m"), ["btcusdt@trade"], clock, on_item=sink.item, on_link=sink.link,
+                stale_s=60, admit=rest.penalties.admitted, on_refused=rest.penalties.turned_away,
+            )  # fmt: skip
+        async with running(line.run()):
+            await asyncio.sleep(1.0)  # the second and third attempts were due
+            assert place.sockets == 1
+            # An exit waits for the end of a ban, but not for the limit of connections.
+            assert (rest.budget.delay_s(Lane.EXIT) >= 120) is holds_all
+            clock.advance(123 * NS_PER_S)
+            async with asyncio.timeout(5):
+                while place.sockets < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
 
 
 class Minute:
@@ -306,6 +336,18 @@ def test_who_only_reads_shares_the_address_with_the_daemon(tmp_path):
     again.pause_orders(5)
     assert again.banned_s > 59
     assert len(list(tmp_path.glob("*.limits"))) == 4  # the address, and each account
+
+
+def test_f06_under_systemd_the_ledger_outlives_the_units_temporary_folder(monkeypatch, tmp_path):
+    """The daemon and its watch each have a temporary folder of their own that goes when they stop, and one state folder."""
+    units = [path.read_text() for path in sorted(Path("systemd").glob("*.service"))]
+    folders = {line for text in units for line in text.splitlines() if line.startswith("StateDirectory=")}
+    assert len(units) == 2
+    assert folders == {"StateDirectory=bnml"}
+    monkeypatch.setenv("STATE_DIRECTORY", f"{tmp_path}:/elsewhere")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/0")
+    settings = load(None, {"BNML_VENUE__KIND": "live"})
+    assert budget_folder(settings, "https://api.example") == tmp_path / "limits"
 
 
 def test_a_damaged_ledger_bans_nobody_for_ever(tmp_path):

@@ -122,8 +122,9 @@ async def test_a_connection_that_breaks_has_told_what_came_before():
     assert "broke" in ending
 
 
-async def test_a_venue_that_does_not_say_goodbye_is_left(monkeypatch):
-    monkeypatch.setattr(module, "CLOSE_S", 0.05)
+@asynccontextmanager
+async def deaf_venue():
+    """Opens the connection, and then neither reads nor answers."""
     done = asyncio.Event()
 
     async def deaf(reader, writer):
@@ -135,14 +136,32 @@ async def test_a_venue_that_does_not_say_goodbye_is_left(monkeypatch):
             b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Accept: " + accept_key(key).encode() + b"\r\n\r\n"
         )
+        writer.transport.pause_reading()
         await done.wait()
+        writer.transport.abort()
 
     async with port(deaf) as url:
-        async with VenueSocket(url) as socket:
-            reading = asyncio.create_task(told(socket))
-            await socket.close()
-            assert (await reading)[0] == []
+        yield url
         done.set()
+
+
+async def test_a_venue_that_does_not_say_goodbye_is_left(monkeypatch):
+    monkeypatch.setattr(module, "CLOSE_S", 0.05)
+    async with deaf_venue() as url, VenueSocket(url) as socket:
+        reading = asyncio.create_task(told(socket))
+        await socket.close()
+        assert (await reading)[0] == []
+
+
+async def test_a_venue_that_does_not_read_holds_up_no_order_and_splits_no_parcel(monkeypatch):
+    """What waits here for room could leave with the next request, long after it was given up."""
+    monkeypatch.setattr(module, "CLOSE_S", 0.05)
+    async with deaf_venue() as url, VenueSocket(url) as socket:
+        for _ in range(100):
+            await asyncio.wait_for(socket.send([b"x" * 60_000, b"y" * 60_000]), 5)
+        assert socket.transport.get_write_buffer_size() > 0
+        assert socket._socket.parcel.taken() == b""
+        await asyncio.wait_for(socket.close(), 5)
 
 
 async def test_a_frame_beyond_all_measure_ends_the_connection(monkeypatch):

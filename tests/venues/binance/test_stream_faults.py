@@ -226,6 +226,7 @@ async def test_f41_nonsense_is_counted_and_passed_over():
         "nonsense", "[]", "{", '{"stream":"btcusdt@trade","data":{"s":"BTCUSDT"}}', '{"stream":"btcusdt@trade","data":7}',
         '{"stream":"btcusdt@trade","data":{"s":"BTCUSDT","t":1,"p":"a","q":"b","T":1}}',
         '{"stream":"btcusdt@kline_1m","data":{"s":"BTCUSDT","k":null}}',
+        b'{"stream":"\xff@trade"}', b'{"stream":"btcusdt@trade","data":{"s":"\xff","t":1,"p":"1","q":"1","T":1}}',
     ]  # fmt: skip
     new = [
         '{"stream":"btcusdt@novel","data":{"e":"novel"}}',
@@ -236,7 +237,7 @@ async def test_f41_nonsense_is_counted_and_passed_over():
     async def handler(socket):
         await socket.recv()
         for text in strange * 30:
-            await socket.send(text)
+            await socket.send(text, text=True)
         for text in new:
             await socket.send(text)
         await socket.send(combined(TRADE, {"s": "BTCUSDT", "t": 9, "p": "1.00", "q": "1", "T": 1}).decode())

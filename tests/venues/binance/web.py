@@ -46,14 +46,20 @@ async def running(coroutine):
 
 @asynccontextmanager
 async def web(reply=None, socket=None):
-    """`reply(path with query)` gives (status, headers, body); `socket(socket)` serves each WebSocket."""
+    """`reply(path with query)` gives (status, headers, body); `socket(socket)` serves each WebSocket.
+
+    With a `refusal`, (status, headers), none is opened.
+    """
     place = SimpleNamespace(
-        requests=[], sockets=0, reply=reply or (lambda _: (200, {}, b"{}")), socket=socket
+        requests=[], sockets=0, refusal=None, reply=reply or (lambda _: (200, {}, b"{}")), socket=socket
     )
 
     async def handle(request):
         if request.headers.get("Upgrade", "").lower() == "websocket":
             place.sockets += 1
+            if place.refusal is not None:
+                status, headers = place.refusal
+                return http.Response(status=status, headers=headers)
             made = http.WebSocketResponse()
             await made.prepare(request)
             if place.socket is not None:
