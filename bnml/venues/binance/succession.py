@@ -158,8 +158,8 @@ class Succession(Generic[L]):
 
     async def _raise_up(self, leg: L, task: asyncio.Task[str]) -> tuple[L | None, asyncio.Task[str] | None]:
         """A new connection that stands and is subscribed, while the old one goes on; None when it did not come up."""
-        if self._admit is not None:
-            await self._admit()
+        if not await self._admitted_before(task):
+            return None, None
         successor = self._make()
         leg.watched_by(successor)
         heir = self._start(successor.run())
@@ -173,6 +173,21 @@ class Succession(Generic[L]):
         if not heir.cancelled():
             heir.result()
         return None, None
+
+    async def _admitted_before(self, task: asyncio.Task[str]) -> bool:
+        """Whether a successor may connect; a break of the old connection is not kept waiting by what holds it back."""
+        if self._admit is None:
+            return True
+        admission = asyncio.ensure_future(self._admit())
+        self._tasks.add(admission)
+        await asyncio.wait({admission, task}, return_when=asyncio.FIRST_COMPLETED)
+        self._tasks.discard(admission)
+        if not admission.done():
+            admission.cancel()
+            await asyncio.wait({admission})
+            return False
+        admission.result()
+        return not task.done()
 
     async def _either(
         self,

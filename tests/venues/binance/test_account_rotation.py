@@ -189,6 +189,21 @@ async def test_f06_a_sign_of_life_that_is_answered_with_a_ban_is_the_last_one():
         assert api.up
 
 
+async def test_a_connection_that_breaks_while_its_successor_has_to_wait_is_told_at_once():
+    """Else orders go on being handed to it, and none by REST, for as long as the minute's weight is used up."""
+    account, clock = Account(), LiveClock()
+    rest = RestClient("http://127.0.0.1:1", Signer("k", "s"), clock, timeout_s=1, receive_window_ms=1000)
+    async with standing(account, rotate_after_s=lambda: 1e9, rest=rest) as (api, sink):
+        rest.budget.pause(60)
+        api.replace()
+        await asyncio.sleep(0.05)
+        for socket in account.subscribed:
+            socket.transport.abort()
+        await sink.until(lambda: len(sink.links) == 2)
+        assert not sink.links[1][0]
+        assert not api.up
+
+
 async def test_f41_of_the_account_bytes_that_are_no_text_are_counted_and_passed_over():
     account, oddities = Account(), Oddities()
     async with standing(account, rotate_after_s=lambda: 1e9, oddities=oddities) as (_, sink):
