@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from bnml.journal.writer import JournalWriter
     from bnml.options import RecoverOptions
 
-SUFFIXES = ("", "-wal", "-shm")
+SUFFIXES = ("-wal", "-shm", "")  # the file itself last: a log that is left would be read into the next one
 GUARD = "recovery"
 PATIENCE_S = 10.0
 CONFIRM = (
@@ -63,14 +63,19 @@ def damage_of(journal: Path, epoch: int) -> str:
     return "" if found == "ok" else str(found)
 
 
-def quarantine(journal: Path, now_ns: int) -> Path:
-    """Set a journal aside under a name with the time, never to be deleted by us; returns the new name."""
+def quarantine(folder: StateFolder, now_ns: int) -> Path:
+    """Set the journal aside under a name with the time, never to be deleted by us; returns the new name.
+
+    It is noted before: a process that dies in between has not begun a new journal that nobody asks about.
+    """
+    journal = folder.journal
     stamp = format_utc(now_ns).replace("-", "").replace(":", "").replace(" ", "T").split(".")[0]
     aside = journal.with_name(f"{journal.name}.damaged-{stamp}")
     count = 1
     while aside.exists():
         count += 1
         aside = journal.with_name(f"{journal.name}.damaged-{stamp}-{count}")
+    folder.note_rebuild(aside.name)
     for suffix in SUFFIXES:
         file = journal.with_name(journal.name + suffix)
         if file.exists():
@@ -82,8 +87,7 @@ def set_aside_if_damaged(folder: StateFolder, venue_kind: str, now_ns: int) -> N
     """Before anything is opened: a journal that cannot be read makes room for a new one."""
     damage = damage_of(folder.journal, folder.identity(venue_kind).epoch)
     if damage:
-        aside = quarantine(folder.journal, now_ns)
-        folder.note_rebuild(aside.name)
+        aside = quarantine(folder, now_ns)
         logger().critical("journal_damaged", damage=damage, kept_as=str(aside), way_out=CONFIRM)
 
 
@@ -125,8 +129,7 @@ def _set_aside(folder: StateFolder, *, dry_run: bool) -> list[str]:
         return ["nothing to set aside"]
     if dry_run:
         return [f"{folder.journal} would be set aside, and a new one made from the venue at the next start"]
-    aside = quarantine(folder.journal, LiveClock().now_ns())
-    folder.note_rebuild(aside.name)
+    aside = quarantine(folder, LiveClock().now_ns())
     return [
         f"{folder.journal} is kept as {aside.name}; the next start reads positions from the venue",
         CONFIRM,

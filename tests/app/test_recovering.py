@@ -1,8 +1,11 @@
 import sqlite3
+from contextlib import suppress
+from pathlib import Path
 
 import msgspec
 import pytest
 
+from bnml.app import recovering
 from bnml.app.folder import StateFolder
 from bnml.app.preflight import within_live_capital
 from bnml.app.recovering import damage_of, quarantine, recover_command, set_aside_if_damaged
@@ -52,6 +55,30 @@ def test_f44_a_damaged_journal_is_found_and_kept_aside(folder, how):
     assert folder.rebuild_note() == aside.name
 
 
+@pytest.mark.parametrize("renames", range(4))
+def test_f44_a_process_that_dies_while_it_sets_a_journal_aside_leaves_neither_its_log_nor_entries(
+    folder, monkeypatch, renames
+):
+    """Else the next start would make new books without a word, or read the old log into them."""
+    monkeypatch.setattr(recovering, "damage_of", lambda *_: "torn")
+    for suffix in ("-wal", "-shm"):
+        folder.journal.with_name(f"journal.db{suffix}").write_bytes(b"log")
+    left, rename = [None] * renames, Path.rename
+
+    def dying(self, target):
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", dying)
+    with suppress(KeyboardInterrupt):
+        set_aside_if_damaged(folder, "sim", NOW_NS)
+    assert folder.rebuild_note()
+    if not folder.journal.exists():
+        assert not list(folder.path.glob("journal.db-*"))
+
+
 def test_f44_a_journal_whose_log_is_lost_is_found(tmp_path):
     """Nothing was taken into the file yet when the log went: what is left is one page and an index of more."""
     written = sqlite3.connect(tmp_path / "written.db", isolation_level=None)
@@ -73,9 +100,9 @@ def test_a_journal_that_never_was_is_no_damage(tmp_path):
 
 
 def test_two_damaged_journals_of_one_second_are_both_kept(folder):
-    first = quarantine(folder.journal, NOW_NS)
+    first = quarantine(folder, NOW_NS)
     folder.journal.write_bytes(b"another")
-    second = quarantine(folder.journal, NOW_NS)
+    second = quarantine(folder, NOW_NS)
     assert first != second
     assert second.read_bytes() == b"another"
 
