@@ -84,6 +84,27 @@ def test_f17_clock_offset_is_that_of_the_quickest_answer(ahead_ms):
     assert left is None  # five questions
 
 
+@pytest.mark.parametrize(("jump_ms", "expected_ms"), [(0, 0), (-3_000, -1_850)])
+def test_f17_clock_offset_is_not_spoilt_by_answers_that_are_all_slow(jump_ms, expected_ms):
+    """Orders would be refused for a time that is ahead of the venue's; what the slow answers disprove is replaced."""
+
+    async def trial(loop):
+        clock, ahead_ms, ways_s = VirtualClock(loop), 0, (0.01, 0.01)
+
+        async def ask():
+            await asyncio.sleep(ways_s[0])
+            stamped = clock.now_ns() // NS_PER_MS + ahead_ms
+            await asyncio.sleep(ways_s[1])
+            return stamped
+
+        measured = VenueClock(clock)
+        await measured.measure(ask)
+        ahead_ms, ways_s = jump_ms, (2.4, 0.1)
+        return await measured.measure(ask)
+
+    assert abs(run_virtually(trial) - expected_ms) <= 2
+
+
 async def test_f17_clock_refused_once_is_measured_and_the_same_request_goes_again():
     """A read by itself; an order by the executor, with the same id and the clock as it is by then."""
     async with served(stepped=False) as it, client(it.base, LiveClock()) as rest:

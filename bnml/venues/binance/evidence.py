@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bnml.core.errors import Fatal, Rejected, Retryable
+from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.errors import NO_SUCH_ORDER
 from bnml.venues.binance.reports import account_trades, list_members, order_answers
 
@@ -25,8 +26,8 @@ class Evidence:
         self._rest = rest
 
     async def resynchronise(self) -> None:
-        """Measure the venue's clock anew."""
-        await self._rest.synchronise_clock()
+        """Measure the venue's clock anew, for an order that waits for it: maybe one that ends a position."""
+        await self._rest.synchronise_clock(Lane.EXIT)
 
     async def list_members(self, list_client_order_id: str) -> list[str]:
         """Client order ids of the orders of a list; empty when the venue has no such list."""

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 SAMPLES: Final = 5
+SLOW_NS: Final = 500 * NS_PER_MS
 
 
 class VenueClock:
@@ -37,7 +38,8 @@ class VenueClock:
     async def measure(self, ask: Callable[[], Awaitable[int]], samples: int = SAMPLES) -> int:
         """Ask the venue for its time (ms) so many times; the answer with the least round trip counts.
 
-        The venue is taken to have looked at its clock half-way. Returns the skew in ms.
+        The venue is taken to have looked at its clock half-way, so half the round trip is how wrong that can be: a slow
+        answer does not replace what is known and within its doubt. Returns the skew in ms.
         """
         best_ns: int | None = None
         for _ in range(samples):
@@ -47,6 +49,9 @@ class VenueClock:
             if best_ns is None or after_ns - before_ns < best_ns:
                 best_ns = after_ns - before_ns
                 ahead_ns = venue_ms * NS_PER_MS - (before_ns + after_ns) // 2
-        if best_ns is not None:
+        known_ns = self._ahead_ns
+        if best_ns is not None and (
+            known_ns is None or best_ns <= SLOW_NS or abs(ahead_ns - known_ns) > best_ns // 2
+        ):
             self._ahead_ns, self.round_trip_ns = ahead_ns, best_ns
         return self.skew_ms
