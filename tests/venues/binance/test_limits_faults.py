@@ -425,12 +425,15 @@ async def test_f13_when_no_address_answers_each_was_tried_three_times():
 
 async def test_an_exit_that_waits_for_the_clock_does_not_wait_for_the_minute():
     """Reconciliation has used its share; what measures the clock for an order is no reconciliation."""
-    async with web(reply=lambda _: (200, {}, b'{"serverTime":1763718000000}')) as place:
-        async with client(place.http, ManualClock(1763718000 * NS_PER_S)) as rest:
-            rest.budget.observe({"X-MBX-USED-WEIGHT-1M": str(rest.budget.limit * 76 // 100)})
-            assert rest.budget.delay_s(Lane.RECONCILE) > 0
-            await asyncio.wait_for(BinanceVenue(rest, None, {}).resynchronise(), 2)
-            assert len(place.requests) == 5
+    clock = ManualClock(1763718000 * NS_PER_S)
+    async with (
+        web(reply=lambda _: (200, {}, b'{"serverTime":1763718000000}')) as place,
+        client(place.http, clock) as rest,
+    ):
+        rest.budget.observe({"X-MBX-USED-WEIGHT-1M": str(rest.budget.limit * 76 // 100)})
+        assert rest.budget.delay_s(Lane.RECONCILE) > 0
+        await asyncio.wait_for(BinanceVenue(rest, None, {}).resynchronise(), 2)
+        assert len(place.requests) == 5
 
 
 async def test_filters_are_read_with_the_rank_of_the_order_that_waits_for_them():
