@@ -121,7 +121,7 @@ async def check(settings: Settings) -> Findings:
     state_dir = settings.app.state_dir
     booked = booked_fills(state_dir / "journal.db")
     findings = Findings()
-    async with direct(settings) as rest:
+    async with direct(settings, waits=False) as rest:
         rescue = Rescue(rest, instance_of(state_dir), booked)
         orders = await rescue.open_orders()
         for order in orders:

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from bnml.app.deployment import Deployment
 from bnml.app.hardening import harden
-from bnml.app.limits import make_budget
+from bnml.app.limits import commanders_budget
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.app.sim_process import SimProcess, exchange_folder
@@ -37,6 +36,7 @@ class Account(msgspec.Struct, frozen=True):
     rest_url: str
     api_key: str
     api_secret: str
+    more_rest_urls: tuple[str, ...] = ()
 
 
 def check_venue(settings: Settings) -> None:
@@ -72,24 +72,36 @@ def account_of(settings: Settings) -> Account:
         )
     urls = settings.venue.testnet if kind == "testnet" else settings.venue.live
     return Account(
-        urls.rest_url, credentials.api_key.get_secret_value(), credentials.api_secret.get_secret_value()
+        urls.rest_url,
+        credentials.api_key.get_secret_value(),
+        credentials.api_secret.get_secret_value(),
+        urls.others("rest_url"),
     )
 
 
 @asynccontextmanager
-async def direct(settings: Settings) -> AsyncIterator[RestClient]:
-    """A REST client of that account, its clock set; within the limits, and the ban, that the daemon may have left."""
+async def direct(settings: Settings, *, waits: bool = True) -> AsyncIterator[RestClient]:
+    """A REST client of that account, its clock set; the limits and bans are those that the daemon has met.
+
+    Unless it `waits`, a ban is a Retryable at once: whoever has to tell somebody must not stand still until its end.
+    """
     harden()
     account, clock = account_of(settings), LiveClock()
     venue_clock = VenueClock(clock)
     budget = _budget(settings, account, clock, venue_clock)
     try:
+        if budget.banned_s and not waits:
+            raise Retryable(
+                f"the venue has banned this address for {budget.banned_s:.0f} s more; nothing may be asked before",
+                retry_after_s=budget.banned_s,
+            )
         async with RestClient(
             account.rest_url,
             Signer(account.api_key, account.api_secret),
             clock,
             timeout_s=settings.venue.request_timeout_s,
             receive_window_ms=settings.venue.receive_window_ms,
+            more_urls=account.more_rest_urls,
             budget=budget,
             venue_clock=venue_clock,
         ) as rest:
@@ -102,9 +114,7 @@ async def direct(settings: Settings) -> AsyncIterator[RestClient]:
 def _budget(settings: Settings, account: Account, clock: Clock, venue_clock: VenueClock) -> WeightBudget:
     """What all processes of this address share; whoever cannot read that still has to get out."""
     try:
-        return make_budget(
-            settings, Deployment(account.rest_url, "", "", account.api_key, ""), clock, venue_clock
-        )
+        return commanders_budget(settings, account.rest_url, account.api_key, clock, venue_clock)
     except Misconfigured as error:
         logger().warning("limits_not_shared", error=str(error))
         return WeightBudget(clock, venue_ms=venue_clock.now_ms)

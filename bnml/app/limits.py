@@ -35,14 +35,32 @@ def make_budget(
     settings: Settings, deployment: Deployment, clock: Clock, venue_clock: VenueClock
 ) -> WeightBudget:
     """The budget of a deployment; what is known of bans and used weight comes from the ledger."""
-    is_scaled = settings.venue.kind == "sim"
+    return _budget(
+        settings,
+        open_ledger(settings, deployment),
+        clock,
+        venue_clock,
+        NEVER_S if deployment.stepper is not None else ENTRY_PATIENCE_S,
+    )
+
+
+def commanders_budget(
+    settings: Settings, rest_url: str, api_key: str, clock: Clock, venue_clock: VenueClock
+) -> WeightBudget:
+    """Of a command that acts on the account itself: it shares what the daemon of that key has used and met."""
+    return _budget(settings, _files(settings, rest_url, api_key), clock, venue_clock, ENTRY_PATIENCE_S)
+
+
+def _budget(
+    settings: Settings, ledger: Ledger, clock: Clock, venue_clock: VenueClock, entry_patience_s: float
+) -> WeightBudget:
     budget = WeightBudget(
         clock,
-        ledger=open_ledger(settings, deployment),
+        ledger=ledger,
         venue_ms=venue_clock.now_ms,
-        is_scaled=is_scaled,
+        is_scaled=settings.venue.kind == "sim",
         jitter=Random(os.getpid()).random,  # noqa: S311 - spreads processes, keeps no secret
-        entry_patience_s=NEVER_S if deployment.stepper is not None else ENTRY_PATIENCE_S,
+        entry_patience_s=entry_patience_s,
     )
     if budget.banned_s:
         logger().error(

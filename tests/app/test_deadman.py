@@ -10,19 +10,23 @@ import pytest
 from bnml.app import deadman as module
 from bnml.app import direct
 from bnml.app.deadman import Watch, check
+from bnml.app.deployment import Deployment
 from bnml.app.folder import StateFolder
 from bnml.app.heartbeat import Heartbeat, beat, last_beat
+from bnml.app.limits import make_budget
 from bnml.app.panic import panic
 from bnml.app.rescue import Booked, Rescue
 from bnml.config import load
-from bnml.core.clock import NS_PER_S
+from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.ids import IdSource
 from bnml.core.orders import Side
 from bnml.journal.writer import JournalWriter
 from bnml.options import DeadmanOptions, PanicOptions
+from bnml.venues.binance.venue_clock import VenueClock
 from tests.journal.kit import header
 from tests.trading.kit import instrument
+from tests.venues.binance.web import web
 
 
 def alive(ts_ns, state="running"):
@@ -65,6 +69,52 @@ def test_the_sign_of_life_comes_back_as_written(tmp_path):
         "running",
         5,
     )
+
+
+@pytest.fixture
+def key(monkeypatch):
+    monkeypatch.setenv("BINANCE_API_KEY", "k" * 64)
+    monkeypatch.setenv("BINANCE_API_SECRET", "s" * 64)
+
+
+@pytest.mark.usefixtures("key")
+async def test_f13_the_watch_and_panic_reach_the_venue_by_its_other_addresses(tmp_path):
+    async with web(reply=lambda _: (200, {}, b'{"serverTime":1}')) as place:
+        settings = load(
+            None,
+            {
+                "BNML_VENUE__KIND": "testnet",
+                "BNML_VENUE__TESTNET__REST_URL": "http://127.0.0.1:9",
+                "BNML_VENUE__TESTNET__MORE_REST_URLS": f'["{place.http}"]',
+                "BNML_APP__STATE_DIR": str(tmp_path),
+            },
+        )
+        async with direct.direct(settings) as rest:
+            assert await rest.read("/api/v3/openOrders", {}) == b'{"serverTime":1}'
+
+
+@pytest.mark.usefixtures("key")
+async def test_f06_the_watch_and_panic_share_the_bans_of_the_daemon(tmp_path):
+    """Each question would make a ban longer; the watch says so instead of standing still until it is over."""
+    async with web(reply=lambda _: (418, {"Retry-After": "600"}, b'{"code":-1003,"msg":"banned"}')) as place:
+        settings = load(
+            None,
+            {
+                "BNML_VENUE__KIND": "testnet",
+                "BNML_VENUE__TESTNET__REST_URL": place.http,
+                "BNML_APP__STATE_DIR": str(tmp_path),
+            },
+        )
+        with pytest.raises(Retryable, match="banned"):
+            async with direct.direct(settings):
+                raise AssertionError("its clock cannot be set")
+        assert len(place.requests) == 1
+        with pytest.raises(Retryable, match="has banned this address for"):
+            await check(settings)
+        assert len(place.requests) == 1
+        deployment = Deployment(place.http, "", "", "k" * 64, "s" * 64)
+        clock = LiveClock()
+        assert make_budget(settings, deployment, clock, VenueClock(clock)).banned_s > 590
 
 
 def test_the_deadman_carries_no_kernels_and_no_models():
