@@ -17,6 +17,8 @@ from bnml.core.errors import Retryable
 from bnml.core.events import Bar
 from bnml.core.orders import OrderType, Side
 from bnml.venues.binance import succession
+from bnml.venues.binance.budget import WeightBudget
+from bnml.venues.binance.penalties import Penalties
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.market import Market
@@ -37,7 +39,11 @@ def minute(number, opened, high, low, closed, lots=1000):
 
 
 class Rest:
-    """A clock that needs no network."""
+    """A clock that needs no network, and no limits."""
+
+    def __init__(self):
+        clock = LiveClock()
+        self.penalties = Penalties(clock, WeightBudget(clock), lambda: 0)
 
     async def synchronise_clock(self):
         return 0
