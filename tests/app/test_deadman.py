@@ -167,7 +167,7 @@ class Rest:
 
 async def found_by_the_deadman(monkeypatch, tmp_path, rest):
     @contextlib.asynccontextmanager
-    async def straight(_settings):
+    async def straight(_settings, **_):
         yield rest
 
     async def learn(self, symbols):
