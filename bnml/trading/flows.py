@@ -74,8 +74,6 @@ class FlowDesk:
                 "the position is smaller by them, at the last price",
             )
             self._protection.stir(symbol)
-            for tranche in position.tranches:
-                self._protection.let_go(tranche, symbol_state.instrument, out)
             self._reports.advance(symbol, ts_ns, out, patient=False)
 
 

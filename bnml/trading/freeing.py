@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from bnml.core.orders import OrderState, Side
+from bnml.trading.coverage import held_lots
 from bnml.trading.orders import Role
 
 if TYPE_CHECKING:
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
     from bnml.trading.orders import Order, OrderBook
     from bnml.trading.portfolio import Portfolio
+
+
+_LOCKS = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED})
 
 
 class Bond(Enum):
@@ -30,33 +34,44 @@ def bond(
     """Of a sale of `lots` with the cancels of these legs.
 
     The coins that would be free beside the smallest lock of them must not suffice: all that the account holds,
-    coins of others and what entries may still bring included, less what other orders of ours lock for sure. Of one
-    that is just filling, less may be left than is asked for: coins that other moves have set free must not make up
-    for it.
+    coins of others and what entries may still bring included, less what other orders of ours lock for sure.
+    Nor may coins of another tranche be free: with them the sale is taken in full though the legs have sold a part.
     """
     freed = locks(legs)
     position = portfolio.positions.get(instrument.symbol)
     if not freed or position is None:
         return Bond.NONE
-    chosen = {leg.client_order_id for leg in legs}
-    others, coming_lots, is_moving = [], 0, False
-    for order in book.open():
-        if order.symbol != instrument.symbol or order.client_order_id in chosen:
-            continue
-        if order.side is Side.BUY:
-            coming_lots += order.open_lots
-        elif order.state is OrderState.OPEN and not order.cancel_sent and order.role is not Role.EXIT:
-            others.append(order)
-        else:
-            is_moving = True
-    if is_moving and any(leg.state is OrderState.PARTLY_FILLED for leg in legs):
-        return Bond.NONE
-    held_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8)
-    smallest = min(freed.values())
-    if held_lots + coming_lots - sum(locks(others).values()) - smallest < lots:
+    coming_lots, others = _others(legs, instrument, book)
+    all_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8)
+    all_freed, smallest = sum(freed.values()), min(freed.values())
+    needs_all = all_lots + coming_lots - sum(locks(others).values()) - smallest < lots
+    locked = {order.tranche for order in (*others, *legs)}
+    loose_lots = sum(held_lots(one, instrument) for one in position.tranches if one.index not in locked)
+    # The legs may lock what the other tranche waits for; but one that is just filling has less left already.
+    is_less = lots < all_freed and not any(leg.state is OrderState.PARTLY_FILLED for leg in legs)
+    if needs_all and (is_less or loose_lots <= lots - all_freed):
         return Bond.SURE
-    foreign_lots = held_lots - position.lots(instrument.lot_e8)
-    return Bond.LATER if foreign_lots + sum(freed.values()) - smallest < lots else Bond.NONE
+    foreign_lots = all_lots - position.lots(instrument.lot_e8)
+    return Bond.LATER if foreign_lots + all_freed - smallest < lots else Bond.NONE
+
+
+def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:
+    """What purchases may still bring, and the sales that lock for sure beside `legs`.
+
+    While anything of a tranche is under way or in doubt, what is called open of it may be over: an old answer says so.
+    """
+    chosen = {leg.client_order_id for leg in legs}
+    own = [
+        one for one in book.open() if one.symbol == instrument.symbol and one.client_order_id not in chosen
+    ]
+    sales = [one for one in own if one.side is Side.SELL]
+    moving = {
+        one.tranche
+        for one in sales
+        if one.state not in _LOCKS or one.cancel_sent or one.role is Role.EXIT or book.is_ending(one)
+    }
+    coming_lots = sum(one.open_lots for one in own if one.side is Side.BUY)
+    return coming_lots, [one for one in sales if one.tranche not in moving]
 
 
 def is_alone(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> bool:
@@ -77,5 +92,5 @@ def locks(legs: Sequence[Order]) -> dict[str, int]:
     found: dict[str, int] = {}
     for leg in legs:
         name = leg.list_id or leg.client_order_id
-        found[name] = max(found.get(name, 0), leg.open_lots)
+        found[name] = min(found.get(name, leg.open_lots), leg.open_lots)
     return found

@@ -170,6 +170,11 @@ class OrderBook:
         self._live = {key: order for key, order in self._live.items() if order.state not in FINAL_STATES}
         return list(self._live.values())
 
+    def is_ending(self, leg: Order) -> bool:
+        """Whether the venue ends this leg: the other one of its list was filled."""
+        others = self.of_list(leg.list_id) if leg.list_id else ()
+        return any(one.side is Side.SELL and one.state is OrderState.FILLED for one in others)
+
     def forget(self) -> None:
         """Drop the oldest settled orders beyond what late duplicates can reach back to."""
         excess = len(self.orders) - KEEP_FINAL

@@ -90,12 +90,6 @@ class Protection:
         """Nothing is held and nothing can come any more."""
         return all(self._is_over(tranche, instrument) for tranche in position.tranches)
 
-    def let_go(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
-        """Nothing of the tranche is left and no sale of ours took it: its stops would ask for what is not there."""
-        legs = [self._book.orders[leg] for leg in tranche.legs]
-        if legs and tranche.lots(instrument.lot_e8) == 0 and not any(leg.cancel_sent for leg in legs):
-            self._withdraw(tranche, instrument, out)
-
     def _leaves(self, position: Position, instrument: Instrument) -> bool:
         """Whether the whole position goes now: not while an entry of it is open, nor right after a refusal."""
         if not position.exit_reason:
@@ -112,19 +106,28 @@ class Protection:
         tranche.legs = [leg for leg in tranche.legs if not self._is_settled(leg)]
 
     def _withdraw_strays(self, position: Position, instrument: Instrument, out: Outbox) -> bool:
-        """Cancel stops whose purchase brought nothing; whether one rests, on the coins of other tranches then.
+        """Cancel what rests for tranches that hold nothing; whether any does, on the coins of other tranches then.
 
         These get stops of their own when they are free again.
         """
-        found = False
-        for tranche in position.tranches:
-            legs = [self._book.orders[leg] for leg in tranche.legs]
-            alive = any(leg.follows and leg.state in coverage.LIVE for leg in legs)
-            if alive and tranche.bought_lots == 0 and self._is_settled(tranche.working_id):
-                found = True
-                if not any(leg.cancel_sent for leg in legs):
-                    self._withdraw(tranche, instrument, out)
-        return found
+        strays = [tranche for tranche in position.tranches if self._is_stray(tranche, instrument)]
+        for tranche in strays:
+            if not any(self._book.orders[leg].cancel_sent for leg in tranche.legs):
+                self._withdraw(tranche, instrument, out)
+        return bool(strays)
+
+    def _is_stray(self, tranche: Tranche, instrument: Instrument) -> bool:
+        """Whether legs rest that would sell what the tranche has not.
+
+        Its purchase brought nothing, its coins have left the account, or its old legs sold it while these were on
+        their way.
+        """
+        if tranche.lots(instrument.lot_e8) or not self._is_settled(tranche.working_id):
+            return False
+        if max(tranche.move_after_ns, tranche.guard_after_ns) > self._state.now_ns:
+            return False  # a cancel failed a moment ago
+        legs = [self._book.orders[leg] for leg in tranche.legs]
+        return any(leg.state in coverage.LIVE and not self._book.is_ending(leg) for leg in legs)
 
     def _is_settled(self, client_order_id: str) -> bool:
         order = self._book.orders.get(client_order_id)
@@ -212,10 +215,11 @@ class Protection:
         """New legs for old ones: both requests at once if the new legs cannot rest beside the old ones.
 
         Lists of one position move one after the other: coins that are free meanwhile would untie the two requests.
+        What has no stop does not wait.
         """
         legs = [self._book.orders[leg] for leg in tranche.legs]
         found = bond(legs, lots, instrument, self._book, self._portfolio)
-        if found is Bond.LATER:
+        if found is Bond.LATER and any(leg.role is Role.STOP for leg in legs):
             return
         after = self._withdraw(tranche, instrument, out)
         if found is Bond.SURE:

@@ -6,6 +6,7 @@ from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.trading.engine import RECONCILE
+from bnml.venues.sim.inprocess import ACCOUNT
 from tests.trading.hand_venue import SYMBOL, TARGETS, World
 from tests.trading.test_protection_faults import flatten, is_sale
 
@@ -59,6 +60,60 @@ def test_a_target_that_fills_before_its_list_is_cancelled_is_sold_once():
     covered(world)
     assert not world.ledger_differences()
     assert not world.halts
+
+
+def strayed():
+    """A deposit that nobody has told of yet lets a list in, after a target that had sold its tranche already."""
+    world = entered(LISTS)
+    moved(world)
+    stray = followers(world.queue)[0].order.ticket.list_client_order_id
+    world.venue.exchange.deposit(ACCOUNT, "BTC", 10**8)
+    for ticks in (3_170_000, 3_100_000):
+        world.reports += world.venue.print(SYMBOL, ticks, world.now_ns)
+    return world, stray
+
+
+def withdrawals(world, name):
+    return [one for one in world.sent if isinstance(one, CancelList) and one.list_client_order_id == name]
+
+
+def is_ours_alone(world):
+    assert [one.quantity_lots for one in world.trades if one.side == "SELL"] == [4995]
+    assert covered(world) == [(3_080_000, 4995)]
+    assert len(world.open_orders()) == 2
+    assert world.balance("BTC") == 10**8 + 4995 * 1000
+    assert not world.halts
+
+
+def test_a_list_that_came_to_rest_on_coins_of_others_is_withdrawn():
+    world, stray = strayed()
+    world.settle()
+    assert len(withdrawals(world, stray)) == 1
+    is_ours_alone(world)
+
+
+def test_the_withdrawal_of_such_a_list_is_not_repeated_in_the_moment_in_which_it_was_refused():
+    world, stray = strayed()
+    while not any(isinstance(one, CancelList) and one.list_client_order_id == stray for one in world.queue):
+        if world.reports:
+            world.feed(world.reports.pop(0))
+        else:
+            world.execute()
+    world.queue = [one for one in world.queue if getattr(one, "list_client_order_id", "") != stray]
+    world.feed(CancelFailed(SYMBOL, stray, world.now_ns, -1015, "Too many new orders."))
+    world.settle()
+    assert not withdrawals(world, stray)
+    world.pass_seconds(3)
+    assert len(withdrawals(world, stray)) == 1
+    is_ours_alone(world)
+
+
+def test_a_stop_whose_target_was_filled_is_left_to_the_venue_to_end():
+    world = entered(LISTS)
+    reports = world.venue.print(SYMBOL, 3_170_000, world.now_ns)
+    for report in sorted(reports, key=lambda one: one.state is OrderState.EXPIRED):
+        world.feed(report)
+    assert not world.queue
 
 
 def test_coins_of_others_untie_the_two_requests_so_they_leave_one_after_the_other():

@@ -387,3 +387,54 @@ def test_what_is_left_of_a_filling_target_is_not_guarded_with_coins_of_another_t
     state.venue_refuses_the_next_stop()
     state.resting_sell_fills(pick=2, shares=[3, 2])
     state.all_goes_quiet()
+
+
+def test_an_old_answer_does_not_make_a_list_that_was_withdrawn_a_lock():
+    """Found by the model: another tranche's new list came to rest on what the withdrawn one had freed."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.kill_and_restart(loses_commands=False, loses_reports=False)
+    model.resting_sell_fills(pick=2, shares=[1])
+    model.venue_refuses_the_next_stop()
+    model.price_moves(ticks=3_060_000)
+    model.kill_and_restart(loses_commands=False, loses_reports=False)
+    model.all_goes_quiet()
+
+
+def test_a_list_does_not_move_while_the_coins_of_another_tranche_may_be_free():
+    """Found by the model: having sold a part, its successor was let in for the whole, with coins of the other."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.venue_refuses_the_next_stop()
+    model.price_moves(ticks=3_060_000)
+    model.resting_sell_fills(pick=0, shares=[1])
+    model.resting_sell_fills(pick=0, shares=[2])
+    model.all_goes_quiet()
+
+
+def test_a_target_without_a_stop_waits_for_no_other_list():
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    first, _, second, *_ = model.venue.open_sells()
+    model.resting_sell_fills(pick=0, shares=[2])
+    model.resting_sell_fills(pick=1, shares=[2])
+    model.deliver_in_order()
+    cancelled = {one.client_order_id for one in model.commands if isinstance(one, CancelOrder)}
+    assert cancelled == {first, second}
+    model.all_goes_quiet()
+
+
+def test_legs_that_wake_before_their_purchase_is_told_of_are_no_strays():
+    model = ProtectionModel()
+    model.enter(opo=True, asset="BTC", lists=True)
+    model.execute()
+    model.working_order_resolves(pick=0, pieces=1, expires=False)
+    asked = list(model.commands)
+    *_, woken = model.venue.reports
+    assert woken.state is OrderState.OPEN
+    model.deliver(pick=len(model.venue.reports) - 1, repeat=False)
+    assert model.commands == asked
+    model.all_goes_quiet()

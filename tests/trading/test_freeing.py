@@ -1,0 +1,127 @@
+"""When a sale and the cancels before it may leave in one write: each thing that could let the sale in without them."""
+
+import msgspec
+import pytest
+
+from bnml.core.orders import OrderState, Side
+from bnml.trading.freeing import Bond, bond, locks
+from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.portfolio import Ledger, Portfolio
+from bnml.trading.positions import Position, Tranche
+from tests.trading.kit import instrument
+
+ONE = instrument()
+LOTS = 5000
+
+
+class Desk:
+    """Two tranches with a list each, and one with a stop alone; `foreign_lots` are of others."""
+
+    def __init__(self, foreign_lots=0, lots=(LOTS, LOTS, LOTS)):
+        self.book = OrderBook()
+        held = [Tranche(index, 0, 1, 3, base_e8=one * ONE.lot_e8) for index, one in enumerate(lots, 1)]
+        position = Position(ONE.symbol, 0, 1, 1, 1, b"", held)
+        total_e8 = (sum(lots) + foreign_lots) * ONE.lot_e8
+        self.portfolio = Portfolio(Ledger("USDT", {ONE.base: total_e8}, positions={ONE.symbol: position}))
+        self.first = [self.rests("t1", Role.TARGET, 1, "l1"), self.rests("s1", Role.STOP, 1, "l1")]
+        self.second = [self.rests("t2", Role.TARGET, 2, "l2"), self.rests("s2", Role.STOP, 2, "l2")]
+        self.third = self.rests("s3", Role.STOP, 3, "")
+
+    def rests(self, name, role, tranche, list_id):
+        order = Order(name, ONE.symbol, Side.SELL, role, tranche, LOTS, 1, list_id=list_id)
+        order.state = OrderState.OPEN
+        self.book.register(order)
+        return order
+
+    def sold(self, order, lots, state=OrderState.PARTLY_FILLED):
+        """As the ledger counts it, before the venue says what follows for the other leg."""
+        order.applied_lots, order.state = lots, state
+        self.portfolio.positions[ONE.symbol].tranches[order.tranche - 1].base_e8 -= lots * ONE.lot_e8
+        self.portfolio.ledger.totals[ONE.base] -= lots * ONE.lot_e8
+
+    def bond(self, legs=None, lots=LOTS, one=ONE):
+        return bond(legs or self.first, lots, one, self.book, self.portfolio)
+
+
+def test_a_list_and_its_successor_leave_together_while_all_others_rest():
+    assert Desk().bond() is Bond.SURE
+
+
+def test_coins_of_others_that_do_not_suffice_alone_untie_nothing():
+    assert Desk(LOTS - 1).bond() is Bond.SURE
+    assert Desk(LOTS).bond() is Bond.NONE
+
+
+@pytest.mark.parametrize("state", [OrderState.PENDING, OrderState.UNKNOWN])
+def test_a_list_that_an_old_answer_calls_open_is_no_lock_while_its_successor_is_not_known(state):
+    desk = Desk(lots=(LOTS, LOTS, 0))
+    desk.book.expire("s3")
+    assert desk.bond() is Bond.SURE
+    desk.rests("t4", Role.TARGET, 2, "l4").state = state
+    assert desk.bond() is Bond.LATER
+
+
+def test_a_leg_in_doubt_makes_a_doubt_of_the_other():
+    desk = Desk()
+    desk.second[1].state = OrderState.UNKNOWN
+    assert desk.bond() is Bond.LATER
+
+
+def test_a_smaller_tranche_that_is_under_way_would_let_in_what_a_partial_fill_left_too_large():
+    desk = Desk(lots=(LOTS, LOTS, 10))
+    desk.third.quantity_lots = 10
+    assert desk.bond() is Bond.SURE
+    desk.third.cancel_sent = True
+    assert desk.bond() is Bond.LATER
+
+
+def test_a_sale_at_market_may_end_without_selling():
+    desk = Desk(lots=(LOTS, LOTS, 10))
+    desk.third.quantity_lots, desk.third.role = 10, Role.EXIT
+    assert desk.bond() is Bond.LATER
+
+
+def test_what_is_below_the_step_of_the_venue_is_in_nobodys_way():
+    desk = Desk(lots=(LOTS, LOTS, 7))
+    desk.book.expire("s3")
+    assert desk.bond() is Bond.LATER
+    assert desk.bond(one=msgspec.structs.replace(ONE, lot_step=10)) is Bond.SURE
+
+
+def test_a_sale_of_everything_takes_the_free_tranche_along_and_can_sell_no_more():
+    desk = Desk(lots=(LOTS, LOTS, 10))
+    desk.book.expire("s3")
+    assert desk.bond([*desk.first, *desk.second], 2 * LOTS + 10) is Bond.SURE
+
+
+def test_legs_that_are_too_large_wait_for_no_tranche_whose_coins_they_lock():
+    desk = Desk(lots=(LOTS, 3000, 2000))
+    desk.book.expire("s3")
+    assert desk.bond(desk.second, 3000) is Bond.SURE
+
+
+def test_but_one_of_these_that_is_just_filling_may_have_less_left():
+    desk = Desk(lots=(LOTS, 4000, 1000))
+    desk.book.expire("s3")
+    desk.sold(desk.second[0], 1000)
+    assert desk.bond(desk.second, 3000) is Bond.LATER
+
+
+def test_what_has_sold_a_part_still_locks_its_rest():
+    desk = Desk()
+    desk.sold(desk.third, 2000)
+    assert desk.bond() is Bond.SURE
+
+
+@pytest.mark.parametrize(("lots", "state"), [(3000, OrderState.PARTLY_FILLED), (LOTS, OrderState.FILLED)])
+def test_a_leg_that_is_about_to_end_hides_no_coins_of_others(lots, state):
+    """The list locks what its other leg has left to sell, and that is all."""
+    desk = Desk(LOTS + 1000)
+    desk.sold(desk.second[0], lots, state)
+    assert desk.bond() is Bond.NONE
+
+
+def test_the_legs_of_a_list_share_the_lock_of_what_is_left():
+    desk = Desk()
+    desk.sold(desk.second[0], 2000)
+    assert locks([*desk.second, desk.third]) == {"l2": 3000, "s3": LOTS}
