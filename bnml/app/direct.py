@@ -83,7 +83,7 @@ def account_of(settings: Settings) -> Account:
 async def direct(settings: Settings, *, waits: bool = True) -> AsyncIterator[RestClient]:
     """A REST client of that account, its clock set; the limits and bans are those that the daemon has met.
 
-    Unless it `waits`, a ban is a Retryable at once: whoever has to tell somebody must not stand still until its end.
+    Unless it `waits`, a ban or an outage is a Retryable at once: whoever has to tell somebody must not stand still.
     """
     harden()
     account, clock = account_of(settings), LiveClock()
@@ -105,7 +105,8 @@ async def direct(settings: Settings, *, waits: bool = True) -> AsyncIterator[Res
             budget=budget,
             venue_clock=venue_clock,
         ) as rest:
-            await patiently(partial(rest.synchronise_clock, Lane.EXIT))
+            measure = partial(rest.synchronise_clock, Lane.EXIT)
+            await (patiently(measure) if waits else measure())
             yield rest
     finally:
         budget.ledger.close()
