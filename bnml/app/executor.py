@@ -12,7 +12,7 @@ from bnml.app.leaving import Sent, Slot, Venue, send
 from bnml.app.logs import logger
 from bnml.app.resolving import LAG_LOOKS, NEVER_ARRIVED, PAUSES_S, Doubt, Fate, Resolved
 from bnml.app.spool import way_out
-from bnml.core.commands import Alert, Halt, QueryOrder, RequestTrain
+from bnml.core.commands import Alert, Halt, QueryOrder, RequestTrain, Submit
 from bnml.core.errors import BnmlError, Fatal, Retryable, UnknownOutcome
 from bnml.core.orders import OrderState
 from bnml.venues.binance.errors import UNKNOWN_ORDER, ReplacementFailed, step_of
@@ -38,6 +38,8 @@ FIRST_PAUSE_S = 0.2
 """Before the second of them, twice as long before each further one: four fit into the two seconds of a bare position."""
 SETTLE_MARGIN_S = 0.4
 """Added to the age at which the venue refuses a request: the error of the measured clock, and what is on its way."""
+HURRIED = 0.5
+"""The part of their patience that orders get which protect or sell: another one may then be asked for beside them."""
 ACCESS_PAUSE_S = 30.0
 """Between two requests with a key that the venue refuses."""
 
@@ -80,6 +82,9 @@ class Executor:
         self._wake = asyncio.Event()
         self._in_flight = 0
         self._owned: set[str] = set()  # new orders whose outcome a command under way will tell
+        self._doubled: set[str] = (
+            set()
+        )  # of these, those for whose coins another order has been asked for since
         self._log = logger()
 
     @property
@@ -168,6 +173,8 @@ class Executor:
             slot.free()  # doubts wait for their answers for seconds: no order may stand behind them
         names = new_names(command)
         self._owned.update(names)
+        if isinstance(command, Submit):
+            self._doubled.update(self._owned.intersection(command.beside))
         done = None
         try:
             done = await (
@@ -179,6 +186,7 @@ class Executor:
             if link is not None:
                 link.ended(None if done is None else done.events)
             self._owned.difference_update(names)
+            self._doubled.difference_update(names)
             slot.free()
         for number in done.numbers[:-1]:
             self._inbox.complete(number)
@@ -222,7 +230,7 @@ class Executor:
         """The answer, or the end of the doubt. Raises what the venue clearly said."""
         request, departure = sent
         try:
-            if await self._is_unclear(request, departure):
+            if await self._is_unclear(command, request, departure):
                 self._let_others_go(slot)
                 resolved = await self._doubt(command, request, departure, attempt)
                 if resolved.fate is not Fate.TOLD:
@@ -233,22 +241,29 @@ class Executor:
             if link is not None:
                 link.attempted()
 
-    async def _is_unclear(self, request: asyncio.Task[Executed], departure: Departure) -> bool:
+    async def _is_unclear(
+        self, command: VenueCommand, request: asyncio.Task[Executed], departure: Departure
+    ) -> bool:
         """Wait for the answer; True when it says nothing, or has not come so long after the request left."""
-        patience_s = self._patience_s
+        patience_s = _patience_s(command, self._patience_s)
+        left_s = patience_s
         while not request.done():
-            await asyncio.wait({request}, timeout=patience_s)
-            if self._patience_s is None or departure.at_s is None or request.done():
+            await asyncio.wait({request}, timeout=left_s)
+            if patience_s is None or departure.at_s is None or request.done():
                 continue
-            patience_s = departure.at_s + self._patience_s - asyncio.get_running_loop().time()
-            if patience_s <= 0:
+            left_s = departure.at_s + patience_s - asyncio.get_running_loop().time()
+            if left_s <= 0:
                 return True
         return not request.cancelled() and isinstance(request.exception(), UnknownOutcome)
 
     async def _doubt(
         self, command: VenueCommand, request: asyncio.Task[Executed], departure: Departure, attempt: int
     ) -> Resolved:
-        error = request.exception() if request.done() else f"no answer within {self._patience_s} s"
+        error = (
+            request.exception()
+            if request.done()
+            else f"no answer within {_patience_s(command, self._patience_s)} s"
+        )
         self._log.warning("outcome_unknown", command=type(command).__name__, error=str(error))
         self._inbox.complete(0, reports_of(command, OrderState.UNKNOWN, self._now_ns(), 0, "outcome unknown"))
         settle_s = self._venue.window_ms(command, attempt) / 1000 + SETTLE_MARGIN_S
@@ -264,11 +279,14 @@ class Executor:
         return await doubt.end()
 
     def _after(self, command: VenueCommand, resolved: Resolved) -> _Done | VenueCommand:
-        """What follows the end of a doubt: its events, or the same orders once more because they never arrived."""
+        """What follows the end of a doubt: its events, or the same orders once more because they never arrived.
+
+        Not those for whose coins another order has been asked for: the engine sees what that one left to do.
+        """
         self._log.info("outcome_resolved", command=type(command).__name__, fate=resolved.fate.value)
         if resolved.fate is Fate.FOUND:
             return _Done(resolved.events)
-        again = once_more(command)
+        again = None if self._doubled.intersection(new_names(command)) else once_more(command)
         is_cancel = again is None or not isinstance(command, type(again))
         if again is not None and (resolved.fate is Fate.HALF or not is_cancel):
             self._inbox.complete(0, resolved.events)
@@ -349,9 +367,18 @@ class Executor:
         if getattr(error, "code", None) == UNKNOWN_ORDER and not new_names(command):
             # It filled or ended while the request was on its way; its report tells the engine.
             self._log.info("cancel_came_late", command=type(command).__name__, error=str(error))
+        elif isinstance(command, Submit) and command.beside:
+            self._log.info(
+                "not_needed_beside", order=new_names(command)[0], beside=command.beside, error=str(error)
+            )
         else:
             self._log.warning("command_refused", command=type(command).__name__, error=str(error))
         return _Done(refusal(command, error, self._now_ns()))
+
+
+def _patience_s(command: VenueCommand, patience_s: float | None) -> float | None:
+    """What protects or sells is in doubt sooner: something may be bare until then."""
+    return patience_s if patience_s is None or buys(command) else patience_s * HURRIED
 
 
 class _Done:

@@ -62,9 +62,19 @@ async def bring_truth(
         seen = difference_e8
         await asyncio.sleep(BETWEEN_READS_S)
     feed(balances)
+    for order in missed.absent:
+        if order.side is Side.SELL and not left_with_purchase(order, engine.book):
+            feed(_in_doubt(order, now_ns))
     if engine.portfolio.positions:
         feed(Timer(RECONCILE, now_ns))  # protection looks at all that is held, whatever happened meanwhile
     return Truth(balances, count, missed.absent, difference_e8)
+
+
+def _in_doubt(order: Order, now_ns: int) -> OrderReport:
+    """Of an order that may still be on its way from the process before: others for its coins need not wait for that."""
+    return OrderReport(
+        order.symbol, order.client_order_id, now_ns, OrderState.UNKNOWN, order.side, text="not shown"
+    )
 
 
 def _in_order(reports: Sequence[OrderReport], adoptions: Sequence[Adoption]) -> list[Event]:

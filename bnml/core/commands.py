@@ -13,10 +13,14 @@ class Submit(msgspec.Struct, frozen=True, array_like=True, tag=True):
     `after` names orders and lists of the same event whose requests come just before it: cancels, or a purchase;
     it sells what these free or bring. All of them leave in one write where the venue can, else one after the
     other; the engine is sure that the venue refuses the order for want of free coins when one of them fails.
+
+    `beside` names orders in doubt for the same coins: the engine is sure that the venue takes at most one of all
+    these. They are not sent again.
     """
 
     order: ApprovedOrder
     after: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
 
 
 class CancelOrder(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):

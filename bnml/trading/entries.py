@@ -166,6 +166,38 @@ def protect(
     out.commands.append(Submit(ApprovedOrder(ticket, f"protection of tranche {tranche.index}"), after))
 
 
+def lone_stop(
+    tranche: Tranche,
+    instrument: Instrument,
+    lots: int,
+    book: OrderBook,
+    out: Outbox,
+    *,
+    replaces: str = "",
+    is_beside: bool = False,
+) -> OrderTicket:
+    """Name and register a stop alone for a tranche."""
+    order_id = out.begin() + LEG_STOP
+    ticket = stop_ticket(instrument, order_id, lots, tranche.stop_ticks)
+    book.register(
+        Order(
+            order_id,
+            instrument.symbol,
+            Side.SELL,
+            Role.STOP,
+            tranche.index,
+            lots,
+            tranche.stop_ticks,
+            tranche.stop_reason,
+            replaces=replaces,
+            limit_ticks=ticket.price_ticks,
+            is_beside=is_beside,
+        )
+    )
+    tranche.legs.append(order_id)
+    return ticket
+
+
 def register_protection(
     tranche: Tranche,
     instrument: Instrument,

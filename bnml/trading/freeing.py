@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
     from bnml.trading.orders import Order, OrderBook
     from bnml.trading.portfolio import Portfolio
+    from bnml.trading.positions import Tranche
 
 
 _LOCKS = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED})
@@ -53,6 +54,36 @@ def bond(
         return Bond.SURE
     foreign_lots = all_lots - position.lots(instrument.lot_e8)
     return Bond.LATER if foreign_lots + all_freed - smallest < lots else Bond.NONE
+
+
+def exclude_each_other(
+    sales: Sequence[Order],
+    tranche: Tranche,
+    instrument: Instrument,
+    book: OrderBook,
+    portfolio: Portfolio,
+) -> bool:
+    """Whether the venue takes a further sale of a tranche only if it takes none of these, which are for the same coins.
+
+    What the smallest of them locks, or has sold, must leave too little of all that could be free. Nor may there be
+    coins of others or of other tranches among that, but for those that the same sale was to take: one of these orders
+    that fills in part and ends would leave room for them.
+    """
+    position, held, lot_e8 = portfolio.positions.get(instrument.symbol), locks(sales), instrument.lot_e8
+    if position is None or not held:
+        return False
+    dust = portfolio.ledger.dust.get(instrument.symbol)
+    dust_e8 = dust.base_e8 if dust is not None else 0
+    total_e8 = portfolio.total_e8(instrument.base)
+    coming_lots, others = _others(sales, instrument, book)
+    if coming_lots or total_e8 - dust_e8 - sum(one.base_e8 for one in position.tranches) >= lot_e8:
+        return False
+    shared = {order.client_order_id for order in sales} & {tranche.sale_id}
+    mates = [one for one in position.tranches if one is tranche or one.sale_id in shared]
+    free_e8 = total_e8 - sum(locks(others).values()) * lot_e8
+    if free_e8 - dust_e8 - sum(one.base_e8 for one in mates) >= len(position.tranches) * lot_e8:
+        return False  # each tranche may hold a part of a lot beside what is locked
+    return free_e8 - min(held.values()) * lot_e8 < held_lots(tranche, instrument) * lot_e8
 
 
 def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:

@@ -52,6 +52,9 @@ class Order(msgspec.Struct):
     moved_ns: int = (
         0  # since when it should have come to an end: first fill in part, or a print at its trigger
     )
+    is_beside: bool = (
+        False  # asked for while another order for the same coins was in doubt: the venue takes one of them
+    )
     is_told: bool = False  # the venue has said more of it than that it sleeps
 
     @property
@@ -107,6 +110,11 @@ class OrderBook:
 
     def get(self, client_order_id: str) -> Order | None:
         return self.orders.get(client_order_id)
+
+    def is_settled(self, client_order_id: str) -> bool:
+        """Whether nothing more can come of an order; of one that is not remembered, or of none, nothing can."""
+        order = self.orders.get(client_order_id)
+        return order is None or order.is_settled
 
     def is_heard_of(self, client_order_id: str) -> bool:
         """Whether the venue has said anything of an order of ours; a leg sleeps from the start, which says nothing."""

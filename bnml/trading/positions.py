@@ -27,6 +27,7 @@ class Tranche(msgspec.Struct):
     guard_after_ns: int = 0  # a stop was refused as well: no stop is asked for before this
     misses: int = 0  # cancels in a row of a stop that the venue shows, and does not know when it is cancelled
     move_after_ns: int = 0  # then that stop rests on until this
+    insure_after_ns: int = 0  # nothing is asked for beside what is in doubt before this
     emulated_ticks: int = (
         0  # target that cannot rest beside its stop at this venue: sold at market from here on
     )

@@ -13,17 +13,19 @@ from __future__ import annotations
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
-from bnml.core.ids import LEG_EXIT, LEG_STOP
+from bnml.core.ids import LEG_EXIT
 from bnml.core.instrument import Instrument
 from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
-from bnml.trading.entries import protect, stop_ticket
+from bnml.trading.entries import lone_stop, protect
 from bnml.trading.freeing import Bond, bond
+from bnml.trading.insuring import insure
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
 from bnml.trading.positions import Position, Tranche
+from bnml.trading.refusals import is_sellable
 from bnml.trading.refusing import RefusalDesk
 from bnml.trading.state import EngineState
 
@@ -66,6 +68,9 @@ class Protection:
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
                 unsure += not self._is_over(tranche, instrument)
+                insure(
+                    tranche, instrument, self._book, self._portfolio, self._state.now_ns, out, patient=patient
+                )
                 continue
             wants = bool(tranche.exit_reason or position.exit_reason)
             if leaves:
@@ -94,16 +99,16 @@ class Protection:
         """Whether the whole position goes now: not while an entry of it is open, nor right after a refusal."""
         if not position.exit_reason:
             return False
-        if any(not self._is_settled(tranche.working_id) for tranche in position.tranches):
+        if any(not self._book.is_settled(tranche.working_id) for tranche in position.tranches):
             return False
         return not any(self.refusals.waits(one) for one in position.tranches if one.lots(instrument.lot_e8))
 
     def _settle_legs(self, tranche: Tranche) -> None:
-        if self._is_settled(tranche.working_id) and tranche.bought_lots == 0:
+        if self._book.is_settled(tranche.working_id) and tranche.bought_lots == 0:
             for leg in tranche.legs:
                 if not self._book.orders[leg].follows:  # it ends with its list
                     self._book.expire(leg)
-        tranche.legs = [leg for leg in tranche.legs if not self._is_settled(leg)]
+        tranche.legs = [leg for leg in tranche.legs if not self._book.is_settled(leg)]
 
     def _withdraw_strays(self, position: Position, instrument: Instrument, out: Outbox) -> bool:
         """Cancel what rests for tranches that hold nothing; whether any does, on the coins of other tranches then.
@@ -122,22 +127,18 @@ class Protection:
         Its purchase brought nothing, its coins have left the account, or its old legs sold it while these were on
         their way.
         """
-        if tranche.lots(instrument.lot_e8) or not self._is_settled(tranche.working_id):
+        if tranche.lots(instrument.lot_e8) or not self._book.is_settled(tranche.working_id):
             return False
         if max(tranche.move_after_ns, tranche.guard_after_ns) > self._state.now_ns:
             return False  # a cancel failed a moment ago
         legs = [self._book.orders[leg] for leg in tranche.legs]
         return any(leg.state in coverage.LIVE and not self._book.is_ending(leg) for leg in legs)
 
-    def _is_settled(self, client_order_id: str) -> bool:
-        order = self._book.orders.get(client_order_id)
-        return order is None or order.is_settled
-
     def _is_movable(self, tranche: Tranche, instrument: Instrument) -> bool:
         """Held, and no request of ours or fill of the venue is under way."""
         if tranche.lots(instrument.lot_e8) == 0:
             return False
-        if not (self._is_settled(tranche.working_id) and self._is_settled(tranche.sale_id)):
+        if not (self._book.is_settled(tranche.working_id) and self._book.is_settled(tranche.sale_id)):
             return False
         legs = [self._book.orders[leg] for leg in tranche.legs]
         return not any(leg.is_final or leg.cancel_sent or leg.state in _UNSURE for leg in legs)
@@ -146,8 +147,8 @@ class Protection:
         return (
             not tranche.legs
             and tranche.lots(instrument.lot_e8) == 0
-            and self._is_settled(tranche.working_id)
-            and self._is_settled(tranche.sale_id)
+            and self._book.is_settled(tranche.working_id)
+            and self._book.is_settled(tranche.sale_id)
         )
 
     def _is_guarded(self, tranche: Tranche, instrument: Instrument) -> bool:
@@ -189,23 +190,7 @@ class Protection:
             self._move(tranche, instrument, lots, out)
 
     def _replace(self, tranche: Tranche, old: Order, instrument: Instrument, lots: int, out: Outbox) -> None:
-        order_id = out.begin() + LEG_STOP
-        ticket = stop_ticket(instrument, order_id, lots, tranche.stop_ticks)
-        self._book.register(
-            Order(
-                order_id,
-                old.symbol,
-                Side.SELL,
-                Role.STOP,
-                tranche.index,
-                lots,
-                tranche.stop_ticks,
-                tranche.stop_reason,
-                replaces=old.client_order_id,
-                limit_ticks=ticket.price_ticks,
-            )
-        )
-        tranche.legs.append(order_id)
+        ticket = lone_stop(tranche, instrument, lots, self._book, out, replaces=old.client_order_id)
         old.cancel_sent = True
         out.commands.append(
             ReplaceOrder(old.client_order_id, ticket, f"stop of tranche {tranche.index} moves")
@@ -238,15 +223,21 @@ class Protection:
         return tuple(leg.client_order_id for leg in legs)
 
     def _leave(self, position: Position, instrument: Instrument, out: Outbox) -> None:
-        """Sell the whole position as one order; piece by piece when one of its orders has been in doubt for long."""
+        """Sell the whole position as one order; piece by piece when one of its orders has been in doubt for long.
+
+        What has lost its stop meanwhile does not wait for the others.
+        """
         held = [tranche for tranche in position.tranches if tranche.lots(instrument.lot_e8)]
         ready = [tranche for tranche in held if self._is_movable(tranche, instrument)]
         position.leaves_ns = position.leaves_ns or self._state.now_ns
         if held and len(ready) == len(held):
             position.leaves_ns = 0
             self._take_out(held, instrument, position.exit_reason, 0, out)
-        elif position.leaves_ns <= self._state.now_ns - HURRY_NS:
-            for one in ready:
+            return
+        is_late = position.leaves_ns <= self._state.now_ns - HURRY_NS
+        for one in ready:
+            lots = coverage.held_lots(one, instrument)
+            if is_late or (not one.legs and is_sellable(lots, one.stop_ticks, instrument)):
                 self._take_out([one], instrument, position.exit_reason, one.index, out)
 
     def _take_out(

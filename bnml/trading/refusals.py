@@ -59,7 +59,12 @@ def is_too_small(report: OrderReport, lots: int, price_ticks: int, instrument: I
         return True
     if report.text and not any(word in report.text.upper() for word in _TOO_SMALL_WORDS):
         return False
-    return instrument.notional_e8(price_ticks, lots) < NEAR_MINIMUM * instrument.min_notional_e8
+    return not is_sellable(lots, price_ticks, instrument)
+
+
+def is_sellable(lots: int, price_ticks: int, instrument: Instrument) -> bool:
+    """Whether it is certainly not too small."""
+    return instrument.notional_e8(price_ticks, lots) >= NEAR_MINIMUM * instrument.min_notional_e8
 
 
 def pause_ns(refusals: int) -> int:

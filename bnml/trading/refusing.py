@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bnml.core.clock import NS_PER_S
 from bnml.core.commands import QueryOrder
 from bnml.core.events import OrderReport
 from bnml.core.instrument import Instrument
@@ -21,6 +22,11 @@ from bnml.trading.refusals import (
     pause_ns,
 )
 from bnml.trading.state import EngineState
+
+FIRST_OF_LOCKED = 4
+"""What is locked is often free in a moment: the pause after that refusal begins with this part of the others."""
+KNOWN_NS = NS_PER_S
+"""What has the coins of an order that was asked for beside it is read within this time."""
 
 
 class RefusalDesk:
@@ -63,7 +69,7 @@ class RefusalDesk:
         elif cause is Cause.FILTER or tranche.refusals >= MAX_REFUSALS:
             tranche.exit_reason = order.reason
         elif cause is Cause.LOCKED:
-            tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals)
+            tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals) // FIRST_OF_LOCKED
 
     def sell_later(self, tranche: Tranche) -> None:
         """Guarded again at once, and sold after a pause that grows each time."""
@@ -78,14 +84,17 @@ class RefusalDesk:
             for one in position.tranches
             if order.client_order_id in {one.sale_id, *one.legs} or order.tranche == one.index
         ]
-        legs = [self._book.orders[leg] for tranche in tranches for leg in tranche.legs]
-        if any(not leg.is_settled and not _is_of(leg, order) for leg in legs):
+        names = [name for tranche in tranches for name in (*tranche.legs, tranche.sale_id)]
+        others = [other for name in names if (other := self._book.get(name)) is not None]
+        if any(not other.is_settled and not _is_of(other, order) for other in others):
             return True
         lot_e8 = self._state.symbols[order.symbol].instrument.lot_e8
         return sum(tranche.lots(lot_e8) for tranche in tranches) < order.quantity_lots
 
     def _is_foreseen(self, position: Position, tranche: Tranche, order: Order, cause: Cause) -> bool:
         """Whether the refusal tells nothing of the venue's will: the next order for what is there will be judged."""
+        if order.is_beside:
+            tranche.insure_after_ns = self._state.now_ns + KNOWN_NS
         if not order.follows:
             return cause is Cause.LOCKED and self._is_ours(position, order)
         # It left before anybody knew what there would be to protect.

@@ -67,8 +67,8 @@ class RejectGuard:
             return
         if order.role is Role.STOP and order.list_id and order.tranche and self._is_entry(order.list_id):
             return  # its list's working order was counted
-        if order.follows:
-            return  # so was the purchase that it left with
+        if order.follows or order.is_beside:
+            return  # so was the purchase that it left with; or it was to be refused if another had arrived
         activity.rejects += 1
         activity.rejects_last = event.client_order_id
         detail = f"{activity.rejects} requests refused in a row, the last: {event.text or event.code}"

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from bnml.app.executor import AT_ONCE, SETTLE_MARGIN_S, Executor
+from bnml.app.executor import AT_ONCE, HURRIED, SETTLE_MARGIN_S, Executor
 from bnml.app.inbox import LiveInbox, SteppedInbox
 from bnml.core.commands import (
     Alert,
@@ -20,6 +20,7 @@ from bnml.core.commands import (
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.events import CancelFailed, OrderReport
 from bnml.core.orders import ApprovedOrder, ListKind, ListTicket, OrderState, OrderTicket, OrderType, Side
+from bnml.venues.binance.departures import leaves_now
 from bnml.venues.binance.errors import ReplacementFailed
 from bnml.venues.binance.venue import Executed
 from tests.virtual_time import in_virtual_time
@@ -319,6 +320,48 @@ async def test_an_exit_proven_absent_is_sent_once_more_with_the_same_id():
     assert venue.sent == [EXIT, EXIT]
     assert venue.attempts == [1, 1]  # the second one must be known lost as soon as the first
     assert [one.state for one in events] == [OrderState.UNKNOWN]
+
+
+@in_virtual_time
+async def test_an_exit_proven_absent_is_not_sent_again_when_a_stop_was_asked_for_beside_it():
+    """The engine knows better what the stop has left to sell."""
+    venue, beside = Venue(UnknownOutcome("no answer")), Submit(STOP_ALONE.order, beside=("x",))
+    events, _, _ = await execute(venue, EXIT, beside)
+    assert venue.sent == [EXIT, beside]
+    assert [(one.client_order_id, one.state, one.code) for one in events] == [
+        ("x", OrderState.UNKNOWN, 0),
+        ("x", OrderState.REJECTED, -2013),
+    ]
+
+
+@in_virtual_time
+async def test_what_protects_or_sells_is_in_doubt_sooner_than_a_purchase():
+    doubted_s = {}
+
+    class Silent(Venue):
+        async def execute(self, command, *, attempt=1):
+            self.sent.append(command)
+            leaves_now()
+            await asyncio.Event().wait()
+
+    for command in (ENTRY, EXIT):
+        inbox, begin_s = LiveInbox(), asyncio.get_running_loop().time()
+        executor = Executor(
+            Silent(),
+            Journal(),
+            inbox,
+            now_ns=lambda: 77,
+            request_training=lambda *_: None,
+            sequential=False,
+            patience_s=1.0,
+        )
+        task = asyncio.create_task(executor.run())
+        executor.submit(1, [command])
+        (event, *_) = await inbox.batch()
+        doubted_s[event.client_order_id] = round(asyncio.get_running_loop().time() - begin_s, 2)
+        task.cancel()
+        await asyncio.wait({task})
+    assert doubted_s == {"w": 1.0, "x": HURRIED}
 
 
 @in_virtual_time

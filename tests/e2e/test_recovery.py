@@ -8,6 +8,7 @@ from bnml.app import reconcile, strangers
 from bnml.core.errors import Rejected, Retryable
 from bnml.venues.sim.inprocess import ACCOUNT
 from tests.e2e.matrix.disk import Disk
+from tests.e2e.matrix.network import WINDOW_MS
 from tests.e2e.matrix.process import SYMBOLS
 from tests.e2e.matrix.trial import Trial, begun_disk
 from tests.e2e.matrix.virtual import run_virtually
@@ -194,6 +195,50 @@ def test_f43_what_is_held_bare_is_protected_before_anything_else():
     bare, took, _ = scene(play)
     assert bare
     assert took < 5
+
+
+def test_f43_a_start_does_not_wait_for_what_may_still_be_on_its_way_before_it_protects():
+    """The venue cancelled the stops and failed the request that left with it, and the process died with that write."""
+
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        network, carry = trial.network, trial.network.carry_together
+
+        def failing(requests, *, is_order):
+            first, final = requests[0][1], requests[-1][1]
+            if len(requests) > 1 and "side" not in first and "cancelReplaceMode" not in final:
+                network.carry_together, network._fault = carry, last(len(requests))
+                life.plan = ("after_send_chain", life.visits.get("after_send_chain", 0) + 1)
+            return carry(requests, is_order=is_order)
+
+        network.carry_together = failing
+        await asyncio.wait({life.ended}, timeout=300)
+        await trial.end(life, process)
+        network._fault = lambda _kinds: None
+        await asyncio.sleep(0.2)
+        bare = trial.world.cover.all_bare()
+        await asyncio.sleep(5)
+        began_s = trial.loop.time()
+        life, process = trial.begin()
+        while trial.world.cover.all_bare():  # noqa: ASYNC110 - the world does not tell
+            await asyncio.sleep(0.02)
+        took_s = trial.loop.time() - began_s
+        await trial.settle(life, process)
+        trial.compare(process)
+        await trial.end(life, process)
+        return bare, took_s, trial.outcome.faults
+
+    bare, took_s, differences = scene(play, seed=7)  # in which no target was filled just then
+    assert bare
+    assert took_s < WINDOW_MS / 2000  # of a protective request
+    assert not differences
+
+
+def last(count):
+    """Faults of one write with so many requests: its way is calm, and the last of them fails before it is carried out."""
+    kinds = iter([None] * count + ["error_before"])
+    return lambda _kinds: next(kinds, None)
 
 
 def test_a_read_that_fails_at_the_start_does_not_end_it():

@@ -141,6 +141,11 @@ class World:
             answers = [self._absent(command)]
         self.reports += answers
 
+    def deliver(self):
+        """Tell the engine all that waits to be told."""
+        while self.reports:
+            self.feed(self.reports.pop(0))
+
     def settle(self):
         """Execute and deliver until nothing is on its way."""
         for _ in range(500):

@@ -57,10 +57,12 @@ class PaperVenue:
         self._ts = 0
 
     # -- commands ------------------------------------------------------------------------------------
-    def execute(self, command: object) -> None:
+    def execute(self, command: object, *, is_late: bool = False) -> None:
+        """Carry it out; a late one may find its coins in other hands."""
         if isinstance(command, Submit):
             ticket = command.order.ticket
-            if command.after and (self._is_short(ticket) or self._is_unbought(command.after)):
+            is_short = (is_late or command.after or command.beside) and self._is_short(ticket)
+            if is_short or (command.after and self._is_unbought(command.after)):
                 for leg in ticket.pending if isinstance(ticket, ListTicket) else (ticket,):
                     self._refuse(leg, -2010, "Account has insufficient balance for requested action.")
             elif isinstance(ticket, ListTicket):
@@ -146,7 +148,7 @@ class PaperVenue:
         assert lots <= free, f"sells {lots} with {free} free"
 
     def _is_short(self, ticket: object) -> bool:
-        """Whether what came before it has failed: only such an order may ask for more than there is."""
+        """Whether what came before it has failed, or one beside it was taken: only such may ask for more than there is."""
         legs = ticket.pending if isinstance(ticket, ListTicket) else (ticket,)
         return legs[0].quantity_lots > self._free_lots()
 

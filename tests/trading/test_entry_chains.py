@@ -315,20 +315,28 @@ def test_a_death_leaves_both_or_neither_and_the_reads_of_the_next_life_tell(lost
     assert not world.halts
 
 
-def test_a_stop_in_doubt_gets_no_second_one_beside_it():
-    """The answer is missing: until the venue says what became of it, nothing else is asked for."""
+@pytest.mark.parametrize("arrived", [True, False])
+def test_a_stop_in_doubt_gets_another_one_beside_it_and_the_venue_takes_one(arrived):
+    """The answer is missing: nothing is bare until it is known what became of the first."""
     world = asked(RUNNER)
     world.execute()
-    while world.reports:
-        world.feed(world.reports.pop(0))
+    world.deliver()
     (waiting,) = world.queue
     name = waiting.order.ticket.client_order_id
+    if arrived:
+        world.execute()
+        world.reports.clear()
     world.queue.clear()
     world.feed(OrderReport(SYMBOL, name, world.now_ns, OrderState.UNKNOWN, Side.SELL))
-    world.queue.clear()  # its question, too, is on its way
+    question, beside = world.queue
+    assert beside.beside == (name,)
+    world.queue[:] = [beside, question]
+    world.execute()
+    world.deliver()
+    assert not [one for one in world.queue if isinstance(one, Submit)]  # refused or not: one of them rests
+    assert sum(count for _, count in world.stops()) == 4995
     for _ in range(3):
-        world.move(REFERENCE + 1000, settle=False)
-    assert not [one for one in world.queue if isinstance(one, Submit)]
-    world.feed(OrderReport(SYMBOL, name, world.now_ns, OrderState.REJECTED, Side.SELL, code=-2013))
-    world.settle()
+        world.move(REFERENCE + 1000)
     covered(world, 4995)
+    assert len(world.stops()) == 1
+    assert not world.alerts

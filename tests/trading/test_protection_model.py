@@ -5,7 +5,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bnml.core.commands import Alert, CancelList, CancelOrder, QueryOrder
+from bnml.app.asking import buys, new_names, refusal, reports_of
+from bnml.core.commands import Alert, CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
+from bnml.core.errors import Retryable
 from bnml.core.events import Balances, InstrumentUpdate, OperatorCommand, Slice, Timer
 from bnml.core.orders import OrderState
 from bnml.core.outcomes import Trade
@@ -38,6 +40,7 @@ class ProtectionModel(RuleBasedStateMachine):
         self.engine = Engine(self.config, None)
         self.sequence = 0
         self.commands = []
+        self.late = []
         self.delivered = []
         self.trades = []
         self.feed(InstrumentUpdate(self.instrument, 0))
@@ -89,12 +92,44 @@ class ProtectionModel(RuleBasedStateMachine):
         return True
 
     def execute_next(self):
-        self.venue.execute(self.commands.pop(0))
+        command = self.commands.pop(0)
+        if isinstance(command, QueryOrder) and any(
+            command.client_order_id in new_names(one) for one in self.late
+        ):
+            return  # nothing is concluded from what is not shown
+        self.venue.execute(command)
 
     @rule()
     @precondition(lambda self: self.commands)
     def execute(self):
         self.execute_next()
+
+    @rule(pick=st.integers(0, 100))
+    @precondition(lambda self: self.commands)
+    def a_sale_stays_on_its_way(self, pick):
+        """It has left and has no answer; what leaves after it may overtake it."""
+        command = self.commands[pick % len(self.commands)]
+        if isinstance(command, Submit | ReplaceOrder) and not buys(command):
+            self.commands.remove(command)
+            self.late.append(command)
+            for report in reports_of(command, OrderState.UNKNOWN, 0, 0, "outcome unknown"):
+                self.feed(report)
+
+    @rule(pick=st.integers(0, 100), arrives=st.booleans())
+    @precondition(lambda self: self.late)
+    def what_stayed_on_its_way(self, pick, arrives):
+        """It arrives, or its absence has been proven."""
+        command = self.late.pop(pick % len(self.late))
+        if arrives:
+            self.venue.execute(command, is_late=True)
+            return
+        for event in refusal(command, Retryable("it never arrived", code=-2013), 0):
+            self.delivered.append(event)
+            self.feed(event)
+
+    def all_arrive(self):
+        while self.late:
+            self.what_stayed_on_its_way(0, arrives=True)
 
     @rule(pick=st.integers(0, 100), repeat=st.booleans())
     @precondition(lambda self: self.venue.reports)
@@ -173,6 +208,7 @@ class ProtectionModel(RuleBasedStateMachine):
 
     def reconcile(self):
         """As the daemon does: what was on its way arrives first, then the venue's word on every order not over for us."""
+        self.all_arrive()
         while self.commands:
             self.execute_next()
         self.feed(Timer(RECONCILE, 0))
@@ -185,6 +221,7 @@ class ProtectionModel(RuleBasedStateMachine):
     def all_goes_quiet(self):
         """Everything is delivered and executed: held equals protected, and the ledgers agree."""
         for _ in range(60):
+            self.all_arrive()
             self.feed_all()
             executing = [
                 key

@@ -1,0 +1,248 @@
+"""A second order beside one in doubt: when it is asked for, and each thing that could let both of them in."""
+
+import pytest
+
+from bnml.core.commands import CancelOrder, QueryOrder, Submit
+from bnml.core.events import CancelFailed, OperatorCommand, OrderReport
+from bnml.core.ids import IdSource
+from bnml.core.orders import OrderState, OrderType, Side
+from bnml.trading.insuring import AT_ONCE, MOST, insure
+from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.outbox import Outbox
+from bnml.trading.portfolio import Dust, Ledger, Portfolio
+from bnml.trading.positions import Position, Tranche
+from tests.trading.hand_venue import STOP, SYMBOL
+from tests.trading.hand_venue import TARGETS as THREE
+from tests.trading.kit import instrument
+from tests.trading.test_entry_chains import RUNNER, asked, covered
+
+ONE = instrument()
+LOTS = 5000
+
+
+class Desk:
+    """A bare tranche whose stop is in doubt, and others with stops that rest."""
+
+    def __init__(self, *others, foreign_lots=0, dust_lots=0):
+        self.book, self.sequence = OrderBook(), 0
+        sizes = (LOTS, *others)
+        held = [
+            Tranche(index, 0, 77, 3, bought_lots=lots, base_e8=lots * ONE.lot_e8)
+            for index, lots in enumerate(sizes, 1)
+        ]
+        self.position = Position(ONE.symbol, 0, 1, 1, 1, b"", held)
+        dust = {ONE.symbol: Dust(ONE.base, dust_lots * ONE.lot_e8, 1)} if dust_lots else {}
+        total_e8 = (sum(sizes) + foreign_lots + dust_lots) * ONE.lot_e8
+        self.portfolio = Portfolio(
+            Ledger("USDT", {ONE.base: total_e8}, positions={ONE.symbol: self.position}, dust=dust)
+        )
+        self.tranche = held[0]
+        self.lost = self.sells("lost", self.tranche, OrderState.UNKNOWN)
+        self.resting = [self.sells(f"s{one.index}", one, OrderState.OPEN) for one in held[1:]]
+
+    def sells(self, name, tranche, state, role=Role.STOP):
+        lots = tranche.lots(ONE.lot_e8)
+        order = Order(name, ONE.symbol, Side.SELL, role, tranche.index, lots, 77, state=state)
+        self.book.register(order)
+        if role is Role.EXIT:
+            tranche.sale_id = name
+        else:
+            tranche.legs.append(name)
+        return order
+
+    def asked(self, *, now_ns=10**18, patient=True):
+        """The requests that are asked for in the first tranche."""
+        self.sequence += 1
+        out = Outbox(IdSource("test", 1), self.sequence)
+        insure(self.tranche, ONE, self.book, self.portfolio, now_ns, out, patient=patient)
+        return out.take_commands()
+
+
+def test_a_stop_for_all_that_is_held_is_asked_for_beside_the_one_in_doubt():
+    desk = Desk()
+    (submit,) = desk.asked()
+    ticket = submit.order.ticket
+    assert (submit.beside, ticket.quantity_lots, ticket.stop_price_ticks) == (("lost",), LOTS, 77)
+    assert desk.tranche.legs == ["lost", ticket.client_order_id]
+    assert not desk.asked()  # one that has just left is about to tell
+
+
+def test_with_other_tranches_whose_stops_rest():
+    assert len(Desk(3000, LOTS).asked()) == 1
+
+
+@pytest.mark.parametrize("state", [OrderState.OPEN, OrderState.PARTLY_FILLED])
+def test_what_rests_needs_nothing_beside_it(state):
+    desk = Desk()
+    stop = desk.sells("rests", desk.tranche, state)
+    assert not desk.asked()
+    stop.cancel_sent = True
+    assert len(desk.asked()) == 1
+
+
+@pytest.mark.parametrize("state", [OrderState.PENDING, OrderState.SLEEPING])
+def test_what_has_just_left_is_waited_for(state):
+    desk = Desk()
+    desk.lost.state = state
+    assert not desk.asked()
+
+
+def test_an_entry_that_is_not_over_may_still_bring_more():
+    desk = Desk()
+    desk.tranche.working_id = "w"
+    buy = Order("w", ONE.symbol, Side.BUY, Role.WORKING, 1, LOTS, 1, state=OrderState.PARTLY_FILLED)
+    desk.book.register(buy)
+    assert not desk.asked()
+    buy.state, buy.applied_lots = OrderState.FILLED, LOTS
+    assert len(desk.asked()) == 1
+
+
+def test_one_lot_of_somebody_else_is_enough_to_wait():
+    assert not Desk(foreign_lots=1).asked()
+    assert not Desk(3000, LOTS, foreign_lots=1).asked()
+
+
+def test_rests_of_our_own_are_no_coins_of_others_unless_they_would_do():
+    assert len(Desk(dust_lots=LOTS - 1).asked()) == 1
+    assert not Desk(dust_lots=LOTS).asked()
+
+
+@pytest.mark.parametrize("state", [OrderState.UNKNOWN, OrderState.CANCELED, OrderState.PENDING])
+def test_coins_of_another_tranche_that_may_be_free_would_let_both_in(state):
+    desk = Desk(1000)
+    desk.resting[0].state = state
+    assert not desk.asked()
+
+
+def test_a_purchase_under_way_may_bring_coins():
+    desk = Desk()
+    desk.book.register(Order("w", ONE.symbol, Side.BUY, Role.WORKING, 2, 10, 1))
+    assert not desk.asked()
+
+
+def test_beside_a_sale_of_the_whole_position_each_tranche_gets_a_stop():
+    desk = Desk(3000)
+    desk.book.expire("lost")
+    desk.book.expire("s2")
+    sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 0, LOTS + 3000, 0, state=OrderState.UNKNOWN)
+    desk.book.register(sale)
+    for one in desk.position.tranches:
+        one.legs, one.sale_id = [], "x"
+    (first,) = desk.asked()
+    desk.tranche = desk.position.tranches[1]
+    (second,) = desk.asked()
+    assert [one.order.ticket.quantity_lots for one in (first, second)] == [LOTS, 3000]
+
+
+def test_beside_a_sale_of_the_tranche_alone_the_other_one_must_be_locked():
+    desk = Desk(3000)
+    desk.book.expire("lost")
+    desk.tranche.legs = []
+    desk.sells("x", desk.tranche, OrderState.UNKNOWN, Role.EXIT)
+    assert len(desk.asked()) == 1
+    desk.book.expire(desk.tranche.legs.pop())
+    desk.resting[0].cancel_sent = True
+    assert not desk.asked()
+
+
+def test_while_all_fail_two_leave_at_once_and_a_few_more_with_time():
+    desk, count = Desk(), 0
+    for patient in (True, False):
+        for _ in range(10):
+            for one in desk.asked(patient=patient):
+                desk.book.get(one.order.ticket.client_order_id).state = OrderState.UNKNOWN
+                count += 1
+        assert count == (AT_ONCE if patient else MOST)
+
+
+def doubt(world, name):
+    world.feed(OrderReport(SYMBOL, name, world.now_ns, OrderState.UNKNOWN, Side.SELL))
+
+
+def test_a_refusal_beside_is_foreseen_and_counts_for_nothing():
+    """The venue refused it because the first one was taken, though its answer was lost."""
+    world = asked(RUNNER)
+    world.execute()
+    world.deliver()
+    (waiting,) = world.queue
+    lost = waiting.order.ticket.client_order_id
+    world.execute()
+    world.reports.clear()
+    doubt(world, lost)
+    _, beside = world.queue
+    world.queue[:] = [beside]
+    world.settle()
+    assert world.engine.book.get(beside.order.ticket.client_order_id).state is OrderState.REJECTED
+    assert not world.alerts
+    assert not world.engine.state.activity.rejects
+    (tranche,) = world.position().tranches
+    assert (tranche.refusals, tranche.guard_after_ns) == (0, 0)
+    doubt(world, lost)
+    assert [type(one) for one in world.queue] == [QueryOrder]  # no further one before that has been answered
+    world.settle()
+    covered(world, 4995)
+
+
+def test_while_a_sale_is_in_doubt_a_stop_rests_and_the_next_sale_takes_its_place():
+    """Half a replacement: the old stop is gone, and nobody knows whether the sale was taken."""
+    world = asked(RUNNER)
+    world.settle()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    (replace,) = world.queue
+    world.queue[:] = [CancelOrder(SYMBOL, replace.cancel_client_order_id, "its first half")]
+    world.execute()
+    doubt(world, replace.ticket.client_order_id)
+    world.deliver()
+    beside = [one for one in world.queue if isinstance(one, Submit)]
+    world.queue[:] = beside
+    world.settle()
+    assert world.stops() == [(STOP, 4995)]
+    world.feed(
+        OrderReport(
+            SYMBOL, replace.ticket.client_order_id, world.now_ns, OrderState.REJECTED, Side.SELL, code=-2013
+        )
+    )
+    (sale,) = world.queue
+    assert sale.cancel_client_order_id == beside[0].order.ticket.client_order_id
+    world.settle()
+    assert not world.position()
+    assert not world.ledger_differences()
+
+
+def test_a_stop_beside_a_sale_that_was_taken_is_refused_and_that_is_foreseen():
+    world = asked(RUNNER)
+    world.settle()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    (replace,) = world.queue
+    world.execute()
+    fills, world.reports = world.reports, []
+    world.feed(next(one for one in fills if one.state is OrderState.CANCELED))
+    doubt(world, replace.ticket.client_order_id)
+    world.queue[:] = [one for one in world.queue if isinstance(one, Submit)]
+    assert len(world.queue) == 1
+    world.settle()
+    assert not world.alerts
+    world.reports = fills
+    world.settle()
+    assert not world.position()
+    assert not world.ledger_differences()
+
+
+def test_of_a_position_to_be_sold_what_has_no_stop_does_not_wait_for_the_others():
+    """One cancel of three failed, so the sale of all was refused: the two that are bare are sold now."""
+    world = asked(THREE, filters={})
+    world.settle()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    *cancels, sale = world.queue
+    assert len(cancels) == len(sale.after) == 3
+    world.queue[:] = [cancels[0], cancels[2], sale]
+    while world.queue:
+        world.execute()
+    world.deliver()
+    sales = [one for one in world.queue if isinstance(one, Submit)]
+    assert [one.order.ticket.type for one in sales] == [OrderType.MARKET, OrderType.MARKET]
+    world.feed(CancelFailed(SYMBOL, cancels[1].list_client_order_id, world.now_ns, 0, "it did not arrive"))
+    world.settle()
+    world.pass_seconds(3)
+    assert not world.position()
+    assert not world.ledger_differences()
