@@ -10,17 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.core.commands import Submit
-from bnml.core.orders import ApprovedOrder, OrderState
+from bnml.core.orders import OrderState
 from bnml.trading import coverage
-from bnml.trading.entries import lone_stop
 from bnml.trading.freeing import exclude_each_other, locks
 from bnml.trading.orders import Role
 
 if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
     from bnml.trading.orders import Order, OrderBook
-    from bnml.trading.outbox import Outbox
     from bnml.trading.portfolio import Portfolio
     from bnml.trading.positions import Tranche
 
@@ -29,31 +26,28 @@ AT_ONCE = 2
 MOST = 5
 
 
-def insure(
+def in_doubt(
     tranche: Tranche,
     instrument: Instrument,
     book: OrderBook,
     portfolio: Portfolio,
     now_ns: int,
-    out: Outbox,
     *,
     patient: bool,
-) -> None:
-    """Ask for a stop of a tranche of which none is known to rest, beside what is in doubt."""
+) -> tuple[str, ...]:
+    """The orders in doubt beside which another one may be asked for: no stop is known to rest; none if it may not."""
     lots = coverage.held_lots(tranche, instrument)
     if not lots or tranche.insure_after_ns > now_ns or not book.is_settled(tranche.working_id):
-        return
+        return ()
     orders = [order for name in (*tranche.legs, tranche.sale_id) if (order := book.get(name)) is not None]
     sales = [order for order in orders if not order.is_settled]
     if not _is_in_doubt(sales) or any(_stands(order) for order in sales):
-        return
+        return ()
     if len(locks(sales)) > (AT_ONCE if patient else MOST):
-        return
-    if exclude_each_other(sales, tranche, instrument, book, portfolio):
-        ticket = lone_stop(tranche, instrument, lots, book, out, is_beside=True)
-        reason = f"stop of tranche {tranche.index} beside what is in doubt"
-        beside = tuple(order.client_order_id for order in sales)
-        out.commands.append(Submit(ApprovedOrder(ticket, reason), beside=beside))
+        return ()
+    if not exclude_each_other(sales, tranche, instrument, book, portfolio):
+        return ()
+    return tuple(order.client_order_id for order in sales)
 
 
 def _is_in_doubt(sales: list[Order]) -> bool:

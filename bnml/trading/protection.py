@@ -20,7 +20,7 @@ from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import lone_stop, protect
 from bnml.trading.freeing import Bond, bond
-from bnml.trading.insuring import insure
+from bnml.trading.insuring import in_doubt
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -68,9 +68,7 @@ class Protection:
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
                 unsure += not self._is_over(tranche, instrument)
-                insure(
-                    tranche, instrument, self._book, self._portfolio, self._state.now_ns, out, patient=patient
-                )
+                self._insure(position, tranche, instrument, out, patient=patient)
                 continue
             wants = bool(tranche.exit_reason or position.exit_reason)
             if leaves:
@@ -225,7 +223,7 @@ class Protection:
     def _leave(self, position: Position, instrument: Instrument, out: Outbox) -> None:
         """Sell the whole position as one order; piece by piece when one of its orders has been in doubt for long.
 
-        What has lost its stop meanwhile does not wait for the others.
+        What has lost its stop to a sale of all that was refused does not wait for the others.
         """
         held = [tranche for tranche in position.tranches if tranche.lots(instrument.lot_e8)]
         ready = [tranche for tranche in held if self._is_movable(tranche, instrument)]
@@ -236,9 +234,27 @@ class Protection:
             return
         is_late = position.leaves_ns <= self._state.now_ns - HURRY_NS
         for one in ready:
-            lots = coverage.held_lots(one, instrument)
-            if is_late or (not one.legs and is_sellable(lots, one.stop_ticks, instrument)):
+            if is_late or _is_left_bare(one, instrument, self._book):
                 self._take_out([one], instrument, position.exit_reason, one.index, out)
+
+    def _insure(
+        self, position: Position, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool
+    ) -> None:
+        """Ask for a stop beside what is in doubt, or for a sale where the price has passed the stop already."""
+        beside = in_doubt(
+            tranche, instrument, self._book, self._portfolio, self._state.now_ns, patient=patient
+        )
+        if not beside:
+            return
+        is_passed = 0 < position.last_ticks <= tranche.stop_ticks
+        if is_passed and self._book.is_settled(tranche.sale_id):
+            tranche.exit_reason = tranche.exit_reason or int(ExitReason.GAP)
+            self._sell([tranche], instrument, tranche.exit_reason, tranche.index, out, beside=beside)
+            return
+        lots = coverage.held_lots(tranche, instrument)
+        ticket = lone_stop(tranche, instrument, lots, self._book, out, is_beside=True)
+        reason = f"stop of tranche {tranche.index} beside what is in doubt"
+        out.commands.append(Submit(ApprovedOrder(ticket, reason), beside=beside))
 
     def _take_out(
         self, tranches: list[Tranche], instrument: Instrument, reason: int, index: int, out: Outbox
@@ -268,9 +284,13 @@ class Protection:
         out: Outbox,
         *,
         after: tuple[str, ...] = (),
+        beside: tuple[str, ...] = (),
         replaces: Order | None = None,
     ) -> None:
-        """Sell at market what is free, what `after` frees, or what `replaces` (and its list) guards until then."""
+        """Sell at market what is free, what `after` frees, or what `replaces` (and its list) guards until then.
+
+        Or what the orders `beside` may be selling, see `trading.insuring`.
+        """
         if index == 0:
             self._portfolio.take_along(tranches[-1], instrument)
         lots = min(
@@ -288,9 +308,18 @@ class Protection:
         ticket = OrderTicket(instrument.symbol, order_id, Side.SELL, OrderType.MARKET, lots)
         words = f"exit: {ExitReason(reason).name.lower()}"
         if replaces is None:
-            out.commands.append(Submit(ApprovedOrder(ticket, words), after))
+            order.is_beside = bool(beside)
+            out.commands.append(Submit(ApprovedOrder(ticket, words), after, beside))
             return
         order.replaces = replaces.client_order_id
         for leg in tranches[0].legs:
             self._book.orders[leg].cancel_sent = True
         out.commands.append(ReplaceOrder(order.replaces, ticket, words))
+
+
+def _is_left_bare(tranche: Tranche, instrument: Instrument, book: OrderBook) -> bool:
+    """Whether a sale has failed for which its stop was withdrawn, and it is large enough to be sold alone."""
+    sale = book.get(tranche.sale_id)
+    if tranche.legs or sale is None or sale.state is not OrderState.REJECTED:
+        return False
+    return is_sellable(coverage.held_lots(tranche, instrument), tranche.stop_ticks, instrument)

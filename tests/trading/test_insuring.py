@@ -1,16 +1,19 @@
 """A second order beside one in doubt: when it is asked for, and each thing that could let both of them in."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from bnml.core.commands import CancelOrder, QueryOrder, Submit
 from bnml.core.events import CancelFailed, OperatorCommand, OrderReport
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, OrderType, Side
-from bnml.trading.insuring import AT_ONCE, MOST, insure
+from bnml.trading.insuring import AT_ONCE, MOST
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Dust, Ledger, Portfolio
 from bnml.trading.positions import Position, Tranche
+from bnml.trading.protection import Protection
 from tests.trading.hand_venue import STOP, SYMBOL
 from tests.trading.hand_venue import TARGETS as THREE
 from tests.trading.kit import instrument
@@ -54,7 +57,8 @@ class Desk:
         """The requests that are asked for in the first tranche."""
         self.sequence += 1
         out = Outbox(IdSource("test", 1), self.sequence)
-        insure(self.tranche, ONE, self.book, self.portfolio, now_ns, out, patient=patient)
+        protection = Protection(self.book, self.portfolio, SimpleNamespace(now_ns=now_ns))
+        protection._insure(self.position, self.tranche, ONE, out, patient=patient)
         return out.take_commands()
 
 
@@ -65,6 +69,20 @@ def test_a_stop_for_all_that_is_held_is_asked_for_beside_the_one_in_doubt():
     assert (submit.beside, ticket.quantity_lots, ticket.stop_price_ticks) == (("lost",), LOTS, 77)
     assert desk.tranche.legs == ["lost", ticket.client_order_id]
     assert not desk.asked()  # one that has just left is about to tell
+
+
+def test_what_the_price_has_passed_is_sold_beside_it():
+    """No stop could rest there any more."""
+    desk = Desk()
+    desk.position.last_ticks = 77
+    (submit,) = desk.asked()
+    ticket = submit.order.ticket
+    assert (submit.beside, ticket.type, ticket.quantity_lots) == (("lost",), OrderType.MARKET, LOTS)
+    assert (desk.tranche.sale_id, desk.tranche.legs) == (ticket.client_order_id, ["lost"])
+    assert not desk.asked()
+    desk.book.get(ticket.client_order_id).state = OrderState.UNKNOWN
+    (stop,) = desk.asked()  # a second sale would make the first one forgotten
+    assert (stop.beside, stop.order.ticket.type) == (("lost", ticket.client_order_id), OrderType.STOP_LOSS)
 
 
 def test_with_other_tranches_whose_stops_rest():
