@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.kernels import lean, part
-from bnml.kernels.account import Kit, is_held, note_change, open_lots
+from bnml.kernels.account import Kit, is_held, note_change, open_cost_e8, open_lots
 from bnml.kernels.asking import ask, ask_to_leave, begin_scan, count_closed, is_refused_alone, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
@@ -50,7 +50,7 @@ def _scan(kit: Kit, track: Track, risk: Risk | None, limits: np.void, facts: np.
         send(slot, lane["bar"] + track.latency_bars, lane["opened_ns"] + track.latency_ns)
     if action == _BUY:
         reserved = book["reserved_e8"]
-        money = Money(equity, book["cash_e8"] - reserved, value + reserved)
+        money = Money(equity, book["cash_e8"] - reserved, value + reserved, open_cost_e8(slot) + reserved)
         facts["rank"] = 1
         opinion, answer = track.opinions[place], track.answers[place]
         if risk is not None and is_refused_alone(kit, limits, facts, opinion, answer, track.bars, t):

@@ -53,6 +53,7 @@ class Money(NamedTuple):
     equity_e8: int
     free_e8: int
     exposure_e8: int
+    cost_e8: int
 
 
 class Wish(NamedTuple):
@@ -74,7 +75,15 @@ def size_entry(kit: Kit, limits: np.void, opinion: np.void, close: int, money: M
     stop, _ = initial_stop(close, atr, kit.rules)
     cap = entry_cap(close, kit.rules)
     wanted, lots = size_lots(
-        money.equity_e8, money.free_e8, money.exposure_e8, close, stop, cap, limits, kit.instrument
+        money.equity_e8,
+        money.free_e8,
+        money.exposure_e8,
+        money.cost_e8,
+        close,
+        stop,
+        cap,
+        limits,
+        kit.instrument,
     )
     if opinion["size_ppm"] > 0:
         most = lots_for(mul_ppm(max(0, money.equity_e8), opinion["size_ppm"]), cap, kit.instrument)

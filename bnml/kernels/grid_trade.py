@@ -49,7 +49,7 @@ def is_whole(rules: np.void) -> bool:
 @part
 def wished_lots(cash_e8: int, entry: np.void, stop: int, limits: np.void, instrument: np.void) -> int:
     """Lots of an entry as sized, from an account without positions."""
-    _, lots = size_lots(cash_e8, cash_e8, 0, entry["close"], stop, entry["cap"], limits, instrument)
+    _, lots = size_lots(cash_e8, cash_e8, 0, 0, entry["close"], stop, entry["cap"], limits, instrument)
     if entry["size_ppm"] > 0:
         lots = min(lots, lots_for(mul_ppm(max(0, cash_e8), entry["size_ppm"]), entry["cap"], instrument))
     return lots

@@ -113,6 +113,7 @@ LIMITS = np.dtype(
         ("mood_max_spread_ppm", np.int64),  # mean spread: risk off from here
         ("mood_sell_confidence", np.float64),  # a SELL of the market this sure stops entries; 0..100
         ("mood_min_score", np.float64),  # so does a smoothed score as low as this
+        ("max_cost_e8", np.int64),  # most that all positions may have cost together; 0 = no limit
     ]
 )
 
@@ -174,7 +175,7 @@ FACTS = np.dtype(
         ("correlation", np.float64),  # the largest with any open position; 0 without one
         ("active_e8", np.int64),  # active capital
         ("exposure_e8", np.int64),  # open value and reserved notionals
-        ("wanted_e8", np.int64),  # notional at the cap as sized by risk, position share, exposure left
+        ("wanted_e8", np.int64),  # notional at the cap as sized by risk, position share, what limits leave
         ("size_e8", np.int64),  # the same, also bounded by the free quote
         ("minimum_e8", np.int64),  # smallest notional at the cap that filters and protection allow
         ("risk_e8", np.int64),  # lost if the initial stop is hit at its level

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from bnml.kernels import part
-from bnml.kernels.account import is_held, note_change, open_lots
+from bnml.kernels.account import is_held, note_change, open_cost_e8, open_lots
 from bnml.kernels.asking import ask, ask_to_leave, begin_scan, is_refused_alone, send
 from bnml.kernels.candidates import Money, Risk
 from bnml.kernels.exits import NEVER
@@ -40,6 +40,17 @@ def _mark(world: World) -> int:
     note_change(book, world.changes, at)
     book["scans"] = at + 1
     return value
+
+
+@part
+def _paid(world: World) -> int:
+    """What was paid for all that is held."""
+    paid = 0
+    for i in range(world.book["held"]):
+        slot = world.slots[world.held[i]]
+        if is_held(slot):
+            paid += open_cost_e8(slot)
+    return paid
 
 
 @part
@@ -162,10 +173,12 @@ def scan(world: World, risk: Risk | None, ts_close_ns: int, ts_ns: int, count: i
     buys = _buys_of_scan(world, ts_close_ns)
     _leave(world, ts_close_ns, ts_ns, facts["active_e8"])
     _rank(world, buys)
+    paid = _paid(world) if buys > 0 else 0
     for i in range(buys):
         symbol, reserved = world.order[i], book["reserved_e8"]
         facts["rank"] = i + 1
-        if _ask_of(world, risk, symbol, Money(equity, book["cash_e8"] - reserved, value + reserved)):
+        money = Money(equity, book["cash_e8"] - reserved, value + reserved, paid + reserved)
+        if _ask_of(world, risk, symbol, money):
             slot = world.slots[symbol]
             slot["decided_ns"] = ts_close_ns
             send(slot, world.lanes[symbol]["bar"] + world.latency_bars, ts_ns + world.latency_ns)

@@ -28,11 +28,19 @@ def exposure_left_e8(active_e8: int, exposure_e8: int, limits: np.void) -> int:
     return mul_ppm(active_e8, limits["max_exposure_ppm"]) - exposure_e8
 
 
+@lean
+def cost_left_e8(money_e8: int, cost_e8: int, limits: np.void) -> int:
+    """The part of some money that may still be paid; what was paid counts until it is sold, whatever it is worth."""
+    most = limits["max_cost_e8"]
+    return min(money_e8, most - cost_e8) if most > 0 else money_e8
+
+
 @njit
 def size_lots(
     equity_e8: int,
     free_quote_e8: int,
     exposure_e8: int,
+    cost_e8: int,
     reference_ticks: int,
     stop_ticks: int,
     cap_ticks: int,
@@ -42,12 +50,13 @@ def size_lots(
     """(lots wanted, lots affordable), both floored and never negative.
 
     Wanted is the least of: risk share of equity over the distance reference - stop, share of the active
-    capital, exposure left, the largest order; affordable also heeds the free quote. Prices of the caps
+    capital, exposure and cost left, the largest order; affordable also heeds the free quote. Prices of the caps
     are the entry limit, so the reservation covers any fill. Lots never rise when the stop is farther.
     A risk share of 0 is no bound, without a stop (0) the whole price is at risk.
     """
     active = active_capital_e8(equity_e8, limits)
     money = min(mul_ppm(active, limits["max_position_ppm"]), exposure_left_e8(active, exposure_e8, limits))
+    money = cost_left_e8(money, cost_e8, limits)
     wanted = min(lots_for(money, cap_ticks, instrument), instrument["max_lots"])
     if limits["risk_per_trade_ppm"] > 0:
         risk = mul_ppm(max(0, equity_e8), limits["risk_per_trade_ppm"])

@@ -124,10 +124,11 @@ def compile_rules(entry: EntrySettings, exits: ExitSettings) -> Record:
 def compile_limits(risk: RiskSettings, capital: CapitalSettings, scanner: ScannerSettings) -> Record:
     """What entries are held against: `kernels.records.LIMITS`."""
     mood = MOOD_PROFILES[risk.market_mood]
+    max_quote_e8 = 0 if capital.max_quote is None else round(capital.max_quote * E8)
     return filled(
         LIMITS,
         active_ppm=from_percent(capital.active_pct),
-        max_quote_e8=0 if capital.max_quote is None else round(capital.max_quote * E8),
+        max_quote_e8=max_quote_e8,
         risk_per_trade_ppm=from_percent(risk.risk_per_trade_pct),
         max_position_ppm=from_percent(risk.max_position_pct),
         max_exposure_ppm=from_percent(risk.max_exposure_pct),
@@ -156,6 +157,7 @@ def compile_limits(risk: RiskSettings, capital: CapitalSettings, scanner: Scanne
         mood_max_spread_ppm=from_percent(mood.max_spread_pct),
         mood_sell_confidence=mood.sell_confidence,
         mood_min_score=mood.min_score,
+        max_cost_e8=max_quote_e8,
     )
 
 

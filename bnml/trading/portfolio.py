@@ -179,6 +179,11 @@ class Portfolio:
         )
 
     @property
+    def paid_e8(self) -> int:
+        """What everything of ours has cost, dust as well."""
+        return sum(position.cost_e8 for position in self.positions.values()) + self.dust_e8
+
+    @property
     def dust_e8(self) -> int:
         """What all dust has cost."""
         return sum(one.cost_e8 for one in self.ledger.dust.values())

@@ -266,7 +266,13 @@ class ScanStages:
         if mark != close:  # nothing bears this close out: neither the one before nor the book
             ratio = max(close, mark) / max(1, min(close, mark))
             return RefusedOrder(symbol, int(Reason.DRIFT), ratio, SANE_NUM / SANE_DEN)
-        capital = Capital(context.equity_e8, context.active_e8, self._free_quote_e8(), self._exposure_e8())
+        capital = Capital(
+            context.equity_e8,
+            context.active_e8,
+            self._free_quote_e8(),
+            self._exposure_e8(),
+            self._portfolio.paid_e8 + self._reserved_e8(),
+        )
         atr_ratio = float(state.row[self._atr_column])
         sized = size_entry(close, atr_ratio, state.instrument, capital, self._config)
         sized = capped(sized, state.instrument, self._state.ramp, self._config)

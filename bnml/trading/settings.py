@@ -232,7 +232,7 @@ class CapitalSettings(Settings):
 
     active_pct: float = setting(60.0, "% of equity", "capital that positions are sized from", gt=0, le=100)
     max_quote: float | None = setting(
-        None, "quote asset, empty = no limit", "most capital used, whatever the account holds", gt=0
+        None, "quote asset, empty = no limit", "most capital used, at cost, whatever the account holds", gt=0
     )
     fee_reserve_quote: float = setting(
         0.0,

@@ -16,9 +16,11 @@ def limits(**changes):
     return market.filled(records.LIMITS, {**market.LIMITS, **changes})[0]
 
 
-def size(stop, equity=10_000 * E8, free=10_000 * E8, exposure=0, limit_record=LIMITS):
+def size(stop, equity=10_000 * E8, free=10_000 * E8, exposure=0, limit_record=LIMITS, cost=0):
     cap = exits.entry_cap(REFERENCE, RULES)
-    return tuple(map(int, sizing.size_lots(equity, free, exposure, REFERENCE, stop, cap, limit_record, ADA)))
+    return tuple(
+        map(int, sizing.size_lots(equity, free, exposure, cost, REFERENCE, stop, cap, limit_record, ADA))
+    )
 
 
 def test_risk_over_the_stop_distance_decides_for_far_stops():
@@ -45,6 +47,16 @@ def test_capital_in_use_is_capped_whatever_the_account_holds():
     assert sizing.active_capital_e8(10**6 * E8, limits(max_quote_e8=500 * E8)) == 500 * E8
     assert sizing.active_capital_e8(100 * E8, limits(max_quote_e8=500 * E8)) == 60 * E8
     assert sizing.active_capital_e8(-5, LIMITS) == 0
+
+
+def test_what_was_paid_counts_and_not_what_is_left_of_it():
+    capped = limits(max_cost_e8=1_000 * E8, max_exposure_ppm=1_000_000)
+    cap = exits.entry_cap(REFERENCE, RULES)
+    left = 100 * E8 // (cap * ADA["notional_num"])
+    assert size(3_990, exposure=600 * E8, cost=900 * E8, limit_record=capped) == (left, left)
+    assert size(3_990, exposure=600 * E8, cost=1_000 * E8, limit_record=capped) == (0, 0)
+    assert size(3_990, exposure=600 * E8, cost=1_100 * E8, limit_record=capped) == (0, 0)
+    assert size(3_990, exposure=600 * E8, cost=1_000 * E8) == size(3_990, exposure=600 * E8)
 
 
 @given(st.integers(0, 400), st.integers(0, 400), st.integers(0, 20_000))

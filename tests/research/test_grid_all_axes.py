@@ -44,6 +44,7 @@ RULES = {
 SIZES = {
     "active_ppm": (600_000, 1_000_000),
     "max_quote_e8": (0, 3_000 * 10**8),
+    "max_cost_e8": (0, 3_000 * 10**8),
     "risk_per_trade_ppm": (0, 5_000),
     "max_position_ppm": (150_000, 1_000_000),
     "max_exposure_ppm": (500_000, 1_000_000),
@@ -107,7 +108,13 @@ def named(**groups):
 GIVEN = named(rules=RULES, limits=SIZES, costs=COSTS, late=LATE)
 DECIDED = named(rules=RULES, limits=SIZES | LIMITS | MOOD, costs=COSTS, choice=CHOICE, weights=WEIGHTS)
 NO_SETTING = ("trail_ppm", "target1_r_ppm", "target2_r_ppm", "from_fill", "entry_taking")
-MAY_BE_OFF = ("rules.exit_on_sell", "rules.dust_ppm", "rules.trail_step_ppm", "limits.max_quote_e8")
+MAY_BE_OFF = (
+    "rules.exit_on_sell",
+    "rules.dust_ppm",
+    "rules.trail_step_ppm",
+    "limits.max_quote_e8",
+    "limits.max_cost_e8",
+)
 SETTINGS = {
     name: tuple(
         value for value in values if value or not name.startswith(("rules", "limits")) or name in MAY_BE_OFF

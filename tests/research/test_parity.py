@@ -131,6 +131,7 @@ MUTATED_RULES = {
 MUTATED_LIMITS = {
     "active_ppm": 590_000,
     "max_quote_e8": 10**11,
+    "max_cost_e8": 10**11,
     "risk_per_trade_ppm": 2_000,
     "max_position_ppm": 190_000,
     "max_exposure_ppm": 100_000,

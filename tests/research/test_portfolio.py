@@ -70,6 +70,7 @@ def random_limits(draw):
         "max_exposure_ppm": int(pick(draw, 1_000_000, 500_000, 5_000_000, 5_000_000)),
         "max_positions": int(pick(draw, 1, 2, 10)),
     }
+    values["max_cost_e8"] = values["max_quote_e8"]
     return dict.fromkeys(records.LIMITS.names, 0) | values
 
 

@@ -62,6 +62,19 @@ CASES = {  # changed settings; how symbols miss bars
         },
         "own",
     ),
+    "a cap on what was paid": (
+        {
+            "risk": {
+                **EAGER["risk"],
+                "max_position_pct": 60,
+                "max_exposure_pct": 100,
+                "max_correlation": 1.0,
+                "market_mood": "off",
+            },
+            "capital": {"active_pct": 100, "max_quote": 900},
+        },
+        "own",
+    ),
     "nothing is missing": ({"risk": {**EAGER["risk"], "market_mood": "defensive"}}, "none"),
 }
 
@@ -156,6 +169,13 @@ def test_a_symbol_without_a_model_agrees_too():
     swept, replayed = run_both(9, "gaps of each symbol's own", Signals)
     assert_equal(swept, replayed)
     assert Reason.NO_MODEL in {one.reason for one in swept.decisions}
+
+
+def test_what_has_lost_in_value_frees_nothing_of_the_cap():
+    seed = list(CASES).index("a cap on what was paid") + 1
+    swept, _ = run_both(seed, "a cap on what was paid")
+    refused = [one for one in swept.decisions if one.reason == Reason.MINIMUM_SIZE]
+    assert any(one.measured == 0 for one in refused)  # the exposure left was enough for the least order
 
 
 def test_the_rules_between_symbols_all_bind():

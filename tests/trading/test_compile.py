@@ -37,6 +37,7 @@ def test_every_field_of_every_record_is_set():
         ("rules", "time_stop_ns", 48 * HOUR_NS),
         ("limits", "active_ppm", 600_000),
         ("limits", "max_quote_e8", 0),
+        ("limits", "max_cost_e8", 0),
         ("limits", "max_spread_ppm", 1_500),
         ("limits", "mood_max_spread_ppm", 1_800),
         ("limits", "mood_min_score", -0.35),

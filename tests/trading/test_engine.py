@@ -28,6 +28,7 @@ from bnml.core.outcomes import Decision, EquityPoint
 from bnml.kernels.records import RULES, Action, Reason
 from bnml.research.replay import Replay
 from bnml.trading.engine import Engine
+from bnml.trading.portfolio import Dust
 from bnml.trading.scan import ScanStages
 from bnml.venues.sim.feed import BarFeed
 from bnml.venues.sim.inprocess import SimVenue
@@ -127,6 +128,20 @@ def test_a_rehearsal_makes_the_entry_of_a_scan_and_changes_nothing():
 
 def test_an_engine_without_a_bar_has_nothing_to_rehearse():
     assert Engine(config(), None).rehearse() == []
+
+
+def bought_with(cost_e8, max_quote):
+    """Lots of the first entry beside dust of another symbol that had that cost."""
+    replay, engine, venue = started(chosen={**EAGER, "capital": {"active_pct": 100, "max_quote": max_quote}})
+    engine.state.ledger.dust["ADAUSDT"] = Dust("ADA", 10**10, cost_e8)
+    walk(replay, venue, lambda: engine.at_stake(SYMBOL))
+    return sum(one.quantity_lots for one in engine.book.orders.values() if one.side is Side.BUY)
+
+
+def test_what_dust_has_cost_counts_towards_the_cap():
+    free = bought_with(0, 5_000)
+    assert bought_with(4_000 * 10**8, 5_000) == free  # of 1,000 left a position of less is paid
+    assert 0 < bought_with(4_950 * 10**8, 5_000) < free
 
 
 def test_exits_leave_before_entries_of_the_same_scan():

@@ -57,7 +57,7 @@ class Ramped(World):
 def sized(lots_of=10_000.0):
     equity = int(lots_of * 10**8)
     made = config()
-    return size_entry(REFERENCE, 0.01, instrument(), Capital(equity, equity, equity, 0), made), made
+    return size_entry(REFERENCE, 0.01, instrument(), Capital(equity, equity, equity, 0, 0), made), made
 
 
 def test_the_smallest_order_can_be_sold_a_twentieth_below_its_stop_and_one_lot_less_could_not():

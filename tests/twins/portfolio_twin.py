@@ -294,6 +294,9 @@ class Portfolio:
         active, exposure = self.active(equity), value + self.reserved()
         room = floor_ppm(active, limits["max_exposure_ppm"])
         money = min(floor_ppm(active, limits["max_position_ppm"]), room - exposure)
+        if limits["max_cost_e8"]:
+            paid = sum(cost for one in self.places for _, cost, _ in one.tranches.values())
+            money = min(money, limits["max_cost_e8"] - paid - self.reserved())
         wanted = min(m.lots_for(money, cap), m.instrument["max_lots"])
         if limits["risk_per_trade_ppm"]:
             risk = floor_ppm(max(0, equity), limits["risk_per_trade_ppm"])

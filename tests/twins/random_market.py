@@ -40,6 +40,7 @@ RULES = {
 LIMITS = {
     "active_ppm": 600_000,
     "max_quote_e8": 0,
+    "max_cost_e8": 0,
     "risk_per_trade_ppm": 5_000,
     "max_position_ppm": 200_000,
     "max_exposure_ppm": 700_000,

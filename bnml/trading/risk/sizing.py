@@ -20,6 +20,7 @@ class Capital(msgspec.Struct, frozen=True):
     active_e8: int  # the part of equity that positions are sized from
     free_quote_e8: int  # after reservations of entries under way, also of this scan
     exposure_e8: int  # open positions at the scan's closes, and those reservations
+    cost_e8: int  # what was paid for them, and those reservations
 
 
 class SizedEntry(msgspec.Struct, frozen=True):
@@ -53,6 +54,7 @@ def size_entry(
         capital.equity_e8,
         capital.free_quote_e8,
         capital.exposure_e8,
+        capital.cost_e8,
         reference_ticks,
         stop_ticks,
         cap_ticks,

@@ -149,7 +149,7 @@ def entries(seed, count):
         if not 2 * ours.min_ticks < close < ours.max_ticks // 2:
             continue
         money = round(10 ** draw.uniform(0, 6) * E8)
-        capital = Capital(money * 10, money * 10, money * 10, 0)
+        capital = Capital(money * 10, money * 10, money * 10, 0, 0)
         sized = size_entry(close, draw.uniform(0.002, 0.05), ours, capital, CONFIG)
         if sized.lots < sized.minimum_lots:
             continue
