@@ -189,15 +189,13 @@ async def recheck(venue: BinanceVenue, engine: Engine) -> list[Event]:
     suspects = [order for order in asked_for(venue, engine.book) if order.client_order_id not in shown]
     if suspects:
         await asyncio.sleep(SECOND_LOOK_S)
-    events: list[Event] = []
-    for name in shown:
-        order = engine.book.get(name)
-        if order is not None and order.is_presumed:  # counted as never there
-            events += await venue.order_reports(order.symbol, name)
-    for order in suspects:
-        if order.is_final:
-            continue
-        reports = await venue.order_reports(order.symbol, order.client_order_id)
+    returned = [engine.book.get(name) for name in shown]
+    presumed = [one for one in returned if one is not None and one.is_presumed]  # counted as never there
+    suspects = [one for one in suspects if not one.is_final]
+    asked = [*presumed, *suspects]
+    told = await abreast(*(venue.order_reports(one.symbol, one.client_order_id) for one in asked))
+    events: list[Event] = [one for reports in told[: len(presumed)] for one in reports]
+    for order, reports in zip(suspects, told[len(presumed) :], strict=True):
         if reports and reports[-1].state in FINAL_STATES and not order.is_final:
             log.warning("report_missed", client_order_id=order.client_order_id, state=reports[-1].state)
             events += reports

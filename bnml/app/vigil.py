@@ -6,12 +6,13 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from bnml.app.abreast import abreast
 from bnml.app.logs import logger
 from bnml.app.reconcile import asked_for
 from bnml.core.errors import Rejected, Retryable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bnml.app.inbox import Inbox
     from bnml.app.links import Links
@@ -41,6 +42,7 @@ class Vigil:
         self._overdue: deque[str] = deque(maxlen=1_000)
         self.polls = 0
         venue.api.on_missing = self._overdue.append
+        venue.api.on_garbled = self.doubt
 
     def doubt(self) -> None:
         """Something may have been missed: everything open is read before the next entry."""
@@ -72,16 +74,20 @@ class Vigil:
         self.polls += 1
         self._overdue.clear()
         try:
-            events = await changed_orders(self._venue, self._book)
+            await changed_orders(self._venue, self._book, lambda events: self._inbox.complete(0, events))
         except (Retryable, Rejected) as error:
             logger().warning("orders_not_read", error=str(error))
             return False
-        self._inbox.complete(0, events)
         return not self._overdue
 
 
-async def changed_orders(venue: BinanceVenue, book: OrderBook) -> list[Event]:
-    """Reports of our open orders that say more than we know, with each fill since the last one known."""
+async def changed_orders(
+    venue: BinanceVenue, book: OrderBook, tell: Callable[[Sequence[Event]], None]
+) -> None:
+    """Tell the reports of our open orders that say more than we know, with each fill since the last one known.
+
+    Each as soon as it is read: none waits for the answer about another.
+    """
     orders = asked_for(venue, book)
     if len(orders) > FEW:
         shown = {one.client_order_id: one for one in await venue.open_orders()}
@@ -90,12 +96,13 @@ async def changed_orders(venue: BinanceVenue, book: OrderBook) -> list[Event]:
             for order in orders
             if order.client_order_id not in shown or float(shown[order.client_order_id].executed_qty) > 0
         ]
-    found: list[Event] = []
-    for order in orders:
-        if not order.is_final:
-            reports = await venue.order_reports(order.symbol, order.client_order_id)
-            found += reports if _tell_more(order, reports) else []
-    return found
+
+    async def look(order: Order) -> None:
+        reports = await venue.order_reports(order.symbol, order.client_order_id)
+        if not order.is_final and _tell_more(order, reports):
+            tell(reports)
+
+    await abreast(*map(look, orders))
 
 
 def _tell_more(order: Order, reports: list[OrderReport]) -> bool:

@@ -25,6 +25,7 @@ from bnml.venues.binance import market, succession
 from bnml.venues.binance.codec import MarketCodec
 from bnml.venues.binance.freshness import Freshness
 from bnml.venues.binance.market import MarketStream
+from bnml.venues.binance.oddities import Oddities
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.venue import BinanceVenue
@@ -125,7 +126,7 @@ def an_order(name):
 
 
 @contextlib.asynccontextmanager
-async def account(*, rest_url=None):
+async def account(*, rest_url=None, oddities=None):
     """The account of a served exchange as the daemon holds it, with one open order `bna1-1`, and what was posted."""
     async with served(stepped=False) as client, contextlib.AsyncExitStack() as stack:
         signer, inbox, links, book = Signer(KEY.api_key, KEY.secret), LiveInbox(), Links(), OrderBook()
@@ -141,7 +142,7 @@ async def account(*, rest_url=None):
         api = ApiConnection(
             f"{client.sockets}/ws-api/v3", signer, LiveClock(), timestamp_ms=rest.timestamp_ms, on_event=on_event,
             on_link=links.account, on_number=lambda _: None, timeout_s=1.0, receive_window_ms=5000, rest=rest,
-            rotate_after_s=lambda: 1e9, probe_s=0.5,
+            rotate_after_s=lambda: 1e9, probe_s=0.5, oddities=oddities,
         )  # fmt: skip
         venue = BinanceVenue(rest, api, {})
         await venue.load_instruments(("BTCUSDT",), "USDT")
@@ -224,6 +225,33 @@ async def test_f39_an_order_whose_report_does_not_come_is_asked_for():
         assert took < 4
         assert "executionReport" not in it.seen
         assert (USER, False) in posted.channels()
+
+
+async def test_f41_after_a_frame_that_was_cut_short_the_orders_are_read_at_once():
+    async with account(oddities=Oddities()) as it:
+        posted = Posted(it.inbox)
+        await load(it.client, rule("truncate", match={"user_event": "*"}))
+        await it.client.signed("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="bna1-1")
+        await until(lambda: posted.has(OrderState.CANCELED), 5)
+        assert (ORDERS, False) not in posted.channels()  # nothing else had them read
+
+
+async def test_no_order_waits_for_the_answer_about_another():
+    async with account() as it:
+        posted, plain = Posted(it.inbox), it.venue.order_reports
+        it.book.register(an_order("bna1-2"))
+        await it.client.signed("POST", "/api/v3/order", **FAR, newClientOrderId="bna1-2")
+
+        async def slow_for_the_first(symbol, name):
+            if name == "bna1-1":
+                await asyncio.Event().wait()
+            return await plain(symbol, name)
+
+        it.venue.order_reports = slow_for_the_first
+        await load(it.client, rule("drop", match={"user_event": "*"}))
+        await it.client.signed("DELETE", "/api/v3/order", symbol="BTCUSDT", origClientOrderId="bna1-2")
+        it.vigil.doubt()
+        await until(lambda: posted.has(OrderState.CANCELED), 5)
 
 
 async def test_f09_after_an_outage_one_reading_comes_before_the_first_entry():

@@ -138,6 +138,8 @@ class ApiLeg:
                 if self._owner.oddities is None:
                     raise
                 self._owner.oddities.take("account", text, error)
+                if self._owner.on_garbled is not None:
+                    self._owner.on_garbled()
                 continue
             if frame.id is not None:
                 self._answered(frame)

@@ -71,6 +71,8 @@ class ApiConnection:
         self._last_id = 0
         self.on_missing: Callable[[str], None] | None = None
         """Told the client order id of an order whose report did not come after the venue's good answer."""
+        self.on_garbled: Callable[[], None] | None = None
+        """Told of a frame that nobody can read: it may have been about an order."""
         self.succession: Succession[ApiLeg] = Succession(
             lambda: ApiLeg(self),
             clock,
