@@ -10,12 +10,14 @@ from bnml.core.outcomes import Trade
 from bnml.kernels.records import ExitReason
 from bnml.trading import exits
 from bnml.trading.compile import EngineConfig
+from bnml.trading.coverage import LIVE
 from bnml.trading.fees import FeeDesk
 from bnml.trading.orders import Order, OrderBook, Role, is_alive
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
 from bnml.trading.positions import Position, Tranche
 from bnml.trading.protection import Protection
+from bnml.trading.refusals import UNKNOWN_ORDER
 from bnml.trading.returning import ReturnDesk
 from bnml.trading.risk.breakers import Breakers
 from bnml.trading.state import EngineState
@@ -88,6 +90,8 @@ class ReportDesk:
         orders = self._book.of_list(event.client_order_id if order is None else order.list_id)
         if order is not None and not order.list_id:
             orders = [order]
+        if event.code == UNKNOWN_ORDER and any(one.state is OrderState.CANCELED for one in orders):
+            self._look_around(event.symbol, out)
         for one in orders:
             self._protection.stir(one.symbol)
             if one.cancel_sent:
@@ -188,6 +192,14 @@ class ReportDesk:
             self._rejected(order, report, out)
         elif order.state is OrderState.EXPIRED and order.role is Role.EXIT:
             self._expired(order, out)
+        elif order.state is OrderState.CANCELED and order.side is Side.SELL and not order.cancel_sent:
+            self._look_around(order.symbol, out)
+
+    def _look_around(self, symbol: str, out: Outbox) -> None:
+        """Somebody else cancels orders of ours: of the others of a symbol the word may be lost, so they are read."""
+        for order in self._book.open():
+            if order.symbol == symbol and order.state in LIVE and not order.cancel_sent:
+                out.commands.append(QueryOrder(symbol, order.client_order_id))
 
     def _rejected(self, order: Order, report: OrderReport, out: Outbox) -> None:
         if order.role is Role.FEES:

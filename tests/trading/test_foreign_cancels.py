@@ -1,0 +1,67 @@
+"""Somebody else cancels what protects a position: one word of it is enough to look after everything else."""
+
+import contextlib
+
+import pytest
+
+from bnml.core.commands import QueryOrder
+from bnml.core.events import CancelFailed
+from bnml.core.orders import OrderState
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.messages import OrderKey, VenueReject
+from tests.trading.hand_venue import STOP, SYMBOL, World
+
+
+def cancelled_by_hand(*, of):
+    """A position of three tranches whose orders are all gone, and what is told of those of tranche `of`."""
+    world = World()
+    world.enter()
+    world.settle()
+    for order in world.open_orders():
+        key = OrderKey(symbol=SYMBOL, client_order_id=order.client_order_id)
+        with contextlib.suppress(VenueReject):  # gone with the other one of its list
+            world.venue.exchange.cancel(ACCOUNT, key)
+    assert world.stops() == []
+    told = [one for one in world.venue.drain() if one.state is OrderState.CANCELED]
+    legs = world.position().tranches[of - 1].legs
+    return world, [one for one in told if one.client_order_id in legs]
+
+
+def is_covered(world):
+    lot_e8 = world.instruments[SYMBOL].lot_e8
+    held = sum(tranche.lots(lot_e8) for tranche in world.position().tranches)
+    return sum(lots for _, lots in world.stops()) == held > 0
+
+
+@pytest.mark.parametrize("of", [1, 2, 3])
+def test_an_order_that_nobody_here_has_cancelled_has_the_others_read(of):
+    world, told = cancelled_by_hand(of=of)
+    for report in told:
+        world.feed(report)
+    world.settle()
+    assert is_covered(world)
+    assert {ticks for ticks, _ in world.stops()} == {STOP}
+
+
+def test_so_has_a_cancel_of_ours_that_came_after_it():
+    world, (told,) = cancelled_by_hand(of=3)
+    order = world.engine.book.orders[told.client_order_id]
+    order.cancel_sent = True
+    world.feed(told)
+    world.settle()
+    assert not is_covered(world)
+    world.feed(CancelFailed(SYMBOL, order.client_order_id, world.now_ns, -2011, "Unknown order sent."))
+    world.settle()
+    assert is_covered(world)
+
+
+def test_what_we_cancel_ourselves_has_nothing_read():
+    world = World()
+    world.enter()
+    world.settle()
+    world.move(3_060_000)  # the first target: its stop ends
+    world.position().exit_reason = 1
+    world.engine._protection.stir(SYMBOL)
+    world.pass_seconds(3)
+    assert world.position() is None
+    assert not any(isinstance(one, QueryOrder) for one in world.sent)
