@@ -3,6 +3,7 @@
 import pytest
 
 from tests.e2e.matrix.causes import (
+    AGED,
     BANNED,
     BY_HAND,
     CLOSED,
@@ -11,6 +12,8 @@ from tests.e2e.matrix.causes import (
     GREW,
     GROWN,
     HALTED,
+    KEYLESS,
+    PARTED,
     PASSED,
     TWICE,
     UNEXPLAINED,
@@ -91,6 +94,12 @@ def test_a_venue_that_takes_no_orders_excuses_the_time_in_which_it_takes_none(wh
     assert cause([], until=until, shuts=[(*shut, why)]) == found
 
 
+TOO_OLD = (-0.3, "answered 400 -1021 Timestamp for this request is outside of the recvWindow.: one-0s")
+CANCELLED = [
+    (0.0, "sent DELETE/api/v3/orderList listClientOrderId=one-0l"),
+    (0.02, "executed listClientOrderId=one-0l: ok"),
+    (0.04, "answered 200 DELETE/api/v3/orderList listClientOrderId=one-0l"),
+]
 BY_OTHERS = (0.0, "struck: cancel_orders before of time, orders cancelled by hand")
 UNHEARD = (0.0, "struck: drop before of executionReport one-0s, report lost")
 
@@ -139,7 +148,34 @@ def test_a_refusal_is_the_evidence(why):
 @pytest.mark.parametrize(
     ("notes", "found"),
     [
+        pytest.param([(0.6, "answered 401 -2015 Invalid API-key")], KEYLESS, id="noticed"),
+        pytest.param(refused(0.6), UNEXPLAINED, id="something else was refused"),
+    ],
+)
+def test_a_key_that_was_not_accepted_is_not_used_until_a_person_has_acted(notes, found):
+    assert cause(notes, until=9.0, shuts=[(0.5, 8.9, KEYLESS)]) == found
+
+
+@pytest.mark.parametrize(
+    ("notes", "until", "found"),
+    [
+        pytest.param([TOO_OLD, *lost(0.1)], 2.6, AGED, id="and the next one failed"),
+        pytest.param([TOO_OLD, *done(0.1)], 2.6, UNEXPLAINED, id="and no other failed"),
+        pytest.param(lost(0.1), 2.6, UNEXPLAINED, id="not too old"),
+        pytest.param([TOO_OLD, *lost(0.1)], 3.2, UNEXPLAINED, id="longer than it may live"),
+    ],
+)
+def test_a_request_that_lives_longer_as_the_one_before_was_too_old(notes, until, found):
+    assert cause(notes, until=until) == found
+
+
+@pytest.mark.parametrize(
+    ("notes", "found"),
+    [
         pytest.param([(0.2, "died any moment")], UNEXPLAINED, id="nothing else"),
+        pytest.param([*CANCELLED, (0.2, "died any moment")], PARTED, id="between a cancel and what follows"),
+        pytest.param([*CANCELLED, *done(0.1), (0.2, "died any moment")], UNEXPLAINED, id="it had followed"),
+        pytest.param([*CANCELLED, (2.0, "died any moment")], UNEXPLAINED, id="long after a cancel"),
         pytest.param([*lost(0.1), (0.2, "died any moment")], FAILED, id="a loss"),
         pytest.param([(0.2, "died any moment"), *lost(4.0)], UNEXPLAINED, id="a loss in the next life"),
         pytest.param(

@@ -9,11 +9,13 @@ PASSED = "the price had passed the level that a stop or a target was moved to, a
 BANNED = "the venue had banned the address"
 CLOSED = "the venue's port was closed"
 HALTED = "the venue had halted the symbol, and refused what was to protect it"
-KEYLESS = "the venue did not accept the key, and refused what was to protect it"
+KEYLESS = "the venue did not accept the key, and nothing is sent until a person has acted"
 FILTERED = "the venue had changed its filters, and refused what was to protect it"
 WAITED = "the venue refused an order for its rate, and said how long to wait"
 GREW = "what was too small for a stop rose above the venue's minimum while the process was dead"
 BY_HAND = "somebody else cancelled its orders while the process was dead"
+PARTED = "over REST a cancel and what follows it are two requests, and the process died between them"
+AGED = "the venue had called a request too old, and failed the next one, which lives longer"
 UNEXPLAINED = "unexplained"
 CAUSES = (
     FAILED,
@@ -29,6 +31,8 @@ CAUSES = (
     WAITED,
     GREW,
     BY_HAND,
+    PARTED,
+    AGED,
     UNEXPLAINED,
 )
 
@@ -55,6 +59,8 @@ NEAR_S = 0.2  # what was sent before a death is executed within this time after 
 GROWN = "worth more than the minimum now"
 LOOKED_AT_S = 5.0  # the pause between two looks at the account (`process.TIMER_S`)
 PATIENCE_S = 0.9  # nothing takes so long here unless it was made to
+TOO_OLD = "answered 400 -1021"
+WHOLE_WINDOW_S = 2.4  # `network.WINDOW_MS` and its margin
 
 
 def cause_of(span):
@@ -66,7 +72,8 @@ def cause_of(span):
     failures = _failures([one for one in before if one[0] >= span.since_s - RECENT_S], until_s)
     if span.lived:
         unread = failures and any(_is_lost_read(text) for text in recent)
-        found = _shut(span) or (TWICE if failures > 1 else UNREAD if unread else "")
+        aged = failures and _is_aged(span, recent)
+        found = _shut(span) or (TWICE if failures > 1 else UNREAD if unread else AGED if aged else "")
         return found or (UNTOLD if _is_untold(span) else UNEXPLAINED)
     if any(word in text for text in recent for word in _BEYOND):
         return PASSED
@@ -74,7 +81,9 @@ def cause_of(span):
         return BY_HAND
     if any(text == GROWN for text in recent):
         return GREW
-    return FAILED if failures else UNEXPLAINED
+    if failures:
+        return FAILED
+    return PARTED if _is_parted(before, until_s) else UNEXPLAINED
 
 
 def _failures(notes, until_s):
@@ -105,6 +114,17 @@ def _is_untold(span):
     return by_hand and lost and span.seconds - _shut_times(span)[1] <= LOOKED_AT_S + TOO_LONG_S
 
 
+def _is_aged(span, recent):
+    is_too_old = any(text.startswith(TOO_OLD) for text in recent)
+    return is_too_old and span.seconds <= WHOLE_WINDOW_S + 2 * NEAR_S
+
+
+def _is_parted(before, died_s):
+    """Whether the last order that was sent was a cancel by REST, in the moment of death."""
+    sent = [(at, text) for at, text in before if text.startswith(_WIRED)]
+    return bool(sent) and sent[-1][1].startswith("sent DELETE") and died_s - sent[-1][0] <= NEAR_S
+
+
 def _is_lost_read(text):
     return text.startswith(_STRUCK) and " of GET" in text
 
@@ -133,7 +153,8 @@ def _shut_times(span):
     lasted, moments = {}, []
     for since_s, until_s, _, cause in span.shuts:
         begin, end = max(since_s, span.since_s), min(until_s, span.until_s)
-        if begin < end and (cause in _UNASKED or _was_refused(span, begin, end)):
+        said = "answered 401" if cause is KEYLESS else "answered 4"
+        if begin < end and (cause in _UNASKED or _was_refused(span, begin, end, said)):
             lasted[cause] = lasted.get(cause, 0.0) + end - begin
             moments.append((begin, end))
     covered_s, last_s = 0.0, span.since_s
@@ -143,7 +164,5 @@ def _shut_times(span):
     return lasted, covered_s
 
 
-def _was_refused(span, begin_s, end_s):
-    return any(
-        text.startswith("answered 4") and begin_s - RECENT_S <= at <= end_s for at, _, text in span.notes
-    )
+def _was_refused(span, begin_s, end_s, said):
+    return any(text.startswith(said) and begin_s - RECENT_S <= at <= end_s for at, _, text in span.notes)

@@ -1,10 +1,12 @@
 """What happened on the way to the served exchange, noted for the causes of bare times: faults, requests, answers."""
 
+from math import inf
+
 import msgspec
 
 from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.operations import Security, perform
-from tests.e2e.matrix.causes import SHUTS, WAITED
+from tests.e2e.matrix.causes import KEYLESS, SHUTS, WAITED
 from tests.e2e.matrix.network import words
 
 
@@ -37,7 +39,9 @@ class Record:
         if told.get("retry_after_s"):
             self._cover.shut("", WAITED, told["retry_after_s"])  # said of the address, whatever was asked for
         if action in SHUTS:
-            self._cover.shut(symbol, SHUTS[action], told.get("lasts_s") or told.get("seconds", 0.0))
+            lasts_s = told.get("lasts_s") or told.get("seconds", 0.0)
+            # A key that works again is used again when the operator says so: at the end of the hour.
+            self._cover.shut(symbol, SHUTS[action], inf if SHUTS[action] is KEYLESS else lasts_s)
 
     def perform(self, venue, operation, params, caller):
         """The exchange's `perform`; what became of an order is noted."""
