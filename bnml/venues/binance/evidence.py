@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from bnml.venues.binance.wire import AccountTrade, OrderAnswer
 
 ORDERS_PER_PAGE = 1000
+CLOCK_PATIENCE_S = 1.0
 
 
 class Evidence:
@@ -26,8 +28,15 @@ class Evidence:
         self._rest = rest
 
     async def resynchronise(self) -> None:
-        """Measure the venue's clock anew, for an order that waits for it: maybe one that ends a position."""
-        await self._rest.synchronise_clock(Lane.EXIT)
+        """Measure the venue's clock anew, for an order that waits for it: maybe a stop of what has none meanwhile.
+
+        One answer will do; a slow one tells little, and is not waited for.
+        """
+        try:
+            async with asyncio.timeout(CLOCK_PATIENCE_S):
+                await self._rest.synchronise_clock(Lane.EXIT, samples=1)
+        except TimeoutError as error:
+            raise Retryable(f"the venue's time was not told within {CLOCK_PATIENCE_S} s") from error
 
     async def list_members(self, list_client_order_id: str) -> list[str]:
         """Client order ids of the orders of a list; empty when the venue has no such list."""

@@ -14,6 +14,7 @@ from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock, ManualClock
 from bnml.core.commands import CancelOrder
 from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.venues.binance import evidence
 from bnml.venues.binance.budget import Lane, Ledger, OrderLimit, WeightBudget
 from bnml.venues.binance.codec import MarketCodec
 from bnml.venues.binance.market import MarketStream
@@ -433,7 +434,16 @@ async def test_an_exit_that_waits_for_the_clock_does_not_wait_for_the_minute():
         rest.budget.observe({"X-MBX-USED-WEIGHT-1M": str(rest.budget.limit * 76 // 100)})
         assert rest.budget.delay_s(Lane.RECONCILE) > 0
         await asyncio.wait_for(BinanceVenue(rest, None, {}).resynchronise(), 2)
-        assert len(place.requests) == 5
+        assert len(place.requests) == 1  # each further one is a round trip in which nothing protects
+
+
+async def test_an_exit_does_not_wait_for_a_clock_that_is_not_told(monkeypatch):
+    monkeypatch.setattr(evidence, "CLOCK_PATIENCE_S", 0.05)
+    async with web() as place, client(place.http) as rest:
+        rest.public = lambda *_: asyncio.Event().wait()
+        with pytest.raises(Retryable, match="not told"):
+            async with asyncio.timeout(5):
+                await BinanceVenue(rest, None, {}).resynchronise()
 
 
 async def test_filters_are_read_with_the_rank_of_the_order_that_waits_for_them():
