@@ -43,8 +43,8 @@ class FlowDesk:
             text = ", ".join(f"{asset} by {amount}" for asset, amount in sorted(off.items()))
             out.alert("critical", "balances_adopted", f"the venue's balances differ from ours (1e-8): {text}")
         count_flow(self._state, self._breakers, off.get(self._state.ledger.quote, 0))
-        for asset in sorted(off):
-            self._cut_to_what_is_there(asset, event.ts_ns, out)
+        for asset in sorted({*off, *event.assets}):
+            self._let_go(asset, event.ts_ns, out)
 
     def flow(self, event: CapitalFlow, out: Outbox) -> None:
         """One asset grew or shrank."""
@@ -53,10 +53,11 @@ class FlowDesk:
         if event.asset == self._state.ledger.quote:
             count_flow(self._state, self._breakers, event.amount_e8)
         else:
-            count_flow(self._state, self._breakers, -self._portfolio.cut_dust(event.asset))
-            self._cut_to_what_is_there(event.asset, event.ts_ns, out)
+            self._let_go(event.asset, event.ts_ns, out)
 
-    def _cut_to_what_is_there(self, asset: str, ts_ns: int, out: Outbox) -> None:
+    def _let_go(self, asset: str, ts_ns: int, out: Outbox) -> None:
+        """What our books claim of an asset becomes what is there: dust goes first, then the last tranche."""
+        count_flow(self._state, self._breakers, -self._portfolio.cut_dust(asset))
         for symbol, position in sorted(self._portfolio.positions.items()):
             symbol_state = self._state.symbols.get(symbol)
             if symbol_state is None or symbol_state.instrument.base != asset:

@@ -56,9 +56,6 @@ class Portfolio:
             if seen.get(asset, 0) != total
         }
         self.ledger.totals = {asset: total for asset, total in sorted(seen.items()) if total}
-        for symbol, dust in list(self.ledger.dust.items()):
-            if symbol not in self.positions:
-                self._shrink(symbol, dust, seen.get(dust.asset, 0))
         return off
 
     def flow(self, asset: str, amount_e8: int) -> None:

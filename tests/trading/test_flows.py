@@ -4,9 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bnml.core.events import Balances, CapitalFlow
+from bnml.core.events import Balances, CapitalFlow, OperatorCommand
 from bnml.kernels.records import FACTS, record
+from bnml.trading.portfolio import Dust
 from bnml.trading.risk.breakers import Breakers, new_breakers
+from bnml.venues.sim.inprocess import ACCOUNT
+from tests.trading.hand_venue import World
 from tests.trading.kit import HOUR_NS, START_NS, config
 from tests.trading.test_engine import SYMBOL, started, walk
 
@@ -130,3 +133,32 @@ def test_coins_that_were_there_before_may_go_without_touching_a_position():
     commands = engine.process(CapitalFlow("BTC", -10 * E8, engine.state.now_ns), 10**6 + 1)
     assert commands == []
     assert [one.base_e8 for one in engine.portfolio.positions[SYMBOL].tranches] == held_e8
+
+
+@pytest.mark.parametrize("left_e8", [0, 100_000])
+@pytest.mark.parametrize("is_away", [False, True])
+def test_dust_that_is_converted_beside_a_position_of_its_symbol_keeps_no_sale_and_no_stop_from_it(
+    is_away, left_e8
+):
+    """Claimed on, it made every sale and every stop of the last tranche ask for more than there is, for good."""
+    world = World(balances={"USDT": 10**13, "BTC": 300_000})
+    ledger = world.engine.state.ledger
+    ledger.dust[SYMBOL] = Dust("BTC", 300_000, 9 * E8, 1)
+    world.enter()
+    world.settle()
+    before_e8 = world.engine.portfolio.equity_e8({}, world.instruments)
+    world.venue.exchange._desk.accounts[ACCOUNT].credit("BTC", left_e8 - 300_000)
+    if is_away:
+        world.restart()
+        world.feed(world.venue.balances())
+    else:
+        world.feed(CapitalFlow("BTC", left_e8 - 300_000, world.now_ns))
+    ledger = world.engine.state.ledger
+    assert sum(one.base_e8 for one in ledger.dust.values()) == left_e8
+    change_e8 = world.engine.portfolio.equity_e8({}, world.instruments) - before_e8
+    assert ledger.flows_e8 == change_e8 == left_e8 * 3000 - 9 * E8
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.settle()
+    assert world.position() is None
+    assert world.balance("BTC") < 10_000
+    assert not world.ledger_differences()
