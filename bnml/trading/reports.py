@@ -121,14 +121,23 @@ class ReportDesk:
             return
         instrument = self._state.symbols[symbol].instrument
         if instrument.status == DELISTED:
-            return
-        self._protection.tend(position, instrument, out, patient=patient)
+            self._park(position)
+        else:
+            self._protection.tend(position, instrument, out, patient=patient)
         if self._protection.is_done(position, instrument):
             for tranche in position.tranches:
                 self._portfolio.lay_aside(tranche, instrument, ts_ns)
             del self._portfolio.positions[symbol]
             if position.bought_lots and not position.is_of_dust:
                 self._breakers.position_closed(position.pnl_e8, ts_ns)
+
+    def _park(self, position: Position) -> None:
+        """Nobody takes orders of a symbol that is gone: what is over leaves it, and all does when its coins have left."""
+        for tranche in position.tranches:
+            if not tranche.base_e8:
+                for leg in tranche.legs:
+                    self._book.expire(leg)
+            tranche.legs = [leg for leg in tranche.legs if not self._book.orders[leg].is_settled]
 
     def _is_early(self, order: Order, report: OrderReport) -> bool:
         """A sale whose buy is not wholly told of yet: streams and answers to queries may overtake each other."""

@@ -4,11 +4,11 @@ import msgspec
 
 from bnml.app.reconcile import missed_reports, recheck
 from bnml.app.vigil import changed_orders
-from bnml.core.events import InstrumentUpdate, OrderReport, Timer
+from bnml.core.events import CapitalFlow, InstrumentUpdate, OrderReport, Slice, Timer
 from bnml.core.instrument import DELISTED
 from bnml.core.orders import OrderState, Side
 from bnml.trading.engine import RECONCILE, Engine
-from bnml.trading.orders import Order, Role
+from bnml.trading.orders import KEEP_FINAL, Order, Role
 from bnml.trading.positions import Position, Tranche
 from tests.trading.kit import config, instrument
 from tests.virtual_time import in_virtual_time
@@ -63,6 +63,37 @@ async def test_f72_a_delisted_position_is_parked_and_others_go_on():
     restarted = Engine.restore(engine.config, None, engine.snapshot())
     assert set(restarted.portfolio.positions) == {GONE, STAYS}
     assert restarted.state.symbols[GONE].instrument.status == DELISTED
+
+
+def test_f72_orders_that_the_venue_ended_are_forgotten_and_the_parked_position_stays():
+    """Its reconciliation asked for one that the book had let go after a thousand others: each minute, after each start."""
+    engine = Engine(config(), None)
+    held(engine, GONE)
+    engine.process(InstrumentUpdate(msgspec.structs.replace(instrument(GONE), status=DELISTED), 2), 2)
+    engine.process(OrderReport(GONE, f"{GONE}-s", 6, OrderState.CANCELED, Side.SELL), 3)
+    for number in range(2 * KEEP_FINAL):
+        engine.book.register(
+            Order(f"x{number}", STAYS, Side.BUY, Role.WORKING, 1, 1, 1, state=OrderState.EXPIRED)
+        )
+    engine.book.forget()
+    assert engine.book.get(f"{GONE}-s") is None
+    for one in (engine, Engine.restore(engine.config, None, engine.snapshot())):
+        assert one.process(Slice(GONE, 7, 2_000_000, 2_000_000, 2_000_000, 1), 4) == []
+        one.process(Timer(RECONCILE, 8), 5)
+        assert one.portfolio.positions[GONE].tranches[0].base_e8 == 10**8
+
+
+def test_f72_a_parked_position_ends_when_its_coins_have_left_the_account():
+    """The operator has withdrawn or converted them; parked for good, it kept a place that a position may take."""
+    engine = Engine(config(), None)
+    held(engine, GONE)
+    engine.portfolio.flow("GONE", 10**8)
+    engine.process(InstrumentUpdate(msgspec.structs.replace(instrument(GONE), status=DELISTED), 2), 2)
+    engine.process(CapitalFlow("GONE", -4 * 10**7, 3), 3)
+    assert engine.portfolio.positions[GONE].tranches[0].base_e8 == 6 * 10**7
+    engine.process(CapitalFlow("GONE", -6 * 10**7, 4), 4)
+    assert GONE not in engine.portfolio.positions
+    assert not engine.book.open()
 
 
 @in_virtual_time
