@@ -4,12 +4,13 @@ import msgspec
 
 from bnml.app.reconcile import missed_reports, recheck
 from bnml.app.vigil import changed_orders
-from bnml.core.events import CapitalFlow, InstrumentUpdate, OrderReport, Slice, Timer
+from bnml.core.events import CapitalFlow, InstrumentUpdate, OperatorCommand, OrderReport, Slice, Timer
 from bnml.core.instrument import DELISTED
 from bnml.core.orders import OrderState, Side
 from bnml.trading.engine import RECONCILE, Engine
 from bnml.trading.orders import KEEP_FINAL, Order, Role
 from bnml.trading.positions import Position, Tranche
+from tests.trading.hand_venue import SYMBOL, World
 from tests.trading.kit import config, instrument
 from tests.virtual_time import in_virtual_time
 
@@ -94,6 +95,20 @@ def test_f72_a_parked_position_ends_when_its_coins_have_left_the_account():
     engine.process(CapitalFlow("GONE", -6 * 10**7, 4), 4)
     assert GONE not in engine.portfolio.positions
     assert not engine.book.open()
+
+
+def test_f72_what_is_just_bought_of_a_symbol_that_is_called_gone_keeps_its_stop():
+    """The venue may say so by mistake, and be right again with the next look."""
+    world = World()
+    world.enter(targets=((1, 5000, 0),))
+    world.feed(InstrumentUpdate(msgspec.structs.replace(world.instruments[SYMBOL], status=DELISTED), 2))
+    world.feed(OperatorCommand("reduce", 3))  # whatever makes it look at all positions
+    world.settle()
+    world.feed(InstrumentUpdate(world.instruments[SYMBOL], 4))
+    world.settle()
+    assert [lots for _, lots in world.stops()] == [4995]
+    assert world.position().tranches[0].legs == [one.client_order_id for one in world.open_orders()]
+    assert world.alerts == []
 
 
 @in_virtual_time
