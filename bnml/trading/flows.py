@@ -81,6 +81,7 @@ class FlowDesk:
 def _take(position: Position, gone_e8: int, mark_ticks: int, instrument: Instrument) -> int:
     """Remove so much of the base asset, from the last tranche on; returns its value at the mark (or at cost)."""
     before_e8 = value_e8(position, mark_ticks, instrument)
+    gone_e8 = position.let_crumbs_go(gone_e8, instrument.lot_e8)
     for tranche in reversed(position.tranches):
         taken_e8 = min(gone_e8, tranche.base_e8)
         if taken_e8 == 0:

@@ -146,11 +146,13 @@ class Portfolio:
             self._shrink(symbol, dust, left_e8 - held_e8)
         return before_e8 - self.dust_e8
 
-    def cut(self, position: Position, asset: str) -> None:
+    def cut(self, position: Position, instrument: Instrument) -> None:
         """Let go of coins of a position that are not there any more, from its last tranche on; what they cost is lost."""
-        gone_e8 = sum(one.base_e8 for one in position.tranches) - max(0, self.total_e8(asset))
+        held_e8 = sum(one.base_e8 for one in position.tranches)
+        gone_e8 = max(0, held_e8 - max(0, self.total_e8(instrument.base)))
+        gone_e8 = position.let_crumbs_go(gone_e8, instrument.lot_e8)
         for tranche in reversed(position.tranches):
-            taken_e8 = min(max(0, gone_e8), tranche.base_e8)
+            taken_e8 = min(gone_e8, tranche.base_e8)
             tranche.base_e8 -= taken_e8
             gone_e8 -= taken_e8
 

@@ -62,6 +62,14 @@ class Position(msgspec.Struct):
         """Whole lots held in all tranches."""
         return sum(tranche.lots(lot_e8) for tranche in self.tranches)
 
+    def let_crumbs_go(self, gone_e8: int, lot_e8: int) -> int:
+        """Take what is below a lot in each tranche first: no order locks it; returns what is left to be taken."""
+        for tranche in reversed(self.tranches):
+            taken_e8 = min(gone_e8, tranche.base_e8 % lot_e8)
+            tranche.base_e8 -= taken_e8
+            gone_e8 -= taken_e8
+        return gone_e8
+
     @property
     def cost_e8(self) -> int:
         return sum(tranche.cost_e8 for tranche in self.tranches)

@@ -189,8 +189,9 @@ class ReportDesk:
             return
         self._portfolio.cut_dust(asset)
         for symbol, position in self._portfolio.positions.items():
-            if self._state.symbols[symbol].instrument.base == asset:
-                self._portfolio.cut(position, asset)
+            instrument = self._state.symbols[symbol].instrument
+            if instrument.base == asset:
+                self._portfolio.cut(position, instrument)
                 self._protection.stir(symbol)
 
     def _reason(self, order: Order, report: OrderReport) -> int:

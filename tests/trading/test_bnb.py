@@ -61,3 +61,28 @@ def test_f66_commissions_are_taken_of_a_position_as_well():
     made.settle()
     assert not made.engine.portfolio.positions
     assert not made.halts
+
+
+def test_f66_a_commission_that_only_crumbs_can_have_paid_moves_no_stop_and_contradicts_no_fill():
+    """Each tranche has less than a lot that nothing locks; together they pay for another symbol's purchase."""
+    made = world(0, ticks=60_000)
+    tranches = ((1, 100, 61_200), (2, 60, 62_400), (3, 40, 0))
+    made.enter("BNBUSDT", targets=tranches, stop=58_800, reference=60_000)
+    made.settle()
+    stops = made.stops("BNBUSDT")
+    assert [lots for _, lots in stops] == [39, 59, 99]
+    crumbs_e8 = made.venue.exchange.read.account(ACCOUNT).balances["BNB"][0]
+    made.enter(targets=((1, 5000, 0),))
+    made.execute()
+    paid = next(one for one in made.reports if getattr(one, "commission_asset", "") == "BNB")
+    assert 10**5 < paid.commission_e8 < crumbs_e8
+    while made.reports:
+        made.feed(made.reports.pop(0))
+    assert "BNBUSDT" not in str(made.queue)  # no stop of that position has to move for it
+    assert made.stops("BNBUSDT") == stops
+    made.move(58_000, "BNBUSDT")
+    assert made.position("BNBUSDT") is None
+    assert not made.halts
+    assert not made.ledger_differences()
+    claimed, there = left(made)
+    assert claimed == there

@@ -162,3 +162,16 @@ def test_dust_that_is_converted_beside_a_position_of_its_symbol_keeps_no_sale_an
     assert world.position() is None
     assert world.balance("BTC") < 10_000
     assert not world.ledger_differences()
+
+
+def test_crumbs_that_are_converted_beside_the_stops_move_none_of_them_and_are_no_loss():
+    world = World(balances={"USDT": 10**13}, fee_ppm=750)
+    world.enter()
+    world.settle()
+    stops, lots = world.stops(), world.position().lots(1000)
+    free_e8 = world.venue.exchange.read.account(ACCOUNT).balances["BTC"][0]
+    assert free_e8 > 1000  # more than a lot, together
+    world.feed(CapitalFlow("BTC", -free_e8, world.now_ns))
+    assert (world.queue, world.stops()) == ([], stops)
+    assert (world.position().lots(1000), world.position().pnl_e8) == (lots, 0)
+    assert world.engine.state.ledger.flows_e8 == 0
