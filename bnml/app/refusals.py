@@ -28,8 +28,9 @@ def after_steps(
     """For the executor's `on_step`; `recheck_soon` compares orders and balances with the venue.
 
     A symbol that the venue calls gone or closed is not entered from here on; `look_soon` has its status read,
-    which parks it, or ends the guard where the answer was an error. Without `guards` (stepped, where nobody
-    looks) it is only told.
+    which parks it, or ends the guard where the answer was an error. Filters that refused an order are read then,
+    too: until that minute's look the symbol was entered, and left at once, again and again. Without `guards`
+    (stepped, where nobody looks) it is only told.
     """
 
     def after(step: Step, symbol: str, text: str) -> None:
@@ -38,6 +39,7 @@ def after_steps(
             recheck_soon()
         if step in _OUT_OF_TRADE and guards is not None:
             guards.report(f"{STATUS}{symbol}", REDUCING, f"the venue refused an order: {text}")
+        if step in _OUT_OF_TRADE or step is Step.REFILTER:
             look_soon()
 
     return after

@@ -16,11 +16,14 @@ from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import recover
 from bnml.trading.compile import compile_engine
+from bnml.trading.coverage import held_lots
 from bnml.venues.binance.numbers import e8
 
 if TYPE_CHECKING:
+    from bnml.core.instrument import Instrument
     from bnml.drill.stage import Stage
     from bnml.trading.engine import Engine
+    from bnml.trading.positions import Position
 
 STOPS = frozenset({"STOP_LOSS", "STOP_LOSS_LIMIT"})
 _LATER_EPOCH = 10**6  # of an engine that is only looked at: its ids never meet those of the daemon
@@ -121,6 +124,11 @@ def recovered_engine(stage: Stage) -> Engine:
     return found.engine
 
 
+def held_e8(position: Position, instrument: Instrument) -> int:
+    """What of a position a stop can be for, in 1e-8; what the venue's step leaves over is dust."""
+    return sum(held_lots(one, instrument) for one in position.tranches) * instrument.lot_e8
+
+
 def _bare(engine: Engine, resting: list[dict[str, Any]]) -> list[str]:
     """Positions whose lots are not all covered by stops that rest at the venue."""
     covered: Counter[str] = Counter()
@@ -129,7 +137,7 @@ def _bare(engine: Engine, resting: list[dict[str, Any]]) -> list[str]:
             covered[row["symbol"]] += e8(row["origQty"]) - e8(row["executedQty"])
     found = []
     for symbol, position in sorted(engine.portfolio.positions.items()):
-        lot_e8 = engine.state.symbols[symbol].instrument.lot_e8
-        if position.lots(lot_e8) * lot_e8 > covered[symbol]:
+        instrument = engine.state.symbols[symbol].instrument
+        if held_e8(position, instrument) > covered[symbol]:
             found.append(symbol)
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bnml.core.ids import PREFIX
-from bnml.drill.books import recovered_engine
+from bnml.drill.books import held_e8, recovered_engine
 from bnml.drill.cover import PROMISE_S, Judged, Spell, judge, spells
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ async def _spells(stage: Stage) -> list[Spell]:
             [row for row in orders if row["orderId"] in ours],
             [row for row in trades if row["orderId"] in ours],
             asset=instrument.base,
-            held_e8=0 if position is None else position.lots(instrument.lot_e8) * instrument.lot_e8,
+            held_e8=0 if position is None else held_e8(position, instrument),
             least_e8=_least_e8(engine, instrument),
             now_ns=now_ns,
         )

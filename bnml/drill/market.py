@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Final
 
+from bnml.core.instrument import plain
+from bnml.drill.books import recovered_engine
 from bnml.drill.common import ready, settle
 from bnml.drill.proof import Drill
 
@@ -13,6 +16,9 @@ if TYPE_CHECKING:
     from bnml.drill.stage import Stage
 
 GAP_PERCENT = -20
+PAID_IN, TAKEN_OUT = 2500, 1000
+READ_S: Final = 90.0
+"""The filters of what is held are read once a minute."""
 
 
 async def stop_gap(stage: Stage, proof: Proof) -> None:
@@ -62,27 +68,44 @@ async def halted_symbol(stage: Stage, proof: Proof) -> None:
 
 
 async def filters(stage: Stage, proof: Proof) -> None:
-    """Tick and step become coarser overnight: no order is refused for good, no stop is lost."""
-    await ready(stage)
+    """Tick and step of what is held become coarser: the daemon reads it, moves stops on the new grid, and buys no more."""
+    held = await ready(stage)
+    symbol = held.positions[0].symbol
+    one = recovered_engine(stage).state.symbols[symbol].instrument
+    coarser = {"tick": plain(10 * one.tick_e8), "step": plain(10 * one.lot_e8)}
     await stage.exchange.faults(
         {
             "name": "filters",
             "when": {"times": 1},
-            "do": {"action": "filters", "symbol": "*", "min_notional": "20"},
+            "do": {"action": "filters", "symbol": symbol, **coarser},
         }
     )
+
+    def is_read() -> str:
+        now = stage.health()
+        return next((one for one in now.reasons if one.startswith(f"filters:{symbol}")), "") if now else ""
+
+    said = await stage.until(is_read, READ_S, f"it has read that tick and step of {symbol} are ten times as large")
+    proof.must(f"the daemon says: {said}", True)
     await asyncio.sleep(6)
     await settle(stage, proof)
 
 
 async def deposit(stage: Stage, proof: Proof) -> None:
     """Money comes and goes: no loss, no gain, and the books follow."""
-    await ready(stage)
-    await stage.exchange.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "2500"})
+    held = await ready(stage)
+    await stage.exchange.control("POST", "/sim/deposit", {"asset": "USDT", "amount": str(PAID_IN)})
     await asyncio.sleep(3)
-    await stage.exchange.control("POST", "/sim/deposit", {"asset": "USDT", "amount": "-1000"})
+    await stage.exchange.control("POST", "/sim/deposit", {"asset": "USDT", "amount": str(-TAKEN_OUT)})
     await asyncio.sleep(3)
     await settle(stage, proof)
+
+    def moved() -> Decimal:
+        now = stage.health()
+        return Decimal(0) if now is None else Decimal(now.flows) - Decimal(held.flows)
+
+    await stage.until(lambda: moved() == PAID_IN - TAKEN_OUT, stage.settle_s, "both are counted as flows")
+    proof.must(f"{moved():f} USDT are counted as paid in less taken out, and as nobody's gain", True)
 
 
 async def crash(stage: Stage, proof: Proof) -> None:

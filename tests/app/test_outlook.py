@@ -433,3 +433,17 @@ async def test_f71_filters_that_change_are_taken_over_and_other_units_wait_for_a
     await case.outlook.look()
     assert len(case.fed) == count, "told once"
     assert case.venue.instruments["BTCUSDT"] == told, "what leaves is counted in the same ticks"
+
+
+@in_virtual_time
+async def test_f71_an_order_that_a_filter_refuses_has_all_filters_read_at_once():
+    """The request itself was fitted to them; entries went on being bought and sold until the minute was over."""
+    case = Case(Venue())
+    looking = asyncio.create_task(case.outlook.run())
+    await asyncio.sleep(1)
+    case.venue.now["BTCUSDT"] = changed(tick_e8=10 * instrument().tick_e8)
+    after_steps(lambda: None, case.guards, case.outlook.look_soon)(Step.REFILTER, "BTCUSDT", "PRICE_FILTER")
+    await asyncio.sleep(1)
+    assert case.guards.levels["filters:BTCUSDT"][0] == "REDUCING"
+    assert case.fed[-1].instrument.price_step == 10
+    looking.cancel()
