@@ -85,7 +85,9 @@ async def filters(stage: Stage, proof: Proof) -> None:
         now = stage.health()
         return next((one for one in now.reasons if one.startswith(f"filters:{symbol}")), "") if now else ""
 
-    said = await stage.until(is_read, READ_S, f"it has read that tick and step of {symbol} are ten times as large")
+    said = await stage.until(
+        is_read, READ_S, f"it has read that tick and step of {symbol} are ten times as large"
+    )
     proof.must(f"the daemon says: {said}", True)
     await asyncio.sleep(6)
     await settle(stage, proof)
