@@ -71,3 +71,15 @@ def test_f33_any_order_of_reports_of_a_tranche_ends_in_the_same_books_and_asks_f
         ends.add(found)
         assert asked == [], [(one.client_order_id[-1], one.state, one.trade_id) for one in order]
     assert len(ends) == 1
+
+
+@pytest.mark.parametrize("name", STORIES)
+def test_f32_reports_of_a_tranche_that_come_twice_in_any_order_change_neither_books_nor_requests(name):
+    moves, targets, filters = STORIES[name]
+    world, start, reports = story(moves, targets, **filters)
+    once = end(world, start, reports)
+    assert once[1] == []
+    for order in list(permutations(reports[-6:]))[::19]:
+        told = [*reports[:-6], *order]
+        assert end(world, start, [copy for one in told for copy in (one, one)]) == once
+        assert end(world, start, [*told, *reversed(told)]) == once

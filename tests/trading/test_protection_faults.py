@@ -300,14 +300,16 @@ def test_f69_one_absurd_print_raises_no_stop_and_a_confirmed_one_does():
 
 def test_f69_a_price_of_zero_is_nobodys():
     world = entered(targets=RUNNER)
-    before = world.engine.snapshot()
+    world.move(3_010_000)
+    ledger, orders = (msgspec.json.encode(one) for one in (world.engine.state.ledger, world.engine.book.orders))
     world.feed_slice(0)
-    assert world.engine.snapshot()[-200:] == before[-200:]
-    assert world.stops() == [(2_940_000, 4995)]
-    assert world.position().last_ticks == 0
+    assert world.queue == []
+    assert msgspec.json.encode(world.engine.state.ledger) == ledger
+    assert msgspec.json.encode(world.engine.book.orders) == orders
+    assert world.position().last_ticks == 3_010_000
 
 
-def partly_filled_entry(kind):
+def partly_filled_entry(kind, lots=2_000):
     """A venue that fills the entry in part and leaves the rest open; the list's legs sleep."""
     one = changed(oto_allowed=kind != "alone", opo_allowed=kind == "by proceeds")[SYMBOL]
     model = ProtectionModel()
@@ -316,7 +318,7 @@ def partly_filled_entry(kind):
         model.execute_next()
     model.deliver_in_order()
     working = next(key for key, order in model.venue.orders.items() if order.role == "working")
-    model.venue.fill(working, 2_000, 3_001_000)
+    model.venue.fill(working, lots, 3_001_000)
     model.deliver_in_order()
     return model, working
 
@@ -350,12 +352,30 @@ def test_f75_a_full_fill_that_overtakes_the_cancel_leaves_the_lists_own_stop_alo
     assert live == [4_995]
 
 
-def test_f65_a_rest_below_the_minimum_after_a_part_was_sold_is_dust_and_stops_cover_what_was_filled():
-    model, _ = partly_filled_entry("by proceeds")
+@pytest.mark.parametrize("kind", ["by proceeds", "list", "alone"])
+def test_f65_after_a_part_and_a_cancel_the_stop_is_for_what_was_filled(kind):
+    model, working = partly_filled_entry(kind)
     step(model, model.venue._ts + 10**9)
+    assert model.venue.orders[working].state is OrderState.CANCELED
     (tranche, *_) = model.engine.portfolio.positions[SYMBOL].tranches
-    stop = next(key for key in tranche.legs if model.venue.orders[key].role == "stop")
-    assert model.venue.orders[stop].quantity == tranche.lots(model.instrument.lot_e8)
+    assert (tranche.bought_lots, tranche.lots(model.instrument.lot_e8)) == (2_000, 1_998)
+    (stop,) = [key for key in tranche.legs if model.venue.orders[key].role == "stop"]
+    assert model.venue.orders[stop].quantity == 1_998
+
+
+@pytest.mark.parametrize("kind", ["by proceeds", "list", "alone"])
+def test_f65_a_part_below_the_minimum_is_dust_at_cost_and_keeps_no_tranche(kind):
+    model, _ = partly_filled_entry(kind, lots=10)
+    model.venue.min_lots = 20
+    step(model, model.venue._ts + 10**9)
+    for second in range(2, 6):
+        step(model, model.venue._ts + second * 10**9)
+    (tranche, *_) = model.engine.portfolio.positions[SYMBOL].tranches
+    dust = model.engine.state.ledger.dust[SYMBOL]
+    assert (tranche.base_e8, tranche.legs, dust.base_e8) == (0, [], 9_990)
+    assert dust.cost_e8 == model.instrument.notional_e8(3_001_000, 10)
+    assert tranche.pnl_e8 == 0
+    assert model.engine.state.ledger.totals == model.venue.totals
 
 
 def test_f65_a_target_filled_in_part_leaves_dust_when_the_rest_is_too_small_to_sell():
