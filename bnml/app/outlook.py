@@ -204,11 +204,7 @@ class Outlook:
 
     async def see_fee_pace(self) -> None:
         """Tell once when what fees are paid in is used up within a day, or is gone; again after a refill."""
-        portfolio = self._engine.portfolio
-        traded = portfolio.positions.get(f"{FEE_ASSET}{self._engine.state.ledger.quote}")
-        held_e8 = portfolio.total_e8(FEE_ASSET) - (
-            sum(tranche.base_e8 for tranche in traded.tranches) if traded is not None else 0
-        )  # what is bought to be sold pays no commissions
+        held_e8 = self._reserve_e8()
         hours = self._pace.take(self._now_ns(), held_e8)
         runs_out = hours is not None and hours < WARN_H
         if runs_out and not self._runs_out:
@@ -222,8 +218,7 @@ class Outlook:
 
     async def see_fee_reserve(self) -> None:
         """Tell once when the asset that fees are paid in runs low; it is told again after a refill."""
-        quote = self._engine.state.ledger.quote
-        held_e8 = self._engine.portfolio.total_e8(FEE_ASSET)
+        quote, held_e8 = self._engine.state.ledger.quote, self._reserve_e8()
         price_e8 = await self._price_e8(f"{FEE_ASSET}{quote}")
         worth_e8 = held_e8 * price_e8 // ONE_E8
         is_short = worth_e8 < self._settings.fee_reserve_quote * ONE_E8
@@ -238,6 +233,13 @@ class Outlook:
         self._is_short = is_short
         if is_short and self._settings.fee_top_up:
             self._top_up(worth_e8, price_e8)
+
+    def _reserve_e8(self) -> int:
+        """Of the asset that fees are paid in; what is bought to be sold pays no commissions."""
+        portfolio = self._engine.portfolio
+        traded = portfolio.positions.get(f"{FEE_ASSET}{self._engine.state.ledger.quote}")
+        bought_e8 = sum(tranche.base_e8 for tranche in traded.tranches) if traded is not None else 0
+        return portfolio.total_e8(FEE_ASSET) - bought_e8
 
     def _top_up(self, worth_e8: int, price_e8: int) -> None:
         """Have the engine buy what restores the reserve; what stands against it is told once."""

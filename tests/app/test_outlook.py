@@ -257,6 +257,19 @@ async def test_fees_that_run_out_are_told_once_and_again_after_a_refill():
     assert "0.03000000 BNB are worth 15.00 USDT" in told[0]
 
 
+async def test_what_was_bought_to_be_sold_is_no_reserve():
+    """Its stops lock it: the reserve was called full while commissions were taken from what is bought."""
+    case = Case(Venue(BNBUSDT="500"), fee_reserve_quote=20)
+    case.engine.state.ledger.totals = {"BNB": 10**8 + 3 * 10**6}
+    case.hold("BNBUSDT")
+    case.engine.portfolio.positions["BNBUSDT"].tranches.append(Tranche(1, 0, 1, 3, base_e8=10**8))
+    with capture_logs() as logs:
+        await case.outlook.look()
+    told = [one["text"] for one in logs if one["event"] == "fee_reserve_low"]
+    assert len(told) == 1
+    assert "0.03000000 BNB are worth 15.00 USDT" in told[0]
+
+
 class TopUp(Case):
     """A reserve of 20 USDT, a BNB at 500, in steps of 0.001 BNB, at least 5 USDT an order."""
 
