@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.commands import CancelOrder, QueryOrder
 from bnml.core.events import Slice
-from bnml.core.instrument import Instrument
+from bnml.core.instrument import DELISTED, Instrument
 from bnml.core.orders import OrderState
 from bnml.kernels.records import ExitReason
 from bnml.trading.orders import Order, OrderBook, Role
@@ -39,9 +39,12 @@ class Watch:
         self._protection = protection
 
     def is_needed(self) -> bool:
-        """Whether seconds matter: something is bare, under way, or overdue soon."""
-        positions = self._state.ledger.positions
-        return any(one.look_ns or not self._protection.is_calm(name) for name, one in positions.items())
+        """Whether seconds matter: something is bare, under way, or overdue soon; of what is parked nothing is."""
+        return any(
+            one.look_ns or not self._protection.is_calm(name)
+            for name, one in self._state.ledger.positions.items()
+            if self._state.symbols[name].instrument.status != DELISTED
+        )
 
     def on_slice(self, position: Position, event: Slice) -> None:
         """Mark the stops that these prints trigger, and sell where a target could not rest."""

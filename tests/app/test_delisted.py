@@ -61,6 +61,11 @@ async def test_f72_a_delisted_position_is_parked_and_others_go_on():
     assert [command.order.ticket.symbol for command in commands] == [STAYS]
     assert engine.process(OrderReport(GONE, f"{GONE}-s", 6, OrderState.CANCELED, Side.SELL), 4) == []
     assert all(getattr(one, "symbol", STAYS) == STAYS for one in engine.process(Timer(RECONCILE, 7), 5))
+    engine.process(InstrumentUpdate(instrument(STAYS), 8), 6)
+    assert engine.needs_seconds  # the one that stays has lost its stop
+    del engine.portfolio.positions[STAYS]
+    assert not engine.needs_seconds  # a row of the journal each second, for as long as it is parked
+    held(engine, STAYS)
     restarted = Engine.restore(engine.config, None, engine.snapshot())
     assert set(restarted.portfolio.positions) == {GONE, STAYS}
     assert restarted.state.symbols[GONE].instrument.status == DELISTED
