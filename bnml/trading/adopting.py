@@ -51,7 +51,8 @@ class AdoptionDesk:
                 self._register(event.symbol, stranger, pool)
         for report in event.fills:
             self._count(report, position, pool, instrument, out)
-        self._share(event, position, pool, instrument, out)
+        self._share([one for one in event.orders if one.client_order_id not in known], position, pool, out)
+        self._lay_rest_aside(pool, position, instrument, event.ts_ns)
         if any(tranche.base_e8 or tranche.legs or tranche.working_id for tranche in position.tranches):
             self.measure(position, [one.ticks for one in event.orders if one.side is Side.BUY])
             self._portfolio.positions[event.symbol] = position
@@ -135,12 +136,11 @@ class AdoptionDesk:
             )
         )
 
-    def _share(
-        self, event: Adoption, position: Position, pool: Tranche, instrument: Instrument, out: Outbox
-    ) -> None:
+    def _share(self, strangers: list[Stranger], position: Position, pool: Tranche, out: Outbox) -> None:
         """A tranche for each group of orders that rests, as long as something is left to sell."""
+        instrument = self._state.symbols[position.symbol].instrument
         groups: dict[str, list[Order]] = {}
-        for stranger in event.orders:
+        for stranger in strangers:
             order = self._book.orders[stranger.client_order_id]
             if not order.is_final:
                 groups.setdefault(order.list_id or order.client_order_id, []).append(order)
@@ -153,7 +153,14 @@ class AdoptionDesk:
                 self._cancel(name, legs, out)
             else:
                 position.tranches.append(self._split(pool, lots, legs, position, instrument))
-        if pool.base_e8 == 0 and not pool.pnl_e8 and len(position.tranches) > 1:
+
+    def _lay_rest_aside(self, pool: Tranche, position: Position, instrument: Instrument, ts_ns: int) -> None:
+        """What no order sells beside those that rest, and the venue would not take: crumbs of all that was bought."""
+        if len(position.tranches) == 1:
+            return
+        if pool.cost_e8 < instrument.min_notional_e8:
+            self._portfolio.lay_aside(pool, instrument, ts_ns)
+        if pool.base_e8 == 0 and not pool.pnl_e8:
             position.tranches.remove(pool)
 
     @staticmethod

@@ -301,7 +301,9 @@ def test_f69_one_absurd_print_raises_no_stop_and_a_confirmed_one_does():
 def test_f69_a_price_of_zero_is_nobodys():
     world = entered(targets=RUNNER)
     world.move(3_010_000)
-    ledger, orders = (msgspec.json.encode(one) for one in (world.engine.state.ledger, world.engine.book.orders))
+    ledger, orders = (
+        msgspec.json.encode(one) for one in (world.engine.state.ledger, world.engine.book.orders)
+    )
     world.feed_slice(0)
     assert world.queue == []
     assert msgspec.json.encode(world.engine.state.ledger) == ledger
