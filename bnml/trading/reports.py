@@ -72,11 +72,12 @@ class ReportDesk:
         is_fill = self._book.apply(report)
         if is_fill:
             self._fill(order, report, out)
-            self._give_up_what_it_cost(report)
+            self._give_up(report.commission_asset)
         if order.state is OrderState.UNKNOWN and report.state is OrderState.UNKNOWN:
             out.commands.append(QueryOrder(order.symbol, order.client_order_id))
         if order.is_final and not was_final:
             self._ended(order, report, out)
+            self._give_up(self._state.symbols[order.symbol].instrument.base)
         if advance:
             self.advance(order.symbol, report.ts_ns, out, patient=True)
         if order.role is Role.WORKING and order.is_settled and self._state.parked:
@@ -182,17 +183,24 @@ class ReportDesk:
         result_e8 = self._portfolio.sell(tranches, report, instrument)
         out.outcomes.append(_trade(order, report, reason, result_e8))
 
-    def _give_up_what_it_cost(self, report: OrderReport) -> None:
-        """A commission may be taken of coins that are dust or a position of ours: no sale may ask for them any more."""
-        asset = report.commission_asset
-        if not report.commission_e8 or asset == self._state.ledger.quote:
+    def _give_up(self, asset: str) -> None:
+        """Commissions may be taken of coins that are dust or a position of ours: no sale may ask for them any more.
+
+        While a purchase of such coins is not wholly told of, nobody knows how many there are.
+        """
+        symbols = self._state.symbols
+        if asset in {"", self._state.ledger.quote}:
+            return
+        held = [
+            one for one in self._portfolio.positions.values() if symbols[one.symbol].instrument.base == asset
+        ]
+        workings = [self._book.get(tranche.working_id) for one in held for tranche in one.tranches]
+        if any(one is not None and not one.is_settled for one in workings):
             return
         self._portfolio.cut_dust(asset)
-        for symbol, position in self._portfolio.positions.items():
-            instrument = self._state.symbols[symbol].instrument
-            if instrument.base == asset:
-                self._portfolio.cut(position, instrument)
-                self._protection.stir(symbol)
+        for position in held:
+            self._portfolio.cut(position, symbols[position.symbol].instrument)
+            self._protection.stir(position.symbol)
 
     def _reason(self, order: Order, report: OrderReport) -> int:
         bar = self._state.symbols[order.symbol].bar

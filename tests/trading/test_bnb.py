@@ -86,3 +86,25 @@ def test_f66_a_commission_that_only_crumbs_can_have_paid_moves_no_stop_and_contr
     assert not made.ledger_differences()
     claimed, there = left(made)
     assert claimed == there
+
+
+def test_f66_a_commission_that_is_told_before_the_purchase_of_its_coins_takes_none_of_them():
+    """After an outage the fills of one symbol may be read before those of another that were earlier."""
+    made = world(0, ticks=60_000)
+    tranches = ((1, 100, 61_200), (2, 60, 62_400), (3, 40, 0))
+    made.enter("BNBUSDT", targets=tranches, stop=58_800, reference=60_000)
+    while made.queue:
+        made.execute()
+    told, made.reports = made.reports, []
+    made.enter(targets=((1, 5000, 0),))
+    made.settle()
+    for report in told:
+        made.feed(report)
+    made.settle()
+    assert [one.lots(10**5) for one in made.position("BNBUSDT").tranches] == [99, 59, 39]
+    claimed, there = left(made)
+    assert claimed == there
+    made.move(58_000, "BNBUSDT")
+    assert made.position("BNBUSDT") is None
+    assert not made.halts
+    assert not made.ledger_differences()
