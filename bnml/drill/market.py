@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 GAP_PERCENT = -20
 PAID_IN, TAKEN_OUT = 2500, 1000
 READ_S: Final = 90.0
-"""The filters of what is held are read once a minute."""
+"""The filters of what is held are read once a minute, and half a second after they have refused something."""
+MOST_REFUSED: Final = 100
+"""A stop that is fitted to them is not what the daemon wants until it knows them: it moves it, as fast as answers come."""
 
 
 async def stop_gap(stage: Stage, proof: Proof) -> None:
@@ -69,7 +71,7 @@ async def halted_symbol(stage: Stage, proof: Proof) -> None:
 
 async def filters(stage: Stage, proof: Proof) -> None:
     """Tick and step of what is held become coarser: the daemon reads it, moves stops on the new grid, and buys no more."""
-    held = await ready(stage)
+    held, since = await ready(stage), stage.log.mark()
     symbol = held.positions[0].symbol
     one = recovered_engine(stage).state.symbols[symbol].instrument
     coarser = {"tick": plain(10 * one.tick_e8), "step": plain(10 * one.lot_e8)}
@@ -90,6 +92,11 @@ async def filters(stage: Stage, proof: Proof) -> None:
     )
     proof.must(f"the daemon says: {said}", True)
     await asyncio.sleep(6)
+    refused = [one for one in stage.log.events("venue_asks", since) if one.get("step") == "refilter"]
+    proof.must(
+        f"requests that the new filters refused until they were read: {len(refused)}, at most {MOST_REFUSED}",
+        len(refused) <= MOST_REFUSED,
+    )
     await settle(stage, proof)
 
 
