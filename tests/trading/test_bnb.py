@@ -108,3 +108,14 @@ def test_f66_a_commission_that_is_told_before_the_purchase_of_its_coins_takes_no
     assert made.position("BNBUSDT") is None
     assert not made.halts
     assert not made.ledger_differences()
+
+
+def test_the_exchange_sizes_stops_by_all_that_was_bought_when_the_commission_is_not_taken_of_it():
+    """It took the amount in BNB off the coins bought: 3 % of each entry had no stop until all of them had moved."""
+    made = world(10**8)
+    made.enter(targets=((1, 5000, 3_060_000), (2, 3000, 0)))
+    made.settle()
+    assert {one.commission_asset for one in made.trades} == {"BNB"}
+    assert [lots for _, lots in made.stops()] == [3000, 5000]
+    assert len(made.sent) == 2
+    assert not made.bareness

@@ -143,10 +143,14 @@ class Lists:
                 self._matcher.arrive_later(leg)
 
     def _paid_out_e8(self, working: SimOrder) -> int:
-        """Base that the working buy paid out, net of its commissions."""
+        """Base that the working buy paid out, net of those of its commissions that were taken of it."""
         trades = self._desk.trades_of.get(working.order_id, ())
         instrument = self._desk.instruments[working.symbol]
-        return sum(trade.quantity_lots * instrument.lot_e8 - trade.commission_e8 for trade in trades)
+        return sum(
+            trade.quantity_lots * instrument.lot_e8
+            - (trade.commission_e8 if trade.commission_asset == instrument.base else 0)
+            for trade in trades
+        )
 
     def _needs_when_live(self, leg: SimOrder) -> int:
         instrument = self._desk.instruments[leg.symbol]
