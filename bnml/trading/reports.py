@@ -77,7 +77,6 @@ class ReportDesk:
             out.commands.append(QueryOrder(order.symbol, order.client_order_id))
         if order.is_final and not was_final:
             self._ended(order, report, out)
-            self._give_up(self._state.symbols[order.symbol].instrument.base)
         if advance:
             self.advance(order.symbol, report.ts_ns, out, patient=True)
         if order.role is Role.WORKING and order.is_settled and self._state.parked:
@@ -213,6 +212,8 @@ class ReportDesk:
             self._expired(order, out)
         elif order.state is OrderState.CANCELED and order.side is Side.SELL and not order.cancel_sent:
             self._look_around(order.symbol, out)
+        if order.role is Role.WORKING:  # what commissions took meanwhile is known from here on
+            self._give_up(self._state.symbols[order.symbol].instrument.base)
 
     def _look_around(self, symbol: str, out: Outbox) -> None:
         """Somebody else cancels orders of ours: of the others of a symbol the word may be lost, so they are read."""

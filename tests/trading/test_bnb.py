@@ -110,6 +110,21 @@ def test_f66_a_commission_that_is_told_before_the_purchase_of_its_coins_takes_no
     assert not made.ledger_differences()
 
 
+def test_f66_what_commissions_took_while_a_purchase_was_under_way_is_known_when_it_ends():
+    made = world(0, ticks=60_000)
+    made.enter("BNBUSDT", targets=((1, 100, 0), (2, 60, 0)), stop=58_800, reference=60_000)
+    made.execute()
+    late = made._answers(made.queue.pop(0), -1015, "Too many new orders.")
+    made.enter(targets=((1, 2000, 0),))
+    made.settle()
+    assert "BNB" in {one.commission_asset for one in made.trades if one.symbol == "BTCUSDT"}
+    for report in late:
+        made.feed(report)
+    claimed, there = left(made)
+    assert claimed == there
+    assert made.position("BNBUSDT").lots(10**5) == 99
+
+
 def test_the_exchange_sizes_stops_by_all_that_was_bought_when_the_commission_is_not_taken_of_it():
     """It took the amount in BNB off the coins bought: 3 % of each entry had no stop until all of them had moved."""
     made = world(10**8)
