@@ -116,10 +116,9 @@ class AdoptionDesk:
             self._portfolio.buy(pool, report, instrument)
             position.entered_ns = position.entered_ns or report.ts_ns
         else:
-            free = [one for one in position.tranches if one is pool or not self._is_tended(one)]
-            result_e8 = self._portfolio.sell(
-                [pool, *(one for one in free if one is not pool)], report, instrument
-            )
+            # What orders seem to stand for goes last: some of them may be over, or never have been there.
+            sold = sorted(position.tranches, key=lambda one: one is not pool and 1 + self._is_tended(one))
+            result_e8 = self._portfolio.sell(sold, report, instrument)
         out.outcomes.append(
             Trade(
                 symbol=order.symbol,

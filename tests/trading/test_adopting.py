@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from bnml.core.commands import CancelOrder, Submit
+from bnml.core.commands import CancelOrder, QueryOrder, Submit
 from bnml.core.events import Adoption, InstrumentUpdate, OperatorCommand, Stranger, Timer
 from bnml.core.ids import LEG_LIST, IdSource
-from bnml.core.orders import FINAL_STATES
+from bnml.core.orders import FINAL_STATES, OrderType
 from bnml.trading.engine import RECONCILE, Engine
 from bnml.venues.sim.inprocess import ACCOUNT, order_report
 from tests.trading.hand_venue import REFERENCE, SYMBOL, TARGETS, World, changed
@@ -141,3 +141,39 @@ def test_the_market_ends_what_was_taken_over(ticks):
         is_whole(world)
     assert not world.ledger_differences()
     assert not world.halts
+
+
+def test_a_sale_after_a_backup_is_of_the_tranche_whose_stop_was_on_its_way_when_it_was_made():
+    """Nobody shows a stop that was refused: it seemed to guard the tranche, and new coins were taken for those sold."""
+    world = World(changed(cancel_replace_allowed=False))
+    world.enter(targets=((2, 5000, 3_120_000),))
+    world.settle()
+    world.move(3_100_000, settle=False)
+    backup = world.engine.snapshot()
+    world.refuse(OrderType.STOP_LOSS, "trigger")
+    world.settle()
+    assert world.position() is None
+    world.enter(targets=((1, 3000, 0),), reference=3_100_000, stop=3_040_000)
+    world.settle()
+    resting = world.stops()
+    world.config = dataclasses.replace(world.config, ids=IdSource("T35T", 2))
+    world.engine = Engine.restore(world.config, None, backup)
+    book, told, absent = world.engine.book, [], []
+    for order in book.open():
+        asked = QueryOrder(SYMBOL, order.client_order_id)
+        reports = world.venue.execute(asked)
+        told += reports
+        absent += [] if reports else [world._absent(asked)]
+    assert absent
+    found = shown(world)
+    orders = tuple(one for one in found.orders if book.get(one.client_order_id) is None)
+    fills = tuple(one for one in found.fills if book.get(one.client_order_id) is None)
+    world.alerts.clear()
+    world.feed(Adoption(SYMBOL, world.now_ns, orders, fills, tuple(told)))
+    world.feed(world.venue.balances())
+    for report in absent:
+        world.feed(report)
+    world.settle()
+    assert "position_taken" not in [one.name for one in world.alerts]
+    assert world.stops() == resting
+    is_whole(world)
