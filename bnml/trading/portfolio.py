@@ -130,11 +130,11 @@ class Portfolio:
             self.take_up(tranche, instrument)
 
     def take_up(self, tranche: Tranche, instrument: Instrument) -> None:
-        """Move all dust of a symbol to a tranche, with its cost."""
-        dust = self.ledger.dust[instrument.symbol]
-        tranche.base_e8 += dust.base_e8
-        tranche.cost_e8 += dust.cost_e8
-        del self.ledger.dust[instrument.symbol]
+        """Move all dust of a symbol, if there is any, to a tranche, with its cost."""
+        dust = self.ledger.dust.pop(instrument.symbol, None)
+        if dust is not None:
+            tranche.base_e8 += dust.base_e8
+            tranche.cost_e8 += dust.cost_e8
 
     def cut_dust(self, asset: str) -> int:
         """Let go of dust of an asset that is not there any more, positions first; returns what it had cost."""

@@ -5,7 +5,7 @@ from itertools import permutations
 import pytest
 
 from bnml.core.commands import CancelOrder, Submit
-from bnml.core.events import OperatorCommand, OrderReport, Timer
+from bnml.core.events import CapitalFlow, OperatorCommand, OrderReport, Timer
 from bnml.core.orders import ListKind, ListTicket, OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.engine import RECONCILE
@@ -340,3 +340,15 @@ def test_a_stop_in_doubt_gets_another_one_beside_it_and_the_venue_takes_one(arri
     covered(world, 4995)
     assert len(world.stops()) == 1
     assert not world.alerts
+
+
+def test_a_stop_that_left_with_its_purchase_and_sells_more_than_the_books_hold_halts_and_ends_nothing():
+    """It looked for dust to sell with, and a symbol without any ended the daemon, and each start after it."""
+    world = asked(RUNNER)
+    world.settle()
+    world.feed(CapitalFlow("BTC", -2_000_000, world.now_ns))
+    world.queue.clear()  # the books alone have lost them
+    world.reports += world.venue.print(SYMBOL, STOP - 1000, world.now_ns + 1, jump=True)
+    world.settle()
+    assert [one.name for one in world.alerts if one.severity == "critical"][-1] == "ledger_contradiction"
+    assert len(world.halts) == 1
