@@ -134,8 +134,7 @@ class ReportDesk:
     def _park(self, position: Position) -> None:
         """Nobody takes orders of a symbol that is gone: what is over leaves it, and all does when its coins have left."""
         for tranche in position.tranches:
-            working = self._book.get(tranche.working_id)
-            if not tranche.base_e8 and (working is None or working.is_settled):
+            if tranche.bought_lots and not tranche.base_e8:
                 for leg in tranche.legs:
                     self._book.expire(leg)
             tranche.legs = [leg for leg in tranche.legs if not self._book.orders[leg].is_settled]
