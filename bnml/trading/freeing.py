@@ -45,15 +45,14 @@ def bond(
     coming_lots, others = _others(legs, instrument, book)
     all_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8)
     all_freed, smallest = sum(freed.values()), min(freed.values())
-    needs_all = all_lots + coming_lots - sum(locks(others).values()) - smallest < lots
+    free_lots = all_lots - sum(locks(others).values()) - smallest
     locked = {order.tranche for order in (*others, *legs)}
     loose_lots = sum(held_lots(one, instrument) for one in position.tranches if one.index not in locked)
     # The legs may lock what the other tranche waits for; but one that is just filling has less left already.
     is_less = lots < all_freed and not any(leg.state is OrderState.PARTLY_FILLED for leg in legs)
-    if needs_all and (is_less or loose_lots <= lots - all_freed):
+    if free_lots + coming_lots < lots and (is_less or loose_lots <= lots - all_freed):
         return Bond.SURE
-    foreign_lots = all_lots - position.lots(instrument.lot_e8)
-    return Bond.LATER if foreign_lots + all_freed - smallest < lots else Bond.NONE
+    return Bond.LATER if free_lots - loose_lots < lots else Bond.NONE
 
 
 def exclude_each_other(

@@ -82,7 +82,7 @@ class Protection:
                 tranche.misses = 0
             else:
                 unsure += 1
-                self._guard(tranche, instrument, out, patient=patient)
+                self._guard(position, tranche, instrument, out, patient=patient)
         if guarded and not unsure:
             self._calm.add(position.symbol)
         elif leaves:
@@ -161,13 +161,19 @@ class Protection:
             and all(leg.open_lots == lots for leg in legs)
         )
 
-    def _guard(self, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool) -> None:
+    def _guard(
+        self, position: Position, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool
+    ) -> None:
         lots = coverage.held_lots(tranche, instrument)
         legs = [self._book.orders[leg] for leg in tranche.legs]
         if tranche.guard_after_ns > self._state.now_ns:
             return  # the venue refused a moment ago
         if not legs and lots == 0:
             self.refusals.lay_aside(tranche, instrument, out)
+            return
+        if not legs and not (tranche.exit_reason or position.exit_reason) and _is_passed(position, tranche):
+            tranche.exit_reason = int(ExitReason.GAP)
+            self._sell([tranche], instrument, tranche.exit_reason, tranche.index, out)
             return
         if not legs:
             protect(tranche, instrument, lots, self._book, out)
@@ -246,8 +252,7 @@ class Protection:
         )
         if not beside:
             return
-        is_passed = 0 < position.last_ticks <= tranche.stop_ticks
-        if is_passed and self._book.is_settled(tranche.sale_id):
+        if _is_passed(position, tranche) and self._book.is_settled(tranche.sale_id):
             tranche.exit_reason = tranche.exit_reason or int(ExitReason.GAP)
             self._sell([tranche], instrument, tranche.exit_reason, tranche.index, out, beside=beside)
             return
@@ -315,6 +320,11 @@ class Protection:
         for leg in tranches[0].legs:
             self._book.orders[leg].cancel_sent = True
         out.commands.append(ReplaceOrder(order.replaces, ticket, words))
+
+
+def _is_passed(position: Position, tranche: Tranche) -> bool:
+    """Whether the market has traded at the stop's level: no stop could rest there any more."""
+    return 0 < position.last_ticks <= tranche.stop_ticks
 
 
 def _is_left_bare(tranche: Tranche, instrument: Instrument, book: OrderBook) -> bool:

@@ -4,10 +4,11 @@ import pytest
 
 from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
+from bnml.core.instrument import Instrument
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.trading.engine import RECONCILE
 from bnml.venues.sim.inprocess import ACCOUNT
-from tests.trading.hand_venue import SYMBOL, TARGETS, World
+from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, World, changed
 from tests.trading.test_protection_faults import flatten, is_sale
 
 LISTS = ((1, 5000, 3_160_000), (2, 5000, 3_220_000))
@@ -204,3 +205,36 @@ def test_an_exit_with_coins_of_others_in_the_account_sells_ours_alone():
     assert not followers(world.sent)
     assert world.position() is None
     assert world.balance("BTC") == 10**8
+
+
+@pytest.mark.parametrize("foreign_lots", [0, 3000, 4995, 6000])
+def test_lists_for_less_than_is_held_are_moved_however_many_coins_of_others_there_are(foreign_lots):
+    """Fees are paid in BNB, so a little more was bought than was foreseen; nothing is under way to be waited for."""
+    bnb = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
+    coins = {"USDT": 10**13, "BTC": foreign_lots * 1000, "BNB": 10**9}
+    world = World({**changed(opo_allowed=False), "BNBUSDT": bnb}, balances=coins)
+    world.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
+    world.venue.print("BNBUSDT", 60_000, world.now_ns, jump=True)
+    world.enter(targets=((1, 5000, 3_060_000), (2, 5000, 3_120_000)))
+    world.settle()
+    world.pass_seconds(30)
+    (coverage,) = world.engine.coverage()
+    assert (coverage.share, coverage.held_lots) == (1.0, 10_000)
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_what_has_lost_its_stop_is_sold_at_once_where_the_price_has_passed_it(passed):
+    """A stop would be refused there: a sale that comes one answer later."""
+    world = World(changed())
+    world.enter(targets=((1, 5000, 0),))
+    world.settle()
+    (stop,) = world.open_orders()
+    world.feed_slice(STOP if passed else STOP + 1)
+    world.queue[:] = [CancelOrder(SYMBOL, stop.client_order_id, "by hand")]
+    world.execute()
+    world.deliver()
+    (submit,) = [one for one in world.queue if isinstance(one, Submit)]
+    assert submit.order.ticket.type is (OrderType.MARKET if passed else OrderType.STOP_LOSS)
+    world.settle()
+    assert bool(world.position()) is not passed
+    assert not world.ledger_differences()
