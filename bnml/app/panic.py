@@ -16,7 +16,7 @@ import msgspec
 from bnml.app.aftermath import HaltNote, write_note
 from bnml.app.direct import check_venue, direct
 from bnml.app.folder import LOCK, Identity, StateFolder, is_locked
-from bnml.app.rescue import Booked, Rescue, VenueOrder, booked_fills, instance_of
+from bnml.app.rescue import LOOK_S, Booked, Rescue, VenueOrder, booked_fills, instance_of
 from bnml.app.spool import Word, ask
 from bnml.app.strangers import name_of
 from bnml.core.clock import LiveClock
@@ -147,36 +147,57 @@ class Clearance:
         for order in orders:
             if order.symbol == symbol and order.side is Side.SELL:
                 await self._cancel(order)
+        await self._sell_all(instrument, number, ids)
+
+    async def _sell_all(self, instrument: Instrument, number: int, ids: IdSource) -> None:
+        symbol, why = instrument.symbol, ""
         for attempt in range(ATTEMPTS):
-            lots = await self._sellable(instrument)
+            held = await self._held_lots(instrument)
+            if held < instrument.min_lots:
+                return
+            lots = min(held, await self._free_lots(instrument), instrument.market_max_lots)
             if lots < instrument.min_lots:
-                break
+                if await self._stays_as_dust(instrument, held):
+                    return
+                why = (
+                    f"{instrument.quantity_text(held)} of ours is not free; another order holds it, or it was "
+                    "moved or sold by hand"
+                )
+                await asyncio.sleep(LOOK_S)  # what a withdrawn stop held may be shown as free a little later
+                continue
             name = ids.client_order_id(number, attempt, LEG_PANIC)
             try:
                 sold = await self._steady(partial(self._rescue.sell, symbol, lots, name))
             except Rejected as error:
-                if error.code == FILTER_FAILURE and await self._rescue.is_dust(instrument, lots):
-                    _say(f"{symbol}: {instrument.quantity_text(lots)} is less than the venue sells; it stays")
+                if error.code == FILTER_FAILURE and await self._stays_as_dust(instrument, lots):
                     return
                 self._left.words.append(f"{symbol}: {instrument.quantity_text(lots)} cannot be sold: {error}")
                 return
             _say(f"{symbol}: sold {sold.executed_qty} of {instrument.quantity_text(lots)} ({name})")
-        else:
-            self._left.words.append(f"{symbol}: the book was too thin to sell all")
+            why = "the book was too thin to sell all"
+        if await self._held_lots(instrument) >= instrument.min_lots:
+            self._left.words.append(f"{symbol}: {why}")
 
-    async def _sellable(self, instrument: Instrument) -> int:
-        """What our orders brought in, as far as the account still has it free: never more than is ours."""
-        held = await self._steady(lambda: self._rescue.held_e8(instrument.symbol))
-        if not held:
-            return 0
-        free = (await self._steady(self._rescue.free_e8)).get(instrument.base, 0)
-        lots = min(held, free) // instrument.lot_e8
-        if lots < instrument.min_lots or instrument.lot_e8 * lots < held:
-            rest = held - instrument.lot_e8 * lots
+    async def _stays_as_dust(self, instrument: Instrument, lots: int) -> bool:
+        is_dust = await self._steady(partial(self._rescue.is_dust, instrument, lots))
+        if is_dust:
             _say(
-                f"{instrument.symbol}: {plain(rest)} {instrument.base} of ours is not free or too little to sell"
+                f"{instrument.symbol}: {instrument.quantity_text(lots)} is less than the venue sells; it stays"
             )
-        return min(lots, instrument.market_max_lots)
+        return is_dust
+
+    async def _held_lots(self, instrument: Instrument) -> int:
+        """What our orders brought in and have not sold; a rest that is no lot is told."""
+        held_e8 = await self._steady(lambda: self._rescue.held_e8(instrument.symbol))
+        lots = held_e8 // instrument.lot_e8
+        if held_e8 and lots < instrument.min_lots:
+            _say(f"{instrument.symbol}: {plain(held_e8)} {instrument.base} of ours is too little to sell")
+        return lots
+
+    async def _free_lots(self, instrument: Instrument) -> int:
+        """What the account could sell, ours or not: more than is ours is never sold."""
+        free_e8 = (await self._steady(self._rescue.free_e8)).get(instrument.base, 0)
+        return free_e8 // instrument.lot_e8
 
     async def _cancel(self, order: VenueOrder) -> None:
         try:

@@ -129,7 +129,11 @@ async def test_a_sale_that_cannot_be_read_up_is_never_sent_again():
     assert len(rest.asked) == 1
 
 
-async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=()):
+async def all_free(_rescue):
+    return {"BTC": 10**8}
+
+
+async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=(), free_e8=all_free):
     """What a panic without the daemon leaves; `answers`: errors to the first looks at the filters."""
     waiting = list(answers)
 
@@ -137,9 +141,6 @@ async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=()):
         if waiting:
             raise waiting.pop()
         self.instruments = {name: instrument(name) for name in symbols}
-
-    async def free_e8(_self):
-        return {"BTC": 10**8}
 
     async def none_open(_self):
         return []
@@ -171,3 +172,28 @@ async def test_a_misspelt_symbol_is_not_called_sold(monkeypatch, tmp_path):
     left = await cleared(monkeypatch, tmp_path, rest, symbol="BTC/USDT")
     assert left.words == ["nothing of ours was ever in BTC/USDT; what may be ours: BTCUSDT"]
     assert not rest.sales
+
+
+@pytest.mark.parametrize(
+    ("free_s", "left"), [(2.5, []), (1e9, ["BTCUSDT: 0.50000 of ours is not free"]), (None, [])]
+)
+@in_virtual_time
+async def test_what_is_not_free_yet_is_waited_for_and_never_called_gone(
+    monkeypatch, tmp_path, capsys, free_s, left
+):
+    """The account is read late after the stop was withdrawn: that was "done, nothing of ours is left", and bare."""
+    rest, began_s = Market(), asyncio.get_running_loop().time()
+
+    async def free_e8(_self):
+        is_free = free_s is not None and asyncio.get_running_loop().time() - began_s >= free_s
+        return {"BTC": 10**8 if is_free else 999}
+
+    async def public(*_):
+        return msgspec.json.encode({"price": "0.01" if free_s is None else "30000.00"})
+
+    rest.public = public
+    found = await cleared(monkeypatch, tmp_path, rest, free_e8=free_e8)
+    assert [words.partition(";")[0] for words in found.words] == left
+    assert len(rest.sales) == (free_s == 2.5)
+    if free_s is None:
+        assert "less than the venue sells" in capsys.readouterr().out
