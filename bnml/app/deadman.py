@@ -29,6 +29,8 @@ LOOK_S: Final = 1.0
 QUIET: Final = "stopped"
 """The state in which the daemon has said farewell. One that has failed may not be started again, and cannot tell."""
 
+UNREADABLE: Final = "the journal cannot be read, so what is ours is counted from the venue's orders alone; `bnml recover` looks at it"
+
 
 class Findings(msgspec.Struct):
     """What was seen and done at the venue."""
@@ -127,9 +129,13 @@ async def check(settings: Settings) -> Findings:
         for order in orders:
             if order.side is Side.BUY:
                 await _cancel(rescue, order, findings)
-        symbols = {order.symbol for order in orders} | {one.symbol for one in (booked or {}).values()}
+        if booked is None:
+            findings.unknown.append(UNREADABLE)
+        symbols = await rescue.symbols(orders, settings.universe.quote)
         await rescue.learn(symbols)
-        for symbol in sorted(symbols & rescue.instruments.keys()):
+        for symbol in symbols:
+            if symbol not in rescue.instruments:
+                continue  # gone from the venue
             try:
                 await _hold_against(rescue, symbol, orders, findings)
             except BnmlError as error:

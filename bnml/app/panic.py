@@ -122,7 +122,8 @@ class Clearance:
         for order in orders:
             if order.side is Side.BUY and self._is_meant(order.symbol):
                 await self._cancel(order)
-        known = self._candidates(orders)
+        quote = self._settings.universe.quote
+        known = await self._steady(lambda: self._rescue.symbols(orders, quote))
         symbols = [symbol for symbol in known if self._is_meant(symbol)]
         if not symbols and self._only:
             ours = ", ".join(known) or "none"
@@ -219,13 +220,6 @@ class Clearance:
         names = (name_of(client_order_id) for client_order_id in seen)
         least = max((one.epoch for one in names if one and one.instance == self._instance), default=0)
         return IdSource(self._instance, folder.begin_epoch(identity, least).epoch)
-
-    def _candidates(self, orders: Iterable[VenueOrder]) -> list[str]:
-        """Every symbol that may hold something of ours."""
-        named = {order.symbol for order in orders} | {one.symbol for one in (self._booked or {}).values()}
-        if self._booked is None:
-            named |= {name for name in self._settings.universe.symbols if "*" not in name}
-        return sorted(named)
 
     def _is_meant(self, symbol: str) -> bool:
         return self._only in {"", symbol}

@@ -155,6 +155,8 @@ class Rest:
     async def read(self, path, params, *_):
         if path == "/api/v3/myTrades":
             return b"[]"
+        if path == "/api/v3/account":
+            return b'{"balances":[{"asset":"DDD","free":"0.5","locked":"0"},{"asset":"USDT","free":"1","locked":"0"}]}'
         if params.get("symbol") in self.fails:
             raise Retryable("no answer to the look")
         return msgspec.json.encode(
@@ -165,7 +167,10 @@ class Rest:
         return b'{"price": "30000.00"}'
 
 
-async def found_by_the_deadman(monkeypatch, tmp_path, rest):
+ALL_BOOKED = {name: Booked(name, Side.BUY) for name in Rest.NAMES}
+
+
+async def found_by_the_deadman(monkeypatch, tmp_path, rest, booked=ALL_BOOKED):
     @contextlib.asynccontextmanager
     async def straight(_settings, **_):
         yield rest
@@ -174,9 +179,7 @@ async def found_by_the_deadman(monkeypatch, tmp_path, rest):
         self.instruments = {name: instrument(name) for name in symbols}
 
     monkeypatch.setattr(module, "direct", straight)
-    monkeypatch.setattr(
-        module, "booked_fills", lambda _: {name: Booked(name, Side.BUY) for name in rest.NAMES}
-    )
+    monkeypatch.setattr(module, "booked_fills", lambda _: booked)
     monkeypatch.setattr(module, "instance_of", lambda _: "ab12")
     monkeypatch.setattr(Rescue, "open_orders", lambda self: resting(self, rest))
     monkeypatch.setattr(Rescue, "learn", learn)
@@ -212,3 +215,12 @@ async def test_another_venue_than_the_folders_is_not_looked_at(tmp_path):
             command()
     (tmp_path / "state" / "journal.db").write_bytes(b"torn")
     direct.check_venue(settings)
+
+
+async def test_without_a_journal_nothing_is_said_to_be_held_of_which_nothing_is_known(monkeypatch, tmp_path):
+    """Its stop gone and the journal damaged, a holding shows in no open order: that was "nothing is held"."""
+    rest = Rest()
+    rest.orders = [one for one in rest.orders if one["status"] == "FILLED"]
+    found = await found_by_the_deadman(monkeypatch, tmp_path, rest, booked=None)
+    assert "the journal cannot be read" in found.text().partition("NOT DONE")[2]
+    assert found.bare == ["0.50000000 DDD"]
