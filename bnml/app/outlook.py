@@ -82,7 +82,7 @@ class Peg:
 
 
 class Outlook:
-    """Reads once a minute; what the venue does not tell (a test network has no `/sapi/`) is said once and left."""
+    """Reads once a minute; what the venue does not tell (a test network has no `/sapi/`) is said once and asked for on."""
 
     def __init__(
         self,
@@ -108,6 +108,7 @@ class Outlook:
         self._why_not = ""  # the reserve was not bought at the last look
         self._pace, self._runs_out = FeePace(), False
         self._look_now = asyncio.Event()
+        self._untold: set[str] = set()  # looks that the venue refused when it was asked last
         self._looks: dict[str, Callable[[], Awaitable[None]]] = {
             "symbols": self.see_symbols,
             "delistings": self.see_delistings,
@@ -137,14 +138,19 @@ class Outlook:
         """Everything once."""
         if not self._settings.depeg_symbol:
             self._guards.report(DEPEG, ACTIVE)  # of a session that watched it
-        for name, see in list(self._looks.items()):
+        for name, see in self._looks.items():
             try:
                 await see()
             except (Retryable, msgspec.DecodeError) as error:
                 logger().warning("outlook_postponed", what=name, error=str(error))
             except Rejected as error:
-                logger().warning("outlook_not_told", what=name, error=str(error))
-                del self._looks[name]
+                if name not in self._untold:
+                    logger().warning(
+                        "outlook_not_told", what=name, error=str(error), note="asked again each minute"
+                    )
+                self._untold.add(name)
+            else:
+                self._untold.discard(name)
 
     async def see_delistings(self) -> None:
         """No entries of what will go; what is held leaves `delist_exit_h` before."""

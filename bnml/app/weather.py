@@ -9,7 +9,7 @@ import msgspec
 
 from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_MS, NS_PER_S, format_utc
-from bnml.core.errors import BnmlError, Retryable
+from bnml.core.errors import BnmlError, Rejected
 from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.venues.binance.budget import Lane
 
@@ -41,6 +41,7 @@ class Weather:
         self._clock = clock
         self._asks_status = asks_status
         self._shut = ""
+        self._is_untold = False
         self._next_clock_ns = clock.monotonic_ns() + int(CLOCK_EVERY_S * NS_PER_S)
         self._next_status_ns = 0
         self.drift_ms = 0
@@ -103,14 +104,23 @@ class Weather:
         rest = self._venue.rest
         try:
             if self._asks_status:
-                found = msgspec.json.decode(await rest.public(SYSTEM_STATUS, {}), type=_Status)
-                self._shut = f"the venue is under maintenance: {found.msg}" if found.status else ""
+                await self._read_status()
             if self._cause():
                 await rest.public("/api/v3/ping", {}, Lane.RECONCILE)
             if not self._venue.can_trade:
                 await self._venue.balances()
-        except (Retryable, ValueError) as error:
+        except (BnmlError, ValueError) as error:
             logger().debug("status_not_known", error=str(error))
-        except BnmlError as error:
-            logger().warning("status_not_told", error=str(error))
-            self._asks_status = False
+
+    async def _read_status(self) -> None:
+        """What is refused once (by something in between) is asked for again: it ends a maintenance, too."""
+        try:
+            body = await self._venue.rest.public(SYSTEM_STATUS, {})
+        except Rejected as error:
+            if not self._is_untold:
+                logger().warning("status_not_told", error=str(error), note="asked again each minute")
+            self._is_untold = True
+            return
+        self._is_untold = False
+        found = msgspec.json.decode(body, type=_Status)
+        self._shut = f"the venue is under maintenance: {found.msg}" if found.status else ""

@@ -109,14 +109,19 @@ async def test_a_delisting_that_is_called_off_lets_entries_come_again():
     assert case.guards.levels["delist:BTCUSDT"][0] == "ACTIVE"
 
 
-async def test_a_venue_that_does_not_tell_is_asked_once():
+async def test_a_venue_that_does_not_tell_is_asked_on_and_spoken_of_once():
+    """One refusal once ended that look for the session: no delisting, no stopped symbol was seen any more."""
     case = Case(Venue())
     case.venue.schedule = Rejected("404")
     with capture_logs() as logs:
+        for _ in range(3):
+            await case.outlook.look()
+        case.venue.schedule = [{"delistTime": 10 * DAY_MS, "symbols": ["BTCUSDT"]}]
         await case.outlook.look()
+        case.venue.schedule = Rejected("404")
         await case.outlook.look()
-    assert [one["event"] for one in logs] == ["outlook_not_told"]
-    assert len(case.venue.asked) == 1
+    assert [one["event"] for one in logs] == ["outlook_not_told", "outlook_not_told"]
+    assert case.guards.level("delist:BTCUSDT") == "REDUCING"
 
 
 @pytest.mark.parametrize("answer", [Retryable("503"), {"code": 0}, [{"delistTime": "soon"}]])

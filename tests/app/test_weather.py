@@ -195,6 +195,23 @@ async def test_f27_maintenance_stops_entries_and_ends_by_itself():
         assert told(inbox) == [("maintenance", "ACTIVE")]
 
 
+async def test_f27_a_status_refused_once_is_asked_for_again_and_ends_the_maintenance():
+    """It once was not asked for any more: entries stayed off until the daemon was started again."""
+    clock, answer = ManualClock(10**18), [(200, {}, b'{"status":1,"msg":"system maintenance"}')]
+    async with (
+        web(reply=lambda path: answer[0] if path == SYSTEM_STATUS else (200, {}, b"{}")) as place,
+        client(place.http, clock) as rest,
+    ):
+        watch, guards, _ = weather(rest, clock, asks_status=True)
+        watch._next_clock_ns = 2**62
+        await watch.look()
+        for answer[0] in (*[(400, {}, b'{"code":-1,"msg":"no"}')] * 2, (200, {}, b'{"status":0}')):
+            assert guards.level("maintenance") == "REDUCING"
+            clock.advance(61 * NS_PER_S)
+            await watch.look()
+        assert guards.level("maintenance") == "ACTIVE"
+
+
 async def test_f27_an_account_that_may_not_trade_is_asked_again():
     async with served(stepped=False) as it, client(it.base, LiveClock()) as rest:
         watch, guards, _ = weather(rest, LiveClock())
