@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -11,9 +12,10 @@ import msgspec
 from bnml.app.access import ACCESS
 from bnml.app.accounting import compare_balances
 from bnml.app.logs import logger
+from bnml.app.patience import patiently
 from bnml.core.clock import NS_PER_DAY, NS_PER_MS, LiveClock, format_utc
-from bnml.core.errors import Misconfigured, Rejected, Retryable
-from bnml.trading.guarding import ACTIVE
+from bnml.core.errors import AccessRefused, Misconfigured, Rejected, Retryable
+from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.venues.binance.reports import balances_of
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
@@ -26,6 +28,9 @@ RESTRICTIONS: Final = "/sapi/v1/account/apiRestrictions"
 FILES: Final = ("binance_api_key", "binance_api_secret")
 EXPIRES_SOON_NS: Final = 7 * NS_PER_DAY
 LOOK_EVERY_S: Final = 3600.0
+LOOK_SOON_S: Final = 60.0
+KEY: Final = "key"
+"""Of the guard that stands while what the key may do could not be read."""
 
 
 class Restrictions(msgspec.Struct, rename="camel"):
@@ -74,10 +79,24 @@ async def check_key(rest: RestClient, settings: Settings, now_ns: int) -> None:
         logger().error("key_ends_soon", ends=format_utc(ends_ns), way_out="`bnml keys rotate` before that")
 
 
+async def check_at_start(parts: Parts) -> None:
+    """Nothing begins with a key of unknown rights; what is held does not wait for that read, only entries do."""
+    check = partial(check_key, parts.venue.rest, parts.settings, parts.clock.now_ns())
+    holds = bool(parts.engine.portfolio.positions)
+    try:
+        await (check() if holds else patiently(check))
+    except Retryable as error:
+        if not holds or isinstance(error, AccessRefused):
+            raise
+        parts.guards.report(KEY, REDUCING, f"what the API key may do is not known yet ({error})")
+    else:
+        parts.guards.report(KEY, ACTIVE)
+
+
 async def watch_key(parts: Parts) -> None:
-    """Look again each hour: rights change, and ends come near."""
+    """Look again each hour: rights change, and ends come near. Each minute while they are not known."""
     while True:
-        await asyncio.sleep(LOOK_EVERY_S)
+        await asyncio.sleep(LOOK_EVERY_S if parts.guards.level(KEY) == ACTIVE else LOOK_SOON_S)
         await parts.venue.rest.signer.usable()
         try:
             await check_key(parts.venue.rest, parts.settings, parts.clock.now_ns())
@@ -85,6 +104,8 @@ async def watch_key(parts: Parts) -> None:
             logger().critical("key_not_acceptable", cause=str(error), way_out="`bnml keys rotate`")
         except Retryable as error:
             logger().debug("key_not_looked_at", error=str(error))
+        else:
+            parts.guards.report(KEY, ACTIVE)
 
 
 async def rotate(parts: Parts, folder: Path) -> str:

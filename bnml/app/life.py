@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from bnml.app import logs
 from bnml.app.alerts import Alerts
 from bnml.app.heartbeat import beat
-from bnml.app.keys import check_key, watch_key
+from bnml.app.keys import check_at_start, watch_key
 from bnml.app.logs import logger
 from bnml.app.planned import PlannedMaintenance
 from bnml.app.stall import StackSampler
@@ -55,7 +55,7 @@ class Life:
         self._sampler.start()
         logs.tap = self.alerts.take
         if self._parts.settings.venue.kind in {"testnet", "live"}:
-            await check_key(self._parts.venue.rest, self._parts.settings, self._parts.clock.now_ns())
+            await check_at_start(self._parts)
         return self
 
     def use(self, settings: Settings) -> None:

@@ -1,18 +1,23 @@
 """What refuses a start without positions only stops entries with them: what is held needs its daemon."""
 
+import asyncio
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from bnml.app import warmup
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
+from bnml.app.keys import check_at_start, watch_key
 from bnml.config import load
-from bnml.core.errors import Rejected
+from bnml.core.clock import LiveClock
+from bnml.core.errors import AccessRefused, Rejected, Retryable
 from bnml.core.events import Balances, Guard
 from bnml.trading.engine import Engine
 from bnml.trading.positions import Position
 from tests.trading.kit import config, instrument
+from tests.virtual_time import in_virtual_time
 
 E8 = 10**8
 PRICES = {"BTCUSDT": 3_000_000}
@@ -62,3 +67,56 @@ def test_with_a_position_a_clock_that_is_off_and_a_full_disk_do_not_keep_it_from
     made.engine.portfolio.positions["BTCUSDT"] = Position("BTCUSDT", 0, 1, 1, 1, b"", [])
     warmup.check_capital(made, account(10_000), PRICES)
     assert [(one.name, one.level) for one in made.inbox.ready()] == [("capital", "REDUCING")]
+
+
+class Restrictions:
+    """What is read of the key: each of `answers` once, then a good one."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked = list(answers), 0
+
+    async def read(self, *_):
+        self.asked += 1
+        if self.answers:
+            raise self.answers.pop(0)
+        return msgspec.json.encode({"ipRestrict": True, "enableSpotAndMarginTrading": True})
+
+    async def usable(self):
+        return None
+
+
+def keyed(*answers):
+    made = parts("live")
+    made.clock = LiveClock()
+    made.venue.rest = Restrictions(*answers)
+    made.venue.rest.signer = made.venue.rest
+    return made
+
+
+@in_virtual_time
+async def test_a_read_of_the_keys_rights_that_is_down_for_a_moment_ends_no_start():
+    """One 503 or timeout there once ended a start with code 4."""
+    made = keyed(Retryable("503"), Retryable("no answer"))
+    await check_at_start(made)
+    assert made.venue.rest.asked == 3
+    with pytest.raises(Retryable, match="down"):
+        await check_at_start(keyed(*[Retryable("down")] * 99))
+
+
+@in_virtual_time
+async def test_with_a_position_the_keys_rights_keep_only_entries_waiting():
+    made = keyed(Retryable("503"), Retryable("503"))
+    made.engine.portfolio.positions["BTCUSDT"] = Position("BTCUSDT", 0, 1, 1, 1, b"", [])
+    began_s = asyncio.get_running_loop().time()
+    await check_at_start(made)
+    assert asyncio.get_running_loop().time() == began_s, "protection comes first"
+    watching = asyncio.create_task(watch_key(made))
+    await asyncio.sleep(61)
+    assert [(one.name, one.level) for one in made.inbox.ready()] == [("key", "REDUCING")]
+    await asyncio.sleep(60)
+    assert [(one.name, one.level) for one in made.inbox.ready()] == [("key", "ACTIVE")]
+    watching.cancel()
+    for refused in (AccessRefused("-2015", code=-2015), Rejected("may withdraw")):
+        made.venue.rest.answers = [refused]
+        with pytest.raises(type(refused)):
+            await check_at_start(made)
