@@ -24,7 +24,8 @@ from bnml.journal.reader import JournalReader
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER, UNKNOWN_ORDER
-from bnml.venues.binance.reports import account_trades, balances_of, decoded
+from bnml.venues.binance.evidence import trades_of_order
+from bnml.venues.binance.reports import balances_of, decoded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -232,8 +233,7 @@ class Rescue:
             next_id = max(order.order_id for order in page) + 1
 
     async def _commission_e8(self, order: VenueOrder, asset: str) -> int:
-        params = {"symbol": order.symbol, "orderId": str(order.order_id)}
-        rows = account_trades(await self._rest.read("/api/v3/myTrades", params, Lane.EXIT))
+        rows = await trades_of_order(self._rest, order.symbol, order.order_id, Lane.EXIT)
         return sum(money_e8(row.commission) for row in rows if row.commission_asset == asset)
 
     def _ours(self, body: bytes) -> list[VenueOrder]:

@@ -76,6 +76,24 @@ class Evidence:
         return all(row.order_id in ids for row in trades if row.order_id >= oldest)
 
 
+async def trades_of_order(
+    rest: RestClient, symbol: str, order_id: int, lane: Lane = Lane.RECONCILE
+) -> list[AccountTrade]:
+    """All fills of one order: without a first id the venue gives the newest page, and of more it is read from the oldest."""
+    params = {"symbol": symbol, "orderId": str(order_id), "limit": str(ORDERS_PER_PAGE)}
+    page = account_trades(await rest.read("/api/v3/myTrades", params, lane))
+    if len(page) < ORDERS_PER_PAGE:
+        return page
+    found: dict[int, AccountTrade] = {}
+    while True:
+        bounds = {**params, "fromId": str(max(found, default=0) + 1)}
+        page = account_trades(await rest.read("/api/v3/myTrades", bounds, lane))
+        before = len(found)
+        found.update({row.id: row for row in page})
+        if len(page) < ORDERS_PER_PAGE or len(found) == before:
+            return list(found.values())
+
+
 @contextmanager
 def readable(path: str) -> Iterator[None]:
     """What cannot be understood inside is an answer that says nothing: Retryable."""

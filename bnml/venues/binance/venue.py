@@ -16,10 +16,9 @@ from bnml.core.orders import ListTicket, Side
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import bars_of_klines, book_of_depth, exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER, NO_SUCH_SYMBOL, ReplacementFailed
-from bnml.venues.binance.evidence import ORDERS_PER_PAGE, Evidence, readable
+from bnml.venues.binance.evidence import ORDERS_PER_PAGE, Evidence, readable, trades_of_order
 from bnml.venues.binance.numbers import e8, lots
 from bnml.venues.binance.reports import (
-    account_trades,
     balances_of,
     decoded,
     may_trade,
@@ -291,9 +290,8 @@ async def _with_trades(
     instrument = instruments[found.symbol]
     if e8(found.executed_qty) == 0:
         return traded_reports(found, (), instrument)
-    params = {"symbol": found.symbol, "orderId": str(found.order_id), "limit": str(ORDERS_PER_PAGE)}
     for pause_s in (*TRADES_LATE_S, 0.0):
-        trades = account_trades(await rest.read("/api/v3/myTrades", params))
+        trades = await trades_of_order(rest, found.symbol, found.order_id)
         reports = traded_reports(found, trades, instrument)
         if sum(one.last_lots for one in reports) >= lots(instrument, found.executed_qty):
             break

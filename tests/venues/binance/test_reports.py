@@ -3,6 +3,7 @@ import asyncio
 import msgspec
 import pytest
 
+from bnml.app.rescue import Rescue, VenueOrder
 from bnml.core.errors import Fatal
 from bnml.core.events import Balances, CapitalFlow, OrderReport
 from bnml.core.orders import OrderState, Side
@@ -162,7 +163,7 @@ class Lagging:
         self.late, self.reads = late, 0
         self.signer = None
 
-    async def read(self, path, _):
+    async def read(self, path, *_):
         if path == "/api/v3/order":
             return (
                 b'{"symbol":"BTCUSDT","clientOrderId":"a","orderId":5,"status":"FILLED","side":"SELL",'
@@ -183,6 +184,41 @@ async def test_trades_that_are_shown_late_are_waited_for_though_not_for_ever():
     (found,) = await BinanceVenue(Lagging(late=99), None, {"BTCUSDT": BTC}).order_reports("BTCUSDT", "a")
     assert (found.trade_id, found.cumulative_lots) == (0, BTC.quantity_lots("1"))
     assert 4 <= asyncio.get_running_loop().time() - began_s < 5
+
+
+class Crumbs(Lagging):
+    """An order that filled in `count` trades, of which a page shows as the venue does: the newest, or from an id on."""
+
+    def __init__(self, count):
+        super().__init__(0)
+        trade = {"orderId": 5, "price": "1.00", "commission": "0.00001", "commissionAsset": "BTC", "time": 1}
+        self.rows = [
+            {"id": 3 * number, "qty": f"{1 / count:.8f}", "isBuyer": True, **trade}
+            for number in range(1, count + 1)
+        ]
+
+    async def read(self, path, params, *_):
+        if path == "/api/v3/order":
+            return await super().read(path)
+        assert params["orderId"] == "5"
+        if "fromId" not in params:
+            return msgspec.json.encode(self.rows[-int(params["limit"]) :])
+        rows = [row for row in self.rows if row["id"] >= int(params["fromId"])]
+        return msgspec.json.encode(rows[: int(params["limit"])])
+
+
+@pytest.mark.parametrize("count", [1_000, 2_000, 2_500])
+async def test_an_order_of_more_fills_than_a_page_is_told_whole(count):
+    """Without the oldest of them its fills and commissions did not add up, and its state was told of too few lots."""
+    rest = Crumbs(count)
+    found = await BinanceVenue(rest, None, {"BTCUSDT": BTC}).order_reports("BTCUSDT", "a")
+    assert [one.trade_id for one in found] == [row["id"] for row in rest.rows]
+    assert (found[-1].state, found[-1].cumulative_lots) == (OrderState.FILLED, BTC.quantity_lots("1"))
+    rescue = Rescue(rest, "ab12", {})
+    order = msgspec.convert(
+        {**msgspec.json.decode(await rest.read("/api/v3/order", {})), "type": "LIMIT"}, VenueOrder
+    )
+    assert await rescue._commission_e8(order, "BTC") == count * 1_000
 
 
 def test_a_query_of_a_partly_filled_order_ends_with_its_state():
