@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 
 READERS = 6  # symbols whose orders are read at the same time
+BY_HAND = "orders of ours were there, of which this journal knows nothing: look at the venue, cancel or sell by hand"
 
 
 class Parts(msgspec.Struct):
@@ -135,6 +136,7 @@ async def compose(
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
     journaled_ns = since_ns(engine)
     followed = _followed(found, engine, standing, identity, await _fee_symbols(settings, venue))
+    instruments = await _instruments(venue, engine, followed, settings.universe.quote)
     header = _header(settings, options, found.symbols, identity, recovered)
     await journal.begin_session(header, clock.now_ns())
     return Parts(
@@ -148,8 +150,8 @@ async def compose(
         links=links,
         guards=guards,
         universe=found,
-        followed=followed,
-        instruments=await _instruments(venue, engine, followed, settings.universe.quote),
+        followed=tuple(instruments),
+        instruments=instruments,
         bundles=bundles,
         identity=identity,
         config=config,
@@ -296,17 +298,19 @@ async def _instruments(
 ) -> dict[str, Instrument]:
     """Filters of all that is followed, in the units that what is held was bought in.
 
-    A held symbol that the venue no longer names keeps those it was bought with.
+    A held symbol that the venue no longer names keeps those it was bought with. What no journal knows and the
+    venue does not name, or not for this account, is left out: nothing is known of it, and nothing can be sent.
     """
     unknown = [symbol for symbol in followed if symbol not in venue.instruments]
     for symbol in unknown:
         try:
             await patiently(partial(venue.load_instruments, (symbol,), quote))
         except Misconfigured as error:
-            logger().error("held_symbol_unknown", symbol=symbol, error=str(error))
             state = engine.state.symbols.get(symbol)
             if state is None:
+                logger().error("traded_symbol_unknown", symbol=symbol, error=str(error), way_out=BY_HAND)
                 continue
+            logger().error("held_symbol_unknown", symbol=symbol, error=str(error), note="it is kept as it is")
             venue.instruments[symbol] = msgspec.structs.replace(state.instrument, status=DELISTED)
     for symbol in engine.portfolio.positions:
         # Levels, quantities and orders of it are counted so: requests, prices and fills must be, too.

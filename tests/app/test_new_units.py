@@ -2,9 +2,11 @@
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from bnml.app.compose import _instruments
 from bnml.core.commands import Submit
+from bnml.core.errors import Misconfigured
 from bnml.core.events import InstrumentUpdate, OperatorCommand
 from bnml.trading.engine import Engine
 from bnml.venues.binance.requests import request_of
@@ -36,3 +38,22 @@ async def test_f71_a_position_is_sold_in_its_own_units_after_a_restart(tick, lot
     assert float(held) - rest < float(quantity) <= float(held)
     one = engine.portfolio.positions[SYMBOL].tranches[0]
     assert venue.instruments[SYMBOL].price_decimal(one.stop_ticks) == old.price_decimal(one.stop_ticks)
+
+
+class Refusing(Venue):
+    """Does not trade, or not for this account, what is asked for beside that."""
+
+    async def load_instruments(self, symbols, _quote):
+        raise Misconfigured(
+            f"universe.symbols: the venue does not trade {symbols[0]}, or this account may not"
+        )
+
+
+async def test_an_order_of_ours_in_a_symbol_of_which_nothing_is_known_ends_no_start():
+    """A lost journal and a permission that is gone: its history was asked for, and there was no such symbol here."""
+    world = World()
+    venue, engine = Refusing(world.instruments[SYMBOL]), Engine(world.config, None)
+    with capture_logs() as logs:
+        found = await _instruments(venue, engine, (SYMBOL, "GONEUSDT"), "USDT")
+    assert tuple(found) == (SYMBOL,), "what is followed has its filters"
+    assert [(one["event"], "by hand" in one["way_out"]) for one in logs] == [("traded_symbol_unknown", True)]
