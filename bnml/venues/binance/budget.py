@@ -27,6 +27,7 @@ ENTRY_PATIENCE_S: Final = 2.0  # of wall time; an entry that has to wait for lon
 BAN_JITTER_S: Final = 2.0  # several processes must not come back in the same instant
 EXIT_RESERVE_PERCENT: Final = 30  # of the orders of a window
 USED_BITS: Final = 32
+EDGE_MS: Final = 100  # by which our notion of the venue's clock may be ahead of it when a window begins
 
 _ADDRESS_NUMBERS: Final = 3
 _WEIGHT, _PAUSE_MS, _BAN_MS = range(_ADDRESS_NUMBERS)
@@ -135,19 +136,22 @@ class WeightBudget:
                 orders.append(OrderLimit(f"{row.interval_num}{row.interval[0]}", window_ms, row.limit))
         self.order_limits = tuple(orders[:MOST_ORDER_WINDOWS]) or self.order_limits
 
-    def observe(self, headers: Mapping[str, str]) -> None:
-        """Take used weight and order counts from the headers of any answer."""
+    def observe(self, headers: Mapping[str, str], asked_ms: int | None = None) -> None:
+        """Take used weight and order counts from the headers of any answer to what was asked at that time.
+
+        What was asked before a window began may have been counted in the one before it: that says nothing of this.
+        """
         text = headers.get("X-MBX-USED-WEIGHT-1M")
-        if text is not None and text.isdigit():
+        if text is not None and text.isdigit() and self._is_of_now(asked_ms, MINUTE_MS):
             with self.ledger.address.locked():
                 self._stated(self.ledger.address, _WEIGHT, MINUTE_MS, int(text))
         for place, one in enumerate(self.order_limits, start=1):
             text = headers.get(f"X-MBX-ORDER-COUNT-{one.letter}")
-            if text is not None and text.isdigit():
+            if text is not None and text.isdigit() and self._is_of_now(asked_ms, one.window_ms):
                 with self.ledger.account.locked():
                     self._stated(self.ledger.account, place, one.window_ms, int(text))
 
-    def observe_rows(self, rows: Iterable[RateLimit]) -> None:
+    def observe_rows(self, rows: Iterable[RateLimit], asked_ms: int | None = None) -> None:
         """The same from the usage that the WebSocket API tells."""
         for row in rows:
             letter = f"{row.interval_num}{row.interval[0]}"
@@ -155,7 +159,7 @@ class WeightBudget:
                 row.rate_limit_type
             )
             if name is not None:
-                self.observe({name + letter: str(row.count)})
+                self.observe({name + letter: str(row.count)}, asked_ms)
 
     def pause(self, duration_s: float) -> None:
         """The venue told everybody at this address to wait (429)."""
@@ -259,6 +263,11 @@ class WeightBudget:
     def _add(self, numbers: SharedNumbers, place: int, window_ms: int, amount: int) -> None:
         window = self._venue_ms() // window_ms
         numbers[place] = window << USED_BITS | (self._written(numbers, place, window_ms) + amount)
+
+    def _is_of_now(self, asked_ms: int | None, window_ms: int) -> bool:
+        if asked_ms is None or self._is_scaled:
+            return True
+        return (asked_ms - EDGE_MS) // window_ms == self._venue_ms() // window_ms
 
     def _stated(self, numbers: SharedNumbers, place: int, window_ms: int, stated: int) -> None:
         """The venue's own count; what left after it was taken is counted here, so it only raises ours."""

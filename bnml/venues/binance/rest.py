@@ -195,6 +195,7 @@ class RestClient:
         timeout = self._timeout if order or path in LARGE else self._data_timeout
         if order:
             leaves_now()
+        asked_ms = self.timestamp_ms()
         try:
             # As signed: without `encoded` the percent-encoding would be decoded and made anew.
             url = yarl.URL(base_url + target, encoded=True)
@@ -212,7 +213,7 @@ class RestClient:
         self.endpoints.answered()
         if self.on_answer is not None:
             self.on_answer(response.status, response.headers, body)
-        self.budget.observe(response.headers)
+        self.budget.observe(response.headers, asked_ms)
         number = int(response.headers.get("X-SIM-SEQ", "0"))
         if response.status < 400:
             return self._served(body, number, what, order=order)

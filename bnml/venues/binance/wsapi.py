@@ -183,9 +183,12 @@ class ApiConnection:
     async def _exchange(
         self, leg: ApiLeg, method: str, params: Mapping[str, str], *, order: bool, window_ms: int = 0
     ) -> ApiFrame:
-        signed = self.signed(params, window_ms)
+        signed, asked_ms = self.signed(params, window_ms), self._timestamp_ms()
         self._last_id += 1
-        return await leg.exchange(str(self._last_id), method, signed, order=order)
+        frame = await leg.exchange(str(self._last_id), method, signed, order=order)
+        if frame.rateLimits and self._rest is not None:
+            self._rest.budget.observe_rows(frame.rateLimits, asked_ms)
+        return frame
 
     def signed(self, params: Mapping[str, str], window_ms: int = 0) -> dict[str, str | int]:
         """Parameters with receive window, time, key and signature, as they leave."""
@@ -200,8 +203,6 @@ class ApiConnection:
     def _answer(self, method: str, frame: ApiFrame, *, hold: bool) -> Answer:
         if frame.simSeq and (frame.error is not None or not hold):
             self.on_number(frame.simSeq)
-        if frame.rateLimits and self._rest is not None:
-            self._rest.budget.observe_rows(frame.rateLimits)
         if frame.error is not None:
             self.punished(frame.status, frame.error)
             error = error_of(frame.status, frame.error, method, now_ms=self._timestamp_ms())

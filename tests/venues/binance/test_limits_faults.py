@@ -459,3 +459,21 @@ async def test_filters_are_read_with_the_rank_of_the_order_that_waits_for_them()
     with pytest.raises(Retryable):
         await venue.fitted("BTCUSDT", CancelOrder("BTCUSDT", "a", ""))
     assert lanes == [Lane.CANCEL]
+
+
+@pytest.mark.parametrize(("asked_s", "used"), [(59.99, 0), (60.05, 1), (61.0, 5_700)])
+async def test_what_was_used_in_the_minute_before_is_not_taken_for_this_one(asked_s, used):
+    """A stop waited out a whole minute that had just begun, for an answer that was late."""
+    begun_ns = 1763718000 * NS_PER_S
+    clock = ManualClock(begun_ns + int(asked_s * NS_PER_S))
+
+    def late(_):
+        clock.advance(NS_PER_S)
+        return 200, {"X-MBX-USED-WEIGHT-1M": "5700", "X-MBX-ORDER-COUNT-10S": "49"}, b"{}"
+
+    async with web(reply=late) as place, client(place.http, clock) as rest:
+        await rest.public("/api/v3/ping", {})
+        await asyncio.sleep(0)
+        assert rest.budget.used_weight == used
+        assert (rest.budget.delay_s(Lane.EXIT, weight=20) > 0) == (used > 1)
+        assert (rest.budget.delay_s(Lane.ENTRY, orders=1) > 0) == (used > 1)
