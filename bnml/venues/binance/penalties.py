@@ -9,7 +9,7 @@ import msgspec
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable
-from bnml.venues.binance.budget import LONGEST_WAIT_S, Lane
+from bnml.venues.binance.budget import LONGEST_WAIT_S, TURN_S, Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,26 +37,41 @@ class Penalties:
         self._venue_ms = venue_ms
         self._free_ns = 0
         self._door_ns = 0
+        self._waiting: list[Lane] = []
         self.obstacle = ""
         """Why nothing gets through, empty when it does."""
         self.is_offline = False
         """The venue said that it is not in service, and has not answered well since."""
 
     async def wait(self, lane: Lane) -> None:
-        """Return when whatever stands in the way may be tried again; an entry does not wait for that."""
-        while (left_s := (self._free_ns - self._clock.monotonic_ns()) / NS_PER_S) > 0:
-            if lane is Lane.ENTRY:
-                raise Retryable(self.obstacle, retry_after_s=left_s)
-            await asyncio.sleep(min(left_s, LONGEST_WAIT_S))
+        """Return when whatever stands in the way may be tried again, by the most important first; an entry does not wait."""
+        if not self.obstacle:
+            return
+        self._waiting.append(lane)
+        try:
+            while (left_s := self._left_s(self._free_ns)) > 0 or (
+                self.obstacle and min(self._waiting) < lane
+            ):
+                if lane is Lane.ENTRY:
+                    raise Retryable(self.obstacle, retry_after_s=left_s)
+                await asyncio.sleep(min(left_s, LONGEST_WAIT_S) or TURN_S)
+        finally:
+            self._waiting.remove(lane)
         if self.obstacle:  # the others wait for what becomes of this attempt
             self._free_ns = self._clock.monotonic_ns() + int(OBSTRUCTED_S * NS_PER_S)
 
     async def admitted(self, weight: int = 1) -> None:
-        """Return when a connection may be opened: bans hold for it, and what was said when one was refused."""
-        while (left_ns := self._door_ns - self._clock.monotonic_ns()) > 0:  # noqa: ASYNC110 - a clock has no events
-            await asyncio.sleep(min(left_ns / NS_PER_S, LONGEST_WAIT_S))
-        await self.wait(Lane.RECONCILE)
+        """Return when a connection may be opened: bans hold for it, and what was said when one was refused.
+
+        What stands in the way is waited for, too; that a connection stands says nothing of requests, so it takes
+        no attempt away from them.
+        """
+        while (left_s := self._left_s(max(self._door_ns, self._free_ns))) > 0:  # noqa: ASYNC110 - a clock has no events
+            await asyncio.sleep(min(left_s, LONGEST_WAIT_S))
         await self._budget.wait(Lane.RECONCILE, weight=weight)
+
+    def _left_s(self, until_ns: int) -> float:
+        return max(0.0, (until_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
     def turned_away(self, status: int, retry_after_s: float | None) -> None:
         """A connection was refused: by a ban, or by the limit of connections, which holds for nothing else."""

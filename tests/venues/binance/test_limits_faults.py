@@ -18,6 +18,7 @@ from bnml.venues.binance import evidence
 from bnml.venues.binance.budget import Lane, Ledger, OrderLimit, WeightBudget
 from bnml.venues.binance.codec import MarketCodec
 from bnml.venues.binance.market import MarketStream
+from bnml.venues.binance.penalties import Penalties
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.shared_numbers import SharedNumbers
 from bnml.venues.binance.signing import Signer
@@ -477,3 +478,37 @@ async def test_what_was_used_in_the_minute_before_is_not_taken_for_this_one(aske
         assert rest.budget.used_weight == used
         assert (rest.budget.delay_s(Lane.EXIT, weight=20) > 0) == (used > 1)
         assert (rest.budget.delay_s(Lane.ENTRY, orders=1) > 0) == (used > 1)
+
+
+def test_f10_when_an_obstacle_may_be_tried_again_what_protects_goes_first_and_no_socket_in_its_place():
+    """A socket that stands again says nothing of requests: each took half a minute away from a stop."""
+
+    async def trial(loop):
+        clock, gone = VirtualClock(loop), []
+        penalties = Penalties(clock, WeightBudget(clock), lambda: 0)
+
+        async def leave(what, way):
+            await way
+            gone.append(what)
+
+        penalties.obstructed("403")
+        waiting = [
+            asyncio.create_task(leave(*one))
+            for one in (
+                ("socket", penalties.admitted()),
+                ("socket", penalties.admitted()),
+                ("data", penalties.wait(Lane.DATA)),
+                ("stop", penalties.wait(Lane.EXIT)),
+                ("cancel", penalties.wait(Lane.CANCEL)),
+            )
+        ]
+        await asyncio.sleep(29.9)
+        assert gone == []
+        await asyncio.sleep(1)
+        assert sorted(gone) == ["cancel", "socket", "socket"], "one request finds out"
+        await asyncio.sleep(30)
+        assert gone[3:] == ["stop"]
+        penalties.served()
+        await asyncio.wait(waiting)
+
+    run_virtually(trial)
