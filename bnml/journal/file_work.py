@@ -78,9 +78,11 @@ def prunings(older_than_ns: int) -> tuple[tuple[str, Row], ...]:
 
 def unwritable(path: Path, error: Exception) -> Misconfigured:
     """What the operator is told of a file that cannot be opened or changed."""
+    way_out = (
+        "make room on its disk" if is_full(error) else "give the daemon write permission to its state folder"
+    )
     return Misconfigured(
-        f"the journal {path} cannot be written ({error}); give the daemon write permission to its "
-        f"state folder, or another one with --state-dir"
+        f"the journal {path} cannot be written ({error}); {way_out}, or name another folder with --state-dir"
     )
 
 

@@ -43,6 +43,11 @@ class Reserve:
             return False
         return True
 
+    def relieve(self) -> bool:
+        """Give the space up at a start if the disk has none left; whether it was given."""
+        room = os.statvfs(self._file.parent)
+        return room.f_bavail * room.f_frsize < self._size // 16 and self.release()
+
     def release(self) -> bool:
         """Give the space to the journal; whether there was any."""
         if not self.is_held:

@@ -67,37 +67,45 @@ class JournalWriter:
     @classmethod
     async def open(cls, path: Path, durability: Durability) -> Self:
         """Open or create the journal; Misconfigured when the folder cannot be written."""
+        reserve = Reserve(path)
         try:
+            is_full = await asyncio.to_thread(reserve.relieve)
             database = await Database.open(path)
         except (sqlite3.Error, OSError) as error:
             raise file_work.unwritable(path, error) from error
         try:
             last_seq = await database.run(partial(file_work.prepare, path=path, durability=durability))
-            reserve = Reserve(path)
-            await asyncio.to_thread(reserve.hold)
-            return cls(database, last_seq, reserve)
+            if not is_full:
+                await asyncio.to_thread(reserve.hold)
         except BaseException:
             await database.close()
             raise
+        writer = cls(database, last_seq, reserve)
+        writer.is_full = is_full
+        return writer
 
     async def begin_session(self, header: SessionHeader, started_ns: int) -> int:
         """Open a session; its header is completed with `update_session` once anchors and balances are known."""
         statement = "INSERT INTO session (started_ns, first_seq, header) VALUES (?, ?, ?)"
         values = (started_ns, self.last_seq + 1, msgspec.json.encode(header))
-        self.session = await self._database.run(partial(file_work.change, statement=statement, values=values))
+        self.session = await self._change(statement, values)
         return self.session
 
     async def update_session(self, header: SessionHeader) -> None:
         """Write the header anew."""
         statement = "UPDATE session SET header = ? WHERE id = ?"
-        values = (msgspec.json.encode(header), self.session)
-        await self._database.run(partial(file_work.change, statement=statement, values=values))
+        await self._change(statement, (msgspec.json.encode(header), self.session))
 
     async def end_session(self, ended_ns: int, ending: str) -> None:
         """Note a graceful end; a session without one was killed."""
         statement = "UPDATE session SET ended_ns = ?, ending = ? WHERE id = ?"
-        values = (ended_ns, ending, self.session)
-        await self._database.run(partial(file_work.change, statement=statement, values=values))
+        await self._change(statement, (ended_ns, ending, self.session))
+
+    async def _change(self, statement: str, values: Row) -> int:
+        try:
+            return await self._database.run(partial(file_work.change, statement=statement, values=values))
+        except (sqlite3.Error, OSError) as error:
+            raise Fatal(f"the journal cannot be written: {error}") from error
 
     def append_event(self, event: Event) -> int:
         """Accept the next event and give it its number."""

@@ -2,7 +2,9 @@
 
 import asyncio
 import sqlite3
+from types import SimpleNamespace
 
+import msgspec
 import pytest
 
 from bnml.app.guards import Guards
@@ -156,6 +158,36 @@ def test_a_reserve_takes_real_space_and_only_when_there_is_some(tmp_path, monkey
     monkeypatch.setattr(module.os, "posix_fallocate", none)
     assert not reserve.hold()
     assert not reserve.is_held
+
+
+async def test_f46_a_start_on_a_full_disk_uses_the_reserve_and_entries_wait(tmp_path, monkeypatch):
+    """One that was killed there once could not begin a session any more, with the space lying beside it."""
+    path, room = tmp_path / "journal.db", module.os.statvfs(tmp_path)
+    writer = await JournalWriter.open(path, "process")
+    await writer.close()
+    assert Reserve(path).is_held
+
+    def bare(_folder):
+        return SimpleNamespace(f_bavail=0 if Reserve(path).is_held else 1, f_frsize=room.f_frsize)
+
+    monkeypatch.setattr(module.os, "statvfs", bare)
+    writer = await JournalWriter.open(path, "process")
+    assert not Reserve(path).is_held
+    guards = Guards(LiveInbox(), lambda: 1)
+    watch_space(writer, guards)
+    assert guards.level("space") == "REDUCING"
+    monkeypatch.undo()
+    watch_space(writer, guards)
+    assert guards.level("space") == "ACTIVE"
+    await writer.close()
+
+
+async def test_a_session_that_cannot_be_noted_is_told_in_words(tmp_path):
+    writer, _ = await cramped(tmp_path / "journal.db", 0)
+    large = msgspec.structs.replace(header(), config=NAME * 100)
+    with pytest.raises(Fatal, match="the journal cannot be written: database or disk is full"):
+        await writer.update_session(large)
+    await writer.close()
 
 
 def test_only_want_of_space_is_a_full_disk():
