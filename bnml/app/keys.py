@@ -15,6 +15,7 @@ from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.core.clock import NS_PER_DAY, NS_PER_MS, LiveClock, format_utc
 from bnml.core.errors import AccessRefused, Misconfigured, Rejected, Retryable
+from bnml.core.orders import OrderState
 from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.venues.binance.reports import balances_of
 from bnml.venues.binance.rest import RestClient
@@ -29,6 +30,7 @@ FILES: Final = ("binance_api_key", "binance_api_secret")
 EXPIRES_SOON_NS: Final = 7 * NS_PER_DAY
 LOOK_EVERY_S: Final = 3600.0
 LOOK_SOON_S: Final = 60.0
+RESTING: Final = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED})
 KEY: Final = "key"
 """Of the guard that stands while what the key may do could not be read."""
 
@@ -130,7 +132,7 @@ async def rotate(parts: Parts, folder: Path) -> str:
     async with candidate:
         await check_key(candidate, settings, parts.clock.now_ns())
         uid = await _uid(candidate)
-        if rest.signer.lost:
+        if rest.signer.lost or not uid:  # not every venue tells whose account it is
             await _same_orders(parts, candidate)
         elif uid != await _uid(rest):
             raise Rejected("the new key belongs to another account; positions and stops are on the old one")
@@ -145,7 +147,7 @@ async def rotate(parts: Parts, folder: Path) -> str:
 
 async def _same_orders(parts: Parts, candidate: RestClient) -> None:
     """The old key cannot tell its account any more: a resting order of ours must be there, or else what we hold."""
-    known = [order for order in parts.engine.book.open() if order.cumulative_lots == 0]
+    known = [order for order in parts.engine.book.open() if order.state in RESTING]
     if not known:
         body = await candidate.read("/api/v3/account", {"omitZeroBalances": "true"})
         if compare_balances(parts.engine.state.ledger.totals, balances_of(body, 0)):

@@ -66,6 +66,7 @@ class Weather:
             )
             return  # nothing may be asked
         self._guards.report("ban", ACTIVE)
+        self._tell_cause()  # before questions that may have to wait for just that
         if now_ns >= self._next_clock_ns:
             self._next_clock_ns = now_ns + int(CLOCK_EVERY_S * NS_PER_S)
             await self._measure_clock()
@@ -73,6 +74,9 @@ class Weather:
             await self._ask_status()
             pause_s = STATUS_WHILE_SHUT_S if self._cause() else STATUS_EVERY_S
             self._next_status_ns = now_ns + int(pause_s * NS_PER_S)
+        self._tell_cause()
+
+    def _tell_cause(self) -> None:
         cause = self._cause()
         self._guards.report("maintenance", REDUCING if cause else ACTIVE, cause)
 

@@ -6,11 +6,14 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from bnml.app import keys as module
 from bnml.app.keys import _same_orders, check_key, read_credentials
 from bnml.config import load
-from bnml.core.clock import NS_PER_DAY, NS_PER_MS
+from bnml.core.clock import NS_PER_DAY, NS_PER_MS, LiveClock
 from bnml.core.errors import Misconfigured, Rejected, Retryable
+from bnml.core.orders import OrderState, Side
 from bnml.trading.engine import Engine
+from bnml.trading.orders import Order, Role
 from tests.trading.kit import config
 
 NOW_NS = 1_800_000_000 * 10**9
@@ -95,6 +98,64 @@ async def test_with_nothing_that_rests_the_account_of_another_key_is_known_by_wh
     else:
         with pytest.raises(Rejected, match="does not hold what the ledger says"):
             await _same_orders(parts, Account())
+
+
+async def test_an_order_that_may_never_have_arrived_does_not_show_whose_a_key_is():
+    """A purchase under way when the old key was lost made the right key look like another account's."""
+    asked = []
+
+    class Account:
+        async def read(self, _path, params):
+            asked.append(params["origClientOrderId"])
+            return b"{}"
+
+    engine = Engine(config(), None)
+    for name, state in (
+        ("lost", OrderState.UNKNOWN),
+        ("asleep", OrderState.SLEEPING),
+        ("stop", OrderState.OPEN),
+    ):
+        engine.book.register(Order(name, "BTCUSDT", Side.SELL, Role.STOP, 1, 100, 100, 3, state=state))
+    await _same_orders(SimpleNamespace(engine=engine), Account())
+    assert asked == ["stop"]
+
+
+async def test_where_the_venue_does_not_tell_whose_account_it_is_our_orders_do(monkeypatch, tmp_path):
+    """0 equals 0: any account's key was taken."""
+    for name in ("binance_api_key", "binance_api_secret"):
+        (tmp_path / name).write_text("k" * 64)
+
+    class Account:
+        def __init__(self, *_, **__):
+            self.signer, self.budget, self.clock = SimpleNamespace(api_key="old", lost=""), None, None
+
+        async def __aenter__(self):
+            return self
+
+        async def __aexit__(self, *_):
+            return None
+
+        async def read(self, path, params):
+            if path.startswith("/sapi"):
+                return msgspec.json.encode(GOOD)
+            if "origClientOrderId" in params:
+                raise Rejected("no such order", code=-2013)
+            return b'{"balances":[]}'
+
+    engine = Engine(config(), None)
+    engine.book.register(
+        Order("stop", "BTCUSDT", Side.SELL, Role.STOP, 1, 100, 100, 3, state=OrderState.OPEN)
+    )
+    parts = SimpleNamespace(
+        engine=engine,
+        settings=load(None, {}),
+        clock=LiveClock(),
+        deployment=SimpleNamespace(rest_url="", control=None),
+        venue=SimpleNamespace(rest=Account()),
+    )
+    monkeypatch.setattr(module, "RestClient", Account)
+    with pytest.raises(Rejected, match="belongs to another account"):
+        await module.rotate(parts, tmp_path)
 
 
 def test_credentials_lie_in_a_folder_as_systemds_do(tmp_path):

@@ -212,6 +212,20 @@ async def test_f27_a_status_refused_once_is_asked_for_again_and_ends_the_mainten
         assert guards.level("maintenance") == "ACTIVE"
 
 
+async def test_f10_what_stands_in_the_way_is_told_before_anything_waits_for_it():
+    """The clock was to be measured, which waits for half a minute: until then entries were tried."""
+    clock = ManualClock(10**18)
+    async with web() as place, client(place.http, clock) as rest:
+        watch, guards, _ = weather(rest, clock)
+        rest.penalties.obstructed("403 of a firewall")
+        watch._next_clock_ns = 0
+        looking = asyncio.create_task(watch.look())
+        await asyncio.sleep(0)
+        assert guards.level("maintenance") == "REDUCING"
+        assert not looking.done()
+        looking.cancel()
+
+
 async def test_f27_an_account_that_may_not_trade_is_asked_again():
     async with served(stepped=False) as it, client(it.base, LiveClock()) as rest:
         watch, guards, _ = weather(rest, LiveClock())
