@@ -172,7 +172,7 @@ def make_accountant(parts: Parts, changes: Callable[[], int], now_ns: Callable[[
                 is_intended = name_of(client_order_id) is not None and is_known((), journal, client_order_id)
                 counted = journal.trades(parts.journal.session)
                 return is_intended or any(one.client_order_id == client_order_id for _, one in counted)
-        except (sqlite3.Error, msgspec.DecodeError, Misconfigured) as error:
+        except (sqlite3.Error, msgspec.DecodeError, UnicodeDecodeError, Misconfigured) as error:
             raise Retryable(f"the journal cannot be read beside its writer just now: {error}") from error
 
     return Accountant(

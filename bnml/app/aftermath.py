@@ -35,7 +35,7 @@ def read_note(state_dir: Path) -> HaltNote | None:
         return msgspec.json.decode(file.read_bytes(), type=HaltNote)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise RecoveryNeeded(
             f"{file} is damaged ({error}): somebody acted without the daemon; compare positions with the venue, "
             "then remove the file"

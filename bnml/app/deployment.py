@@ -61,7 +61,7 @@ class SimControl:
             async with self.session.get(f"{self.base_url}/sim/state") as response:
                 body = await response.read()
             return msgspec.json.decode(body, type=_SimState).market_ts_ns
-        except (aiohttp.ClientError, OSError, msgspec.DecodeError) as error:
+        except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Retryable(f"the embedded exchange does not tell its time ({error})") from error
 
 

@@ -45,7 +45,7 @@ def check_venue(settings: Settings) -> None:
     try:
         with JournalReader(state_dir / "journal.db") as journal:
             belongs = journal.session().header.venue
-    except (BnmlError, OSError, sqlite3.Error, msgspec.DecodeError):
+    except (BnmlError, OSError, sqlite3.Error, ValueError):
         return  # a journal that cannot be read says nothing
     if belongs != settings.venue.kind:
         raise Rejected(

@@ -78,7 +78,7 @@ class StateFolder:
             return Identity(
                 "sim0" if venue_kind == "sim" else "".join(secrets.choice(_LETTERS) for _ in range(4))
             )
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise RecoveryNeeded(
                 f"{self._identity_file} is damaged ({error}); restore it from a backup: without it client order ids "
                 "could repeat"

@@ -38,7 +38,7 @@ def last_beat(state_dir: Path) -> Heartbeat | None:
         return msgspec.json.decode(file.read_bytes(), type=Heartbeat)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, ValueError) as error:
         raise Misconfigured(
             f"{file} cannot be read ({error}); give the dead-man the daemon's user and folder"
         ) from error

@@ -56,7 +56,7 @@ async def check_key(rest: RestClient, settings: Settings, now_ns: int) -> None:
         found = msgspec.json.decode(await rest.read(RESTRICTIONS, {}), type=Restrictions)
     except Retryable:
         raise
-    except (Rejected, msgspec.DecodeError) as error:
+    except (Rejected, ValueError) as error:
         if settings.venue.key_permissions_unverified == "accept":
             logger().warning("key_permissions_unverified", note="accepted by the configuration")
             return

@@ -268,7 +268,7 @@ def instance_of(state_dir: Path) -> str:
     for read in (_instance_of_identity, _instance_of_journal):
         try:
             return read(state_dir)
-        except (OSError, sqlite3.Error, KeyError, msgspec.DecodeError, Misconfigured) as error:
+        except (OSError, sqlite3.Error, KeyError, ValueError, Misconfigured) as error:
             missing = error
     raise RecoveryNeeded(
         f"neither identity.json nor the journal of {state_dir} says which orders are ours ({missing}); name the four "

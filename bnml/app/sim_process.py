@@ -116,7 +116,7 @@ class SimProcess:
     def _running(self) -> Endpoint | None:
         try:
             found = msgspec.json.decode(self._endpoint_file.read_bytes(), type=Endpoint)
-        except (FileNotFoundError, msgspec.DecodeError):
+        except (FileNotFoundError, ValueError):
             return None
         return found if _alive(found.pid, self._process) else None
 

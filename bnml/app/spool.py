@@ -155,7 +155,7 @@ def _read(file: Path) -> Word | None:
         return msgspec.json.decode(file.read_bytes(), type=Word)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         logger().error("operator_command_unreadable", file=file.name, error=str(error))
         return None
 

@@ -173,7 +173,7 @@ class JournalReader:
             for seq, payload in rows:
                 try:
                     value = decode(payload)
-                except msgspec.DecodeError as error:
+                except ValueError as error:
                     raise RecoveryNeeded(
                         f"{table} {seq} of the journal cannot be read ({error}); it is damaged or was written by "
                         "another version: use that version, or put a backup in its place"

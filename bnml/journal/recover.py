@@ -70,7 +70,7 @@ def recover(
     """
     try:
         return _recover(journal, config, predictors, config_hash)
-    except (sqlite3.DatabaseError, msgspec.DecodeError) as error:
+    except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecoveryNeeded(
             f"the journal cannot be read to its end ({error}); put a backup in its place, or move it away and check "
             "orders and positions at the venue by hand"

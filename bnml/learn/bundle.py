@@ -95,7 +95,7 @@ def current_version(models_dir: Path, symbol: str) -> Current | None:
         return msgspec.json.decode(path.read_bytes(), type=Current)
     except FileNotFoundError:
         return None
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Rejected(f"{path} is damaged ({error}); train {symbol} again") from error
 
 
@@ -118,7 +118,7 @@ def read_metadata(models_dir: Path, symbol: str, version: str, digest: str) -> M
         raise Rejected(f"bundle {symbol}/{version}: {METADATA_FILE} was changed or cut short")
     try:
         return msgspec.json.decode(content, type=Metadata)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Rejected(
             f"bundle {symbol}/{version} was written by another version of bnml ({error})"
         ) from error

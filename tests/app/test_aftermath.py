@@ -24,8 +24,9 @@ def test_notes_add_up(tmp_path, notes, symbols):
     assert read_note(tmp_path).symbols == symbols
 
 
-def test_a_note_over_a_damaged_one_halts_everything(tmp_path):
-    (tmp_path / HALT_FILE).write_bytes(b"{")
+@pytest.mark.parametrize("content", [b"{", b'{"reason":"\xff"}'])
+def test_a_note_over_a_damaged_one_halts_everything(tmp_path, content):
+    (tmp_path / HALT_FILE).write_bytes(content)
     write_note(tmp_path, HaltNote("panic", ("A",)))
     assert read_note(tmp_path) == HaltNote("panic")
 

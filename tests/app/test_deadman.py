@@ -18,7 +18,7 @@ from bnml.app.panic import panic
 from bnml.app.rescue import Booked, Rescue
 from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock
-from bnml.core.errors import Rejected, Retryable, UnknownOutcome
+from bnml.core.errors import Misconfigured, Rejected, Retryable, UnknownOutcome
 from bnml.core.ids import IdSource
 from bnml.core.orders import Side
 from bnml.journal.writer import JournalWriter
@@ -69,6 +69,13 @@ def test_the_sign_of_life_comes_back_as_written(tmp_path):
         "running",
         5,
     )
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"pid":1,"ts_ns":1,"state":"\xff","scans":0}'])
+def test_a_sign_of_life_that_cannot_be_read_is_told_and_ends_no_watch(tmp_path, content):
+    (tmp_path / "heartbeat.json").write_bytes(content)
+    with pytest.raises(Misconfigured, match="cannot be read"):
+        last_beat(tmp_path)
 
 
 @pytest.fixture

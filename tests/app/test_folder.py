@@ -45,8 +45,9 @@ def test_real_accounts_get_a_name_that_stays(tmp_path):
         assert folder.identity("live").instance == made.instance
 
 
-def test_a_damaged_identity_is_for_the_operator(tmp_path):
-    (tmp_path / "identity.json").write_bytes(b"{")
+@pytest.mark.parametrize("content", [b"{", b'{"instance":"ab\xff2"}'])
+def test_a_damaged_identity_is_for_the_operator(tmp_path, content):
+    (tmp_path / "identity.json").write_bytes(content)
     with StateFolder(tmp_path) as folder, pytest.raises(RecoveryNeeded, match="backup"):
         folder.identity("sim")
 

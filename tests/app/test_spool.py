@@ -57,6 +57,7 @@ async def test_words_are_taken_in_order_and_removed_when_the_journal_has_them(tm
 async def test_what_cannot_be_read_is_removed_and_does_nothing(tmp_path):
     daemon = Daemon(tmp_path)
     put(tmp_path, "001.json", b"{")
+    put(tmp_path, "002.json", b'{"name":"\xff"}')
     await daemon.listen_until(lambda: not list((tmp_path / FOLDER).iterdir()))
     assert daemon.fed == []
 

@@ -4,6 +4,7 @@ import sqlite3
 
 import pytest
 
+from bnml.app.rescue import booked_fills
 from bnml.core.commands import CancelOrder, Submit
 from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
 from bnml.core.events import Bar, Scan, Timer
@@ -11,7 +12,7 @@ from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.journal import writer as module
 from bnml.journal.reader import JournalReader
-from bnml.journal.schema import client_id_of
+from bnml.journal.schema import client_id_of, encode
 from bnml.journal.writer import MOST_ROWS_WAITING, JournalWriter
 from tests.journal.kit import header
 
@@ -173,7 +174,28 @@ async def test_a_damaged_journal_is_for_the_operator(tmp_path):
         await JournalWriter.open(tmp_path / "journal.db", "power")
 
 
+@pytest.mark.parametrize("table", ["event", "trade"])
+async def test_a_bit_that_fell_over_in_a_row_is_for_the_operator(tmp_path, table):
+    """A text that is no UTF-8 any more came out as an error of the program: in a start, in panic, in the dead-man."""
+    path = tmp_path / "journal.db"
+    writer = await JournalWriter.open(path, "power")
+    await writer.begin_session(header(), 1)
+    event = Timer("reconcile", 1)
+    writer.append_event(event)
+    await writer.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        if table == "event":
+            database.execute("UPDATE event SET payload = ?", (encode(event).replace(b"con", b"c\xffn"),))
+        else:
+            database.execute("INSERT INTO trade VALUES (1, 0, 'B', 1, ?)", (b'{"symbol":"\xff"}',))
+    with JournalReader(path) as reader, pytest.raises(RecoveryNeeded, match="damaged"):
+        list(getattr(reader, f"{table}s")())
+    if table == "trade":
+        assert booked_fills(path) is None
+
+
 async def test_a_journal_of_another_format_is_refused(tmp_path):
+
     writer = await JournalWriter.open(tmp_path / "journal.db", "power")
     await writer.close()
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.db", isolation_level=None)) as database:
