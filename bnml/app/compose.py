@@ -134,7 +134,6 @@ async def compose(
     bundles = make_bundles(settings)
     recovered = _recovered(folder, journal, config, bundles, settings)
     engine = recovered.engine if recovered is not None else Engine(config, bundles)
-    journaled_ns = since_ns(engine)
     followed = _followed(found, engine, standing, identity, await _fee_symbols(settings, venue))
     instruments = await _instruments(venue, engine, followed, settings.universe.quote)
     header = _header(settings, options, found.symbols, identity, recovered)
@@ -157,7 +156,7 @@ async def compose(
         config=config,
         engine=engine,
         standing=standing,
-        journaled_ns=journaled_ns,
+        journaled_ns=since_ns(engine),
         recovered=recovered,
         journal=journal,
         header=header,

@@ -88,24 +88,18 @@ class JournalWriter:
         """Open a session; its header is completed with `update_session` once anchors and balances are known."""
         statement = "INSERT INTO session (started_ns, first_seq, header) VALUES (?, ?, ?)"
         values = (started_ns, self.last_seq + 1, msgspec.json.encode(header))
-        self.session = await self._change(statement, values)
+        self.session = await _change(self._database, statement, values)
         return self.session
 
     async def update_session(self, header: SessionHeader) -> None:
         """Write the header anew."""
         statement = "UPDATE session SET header = ? WHERE id = ?"
-        await self._change(statement, (msgspec.json.encode(header), self.session))
+        await _change(self._database, statement, (msgspec.json.encode(header), self.session))
 
     async def end_session(self, ended_ns: int, ending: str) -> None:
         """Note a graceful end; a session without one was killed."""
         statement = "UPDATE session SET ended_ns = ?, ending = ? WHERE id = ?"
-        await self._change(statement, (ended_ns, ending, self.session))
-
-    async def _change(self, statement: str, values: Row) -> int:
-        try:
-            return await self._database.run(partial(file_work.change, statement=statement, values=values))
-        except (sqlite3.Error, OSError) as error:
-            raise Fatal(f"the journal cannot be written: {error}") from error
+        await _change(self._database, statement, (ended_ns, ending, self.session))
 
     def append_event(self, event: Event) -> int:
         """Accept the next event and give it its number."""
@@ -233,3 +227,10 @@ class JournalWriter:
         if isinstance(self._failure, (sqlite3.Error, OSError)):
             raise Fatal(f"the journal cannot be written: {self._failure}") from self._failure
         raise self._failure
+
+
+async def _change(database: Database, statement: str, values: Row) -> int:
+    try:
+        return await database.run(partial(file_work.change, statement=statement, values=values))
+    except (sqlite3.Error, OSError) as error:
+        raise Fatal(f"the journal cannot be written: {error}") from error

@@ -141,13 +141,16 @@ class WeightBudget:
 
         What was asked before a window began may have been counted in the one before it: that says nothing of this.
         """
+        now_ms = self._venue_ms()
+        since_ms = now_ms if asked_ms is None or self._is_scaled else asked_ms - EDGE_MS
         text = headers.get("X-MBX-USED-WEIGHT-1M")
-        if text is not None and text.isdigit() and self._is_of_now(asked_ms, MINUTE_MS):
+        if text is not None and text.isdigit() and since_ms // MINUTE_MS == now_ms // MINUTE_MS:
             with self.ledger.address.locked():
                 self._stated(self.ledger.address, _WEIGHT, MINUTE_MS, int(text))
         for place, one in enumerate(self.order_limits, start=1):
             text = headers.get(f"X-MBX-ORDER-COUNT-{one.letter}")
-            if text is not None and text.isdigit() and self._is_of_now(asked_ms, one.window_ms):
+            is_of_now = since_ms // one.window_ms == now_ms // one.window_ms
+            if text is not None and text.isdigit() and is_of_now:
                 with self.ledger.account.locked():
                     self._stated(self.ledger.account, place, one.window_ms, int(text))
 
@@ -263,11 +266,6 @@ class WeightBudget:
     def _add(self, numbers: SharedNumbers, place: int, window_ms: int, amount: int) -> None:
         window = self._venue_ms() // window_ms
         numbers[place] = window << USED_BITS | (self._written(numbers, place, window_ms) + amount)
-
-    def _is_of_now(self, asked_ms: int | None, window_ms: int) -> bool:
-        if asked_ms is None or self._is_scaled:
-            return True
-        return (asked_ms - EDGE_MS) // window_ms == self._venue_ms() // window_ms
 
     def _stated(self, numbers: SharedNumbers, place: int, window_ms: int, stated: int) -> None:
         """The venue's own count; what left after it was taken is counted here, so it only raises ours."""
