@@ -169,6 +169,7 @@ class Notifier:
 def watch_space(journal: JournalWriter, guards: Guards) -> None:
     """A full disk: no entries while the journal lives on its reserve; over when the reserve can be held again."""
     if not journal.is_full:
+        guards.report("space", ACTIVE)  # of a session before: nobody else ends it
         return
     if journal.reserve is not None and journal.reserve.hold():
         journal.is_full = False

@@ -39,6 +39,7 @@ HOUR_NS: Final = 3_600_000_000_000
 ONE_E8: Final = 10**8
 DEPEG: Final = "depeg"
 DELIST: Final = f"delist{OF_SYMBOL}"
+FILTERS: Final = f"filters{OF_SYMBOL}"
 
 
 class Delisting(msgspec.Struct, rename="camel"):
@@ -177,15 +178,15 @@ class Outlook:
         """
         symbols = tuple(self._followed())
         now = await self._venue.read_instruments(symbols)
+        for prefix in (STATUS, FILTERS):
+            self._end_all(prefix, symbols)  # of what has left meanwhile, maybe before the start
         for symbol in symbols:
             known = self._venue.instruments[symbol]
             shown = now.get(symbol) or msgspec.structs.replace(known, status=DELISTED)
             is_other = (shown.tick_e8, shown.lot_e8) != (known.tick_e8, known.lot_e8)
             found = in_units_of(known, shown) if is_other else shown
             self._tell(f"{STATUS}{symbol}", shown.status != TRADING, f"is {shown.status} at the venue")
-            self._tell(
-                f"filters{OF_SYMBOL}{symbol}", is_other, "has another tick or lot; a restart takes them over"
-            )
+            self._tell(f"{FILTERS}{symbol}", is_other, "has another tick or lot; a restart takes them over")
             if found != known:
                 self._venue.instruments[symbol] = found
                 self._feed(InstrumentUpdate(found, self._now_ns()))

@@ -144,6 +144,16 @@ async def test_f12_a_schedule_that_cannot_be_read_ends_nothing_and_is_asked_for_
     assert case.guards.level("delist:ETHUSDT") == "REDUCING"
 
 
+async def test_what_is_followed_no_longer_leaves_no_reason_behind():
+    """Remembered over restarts, it stood in the status of a daemon that had long forgotten the symbol."""
+    case = Case(Venue())
+    for name in ("status:LEFTUSDT", "filters:LEFTUSDT"):
+        case.guards.report(name, "REDUCING", "was so")
+    case.venue.now["ETHUSDT"] = msgspec.structs.replace(instrument("ETHUSDT"), status="BREAK")
+    await case.outlook.look()
+    assert [one for one, (level, _) in case.guards.levels.items() if level != "ACTIVE"] == ["status:ETHUSDT"]
+
+
 async def test_ten_minutes_off_the_peg_stop_entries_and_ten_within_let_them_come():
     case = Case(Venue(USDCUSDT="1.0150"), depeg_symbol="USDCUSDT")
     for minute in range(10):

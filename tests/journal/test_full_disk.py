@@ -182,6 +182,16 @@ async def test_f46_a_start_on_a_full_disk_uses_the_reserve_and_entries_wait(tmp_
     await writer.close()
 
 
+async def test_f46_a_restart_with_room_again_lets_entries_come(tmp_path):
+    """The engine remembered the reason, and the writer of the new session had never been full: it stood for ever."""
+    writer = await JournalWriter.open(tmp_path / "journal.db", "process")
+    guards = Guards(LiveInbox(), lambda: 1)
+    guards.recall({"space": ("REDUCING", "the disk is full")})
+    watch_space(writer, guards)
+    assert guards.level("space") == "ACTIVE"
+    await writer.close()
+
+
 async def test_a_session_that_cannot_be_noted_is_told_in_words(tmp_path):
     writer, _ = await cramped(tmp_path / "journal.db", 0)
     large = msgspec.structs.replace(header(), config=NAME * 100)
