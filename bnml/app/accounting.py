@@ -104,6 +104,7 @@ class Accountant:
             logger().warning(
                 "fills_missed",
                 orders=sorted({one.client_order_id for one in orders if self._knows_less(one)}),
+                note="no report told of them; they are counted now",
             )
             return missed
         strange = [one for one in orders if self._is_strange(one)]

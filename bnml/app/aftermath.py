@@ -70,7 +70,9 @@ class Aftermath:
         note = read_note(self._state_dir)
         if note is None:
             return
-        logger().critical("halted_from_outside", reason=note.reason, symbols=note.symbols)
+        logger().critical(
+            "halted_from_outside", reason=note.reason, symbols=note.symbols, way_out="`bnml resume`"
+        )
         if not note.symbols:
             self._feed(OperatorCommand("halt", now_ns, note.reason))
         for symbol in note.symbols:  # no sale is asked for: what was sold is adopted first

@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 
 READERS = 6  # symbols whose orders are read at the same time
+UNITS = "its tick or lot has changed; it is counted in the old ones until a start without a position in it"
 BY_HAND = "orders of ours were there, of which this journal knows nothing: look at the venue, cancel or sell by hand"
 
 
@@ -309,13 +310,15 @@ async def _instruments(
             if state is None:
                 logger().error("traded_symbol_unknown", symbol=symbol, error=str(error), way_out=BY_HAND)
                 continue
-            logger().error("held_symbol_unknown", symbol=symbol, error=str(error), note="it is kept as it is")
+            logger().error(
+                "held_symbol_unknown", symbol=symbol, error=str(error), note="parked: shown, and left alone"
+            )
             venue.instruments[symbol] = msgspec.structs.replace(state.instrument, status=DELISTED)
     for symbol in engine.portfolio.positions:
         # Levels, quantities and orders of it are counted so: requests, prices and fills must be, too.
         known, shown = engine.state.symbols[symbol].instrument, venue.instruments[symbol]
         if (known.tick_e8, known.lot_e8) != (shown.tick_e8, shown.lot_e8):
-            logger().warning("units_kept", symbol=symbol, note="until a start without a position in it")
+            logger().warning("units_kept", symbol=symbol, note=UNITS)
             venue.instruments[symbol] = in_units_of(known, shown)
     return {symbol: venue.instruments[symbol] for symbol in followed if symbol in venue.instruments}
 

@@ -90,7 +90,11 @@ class Life:
             self._is_writable = True
         except OSError as error:
             if self._is_writable:
-                logger().error("heartbeat_not_written", error=str(error))
+                logger().error(
+                    "heartbeat_not_written",
+                    error=str(error),
+                    note="the dead-man will take this daemon for dead",
+                )
             self._is_writable = False
         names = tuple(one.partition(": ")[0] for one in health.reasons)
         if names != self._told:

@@ -197,7 +197,12 @@ async def recheck(venue: BinanceVenue, engine: Engine) -> list[Event]:
     events: list[Event] = [one for reports in told[: len(presumed)] for one in reports]
     for order, reports in zip(suspects, told[len(presumed) :], strict=True):
         if reports and reports[-1].state in FINAL_STATES and not order.is_final:
-            log.warning("report_missed", client_order_id=order.client_order_id, state=reports[-1].state)
+            log.warning(
+                "report_missed",
+                client_order_id=order.client_order_id,
+                state=reports[-1].state,
+                note="it is counted now",
+            )
             events += reports
     return events
 

@@ -38,7 +38,9 @@ def start(
         await journal.prune(clock.now_ns() - KEEP_HEALTH_DAYS * NS_PER_DAY)
         free = shutil.disk_usage(state_dir).free
         if free < LEAST_FREE_BYTES:
-            logger().error("disk_nearly_full", free_mib=free >> 20, folder=str(state_dir))
+            logger().error(
+                "disk_nearly_full", free_mib=free >> 20, folder=str(state_dir), way_out="make room on it"
+            )
 
     scheduler = AsyncIOScheduler(timezone="UTC")
     scheduler.add_job(keep_house, "interval", minutes=HOUSEKEEPING_MINUTES, max_instances=1, coalesce=True)

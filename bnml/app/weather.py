@@ -24,6 +24,7 @@ STATUS_EVERY_S: Final = 60.0
 STATUS_WHILE_SHUT_S: Final = 10.0
 DRIFT_MS: Final = 500
 LARGEST_DRIFT_MS: Final = 2_000
+SYNCHRONISE: Final = "synchronise this machine's clock (chrony, systemd-timesyncd)"
 SYSTEM_STATUS: Final = "/sapi/v1/system/status"
 
 
@@ -96,7 +97,7 @@ class Weather:
 
     def _judge_drift(self, drift_ms: int) -> None:
         if abs(drift_ms) > DRIFT_MS >= abs(self.drift_ms):
-            logger().warning("clock_drifts", ms=drift_ms, limit_ms=LARGEST_DRIFT_MS)
+            logger().warning("clock_drifts", ms=drift_ms, limit_ms=LARGEST_DRIFT_MS, way_out=SYNCHRONISE)
         self.drift_ms = drift_ms
         is_far = abs(drift_ms) > LARGEST_DRIFT_MS
         self._guards.report(
