@@ -9,11 +9,12 @@ from bnml.app.reconcile import (
     recheck,
 )
 from bnml.core.errors import RecoveryNeeded
-from bnml.core.events import OrderReport
+from bnml.core.events import Balances, OrderReport
 from bnml.core.orders import OrderState, Side
+from bnml.trading.engine import Engine
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.venues.binance.wire import OrderAnswer
-from tests.trading.kit import instrument
+from tests.trading.kit import config, instrument
 from tests.virtual_time import in_virtual_time
 
 
@@ -71,6 +72,25 @@ async def test_missed_fills_come_in_the_order_of_the_venue():
     book = OrderBook({name: order(name) for name in ("a", "b")})
     found = await missed_reports(Venue({"a": [late], "b": [early]}), book)
     assert found.reports == [early, late]
+
+
+@in_virtual_time
+async def test_an_account_in_which_others_trade_all_the_time_does_not_keep_a_start_waiting():
+    """Its balances differed at each look, and what was held waited for its protection for as long."""
+    engine, fed, reads = Engine(config(), None), [], []
+
+    class Busy(Venue):
+        async def balances(self):
+            reads.append(1)
+            return Balances(1, {"USDT": (len(reads), 0)})
+
+    async def none():
+        return []
+
+    truth = await reconcile.bring_truth(Busy(), engine, fed.append, 7, none)
+    assert len(reads) == reconcile.MOST_READS
+    assert fed == [truth.balances]
+    assert truth.difference_e8 == {"USDT": len(reads)}
 
 
 @pytest.fixture(autouse=True)
