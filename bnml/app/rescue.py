@@ -17,10 +17,11 @@ from bnml.core.errors import (
     Retryable,
     UnknownOutcome,
 )
+from bnml.core.events import InstrumentUpdate
 from bnml.core.ids import is_of_fees, is_ours
 from bnml.core.instrument import Instrument, money_e8
 from bnml.core.orders import Side
-from bnml.journal.reader import JournalReader
+from bnml.journal.reader import JournalReader, Session
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER, UNKNOWN_ORDER
@@ -73,7 +74,7 @@ class Booked(msgspec.Struct):
 
     symbol: str
     side: Side
-    lots: int = 0
+    amount_e8: int = 0
     commission: dict[str, int] = {}
 
 
@@ -124,7 +125,7 @@ class Rescue:
                 total += _net_e8(booked, instrument)
         for name, order in orders.items():
             known = self._booked.get(name)
-            if known is not None and known.lots * instrument.lot_e8 == order.executed_e8:
+            if known is not None and known.amount_e8 == order.executed_e8:
                 total += _net_e8(known, instrument)
             elif order.side is Side.SELL:
                 total -= order.executed_e8
@@ -258,7 +259,7 @@ def booked_fills(journal: Path) -> dict[str, Booked] | None:
     try:
         with JournalReader(journal) as reader:
             return _booked(reader)
-    except (BnmlError, OSError, sqlite3.Error):
+    except (BnmlError, OSError, sqlite3.Error, KeyError):
         return None
 
 
@@ -287,17 +288,32 @@ def _instance_of_journal(state_dir: Path) -> str:
 
 
 def _booked(reader: JournalReader) -> dict[str, Booked]:
+    """Fills are counted in the lots of their session: the venue's may have changed since."""
     found: dict[str, Booked] = {}
-    for _, trade in reader.trades():
-        one = found.setdefault(trade.client_order_id, Booked(trade.symbol, trade.side))
-        one.lots += trade.quantity_lots
-        paid = one.commission.get(trade.commission_asset, 0)
-        one.commission[trade.commission_asset] = paid + trade.commission_e8
+    for session in reader.sessions():
+        trades = [trade for _, trade in reader.trades(session.id)]
+        lots_e8 = _lots_e8(reader, session, {trade.symbol for trade in trades})
+        for trade in trades:
+            one = found.setdefault(trade.client_order_id, Booked(trade.symbol, trade.side))
+            one.amount_e8 += trade.quantity_lots * lots_e8[trade.symbol]
+            paid = one.commission.get(trade.commission_asset, 0)
+            one.commission[trade.commission_asset] = paid + trade.commission_e8
+    return found
+
+
+def _lots_e8(reader: JournalReader, session: Session, symbols: set[str]) -> dict[str, int]:
+    """Each session begins with the filters of all that it follows, those that join tell theirs, and keeps their units."""
+    found: dict[str, int] = {}
+    if symbols:
+        for _, event in reader.events(session.first_seq - 1, session.id):
+            if isinstance(event, InstrumentUpdate) and event.instrument.symbol in symbols:
+                found.setdefault(event.instrument.symbol, event.instrument.lot_e8)
+                if len(found) == len(symbols):
+                    break
     return found
 
 
 def _net_e8(booked: Booked, instrument: Instrument) -> int:
-    amount = booked.lots * instrument.lot_e8
     if booked.side is Side.SELL:
-        return -amount
-    return amount - booked.commission.get(instrument.base, 0)
+        return -booked.amount_e8
+    return booked.amount_e8 - booked.commission.get(instrument.base, 0)

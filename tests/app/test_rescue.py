@@ -7,12 +7,17 @@ import pytest
 
 from bnml.app.folder import StateFolder
 from bnml.app.panic import Clearance
-from bnml.app.rescue import Rescue
+from bnml.app.rescue import Rescue, booked_fills
 from bnml.config import load
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
+from bnml.core.events import InstrumentUpdate, Timer
 from bnml.core.ids import IdSource
+from bnml.core.orders import Side
+from bnml.core.outcomes import Trade
+from bnml.journal.writer import JournalWriter
 from bnml.options import PanicOptions
 from bnml.venues.binance.rest import Answer
+from tests.journal.kit import header
 from tests.trading.kit import instrument
 from tests.virtual_time import in_virtual_time
 
@@ -197,3 +202,28 @@ async def test_what_is_not_free_yet_is_waited_for_and_never_called_gone(
     assert len(rest.sales) == (free_s == 2.5)
     if free_s is None:
         assert "less than the venue sells" in capsys.readouterr().out
+
+
+async def test_what_was_booked_in_other_lots_is_still_as_much(tmp_path):
+    """After a lot had become ten times as large, panic took ten times the rest of all old trips for ours."""
+    path = tmp_path / "journal.db"
+    writer = await JournalWriter.open(path, "process")
+    for epoch, lot_e8 in ((1, 1_000), (2, 10_000)):
+        await writer.begin_session(header(epoch), epoch)
+        writer.append_event(InstrumentUpdate(instrument("ETHUSDT"), epoch))
+        writer.append_event(InstrumentUpdate(msgspec.structs.replace(instrument(), lot_e8=lot_e8), epoch))
+        seq = writer.append_event(Timer("x", epoch))
+        fill = Trade("BTCUSDT", epoch, Side.BUY, 1, 500, 1, 7, "BTC", 0, 0, f"bnab12-{epoch}")
+        writer.append_outcomes(seq, [fill], {})
+        await writer.barrier()
+    await writer.close()
+    booked = booked_fills(path)
+    assert {name: (one.amount_e8, one.commission) for name, one in booked.items()} == {
+        "bnab12-1": (500_000, {"BTC": 7}),
+        "bnab12-2": (5_000_000, {"BTC": 7}),
+    }
+    rest = Rest()
+    rest.orders = []  # of old orders the venue shows none any more
+    rescue = Rescue(rest, "ab12", booked)
+    rescue.instruments["BTCUSDT"] = msgspec.structs.replace(instrument(), lot_e8=10_000)
+    assert await rescue.held_e8("BTCUSDT") == 5_500_000 - 14
