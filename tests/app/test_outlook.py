@@ -134,6 +134,15 @@ async def test_a_venue_that_cannot_tell_now_is_asked_again(answer):
     assert len(case.venue.asked) == 2
 
 
+@pytest.mark.parametrize("price", ["n/a", "1e-2"])
+async def test_f12_a_number_that_is_none_ends_nothing_and_is_asked_for_again(price):
+    """It ended the daemon."""
+    case = Case(Venue(USDCUSDT=price), depeg_symbol="USDCUSDT")
+    with capture_logs() as logs:
+        await case.outlook.look()
+    assert [(one["event"], one["what"]) for one in logs] == [("outlook_postponed", "peg")]
+
+
 async def test_f12_a_schedule_that_cannot_be_read_ends_nothing_and_is_asked_for_again():
     venue = Venue()
     case = Case(venue)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.core.errors import Fatal
+from bnml.core.errors import Retryable
 
 if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
@@ -13,13 +13,13 @@ NS_PER_MS = 1_000_000
 
 
 def e8(text: str) -> int:
-    """A plain decimal text in units of 1e-8; digits beyond the eighth decimal are cut."""
+    """A plain decimal text in units of 1e-8; digits beyond the eighth decimal are cut. Retryable for any other text."""
     whole, _, fraction = text.partition(".")
     try:
         return int(whole + (fraction + "00000000")[:8])
     except ValueError as error:
         message = f"the venue sent {text!r} where a decimal number belongs"
-        raise Fatal(message) from error
+        raise Retryable(message) from error
 
 
 def ticks(instrument: Instrument, text: str) -> int:
