@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 KLINES_PER_PAGE = 1000
 SYMBOLS_PER_REQUEST = 100
+RECKONED_MS = 400
+"""By which a clock that was measured may be wrong for whoever waits until a request has become too old."""
 TRADES_LATE_S = (0.2, 0.4, 0.8, 1.2, 1.6)
 """Between two looks for trades that the order tells of: what is read lags behind by up to 4 s."""
 
@@ -113,7 +115,8 @@ class BinanceVenue(Evidence):
         if isinstance(command, QueryOrder):
             return Executed(tuple(await self.order_reports(command.symbol, command.client_order_id)))
         request, lane = request_of(command, self.instruments, cancel_id), lane_of(command)
-        params, window_ms = request.params, self.window_ms(command, attempt)
+        params = request.params
+        window_ms = _for_clock(self.window_ms(command, attempt), self.rest.clock.round_trip_ns)
         by_api = self.api.up
         if by_api:
             answer = await self.api.request(
@@ -320,6 +323,14 @@ def is_entry(command: Submit) -> bool:
     ticket = command.order.ticket
     first = ticket.working if isinstance(ticket, ListTicket) else ticket
     return first is not None and first.side is Side.BUY
+
+
+def _for_clock(window_ms: int, round_trip_ns: int) -> int:
+    """As much less as the measured clock may be ahead of the venue's beyond what is reckoned with.
+
+    Else a request could still arrive when its age is taken for the proof that it cannot, and be sent twice.
+    """
+    return max(1, window_ms - max(0, round_trip_ns // 2 // NS_PER_MS - RECKONED_MS))
 
 
 def _is_short_lived(command: VenueCommand) -> bool:

@@ -54,6 +54,7 @@ class Rest:
 
     signer = None
     body = b""
+    clock = SimpleNamespace(round_trip_ns=0)
 
     async def signed(self, *_arguments, **_options):
         return Answer(self.body)
