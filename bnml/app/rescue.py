@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bnml.venues.binance.rest import RestClient
 
 PAGE: Final = 1000
+FEW: Final = 10  # symbols whose filters are read one by one: all there are come in megabytes
 SALE_WINDOW_MS: Final = 1000
 LOOK_S: Final = 1.0
 LOOKS: Final = 5  # without it: its window is over, and what is read lags behind by up to 4 s
@@ -100,7 +101,12 @@ class Rescue:
 
     async def learn(self, symbols: Iterable[str]) -> None:
         """Read the filters of those symbols that the venue still has."""
-        for symbol in sorted(set(symbols) - self.instruments.keys()):
+        wanted = set(symbols) - self.instruments.keys()
+        if len(wanted) > FEW:  # of as much weight as for one
+            every = exchange_info(await self._rest.public("/api/v3/exchangeInfo", {}, Lane.EXIT)).symbols
+            self.instruments |= {row.symbol: instrument_of(row) for row in every if row.symbol in wanted}
+            return
+        for symbol in sorted(wanted):
             with suppress(Rejected):  # gone from the venue: nothing of it can be sold
                 body = await self._rest.public("/api/v3/exchangeInfo", {"symbol": symbol}, Lane.EXIT)
                 self.instruments |= {row.symbol: instrument_of(row) for row in exchange_info(body).symbols}

@@ -16,6 +16,7 @@ from bnml.core.orders import Side
 from bnml.core.outcomes import Trade
 from bnml.journal.writer import JournalWriter
 from bnml.options import PanicOptions
+from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.rest import Answer
 from tests.journal.kit import header
 from tests.trading.kit import instrument
@@ -227,3 +228,24 @@ async def test_what_was_booked_in_other_lots_is_still_as_much(tmp_path):
     rescue = Rescue(rest, "ab12", booked)
     rescue.instruments["BTCUSDT"] = msgspec.structs.replace(instrument(), lot_e8=10_000)
     assert await rescue.held_e8("BTCUSDT") == 5_500_000 - 14
+
+
+@pytest.mark.parametrize(("count", "requests"), [(10, 10), (11, 1)])
+async def test_the_filters_of_many_symbols_cost_no_minute_of_weight(count, requests):
+    """Without a journal each asset of the account may be ours: one by one they used up what a minute has."""
+    names, asked = [f"A{number:02d}USDT" for number in range(count)], []
+
+    class Info:
+        async def public(self, path, params, lane):
+            asked.append((path, lane))
+            rows = [
+                {"symbol": name, "status": "TRADING", "baseAsset": name[:3], "quoteAsset": "USDT"}
+                for name in [*names, "OTHERUSDT"]
+                if params.get("symbol", name) == name
+            ]
+            return msgspec.json.encode({"symbols": rows})
+
+    rescue = Rescue(Info(), "ab12", None)
+    await rescue.learn(names)
+    assert sorted(rescue.instruments) == names
+    assert asked == [("/api/v3/exchangeInfo", Lane.EXIT)] * requests
