@@ -277,6 +277,7 @@ class Rest:
     def __init__(self, socket):
         self.socket = socket
         self.signer = SimpleNamespace(lost=False)  # a key that the venue accepts
+        self.clock = SimpleNamespace(round_trip_ns=0)  # the world has one
 
     def timestamp_ms(self):
         return self.socket.network.world.venue.wall_ms()
