@@ -38,8 +38,11 @@ FIRST_PAUSE_S = 0.2
 """Before the second of them, twice as long before each further one: four fit into the two seconds of a bare position."""
 SETTLE_MARGIN_S = 0.4
 """Added to the age at which the venue refuses a request: the error of the measured clock, and what is on its way."""
-HURRIED = 0.5
-"""The part of their patience that orders get which protect or sell: another one may then be asked for beside them."""
+HURRIED = 0.4
+"""The part of their patience that orders get which protect or sell: one may then be asked for beside them.
+
+Two seconds have room for what must be proven absent first (its window, the margin), and such a wait after it.
+"""
 ACCESS_PAUSE_S = 30.0
 """Between two requests with a key that the venue refuses."""
 

@@ -190,7 +190,7 @@ class VenueSettings(Settings):
     doubt_after_s: float = setting(
         1.0,
         "s, wall time",
-        "an order's request unanswered for so long (an exit, stop or cancel: half of it) is read up, while its answer is waited for",
+        "an order's request unanswered for so long (an exit, stop or cancel: 0.4 of it) is read up, while its answer is waited for",
         gt=0,
         le=120,
     )

@@ -40,15 +40,17 @@ class Lane(IntEnum):
 
     CANCEL = 0
     EXIT = 1
-    ENTRY = 2
-    RECONCILE = 3
-    DATA = 4
+    DOUBT = 2  # reads that tell what became of an order
+    ENTRY = 3
+    RECONCILE = 4
+    DATA = 5
 
 
 # Share of the minute's weight that a lane may fill: a quarter of it is left to what ends or protects positions.
 _CEILING_PERCENT: Mapping[Lane, int] = {
     Lane.CANCEL: 95,
     Lane.EXIT: 95,
+    Lane.DOUBT: 90,
     Lane.ENTRY: 80,
     Lane.RECONCILE: 75,
     Lane.DATA: 70,

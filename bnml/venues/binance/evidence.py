@@ -41,7 +41,8 @@ class Evidence:
     async def list_members(self, list_client_order_id: str) -> list[str]:
         """Client order ids of the orders of a list; empty when the venue has no such list."""
         try:
-            body = await self._rest.read("/api/v3/orderList", {"origClientOrderId": list_client_order_id})
+            params = {"origClientOrderId": list_client_order_id}
+            body = await self._rest.read("/api/v3/orderList", params, Lane.DOUBT)
         except Rejected as error:
             if error.code == NO_SUCH_ORDER:
                 return []
@@ -65,9 +66,9 @@ class Evidence:
         """
         with readable("/api/v3/allOrders"):
             params = {"symbol": symbol, "limit": str(ORDERS_PER_PAGE)}
-            standing = await self._rest.read("/api/v3/openOrders", {"symbol": symbol})
-            every = order_answers(await self._rest.read("/api/v3/allOrders", params))
-            trades = account_trades(await self._rest.read("/api/v3/myTrades", params))
+            standing = await self._rest.read("/api/v3/openOrders", {"symbol": symbol}, Lane.DOUBT)
+            every = order_answers(await self._rest.read("/api/v3/allOrders", params, Lane.DOUBT))
+            trades = account_trades(await self._rest.read("/api/v3/myTrades", params, Lane.DOUBT))
             seen = [*order_answers(standing), *every]
         if any(one.client_order_id in names or one.orig_client_order_id in names for one in seen):
             return False

@@ -144,7 +144,7 @@ class BinanceVenue(Evidence):
         while True:
             try:
                 request = query_of(symbol, client_order_id)
-                body = await self.rest.read(request.path, request.params)
+                body = await self.rest.read(request.path, request.params, Lane.DOUBT)
                 with readable(request.path):
                     return await _with_trades(self.rest, order_answer(body), self.instruments)
             except Rejected as error:
@@ -294,7 +294,7 @@ async def _with_trades(
     if e8(found.executed_qty) == 0:
         return traded_reports(found, (), instrument)
     for pause_s in (*TRADES_LATE_S, 0.0):
-        trades = await trades_of_order(rest, found.symbol, found.order_id)
+        trades = await trades_of_order(rest, found.symbol, found.order_id, Lane.DOUBT)
         reports = traded_reports(found, trades, instrument)
         if sum(one.last_lots for one in reports) >= lots(instrument, found.executed_qty):
             break
