@@ -95,11 +95,10 @@ from bnml.trading.protection import Protection
 
 guard = Protection._guard
 
-def late(self, tranche, instrument, out, *, patient):
-    position = self._portfolio.positions[instrument.symbol]
+def late(self, position, tranche, instrument, out, *, patient):
     bare_ns = self._state.now_ns - position.bare_since_ns
     if tranche.legs or (position.bare_since_ns and bare_ns > 480 * 10**9):  # 4 s of the machine's clock
-        guard(self, tranche, instrument, out, patient=patient)
+        guard(self, position, tranche, instrument, out, patient=patient)
 
 Protection._guard = late
 """

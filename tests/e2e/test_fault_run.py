@@ -46,10 +46,10 @@ def test_a_daemon_that_puts_stops_back_too_late_is_seen(data_dir, monkeypatch):
     """The measure judges what it is for: three seconds until what has lost its stop is looked at again."""
     guard = Protection._guard
 
-    def late(self, tranche, instrument, out, *, patient):
-        since_ns = self._portfolio.positions[instrument.symbol].bare_since_ns
+    def late(self, position, tranche, instrument, out, *, patient):
+        since_ns = position.bare_since_ns
         if tranche.legs or 0 < since_ns < self._state.now_ns - 3 * SPEED * NS_PER_S:
-            guard(self, tranche, instrument, out, patient=patient)
+            guard(self, position, tranche, instrument, out, patient=patient)
 
     monkeypatch.setattr(Protection, "_guard", late)
     assert _unexplained(_run(data_dir, "2023-07-01", "2023-07-05", seed=1))
