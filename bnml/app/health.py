@@ -168,11 +168,12 @@ class Notifier:
 
 def watch_space(journal: JournalWriter, guards: Guards) -> None:
     """A full disk: no entries while the journal lives on its reserve; over when the reserve can be held again."""
-    if not journal.is_full:
-        guards.report("space", ACTIVE)  # of a session before: nobody else ends it
+    if (
+        not journal.is_full and guards.level("space") == ACTIVE
+    ):  # else of a session before: nobody else ends it
         return
-    if journal.reserve is not None and journal.reserve.hold():
-        journal.is_full = False
-        guards.report("space", ACTIVE)
-    else:
+    journal.is_full = journal.reserve is None or not journal.reserve.hold()
+    if journal.is_full:
         guards.report("space", REDUCING, "the disk is full and the journal lives on its reserve; make room")
+    else:
+        guards.report("space", ACTIVE)

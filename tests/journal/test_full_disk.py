@@ -192,6 +192,22 @@ async def test_f46_a_restart_with_room_again_lets_entries_come(tmp_path):
     await writer.close()
 
 
+async def test_f46_a_restart_while_the_reserve_is_still_in_use_keeps_entries_waiting(tmp_path, monkeypatch):
+    """The second start found no reserve to give up, and called the disk well."""
+    path, room = tmp_path / "journal.db", module.os.statvfs(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "statvfs", lambda _: SimpleNamespace(f_bavail=1, f_frsize=room.f_frsize))
+        writer = await JournalWriter.open(path, "process")
+        guards = Guards(LiveInbox(), lambda: 1)
+        guards.recall({"space": ("REDUCING", "the disk is full")})
+        watch_space(writer, guards)
+        assert guards.level("space") == "REDUCING"
+    watch_space(writer, guards)
+    assert guards.level("space") == "ACTIVE"
+    assert Reserve(path).is_held
+    await writer.close()
+
+
 async def test_a_session_that_cannot_be_noted_is_told_in_words(tmp_path):
     writer, _ = await cramped(tmp_path / "journal.db", 0)
     large = msgspec.structs.replace(header(), config=NAME * 100)
