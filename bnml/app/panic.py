@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
 
+from bnml.app.abreast import abreast
 from bnml.app.aftermath import HaltNote, write_note
 from bnml.app.direct import check_venue, direct
 from bnml.app.folder import LOCK, Identity, StateFolder, is_locked
@@ -40,6 +41,8 @@ ASK_S: Final = 3.0  # as long as a daemon that lives needs to take a word, and t
 FLAT_S: Final = 30.0  # until a living daemon has sold
 KILL_S: Final = 5.0
 ATTEMPTS: Final = 5  # of each step at the venue
+AT_ONCE: Final = 5
+"""Symbols: one whose coins are not free keeps no other waiting, and few are bare while requests have to wait."""
 PAUSE_S: Final = 0.5
 FILTER_FAILURE: Final = -1013
 
@@ -117,7 +120,7 @@ class Clearance:
         self._left = Left()
 
     async def run(self) -> Left:
-        """Entries first, then symbol by symbol: withdraw its protection, sell at once."""
+        """Entries first, then a few symbols at a time: withdraw its protection, sell at once."""
         orders = await self._steady(self._rescue.open_orders)
         for order in orders:
             if order.side is Side.BUY and self._is_meant(order.symbol):
@@ -130,18 +133,23 @@ class Clearance:
             self._left.words.append(f"nothing of ours was ever in {self._only}; what may be ours: {ours}")
         await self._steady(lambda: self._rescue.learn(symbols))
         ids = self._begin_epoch(orders)
-        for number, symbol in enumerate(symbols):
-            if symbol not in self._rescue.instruments:
-                self._left.words.append(f"{symbol}: the venue does not know it any more")
-                continue
-            try:
-                await self._end(symbol, number, ids, orders)
-            except BnmlError as error:
-                self._left.words.append(f"{symbol}: {error}")
+        few = asyncio.Semaphore(AT_ONCE)
+
+        async def end(number: int, symbol: str) -> None:
+            async with few:
+                try:
+                    await self._end(symbol, number, ids, orders)
+                except BnmlError as error:
+                    self._left.words.append(f"{symbol}: {error}")
+
+        await abreast(*(end(number, symbol) for number, symbol in enumerate(symbols)))
         return self._left
 
     async def _end(self, symbol: str, number: int, ids: IdSource, orders: Iterable[VenueOrder]) -> None:
-        instrument = self._rescue.instruments[symbol]
+        instrument = self._rescue.instruments.get(symbol)
+        if instrument is None:
+            self._left.words.append(f"{symbol}: the venue does not know it any more")
+            return
         if instrument.status != "TRADING":
             self._left.words.append(f"{symbol} is in {instrument.status}: its protection is left as it is")
             return

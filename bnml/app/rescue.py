@@ -17,11 +17,10 @@ from bnml.core.errors import (
     Retryable,
     UnknownOutcome,
 )
-from bnml.core.events import InstrumentUpdate
 from bnml.core.ids import is_of_fees, is_ours
 from bnml.core.instrument import Instrument, money_e8
 from bnml.core.orders import Side
-from bnml.journal.reader import JournalReader, Session
+from bnml.journal.reader import JournalReader
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER, UNKNOWN_ORDER
@@ -265,7 +264,7 @@ def booked_fills(journal: Path) -> dict[str, Booked] | None:
     try:
         with JournalReader(journal) as reader:
             return _booked(reader)
-    except (BnmlError, OSError, sqlite3.Error, KeyError):
+    except (BnmlError, OSError, sqlite3.Error, ValueError, KeyError):
         return None
 
 
@@ -298,24 +297,15 @@ def _booked(reader: JournalReader) -> dict[str, Booked]:
     found: dict[str, Booked] = {}
     for session in reader.sessions():
         trades = [trade for _, trade in reader.trades(session.id)]
-        lots_e8 = _lots_e8(reader, session, {trade.symbol for trade in trades})
+        lots_e8: dict[str, int] = {}  # told at the beginning, or when a symbol joins, and kept to the end
+        if trades:
+            for instrument in reader.instruments(session.id):
+                lots_e8.setdefault(instrument.symbol, instrument.lot_e8)
         for trade in trades:
             one = found.setdefault(trade.client_order_id, Booked(trade.symbol, trade.side))
             one.amount_e8 += trade.quantity_lots * lots_e8[trade.symbol]
             paid = one.commission.get(trade.commission_asset, 0)
             one.commission[trade.commission_asset] = paid + trade.commission_e8
-    return found
-
-
-def _lots_e8(reader: JournalReader, session: Session, symbols: set[str]) -> dict[str, int]:
-    """Each session begins with the filters of all that it follows, those that join tell theirs, and keeps their units."""
-    found: dict[str, int] = {}
-    if symbols:
-        for _, event in reader.events(session.first_seq - 1, session.id):
-            if isinstance(event, InstrumentUpdate) and event.instrument.symbol in symbols:
-                found.setdefault(event.instrument.symbol, event.instrument.lot_e8)
-                if len(found) == len(symbols):
-                    break
     return found
 
 

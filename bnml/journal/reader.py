@@ -12,7 +12,8 @@ import msgspec
 
 from bnml.core.commands import Command
 from bnml.core.errors import Misconfigured, RecoveryNeeded
-from bnml.core.events import Event
+from bnml.core.events import Event, InstrumentUpdate
+from bnml.core.instrument import Instrument
 from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
 from bnml.journal.schema import (
     Health,
@@ -104,6 +105,17 @@ class JournalReader:
         """Events with their numbers, in order."""
         return self._cursor("event", "seq, payload", decode_event, after_seq, session)
 
+    def instruments(self, session: int) -> Iterator[Instrument]:
+        """Filters as a session was told them, in order."""
+        rows = self._database.execute(
+            "SELECT payload FROM event WHERE session = ? AND kind = 'InstrumentUpdate' ORDER BY seq",
+            (session,),
+        )
+        for (payload,) in rows:
+            event = decode_event(payload)
+            if isinstance(event, InstrumentUpdate):
+                yield event.instrument
+
     def event_payloads(self, session: int) -> Iterator[tuple[int, bytes]]:
         """Events as written, for hashing."""
         return self._cursor("event", "seq, payload", bytes, 0, session)
@@ -144,7 +156,7 @@ class JournalReader:
 
     def features(self, session: int | None = None) -> Iterator[tuple[int, tuple[str, bytes]]]:
         """(symbol, row as float64 bytes) of the decisions that were not HOLD."""
-        bounds, values = self._bounds("decision", 0, session)
+        bounds, values = _bounds(self._database, "decision", 0, session)
         query = f"SELECT seq, symbol, features FROM decision WHERE features IS NOT NULL AND {bounds} ORDER BY seq, n"  # noqa: S608
         for row in self._database.execute(query, values):
             yield int(row[0]), (str(row[1]), bytes(row[2]))
@@ -164,7 +176,7 @@ class JournalReader:
     def _cursor(
         self, table: str, columns: str, decode: Callable[[bytes], T], after_seq: int, session: int | None
     ) -> Iterator[tuple[int, T]]:
-        bounds, values = self._bounds(table, after_seq, session)
+        bounds, values = _bounds(self._database, table, after_seq, session)
         order = "seq, n" if table in {"command", "decision", "trade", "bareness"} else "seq"
         # Only names from this file are put into the text.
         query = f"SELECT {columns} FROM {table} WHERE {bounds} ORDER BY {order}"  # noqa: S608
@@ -180,16 +192,17 @@ class JournalReader:
                     ) from error
                 yield int(seq), value
 
-    def _bounds(self, table: str, after_seq: int, session: int | None) -> tuple[str, list[Any]]:
-        if session is None:
-            return "seq > ?", [after_seq]
-        if table == "event":
-            return "seq > ? AND session = ?", [after_seq, session]
-        row = self._database.execute("SELECT first_seq FROM session WHERE id = ?", (session,)).fetchone()
-        if row is None:
-            raise Misconfigured(f"the journal holds no session {session}")
-        following = self._database.execute(
-            "SELECT min(first_seq) FROM session WHERE id > ?", (session,)
-        ).fetchone()
-        last = 2**62 if following[0] is None else int(following[0]) - 1
-        return "seq > ? AND seq >= ? AND seq <= ?", [after_seq, int(row[0]), last]
+
+def _bounds(
+    database: sqlite3.Connection, table: str, after_seq: int, session: int | None
+) -> tuple[str, list[Any]]:
+    if session is None:
+        return "seq > ?", [after_seq]
+    if table == "event":
+        return "seq > ? AND session = ?", [after_seq, session]
+    row = database.execute("SELECT first_seq FROM session WHERE id = ?", (session,)).fetchone()
+    if row is None:
+        raise Misconfigured(f"the journal holds no session {session}")
+    following = database.execute("SELECT min(first_seq) FROM session WHERE id > ?", (session,)).fetchone()
+    last = 2**62 if following[0] is None else int(following[0]) - 1
+    return "seq > ? AND seq >= ? AND seq <= ?", [after_seq, int(row[0]), last]

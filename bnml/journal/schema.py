@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS session (
 CREATE TABLE IF NOT EXISTS event (
     seq INTEGER PRIMARY KEY, session INTEGER NOT NULL, kind TEXT NOT NULL, symbol TEXT NOT NULL,
     ts_ns INTEGER NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS instruments ON event (session) WHERE kind = 'InstrumentUpdate';
 CREATE TABLE IF NOT EXISTS command (
     seq INTEGER NOT NULL, n INTEGER NOT NULL, kind TEXT NOT NULL, client_id TEXT NOT NULL,
     payload BLOB NOT NULL, PRIMARY KEY (seq, n)) WITHOUT ROWID;

@@ -1,6 +1,8 @@
 """What is ours without the daemon: what fees are paid in is not among what is sold."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -228,6 +230,51 @@ async def test_what_was_booked_in_other_lots_is_still_as_much(tmp_path):
     rescue = Rescue(rest, "ab12", booked)
     rescue.instruments["BTCUSDT"] = msgspec.structs.replace(instrument(), lot_e8=10_000)
     assert await rescue.held_e8("BTCUSDT") == 5_500_000 - 14
+
+
+async def test_fills_of_what_joined_late_are_found_without_reading_the_prices_before(tmp_path):
+    """Panic waited for seconds until it had read all prices of a day, and one damaged row of them hid all fills."""
+    path = tmp_path / "journal.db"
+    writer = await JournalWriter.open(path, "process")
+    await writer.begin_session(header(1), 1)
+    price = writer.append_event(Timer("x", 1))
+    writer.append_event(InstrumentUpdate(instrument(), 1))
+    seq = writer.append_event(Timer("x", 2))
+    fill = Trade("BTCUSDT", 1, Side.BUY, 1, 500, 1, 7, "BTC", 0, 0, "bnab12-1")
+    writer.append_outcomes(seq, [fill], {})
+    await writer.barrier()
+    await writer.close()
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE event SET payload = 'x' WHERE seq = ?", (price,))
+    assert list(booked_fills(path)) == ["bnab12-1"]
+
+
+@in_virtual_time
+async def test_a_symbol_whose_coins_are_not_free_keeps_no_other_waiting(monkeypatch, tmp_path):
+    """Each that was sold by hand held up the sale of all after it for five seconds."""
+    rest, began_s = Market(), asyncio.get_running_loop().time()
+    sell, sold_s = Rescue.sell, []
+
+    async def symbols(*_):
+        return ["ADAUSDT", "AVAXUSDT", "BTCUSDT"]
+
+    async def held_e8(self, symbol):
+        return 0 if symbol == "BTCUSDT" and sold_s else 5 * 10**7
+
+    async def timed(self, *arguments):
+        sold_s.append(asyncio.get_running_loop().time() - began_s)
+        return await sell(self, *arguments)
+
+    async def public(*_):
+        return msgspec.json.encode({"price": "30000.00"})
+
+    rest.public = public
+    monkeypatch.setattr(Rescue, "symbols", symbols)
+    monkeypatch.setattr(Rescue, "held_e8", held_e8)
+    monkeypatch.setattr(Rescue, "sell", timed)
+    left = await cleared(monkeypatch, tmp_path, rest)
+    assert [words.partition(":")[0] for words in left.words] == ["ADAUSDT", "AVAXUSDT"]
+    assert sold_s == [0]
 
 
 @pytest.mark.parametrize(("count", "requests"), [(10, 10), (11, 1)])
