@@ -31,6 +31,12 @@ from bnml.trading.state import EngineState
 
 HURRY_NS = NS_PER_S
 """After so long a position is sold piece by piece rather than at once: one of its orders is in doubt."""
+SLOWER = 4
+"""While all fail, the next order beside those in doubt waits for this part of the time that something has been bare.
+
+Each one is read until its absence is proven: at a steady pace the minute's weight would be used up in half of it,
+and what was to be protected then would wait for the next one.
+"""
 _UNSURE = frozenset({OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING})
 
 
@@ -79,7 +85,7 @@ class Protection:
             elif self._is_guarded(tranche, instrument):
                 guarded, unsure = guarded + 1, unsure + wants
                 tranche.refusals = tranche.refusals if wants else 0
-                tranche.misses = 0
+                tranche.misses = tranche.insure_after_ns = 0
             else:
                 unsure += 1
                 self._guard(position, tranche, instrument, out, patient=patient)
@@ -252,6 +258,8 @@ class Protection:
         )
         if not beside:
             return
+        bare_ns = self._state.now_ns - position.bare_since_ns if position.bare_since_ns else 0
+        tranche.insure_after_ns = self._state.now_ns + bare_ns // SLOWER
         if _is_passed(position, tranche) and self._book.is_settled(tranche.sale_id):
             tranche.exit_reason = tranche.exit_reason or int(ExitReason.GAP)
             self._sell([tranche], instrument, tranche.exit_reason, tranche.index, out, beside=beside)

@@ -94,9 +94,11 @@ class RefusalDesk:
     def _is_foreseen(self, position: Position, tranche: Tranche, order: Order, cause: Cause) -> bool:
         """Whether the refusal tells nothing of the venue's will: the next order for what is there will be judged."""
         if order.is_beside:
-            tranche.insure_after_ns = self._state.now_ns + KNOWN_NS
+            tranche.insure_after_ns = max(tranche.insure_after_ns, self._state.now_ns + KNOWN_NS)
         if not order.follows:
-            return cause is Cause.LOCKED and self._is_ours(position, order)
+            # One too many for the venue may be what is asked for beside an order that it has taken.
+            is_one_too_many = cause is Cause.LOCKED or (order.is_beside and cause is not Cause.TOO_LATE)
+            return is_one_too_many and self._is_ours(position, order)
         # It left before anybody knew what there would be to protect.
         working = self._book.get(order.follows)
         bought_nothing = tranche.bought_lots == 0 and (working is None or working.is_settled)

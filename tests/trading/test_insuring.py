@@ -4,8 +4,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from bnml.core.clock import NS_PER_S
 from bnml.core.commands import CancelOrder, QueryOrder, Submit
-from bnml.core.events import CancelFailed, OperatorCommand, OrderReport
+from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, OrderType, Side
 from bnml.trading.insuring import AT_ONCE, MOST
@@ -14,10 +15,11 @@ from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Dust, Ledger, Portfolio
 from bnml.trading.positions import Position, Tranche
 from bnml.trading.protection import Protection
+from bnml.trading.refusals import MAX_REFUSALS
 from tests.trading.hand_venue import STOP, SYMBOL
 from tests.trading.hand_venue import TARGETS as THREE
 from tests.trading.kit import instrument
-from tests.trading.test_entry_chains import RUNNER, asked, covered
+from tests.trading.test_entry_chains import PLAIN, RUNNER, asked, covered
 
 ONE = instrument()
 LOTS = 5000
@@ -199,6 +201,48 @@ def test_a_refusal_beside_is_foreseen_and_counts_for_nothing():
     assert [type(one) for one in world.queue] == [QueryOrder]  # no further one before that has been answered
     world.settle()
     covered(world, 4995)
+
+
+@pytest.mark.parametrize("code", ["MAX_NUM_ALGO_ORDERS", "Too many new orders."])
+def test_one_stop_too_many_beside_the_one_that_was_taken_sells_nothing(code):
+    """The limit of a symbol is reached, and the order whose answer was lost rests: its tranche was sold at market."""
+    world = asked(RUNNER, filters={**PLAIN, "max_algo_orders": 1})
+    world.execute()
+    world.deliver()
+    (waiting,) = world.queue
+    lost = waiting.order.ticket.client_order_id
+    world.execute()
+    world.reports.clear()
+    for _ in range(MAX_REFUSALS + 1):
+        world.queue.clear()
+        doubt(world, lost)
+        world.queue[:] = [one for one in world.queue if isinstance(one, Submit)]
+        assert len(world.queue) == 1
+        if code != "MAX_NUM_ALGO_ORDERS":
+            world.refuse(OrderType.STOP_LOSS, "busy")
+        world.execute()
+        world.deliver()
+        world.now_ns += 2 * NS_PER_S
+        world.feed(Timer("mark", world.now_ns))
+    world.feed(
+        OrderReport(SYMBOL, lost, world.now_ns, OrderState.OPEN, Side.SELL, quantity_lots=4995),
+    )
+    world.settle()
+    covered(world, 4995)
+    assert not world.alerts
+
+
+def test_while_all_fail_for_long_they_come_ever_slower():
+    """Thirty seconds of it used up the minute's weight with proofs of absence: bare for 25 s more, unread."""
+    desk, times = Desk(), []
+    desk.position.bare_since_ns = 10**18
+    for half_s in range(60):
+        now_ns = 10**18 + half_s * NS_PER_S // 2
+        for one in desk.asked(now_ns=now_ns, patient=False):
+            desk.book.expire(one.order.ticket.client_order_id)  # proven absent
+            times.append(half_s / 2)
+    assert times[:3] == [0, 0.5, 1.0]
+    assert len(times) <= 16
 
 
 def test_while_a_sale_is_in_doubt_a_stop_rests_and_the_next_sale_takes_its_place():
