@@ -256,11 +256,11 @@ class Protection:
         beside = in_doubt(
             tranche, instrument, self._book, self._portfolio, self._state.now_ns, patient=patient
         )
-        if not beside:
-            return
+        if not beside or (_is_passed(position, tranche) and not self._book.is_settled(tranche.sale_id)):
+            return  # no stop could rest there, and a second sale would make the first one forgotten
         bare_ns = self._state.now_ns - position.bare_since_ns if position.bare_since_ns else 0
         tranche.insure_after_ns = self._state.now_ns + bare_ns // SLOWER
-        if _is_passed(position, tranche) and self._book.is_settled(tranche.sale_id):
+        if _is_passed(position, tranche):
             tranche.exit_reason = tranche.exit_reason or int(ExitReason.GAP)
             self._sell([tranche], instrument, tranche.exit_reason, tranche.index, out, beside=beside)
             return
