@@ -370,7 +370,7 @@ class Executor:
         if getattr(error, "code", None) == UNKNOWN_ORDER and not new_names(command):
             # It filled or ended while the request was on its way; its report tells the engine.
             self._log.info("cancel_came_late", command=type(command).__name__, error=str(error))
-        elif isinstance(command, Submit) and command.beside:
+        elif isinstance(command, Submit) and command.beside and step_of(error) is Step.BALANCES:
             self._log.info(
                 "not_needed_beside", order=new_names(command)[0], beside=command.beside, error=str(error)
             )

@@ -4,6 +4,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
+from structlog.testing import capture_logs
 
 from bnml.app.executor import AT_ONCE, HURRIED, SETTLE_MARGIN_S, Executor
 from bnml.app.inbox import LiveInbox, SteppedInbox
@@ -332,6 +333,21 @@ async def test_an_exit_proven_absent_is_not_sent_again_when_a_stop_was_asked_for
         ("x", OrderState.UNKNOWN, 0),
         ("x", OrderState.REJECTED, -2013),
     ]
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "word"),
+    [
+        (-2010, "Account has insufficient balance for requested action.", "not_needed_beside"),
+        (-2010, "Stop price would trigger immediately.", "command_refused"),
+    ],
+)
+@in_virtual_time
+async def test_only_what_found_its_coins_taken_is_called_not_needed(code, text, word):
+    venue = Venue(Rejected(text, code=code))
+    with capture_logs() as logs:
+        await execute(venue, Submit(STOP_ALONE.order, beside=("x",)))
+    assert word in [one["event"] for one in logs]
 
 
 @in_virtual_time
