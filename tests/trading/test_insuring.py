@@ -83,7 +83,9 @@ def test_what_the_price_has_passed_is_sold_beside_it():
     assert (desk.tranche.sale_id, desk.tranche.legs) == (ticket.client_order_id, ["lost"])
     assert not desk.asked()
     desk.book.get(ticket.client_order_id).state = OrderState.UNKNOWN
-    assert not desk.asked()  # a second sale would make the first one forgotten, and each stop would be refused
+    assert (
+        not desk.asked()
+    )  # a second sale would make the first one forgotten, and each stop would be refused
     desk.position.last_ticks = 78
     (stop,) = desk.asked()
     assert (stop.beside, stop.order.ticket.type) == (("lost", ticket.client_order_id), OrderType.STOP_LOSS)
