@@ -46,7 +46,8 @@ class Lane(IntEnum):
     DATA = 5
 
 
-# Share of the minute's weight that a lane may fill: a quarter of it is left to what ends or protects positions.
+# Share of the minute's weight that a lane may fill: a fifth of it is left to what ends or protects positions, and to
+# what must be known for that.
 _CEILING_PERCENT: Mapping[Lane, int] = {
     Lane.CANCEL: 95,
     Lane.EXIT: 95,
