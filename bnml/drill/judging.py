@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bnml.trading.engine import Engine
 
 _MANY_LOTS: Final = 10**6
+MOST_TRANCHES: Final = 3  # of one entry: two targets and the rest
 _MOST_TOLD: Final = 3
 
 
@@ -70,8 +71,9 @@ async def _spells(stage: Stage) -> list[Spell]:
 
 
 def _least_e8(engine: Engine, instrument: Instrument) -> int:
-    """What is worth less than the venue's minimum is dust: it can have no stop."""
+    """What is worth less than the venue's minimum is dust, and so is what its step leaves over of each tranche: no stop is for it."""
     bar = engine.state.symbols[instrument.symbol].bar
     worth_e8 = instrument.notional_e8(bar.close, _MANY_LOTS) if bar is not None else 0
     lots = instrument.min_notional_e8 * _MANY_LOTS // worth_e8 if worth_e8 else 0
-    return (max(lots, instrument.min_lots, instrument.lot_step) + 1) * instrument.lot_e8
+    left_over = MOST_TRANCHES * (instrument.lot_step - 1)
+    return (max(lots, instrument.min_lots) + left_over + 1) * instrument.lot_e8

@@ -183,15 +183,20 @@ def doubt(world, name):
     world.feed(OrderReport(SYMBOL, name, world.now_ns, OrderState.UNKNOWN, Side.SELL))
 
 
-def test_a_refusal_beside_is_foreseen_and_counts_for_nothing():
-    """The venue refused it because the first one was taken, though its answer was lost."""
-    world = asked(RUNNER)
+def taken_unheard(world):
+    """Of what the world was asked for, the stop that the venue has taken, its answer lost."""
     world.execute()
     world.deliver()
     (waiting,) = world.queue
-    lost = waiting.order.ticket.client_order_id
     world.execute()
     world.reports.clear()
+    return waiting.order.ticket.client_order_id
+
+
+def test_a_refusal_beside_is_foreseen_and_counts_for_nothing():
+    """The venue refused it because the first one was taken, though its answer was lost."""
+    world = asked(RUNNER)
+    lost = taken_unheard(world)
     doubt(world, lost)
     _, beside = world.queue
     world.queue[:] = [beside]
@@ -211,12 +216,7 @@ def test_a_refusal_beside_is_foreseen_and_counts_for_nothing():
 def test_one_stop_too_many_beside_the_one_that_was_taken_sells_nothing(code):
     """The limit of a symbol is reached, and the order whose answer was lost rests: its tranche was sold at market."""
     world = asked(RUNNER, filters={**PLAIN, "max_algo_orders": 1})
-    world.execute()
-    world.deliver()
-    (waiting,) = world.queue
-    lost = waiting.order.ticket.client_order_id
-    world.execute()
-    world.reports.clear()
+    lost = taken_unheard(world)
     for _ in range(MAX_REFUSALS + 1):
         world.queue.clear()
         doubt(world, lost)
