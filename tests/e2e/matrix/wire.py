@@ -5,6 +5,7 @@ from collections import deque
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf, nextafter
 from types import SimpleNamespace
 from unittest.mock import patch
 from urllib.parse import parse_qsl
@@ -145,7 +146,9 @@ class Line:
 
     def later(self, way, act):
         loop = self.wires.loop
-        self._due_s[way] = max(self._due_s[way], loop.time() + self.wires.latency_s())
+        # Of two that are due in the same moment, a loop may take the later one first.
+        after_s = nextafter(self._due_s[way], inf)
+        self._due_s[way] = max(after_s, loop.time() + self.wires.latency_s())
         loop.call_at(self._due_s[way], act)
 
     def arrived(self, frame):
