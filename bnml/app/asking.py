@@ -59,13 +59,18 @@ def buys(command: VenueCommand) -> bool:
     return isinstance(command, Submit) and is_entry(command)
 
 
+def is_spare(command: VenueCommand) -> bool:
+    """See `Submit.is_spare`."""
+    return isinstance(command, Submit) and command.is_spare
+
+
 def once_more(command: VenueCommand) -> Submit | None:
     """What may be sent again, under the same names, once the first request is proven never to have arrived.
 
     A replacement whose cancel was carried out becomes the placing of the order that was to follow.
     """
     if isinstance(command, Submit):
-        return None if is_entry(command) else command
+        return None if is_entry(command) or command.is_spare else command
     if isinstance(command, ReplaceOrder):
         return Submit(ApprovedOrder(command.ticket, command.reason))
     return None

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from bnml.app.asking import cancelled_name, new_names
-from bnml.core.commands import CancelList, CancelOrder, Submit
+from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.events import CancelFailed, OrderReport
 from bnml.core.orders import OrderState
 from bnml.venues.binance.convoy import Convoy, join
@@ -26,26 +26,31 @@ def steps(commands: Sequence[Command]) -> list[Command | tuple[VenueCommand, ...
         if not isinstance(command, Submit) or not command.after:
             found.append(command)
             continue
-        first = [
-            one
-            for one in found
-            if isinstance(one, CancelOrder | CancelList | Submit) and _name(one) in command.after
-        ]
+        first = [one for one in found if any(_name(part) in command.after for part in _parts(one))]
         found = [one for one in found if one not in first]
-        found.append((*first, command))
+        found.append((*(part for one in first for part in _parts(one)), command))
     return found
 
 
-def _name(command: CancelOrder | CancelList | Submit) -> str:
-    return new_names(command)[0] if isinstance(command, Submit) else cancelled_name(command)
+def _parts(step: Command | tuple[VenueCommand, ...]) -> tuple[VenueCommand, ...]:
+    if isinstance(step, tuple):
+        return step
+    return (step,) if isinstance(step, CancelOrder | CancelList | ReplaceOrder | Submit) else ()
+
+
+def _name(command: VenueCommand) -> str:
+    return (new_names(command) or [cancelled_name(command)])[0]
 
 
 class Chain:
-    """One such group under way; `together`: in one write, else each waits for the one before it."""
+    """`size` requests of such a group under way, of which `first` are no followers.
 
-    def __init__(self, first: int, *, together: bool) -> None:
+    `together`: in one write, else each waits for the one before it.
+    """
+
+    def __init__(self, size: int, first: int, *, together: bool) -> None:
         self._open = first
-        self._convoy = Convoy(first + 1) if together else None
+        self._convoy = Convoy(size) if together else None
         self._freed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if not first:
             self._freed.set_result(True)

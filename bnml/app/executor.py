@@ -6,9 +6,9 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
-from bnml.app.asking import buys, new_names, once_more, refusal, reports_of, symbol_of
+from bnml.app.asking import buys, is_spare, new_names, once_more, refusal, reports_of, symbol_of
 from bnml.app.chains import Chain, Link, steps
-from bnml.app.leaving import Sent, Slot, Venue, send
+from bnml.app.leaving import Done, Sent, Slot, Venue, send
 from bnml.app.logs import logger
 from bnml.app.resolving import LAG_LOOKS, NEVER_ARRIVED, PAUSES_S, Doubt, Fate, Resolved
 from bnml.app.spool import way_out
@@ -149,15 +149,23 @@ class Executor:
         carrying.add_done_callback(lambda _: request.task.cancel())  # also where it never began
 
     async def _start_chain(self, group: asyncio.TaskGroup, parts: Sequence[VenueCommand]) -> None:
-        """Cancels or a purchase and their follower: in one write where the venue can, else one after the other."""
-        last = len(parts) - 1
+        """Cancels or a purchase and their followers: in one write where the venue can, else one after the other.
+
+        Spares leave in that write, while the venue's limits have room for them, or not at all.
+        """
         # Each holds a place until all have left: more than there are places would wait for themselves.
-        is_possible = self._venue.writes_together and not self._sequential and len(parts) <= AT_ONCE
-        chain = Chain(last, together=is_possible)
+        is_possible = self._venue.writes_together() and not self._sequential and len(parts) <= AT_ONCE
+        spares = [part for part in parts if is_spare(part)]
+        if spares and not (is_possible and self._venue.writes_together(len(spares))):
+            parts = [part for part in parts if part not in spares]
+            for spare in spares:
+                self._inbox.complete(0, refusal(spare, Retryable("it did not leave"), self._now_ns()))
+        followers = [isinstance(part, Submit) and bool(part.after) for part in parts]
+        chain = Chain(len(parts), followers.count(False), together=is_possible)
         for place, part in enumerate(parts):
             await self._at_once.acquire()
             self._in_flight += 1
-            carrying = self._carry_out(part, link=Link(chain, place, part, is_follower=place == last))
+            carrying = self._carry_out(part, link=Link(chain, place, part, is_follower=followers[place]))
             if self._sequential:
                 await carrying
             else:
@@ -198,7 +206,7 @@ class Executor:
 
     async def _carry(
         self, command: VenueCommand, slot: Slot, request: Sent | None, link: Link | None
-    ) -> _Done:
+    ) -> Done:
         """Bring one command to its end: done, refused, or shown by the venue after a doubt."""
         asked, fitted, lease = command, False, 1
         for attempt in range(1, ATTEMPTS + 1):
@@ -220,12 +228,12 @@ class Executor:
                 asked, fitted = again, True
             else:
                 if isinstance(found, Executed):
-                    return _Done(found.reports, found.numbers)
+                    return Done(found.reports, found.numbers)
                 following = self._after(asked, found)
-                if isinstance(following, _Done):
+                if isinstance(following, Done):
                     return following
                 asked = following
-        return _Done(refusal(asked, Retryable("it never arrived", code=NEVER_ARRIVED), self._now_ns()))
+        return Done(refusal(asked, Retryable("it never arrived", code=NEVER_ARRIVED), self._now_ns()))
 
     async def _outcome(
         self, command: VenueCommand, attempt: int, slot: Slot, sent: Sent, link: Link | None
@@ -281,14 +289,14 @@ class Executor:
         )
         return await doubt.end()
 
-    def _after(self, command: VenueCommand, resolved: Resolved) -> _Done | VenueCommand:
+    def _after(self, command: VenueCommand, resolved: Resolved) -> Done | VenueCommand:
         """What follows the end of a doubt: its events, or the same orders once more because they never arrived.
 
         Not those for whose coins another order has been asked for: the engine sees what that one left to do.
         """
         self._log.info("outcome_resolved", command=type(command).__name__, fate=resolved.fate.value)
         if resolved.fate is Fate.FOUND:
-            return _Done(resolved.events)
+            return Done(resolved.events)
         again = None if self._doubled.intersection(new_names(command)) else once_more(command)
         is_cancel = again is None or not isinstance(command, type(again))
         if again is not None and (resolved.fate is Fate.HALF or not is_cancel):
@@ -296,7 +304,7 @@ class Executor:
             self._log.warning("order_resent", orders=new_names(again))
             return again
         lost = reports_of(command, OrderState.REJECTED, self._now_ns(), NEVER_ARRIVED, "it never arrived")
-        return _Done((*resolved.events, *lost))
+        return Done((*resolved.events, *lost))
 
     def _let_others_go(self, slot: Slot) -> None:
         if not self._sequential:
@@ -305,6 +313,8 @@ class Executor:
     async def _may_repeat(self, command: VenueCommand, error: Retryable, attempt: int) -> bool:
         """Prepare one more attempt at what was certainly not executed; False when the command is to be given up."""
         step = self._tell(command, error)
+        if is_spare(command):
+            return False
         if step is Step.RESYNC:
             try:
                 await self._venue.resynchronise()
@@ -319,7 +329,7 @@ class Executor:
 
     async def _refit(self, command: VenueCommand, error: BnmlError) -> VenueCommand | None:
         """Filters are read anew after a refusal by one of them; None unless that changes the request."""
-        if self._tell(command, error) is not Step.REFILTER:
+        if self._tell(command, error) is not Step.REFILTER or is_spare(command):
             return None
         try:
             fitted = await self._venue.fitted(symbol_of(command), command)
@@ -331,11 +341,11 @@ class Executor:
         self._inbox.complete(0, error.reports)  # nothing is left to be replaced
         return once_more(fitted)
 
-    async def _query(self, command: QueryOrder) -> _Done:
+    async def _query(self, command: QueryOrder) -> Done:
         """Read one order; an order that is not shown may only be shown late, and nothing is concluded from it."""
         name = command.client_order_id
         if name in self._asked:
-            return _Done(())
+            return Done(())
         self._asked.add(name)
         try:
             for pause_s in (0.0, *PAUSES_S[2 : 2 + LAG_LOOKS]):
@@ -343,10 +353,10 @@ class Executor:
                     break  # what is under way will tell
                 await asyncio.sleep(pause_s)
                 if found := await self._read(command):
-                    return _Done(found)
+                    return Done(found)
         finally:
             self._asked.discard(name)
-        return _Done(())
+        return Done(())
 
     async def _read(self, command: QueryOrder) -> Sequence[Event]:
         try:
@@ -364,34 +374,23 @@ class Executor:
             self._on_step(step, symbol_of(command), str(error))
         return step
 
-    def _refused(self, command: VenueCommand, error: BnmlError) -> _Done:
+    def _refused(self, command: VenueCommand, error: BnmlError) -> Done:
         if isinstance(error, Fatal):
             raise error
         if getattr(error, "code", None) == UNKNOWN_ORDER and not new_names(command):
             # It filled or ended while the request was on its way; its report tells the engine.
             self._log.info("cancel_came_late", command=type(command).__name__, error=str(error))
         elif isinstance(command, Submit) and command.beside and step_of(error) is Step.BALANCES:
-            self._log.info(
-                "not_needed_beside", order=new_names(command)[0], beside=command.beside, error=str(error)
-            )
+            log = self._log.debug if command.is_spare else self._log.info  # nearly all spares are refused
+            log("not_needed_beside", order=new_names(command)[0], beside=command.beside, error=str(error))
         else:
             self._log.warning("command_refused", command=type(command).__name__, error=str(error))
-        return _Done(refusal(command, error, self._now_ns()))
+        return Done(refusal(command, error, self._now_ns()))
 
 
 def _patience_s(command: VenueCommand, patience_s: float | None) -> float | None:
     """What protects or sells is in doubt sooner: something may be bare until then."""
     return patience_s if patience_s is None or buys(command) else patience_s * HURRIED
-
-
-class _Done:
-    """Consequences of one command, and the places of its answers in a stepped session."""
-
-    __slots__ = ("events", "numbers")
-
-    def __init__(self, events: Sequence[Event], numbers: Sequence[int] = ()) -> None:
-        self.events = events
-        self.numbers = numbers
 
 
 _LEVELS = {"info": 20, "warning": 30, "critical": 50}

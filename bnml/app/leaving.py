@@ -1,4 +1,4 @@
-"""One request on its way: when it left, and the place that it holds among those at once."""
+"""One request on its way: when it left, the place that it holds among those at once, and what came of it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ from bnml.core.errors import UnknownOutcome
 from bnml.venues.binance.departures import Departure, watch
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bnml.core.events import Event
     from bnml.venues.binance.requests import VenueCommand
     from bnml.venues.binance.venue import Executed
 
@@ -17,8 +20,7 @@ if TYPE_CHECKING:
 class Venue(Truth, Protocol):
     """The part of a venue that executes."""
 
-    @property
-    def writes_together(self) -> bool: ...
+    def writes_together(self, spares: int = 0) -> bool: ...
 
     def window_ms(self, command: VenueCommand, attempt: int = 1) -> int: ...
 
@@ -64,3 +66,13 @@ class Slot:
         if self._held:
             self._held = False
             self._semaphore.release()
+
+
+class Done:
+    """Consequences of one command, and the places of its answers in a stepped session."""
+
+    __slots__ = ("events", "numbers")
+
+    def __init__(self, events: Sequence[Event], numbers: Sequence[int] = ()) -> None:
+        self.events = events
+        self.numbers = numbers

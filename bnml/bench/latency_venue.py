@@ -113,7 +113,8 @@ class StubVenue:
         if not method.startswith("order"):
             await socket.send_bytes(msgspec.json.encode({**head, "result": {}}))
             return
-        if not self._accepts:
+        # A stop placed alone is a spare: what it left with has been taken.
+        if not self._accepts or (method == "order.place" and params.get("type") == "STOP_LOSS"):
             await socket.send_bytes(msgspec.json.encode({**head, "status": 400, "error": NO_MONEY}))
             return
         await socket.send_bytes(msgspec.json.encode({**head, "result": {}}))

@@ -22,6 +22,11 @@ class Submit(msgspec.Struct, frozen=True, array_like=True, tag=True):
     after: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
 
+    @property
+    def is_spare(self) -> bool:
+        """Whether it is there in case that the orders before it fail: it leaves in the same write or not at all, and once."""
+        return bool(self.after and self.beside)
+
 
 class CancelOrder(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """Cancel one order; a leg of a list takes its list with it."""

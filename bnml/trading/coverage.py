@@ -37,11 +37,11 @@ def held_lots(tranche: Tranche, instrument: Instrument) -> int:
     return lots - lots % instrument.lot_step
 
 
-def covered_lots(tranche: Tranche, book: OrderBook, instrument: Instrument) -> int:
-    """Lots of a tranche that its live stops would sell, at most what it holds."""
-    legs = (book.get(leg) for leg in tranche.legs)
+def covered_lots(position: Position, book: OrderBook, instrument: Instrument) -> int:
+    """Lots that live stops would sell, at most what is held; those of one tranche may sell the coins of another."""
+    legs = (book.get(leg) for tranche in position.tranches for leg in tranche.legs)
     live = sum(one.open_lots for one in legs if one and one.role is Role.STOP and one.state in LIVE)
-    return min(live, held_lots(tranche, instrument))
+    return min(live, _held_lots(position, instrument))
 
 
 def coverage_of(position: Position, book: OrderBook, instrument: Instrument, now_ns: int) -> Coverage:
@@ -49,8 +49,8 @@ def coverage_of(position: Position, book: OrderBook, instrument: Instrument, now
     spell_ns = max(0, now_ns - position.bare_since_ns) if position.bare_since_ns else 0
     return Coverage(
         position.symbol,
-        sum(held_lots(one, instrument) for one in position.tranches),
-        sum(covered_lots(one, book, instrument) for one in position.tranches),
+        _held_lots(position, instrument),
+        covered_lots(position, book, instrument),
         spell_ns,
         max(position.longest_bare_ns, spell_ns),
         position.bare_ns + spell_ns,
@@ -59,7 +59,7 @@ def coverage_of(position: Position, book: OrderBook, instrument: Instrument, now
 
 def follow(position: Position, book: OrderBook, instrument: Instrument, now_ns: int, out: Outbox) -> None:
     """Begin, go on with or end the spell of bareness of a position."""
-    bare = sum(held_lots(one, instrument) - covered_lots(one, book, instrument) for one in position.tranches)
+    bare = _held_lots(position, instrument) - covered_lots(position, book, instrument)
     if bare:
         position.bare_since_ns = position.bare_since_ns or now_ns
         position.bare_lots = max(position.bare_lots, bare)
@@ -74,3 +74,7 @@ def follow(position: Position, book: OrderBook, instrument: Instrument, now_ns: 
         position.longest_bare_ns = max(position.longest_bare_ns, now_ns - since_ns)
         is_sold = position.lots(instrument.lot_e8) == 0
         out.outcomes.append(Bareness(position.symbol, now_ns, since_ns, lots, is_sold))
+
+
+def _held_lots(position: Position, instrument: Instrument) -> int:
+    return sum(held_lots(one, instrument) for one in position.tranches)

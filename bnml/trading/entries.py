@@ -141,6 +141,7 @@ def follow(tranche: Tranche, instrument: Instrument, lots: int, book: OrderBook,
     """
     if lots >= instrument.min_lots:
         protect(tranche, instrument, lots, book, out, after=(tranche.working_id,), follows=tranche.working_id)
+        spare_stop(tranche, instrument, lots, tranche.stop_ticks, tuple(tranche.legs), book, out)
 
 
 def protect(
@@ -175,10 +176,11 @@ def lone_stop(
     *,
     replaces: str = "",
     is_beside: bool = False,
+    ticks: int = 0,
 ) -> OrderTicket:
-    """Name and register a stop alone for a tranche."""
-    order_id = out.begin() + LEG_STOP
-    ticket = stop_ticket(instrument, order_id, lots, tranche.stop_ticks)
+    """Name and register a stop alone for a tranche, at its level or at another one."""
+    order_id, ticks = out.begin() + LEG_STOP, ticks or tranche.stop_ticks
+    ticket = stop_ticket(instrument, order_id, lots, ticks)
     book.register(
         Order(
             order_id,
@@ -187,7 +189,7 @@ def lone_stop(
             Role.STOP,
             tranche.index,
             lots,
-            tranche.stop_ticks,
+            ticks,
             tranche.stop_reason,
             replaces=replaces,
             limit_ticks=ticket.price_ticks,
@@ -196,6 +198,23 @@ def lone_stop(
     )
     tranche.legs.append(order_id)
     return ticket
+
+
+def spare_stop(
+    tranche: Tranche,
+    instrument: Instrument,
+    lots: int,
+    ticks: int,
+    behind: tuple[str, ...],
+    book: OrderBook,
+    out: Outbox,
+) -> None:
+    """Ask for a stop behind the orders that are to guard or sell the same lots: the venue has it if it fails these."""
+    ticket = lone_stop(tranche, instrument, lots, book, out, is_beside=True, ticks=ticks)
+    order = book.orders[ticket.client_order_id]
+    order.spare_of, order.follows = behind[-1], book.orders[behind[-1]].follows
+    reason = f"spare stop of tranche {tranche.index}, should what leaves with it fail"
+    out.commands.append(Submit(ApprovedOrder(ticket, reason), behind, behind))
 
 
 def register_protection(

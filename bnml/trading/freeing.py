@@ -85,6 +85,18 @@ def exclude_each_other(
     return free_e8 - min(held.values()) * lot_e8 < held_lots(tranche, instrument) * lot_e8
 
 
+def owns_all(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> bool:
+    """Whether an order of a position can sell nothing but coins of that position: there are no others, and none come."""
+    position = portfolio.positions.get(instrument.symbol)
+    if position is None or any(
+        one.symbol == instrument.symbol and one.side is Side.BUY for one in book.open()
+    ):
+        return False
+    dust = portfolio.ledger.dust.get(instrument.symbol)
+    own_e8 = sum(one.base_e8 for one in position.tranches) + (dust.base_e8 if dust is not None else 0)
+    return portfolio.total_e8(instrument.base) - own_e8 < instrument.lot_e8
+
+
 def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:
     """What purchases may still bring, and the sales that lock for sure beside `legs`.
 

@@ -4,6 +4,9 @@ An order without an answer is repeated only when its absence is proven, which ta
 for here is no repetition: it has names of its own, and the first one stays in doubt until reads have shown what became
 of it. Both sell the same coins, and no others are free, so the venue's own lock keeps them apart, whichever arrives
 first and however late. Where the first was taken, the second is refused, which costs a request.
+
+A process that dies cannot ask any more. So the old stop leaves once more behind whatever takes its place, in the same
+write: the venue refuses this spare unless it has failed what was to come instead.
 """
 
 from __future__ import annotations
@@ -12,14 +15,18 @@ from typing import TYPE_CHECKING
 
 from bnml.core.orders import OrderState
 from bnml.trading import coverage
-from bnml.trading.freeing import exclude_each_other, locks
+from bnml.trading.entries import spare_stop
+from bnml.trading.freeing import exclude_each_other, locks, owns_all
 from bnml.trading.orders import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bnml.core.instrument import Instrument
     from bnml.trading.orders import Order, OrderBook
+    from bnml.trading.outbox import Outbox
     from bnml.trading.portfolio import Portfolio
-    from bnml.trading.positions import Tranche
+    from bnml.trading.positions import Position, Tranche
 
 AT_ONCE = 2
 """So many requests of a tranche in doubt get one more in that moment; then it takes a print or a second."""
@@ -45,9 +52,59 @@ def in_doubt(
         return ()
     if len(locks(sales)) > (AT_ONCE if patient else MOST):
         return ()
-    if not exclude_each_other(sales, tranche, instrument, book, portfolio):
+    # A spare that comes late may find coins of another tranche; it is withdrawn then.
+    firsts = [order for order in sales if not order.spare_of] or sales
+    if not exclude_each_other(firsts, tranche, instrument, book, portfolio):
         return ()
     return tuple(order.client_order_id for order in sales)
+
+
+def spare(
+    tranche: Tranche,
+    legs: Sequence[Order],
+    first: Sequence[str],
+    instrument: Instrument,
+    book: OrderBook,
+    portfolio: Portfolio,
+    out: Outbox,
+) -> None:
+    """Ask for the old stop of a tranche, one of `legs`, behind the orders `first` that leave with the cancel of it.
+
+    Not with coins of others in the account. It may take those of another tranche: where one of the cancels before a
+    sale of several fails, so does the sale, and the spare of that tranche guards as many lots of the others
+    (`borrowers`).
+    """
+    old = next((leg for leg in legs if leg.role is Role.STOP and leg.tranche == tranche.index), None)
+    if old is not None and owns_all(instrument, book, portfolio):
+        lots = coverage.held_lots(tranche, instrument)
+        spare_stop(tranche, instrument, lots, old.ticks, tuple(first), book, out)
+
+
+def borrowers(position: Position, instrument: Instrument, book: OrderBook, *, is_late: bool) -> list[Tranche]:
+    """Tranches whose orders lock coins of others, or may be about to: what has no order of its own waits for them.
+
+    For what is in doubt not when that `is_late`.
+    """
+    doubted = set() if is_late else {OrderState.UNKNOWN}
+    found = []
+    for tranche in position.tranches:
+        legs = [book.orders[name] for name in tranche.legs]
+        spares = [leg for leg in legs if leg.spare_of]
+        may_live = coverage.LIVE | (doubted if any(leg.state in coverage.LIVE for leg in spares) else set())
+        sale = book.get(tranche.sale_id)
+        sales = legs if sale is None else [*legs, sale]
+        locked = sum(locks([one for one in sales if one.state in may_live]).values())
+        mains = [book.get(leg.spare_of) for leg in spares if leg.state in doubted]
+        is_near = any(OrderState.PENDING in {leg.state, _state_of(leg.spare_of, book)} for leg in spares)
+        is_near = is_near or any(one is not None and one.tranche == 0 for one in mains)
+        if is_near or locked > tranche.lots(instrument.lot_e8):
+            found.append(tranche)
+    return found
+
+
+def _state_of(name: str, book: OrderBook) -> OrderState | None:
+    order = book.get(name)
+    return None if order is None else order.state
 
 
 def _is_in_doubt(sales: list[Order]) -> bool:

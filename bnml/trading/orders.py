@@ -55,6 +55,7 @@ class Order(msgspec.Struct):
     is_beside: bool = (
         False  # asked for while another order for the same coins was in doubt: the venue takes one of them
     )
+    spare_of: str = ""  # left behind this order, which takes the place of a stop: taken if the venue fails it
     is_told: bool = False  # the venue has said more of it than that it sleeps
 
     @property

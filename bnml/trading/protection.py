@@ -3,8 +3,8 @@
 A tranche is *entering* until its working order is settled, then *guarded* while the right legs rest, *selling*
 while a market sale is under way, and *done* without lots. What protects is withdrawn together with the request
 that follows, so that no death of the process comes in between: a stop and its sale as one replacement, a list and
-its successor in one write. Only coins of others in the account, with which the second could succeed without the
-first, and refusals of the venue leave it *bare* in between.
+its successor in one write, the old stop once more behind them. Only coins of others in the account, with which the
+second could succeed without the first, and refusals of the venue leave it *bare* in between.
 Nothing here remembers a step of a plan: each call looks at the orders and asks for the next step, so lost,
 late or repeated reports and a restart in any place lead to the same end.
 """
@@ -20,7 +20,7 @@ from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import lone_stop, protect
 from bnml.trading.freeing import Bond, bond
-from bnml.trading.insuring import in_doubt
+from bnml.trading.insuring import borrowers, in_doubt, spare
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -70,6 +70,9 @@ class Protection:
         for tranche in position.tranches:
             self._settle_legs(tranche)
         strayed = self._withdraw_strays(position, instrument, out)
+        has_bare = any(not one.legs and one.lots(instrument.lot_e8) for one in position.tranches)
+        is_late = 0 < position.leaves_ns <= self._state.now_ns - HURRY_NS
+        borrowing = borrowers(position, instrument, self._book, is_late=is_late) if has_bare else []
         leaves = not strayed and self._leaves(position, instrument)
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
@@ -77,7 +80,7 @@ class Protection:
                 self._insure(position, tranche, instrument, out, patient=patient)
                 continue
             wants = bool(tranche.exit_reason or position.exit_reason)
-            if leaves:
+            if leaves or (borrowing and not tranche.legs):
                 unsure += 1
             elif tranche.exit_reason and not self.refusals.waits(tranche):
                 unsure += 1
@@ -92,7 +95,7 @@ class Protection:
         if guarded and not unsure:
             self._calm.add(position.symbol)
         elif leaves:
-            self._leave(position, instrument, out)
+            self._leave(position, instrument, borrowing, out)
         coverage.follow(position, self._book, instrument, self._state.now_ns, out)
 
     def is_done(self, position: Position, instrument: Instrument) -> bool:
@@ -122,7 +125,7 @@ class Protection:
         strays = [tranche for tranche in position.tranches if self._is_stray(tranche, instrument)]
         for tranche in strays:
             if not any(self._book.orders[leg].cancel_sent for leg in tranche.legs):
-                self._withdraw(tranche, instrument, out)
+                self._withdraw(tranche, out)
         return bool(strays)
 
     def _is_stray(self, tranche: Tranche, instrument: Instrument) -> bool:
@@ -188,13 +191,17 @@ class Protection:
         if stops and tranche.move_after_ns > self._state.now_ns:
             return
         whole = len(legs) == (2 if tranche.target_ticks else 1)
+        surplus = _beyond_one(stops)
         executing = any(
             leg.state is OrderState.PARTLY_FILLED or (leg.moved_ns and leg.limit_ticks) for leg in stops
         )
         bare_target = not stops and legs[0].state is OrderState.PARTLY_FILLED
-        if executing or (patient and not whole and not bare_target):
+        is_pair = any(leg.list_id for leg in legs)
+        if executing or (patient and is_pair and not whole and not bare_target and not surplus):
             return  # one leg of a pair has ended: the venue is about to tell why
-        if stops and len(legs) == 1 and not tranche.target_ticks and instrument.cancel_replace_allowed:
+        if surplus:
+            _cancel(surplus, f"tranche {tranche.index} has another stop", out)
+        elif stops and len(legs) == 1 and not tranche.target_ticks and instrument.cancel_replace_allowed:
             self._replace(tranche, stops[0], instrument, lots, out)
         else:
             self._move(tranche, instrument, lots, out)
@@ -205,6 +212,7 @@ class Protection:
         out.commands.append(
             ReplaceOrder(old.client_order_id, ticket, f"stop of tranche {tranche.index} moves")
         )
+        spare(tranche, [old], tranche.legs[-1:], instrument, self._book, self._portfolio, out)
 
     def _move(self, tranche: Tranche, instrument: Instrument, lots: int, out: Outbox) -> None:
         """New legs for old ones: both requests at once if the new legs cannot rest beside the old ones.
@@ -216,23 +224,19 @@ class Protection:
         found = bond(legs, lots, instrument, self._book, self._portfolio)
         if found is Bond.LATER and any(leg.role is Role.STOP for leg in legs):
             return
-        after = self._withdraw(tranche, instrument, out)
+        after = self._withdraw(tranche, out)
         if found is Bond.SURE:
             protect(tranche, instrument, lots, self._book, out, after=after)
+            spare(tranche, legs, tranche.legs[len(legs) :], instrument, self._book, self._portfolio, out)
 
-    def _withdraw(self, tranche: Tranche, instrument: Instrument, out: Outbox) -> tuple[str, ...]:
+    def _withdraw(self, tranche: Tranche, out: Outbox) -> tuple[str, ...]:
         """Cancel all legs; returns the names under which this is asked for."""
         legs = [self._book.orders[leg] for leg in tranche.legs]
-        reason = f"protection of tranche {tranche.index} is replaced or withdrawn"
-        for leg in legs:
-            leg.cancel_sent = True
-        if len(legs) > 1 and legs[0].list_id:
-            out.commands.append(CancelList(instrument.symbol, legs[0].list_id, reason))
-            return (legs[0].list_id,)
-        out.commands.extend(CancelOrder(leg.symbol, leg.client_order_id, reason) for leg in legs)
-        return tuple(leg.client_order_id for leg in legs)
+        return _cancel(legs, f"protection of tranche {tranche.index} is replaced or withdrawn", out)
 
-    def _leave(self, position: Position, instrument: Instrument, out: Outbox) -> None:
+    def _leave(
+        self, position: Position, instrument: Instrument, borrowing: list[Tranche], out: Outbox
+    ) -> None:
         """Sell the whole position as one order; piece by piece when one of its orders has been in doubt for long.
 
         What has lost its stop to a sale of all that was refused does not wait for the others.
@@ -240,12 +244,14 @@ class Protection:
         held = [tranche for tranche in position.tranches if tranche.lots(instrument.lot_e8)]
         ready = [tranche for tranche in held if self._is_movable(tranche, instrument)]
         position.leaves_ns = position.leaves_ns or self._state.now_ns
-        if held and len(ready) == len(held):
+        if held and len(ready) == len(held) and all(one in held for one in borrowing):
             position.leaves_ns = 0
             self._take_out(held, instrument, position.exit_reason, 0, out)
             return
         is_late = position.leaves_ns <= self._state.now_ns - HURRY_NS
         for one in ready:
+            if borrowing and not one.legs:
+                continue
             if is_late or _is_left_bare(one, instrument, self._book):
                 self._take_out([one], instrument, position.exit_reason, one.index, out)
 
@@ -281,12 +287,15 @@ class Protection:
         is_one = len(tranches) == len(stops) == 1 and all(leg.state is OrderState.OPEN for leg in legs)
         if is_one and instrument.cancel_replace_allowed and not (stops[0].moved_ns and stops[0].limit_ticks):
             self._sell(tranches, instrument, reason, index, out, replaces=stops[0])
+            spare(tranches[0], legs, [tranches[0].sale_id], instrument, self._book, self._portfolio, out)
             return
         lots = sum(coverage.held_lots(tranche, instrument) for tranche in tranches)
         found = bond(legs, lots, instrument, self._book, self._portfolio)
-        after = [name for tranche in tranches for name in self._withdraw(tranche, instrument, out)]
+        after = [name for tranche in tranches for name in self._withdraw(tranche, out)]
         if lots <= instrument.market_max_lots and found is Bond.SURE:
             self._sell(tranches, instrument, reason, index, out, after=tuple(after))
+            for tranche in tranches:
+                spare(tranche, legs, [tranche.sale_id], instrument, self._book, self._portfolio, out)
 
     def _sell(
         self,
@@ -328,6 +337,27 @@ class Protection:
         for leg in tranches[0].legs:
             self._book.orders[leg].cancel_sent = True
         out.commands.append(ReplaceOrder(order.replaces, ticket, words))
+
+
+def _cancel(legs: list[Order], reason: str, out: Outbox) -> tuple[str, ...]:
+    """Cancel orders and, as one, the legs of a list; returns the names under which this is asked for."""
+    names: list[str] = []
+    for leg in legs:
+        leg.cancel_sent = True
+        mates = [one for one in legs if leg.list_id and one.list_id == leg.list_id]
+        if len(mates) < 2:
+            out.commands.append(CancelOrder(leg.symbol, leg.client_order_id, reason))
+            names.append(leg.client_order_id)
+        elif leg is mates[0]:
+            out.commands.append(CancelList(leg.symbol, leg.list_id, reason))
+            names.append(leg.list_id)
+    return tuple(names)
+
+
+def _beyond_one(stops: list[Order]) -> list[Order]:
+    """The stops alone beside another one of their tranche: coins of others, or of other tranches, let them in."""
+    best = max(stops, key=lambda one: (bool(one.list_id), one.ticks), default=None)
+    return [one for one in stops if one is not best and not one.list_id]
 
 
 def _is_passed(position: Position, tranche: Tranche) -> bool:

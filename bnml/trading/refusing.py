@@ -8,6 +8,7 @@ from bnml.core.events import OrderReport
 from bnml.core.instrument import Instrument
 from bnml.core.orders import OrderState
 from bnml.kernels.records import ExitReason
+from bnml.trading.insuring import borrowers
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -68,8 +69,10 @@ class RefusalDesk:
             tranche.exit_reason = self._passed(position, tranche)
         elif cause is Cause.FILTER or tranche.refusals >= MAX_REFUSALS:
             tranche.exit_reason = order.reason
-        elif cause is Cause.LOCKED:
-            tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals) // FIRST_OF_LOCKED
+        else:
+            tranche.move_after_ns = now_ns + pause_ns(tranche.refusals)  # where the old stop is there again
+            if cause is Cause.LOCKED:
+                tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals) // FIRST_OF_LOCKED
 
     def sell_later(self, tranche: Tranche) -> None:
         """Guarded again at once, and sold after a pause that grows each time."""
@@ -78,7 +81,7 @@ class RefusalDesk:
         tranche.guard_after_ns = 0
 
     def _is_ours(self, position: Position, order: Order) -> bool:
-        """Whether what an order found locked or sold is what a cancel just before it should have freed."""
+        """Whether what an order found locked or sold is what a cancel just before it should have freed, or borrowed by another tranche."""
         tranches = [
             one
             for one in position.tranches
@@ -88,13 +91,17 @@ class RefusalDesk:
         others = [other for name in names if (other := self._book.get(name)) is not None]
         if any(not other.is_settled and not _is_of(other, order) for other in others):
             return True
-        lot_e8 = self._state.symbols[order.symbol].instrument.lot_e8
-        return sum(tranche.lots(lot_e8) for tranche in tranches) < order.quantity_lots
+        instrument = self._state.symbols[order.symbol].instrument
+        if any(one not in tranches for one in borrowers(position, instrument, self._book, is_late=True)):
+            return True
+        return sum(tranche.lots(instrument.lot_e8) for tranche in tranches) < order.quantity_lots
 
     def _is_foreseen(self, position: Position, tranche: Tranche, order: Order, cause: Cause) -> bool:
         """Whether the refusal tells nothing of the venue's will: the next order for what is there will be judged."""
-        if order.is_beside:
+        if order.is_beside and cause is not Cause.LOST:
             tranche.insure_after_ns = max(tranche.insure_after_ns, self._state.now_ns + KNOWN_NS)
+        if order.spare_of:
+            return True  # what it left with is judged for itself
         if not order.follows:
             # One too many for the venue may be what is asked for beside an order that it has taken.
             is_one_too_many = cause is Cause.LOCKED or (order.is_beside and cause is not Cause.TOO_LATE)
@@ -165,6 +172,7 @@ class RefusalDesk:
 
 
 def _is_of(leg: Order, order: Order) -> bool:
-    """Whether both are of one request."""
+    """Whether both are of one request, or the first one is the spare of the second and cannot have come before it."""
     same_list = bool(order.list_id) and leg.list_id == order.list_id
-    return same_list or leg.client_order_id == order.client_order_id
+    is_spare = leg.spare_of == order.client_order_id and leg.state is OrderState.PENDING
+    return same_list or is_spare or leg.client_order_id == order.client_order_id

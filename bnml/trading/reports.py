@@ -150,12 +150,23 @@ class ReportDesk:
         return any(one is not None and not one.is_settled for one in workings)
 
     def _sold(self, order: Order, report: OrderReport, position: Position) -> list[Tranche]:
-        """Whose lots a sale takes: a stop that left with its purchase may have been taken against those of others."""
+        """Whose lots a sale takes: one that left with its purchase, or a spare, may have been taken against those of others."""
         own = [one for one in position.tranches if order.tranche in {0, one.index}]
         lot_e8 = self._state.symbols[order.symbol].instrument.lot_e8
-        if not order.follows or report.last_lots <= sum(one.lots(lot_e8) for one in own):
+        if report.last_lots <= sum(one.lots(lot_e8) for one in own):
+            return own
+        if not order.follows and not self._is_mixed(order):
             return own
         return [*own, *(one for one in position.tranches if one not in own)]
+
+    def _is_mixed(self, order: Order) -> bool:
+        """Whether a spare of its tranche has sold coins: perhaps those of another tranche, whose stop then sells these."""
+        return any(
+            one.spare_of
+            and one.cumulative_lots
+            and (one.symbol, one.tranche) == (order.symbol, order.tranche)
+            for one in self._book.orders.values()
+        )
 
     def _fill(self, order: Order, report: OrderReport, out: Outbox) -> None:
         if order.role is Role.FEES:

@@ -3,10 +3,12 @@
 import asyncio
 
 import msgspec
+import pytest
+from structlog.testing import capture_logs
 
 from bnml.app.chains import steps
 from bnml.app.executor import AT_ONCE
-from bnml.core.commands import Alert, CancelList, CancelOrder, Submit
+from bnml.core.commands import Alert, CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.events import CancelFailed, OrderReport
 from bnml.core.orders import ApprovedOrder, OrderState, TimeInForce
@@ -25,13 +27,15 @@ GONE = Rejected("unknown list", code=-2011)
 class Wire(Venue):
     """Writes what departs together as one entry of `writes`."""
 
-    writes_together = True
-
-    def __init__(self, answers=None, **options):
+    def __init__(self, answers=None, room=9, **options):
         super().__init__(**options)
+        self.room = room
         self.writes = []
         self.answers = answers or {}  # to each command, one after the other
         self.unready = {}
+
+    def writes_together(self, spares=0):
+        return spares <= self.room
 
     async def execute(self, command, *, attempt=1):
         if self.unready.get(command, 0):
@@ -190,3 +194,79 @@ async def test_a_lost_write_of_both_is_repeated_by_nobody():
     assert venue.writes == [[BUYS, PROTECTS]]
     ends = {one.client_order_id: one.state for one in events if isinstance(one, OrderReport)}
     assert ends == {"w": OrderState.REJECTED, "s": OrderState.REJECTED}
+
+
+SPARE = Submit(ApprovedOrder(LEG, "old stop"), ("x",), ("x",))
+
+
+def test_a_spare_is_of_the_step_that_it_follows():
+    replace = ReplaceOrder("stop", EXIT.order.ticket, "sold")
+    other = CancelOrder("BTCUSDT", "other", "alone")
+    assert steps([CANCEL, STOP, SALE, other, SPARE]) == [other, (CANCEL, STOP, SALE, SPARE)]
+    assert steps([replace, SPARE]) == [(replace, SPARE)]
+
+
+@in_virtual_time
+async def test_a_spare_leaves_in_the_same_write():
+    venue = Wire()
+    await execute(venue, CANCEL, STOP, SALE, SPARE)
+    assert venue.writes == [[CANCEL, STOP, SALE, SPARE]]
+
+
+@in_virtual_time
+async def test_what_a_spare_left_with_is_not_sent_again_nor_is_the_spare():
+    """Proven absent both: the engine takes the next step from what rests."""
+    venue = Wire({SALE: [UnknownOutcome("lost")], SPARE: [UnknownOutcome("lost")]})
+    with capture_logs() as logs:
+        events, _, _ = await execute(venue, CANCEL, STOP, SALE, SPARE)
+    assert venue.writes == [[CANCEL, STOP, SALE, SPARE]]
+    assert "order_resent" not in [one["event"] for one in logs]
+    ends = {one.client_order_id: one.state for one in events if isinstance(one, OrderReport)}
+    assert (ends["x"], ends["s"]) == (OrderState.REJECTED, OrderState.REJECTED)
+
+
+@pytest.mark.parametrize("refusal", [LATE, Rejected("Filter failure: PRICE_FILTER", code=-1013)])
+@in_virtual_time
+async def test_a_spare_that_was_not_executed_is_over_at_once(refusal):
+    """Nothing is repeated, fitted or waited for: what it guards may have to move."""
+    venue, begin_s = Wire({SPARE: [refusal]}), asyncio.get_running_loop().time()
+    venue.fitted = None  # not even asked for
+    await execute(venue, CANCEL, STOP, SALE, SPARE)
+    assert len(venue.writes) == 1
+    assert venue.clock_looks == 0
+    assert asyncio.get_running_loop().time() - begin_s < 0.1
+
+
+@in_virtual_time
+async def test_what_cannot_leave_with_its_spare_leaves_without_it():
+    venue = Wire()
+    venue.unready[SPARE] = 1
+    await execute(venue, CANCEL, STOP, SALE, SPARE)
+    assert [SPARE] not in venue.writes
+    assert venue.writes[-1] == [SALE]
+
+
+@in_virtual_time
+async def test_without_a_common_way_no_spare_leaves():
+    """What it is there for is known by then."""
+    for options in ({"sequential": True}, {}):
+        venue = Venue(Executed((report("old", OrderState.CANCELED),)))
+        events, _, _ = await execute(venue, CANCEL, STOP, SALE, SPARE, **options)
+        assert venue.sent == [CANCEL, STOP, SALE]
+        assert ("OrderReport", "s", 0) in told(events)
+
+
+@in_virtual_time
+async def test_where_the_limits_are_near_the_rest_leaves_without_its_spare():
+    venue = Wire(room=0)
+    events, _, _ = await execute(venue, CANCEL, STOP, SALE, SPARE)
+    assert venue.writes == [[CANCEL, STOP, SALE]]
+    assert ("OrderReport", "s", 0) in told(events)
+
+
+@in_virtual_time
+async def test_the_refusal_of_a_spare_is_no_line_in_the_log():
+    venue = Wire({SPARE: [Rejected("Account has insufficient balance for requested action.", code=-2010)]})
+    with capture_logs() as logs:
+        await execute(venue, CANCEL, STOP, SALE, SPARE)
+    assert [one["event"] for one in logs if one["log_level"] != "debug"] == []

@@ -74,7 +74,8 @@ class Venue:
     async def fitted(self, _symbol, _command):
         return self.fit
 
-    writes_together = False
+    def writes_together(self, _spares=0):
+        return False
 
     def window_ms(self, _command, _attempt=1):
         return 1000

@@ -387,7 +387,8 @@ async def test_f25_a_symbol_that_is_gone_is_parked_and_comes_back():
 class Refusing:
     """A venue for orders that answers -1121, as to a symbol that is gone."""
 
-    writes_together = False
+    def writes_together(self, _spares=0):
+        return False
 
     def window_ms(self, _command, _attempt=1):
         return 1000

@@ -4,6 +4,7 @@ import pytest
 import structlog
 
 from bnml.app.parting import Parting
+from bnml.trading import entries, protection
 from tests.e2e.matrix.network import Faults
 from tests.e2e.matrix.pool import Nowhere
 from tests.e2e.matrix.trial import try_seed
@@ -62,5 +63,7 @@ def test_stops_at_any_moment_with_a_faulty_venue(first):
 
 
 def test_a_daemon_that_leaves_as_soon_as_nothing_is_under_way_is_seen(monkeypatch):
+    monkeypatch.setattr(protection, "spare", lambda *_: None)  # they would hide it
+    monkeypatch.setattr(entries, "spare_stop", lambda *_: None)
     monkeypatch.setattr(Parting, "_is_settled", lambda self: self._executor.idle)
     assert any(try_seed(seed, stops=True).bare_at_stop for seed in LEFT_BARE)

@@ -198,7 +198,7 @@ def test_f43_what_is_held_bare_is_protected_before_anything_else():
 
 
 def test_f43_a_start_does_not_wait_for_what_may_still_be_on_its_way_before_it_protects():
-    """The venue cancelled the stops and failed the request that left with it, and the process died with that write."""
+    """The venue cancelled the stops and failed all that left with it, and the process died with that write."""
 
     async def play(trial):
         life, process = trial.begin()
@@ -206,9 +206,9 @@ def test_f43_a_start_does_not_wait_for_what_may_still_be_on_its_way_before_it_pr
         network, carry = trial.network, trial.network.carry_together
 
         def failing(requests, *, is_order):
-            first, final = requests[0][1], requests[-1][1]
-            if len(requests) > 1 and "side" not in first and "cancelReplaceMode" not in final:
-                network.carry_together, network._fault = carry, last(len(requests))
+            cancels = [one for _, one in requests if "side" not in one]
+            if cancels and len(requests) > len(cancels):
+                network.carry_together, network._fault = carry, after(len(cancels), len(requests))
                 life.plan = ("after_send_chain", life.visits.get("after_send_chain", 0) + 1)
             return carry(requests, is_order=is_order)
 
@@ -235,9 +235,9 @@ def test_f43_a_start_does_not_wait_for_what_may_still_be_on_its_way_before_it_pr
     assert not differences
 
 
-def last(count):
-    """Faults of one write with so many requests: its way is calm, and the last of them fails before it is carried out."""
-    kinds = iter([None] * count + ["error_before"])
+def after(cancels, count):
+    """Faults of one write with so many requests: its way is calm, the cancels work, and the rest fails before it is carried out."""
+    kinds = iter([None] * (1 + cancels) + ["error_before"] * (count - cancels))
     return lambda _kinds: next(kinds, None)
 
 

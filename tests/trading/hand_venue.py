@@ -79,7 +79,7 @@ def ticket_of(command):
 class World:
     """An engine, an exchange, and what is on its way between them; `refusals` are of orders to come, by type."""
 
-    def __init__(self, instruments=None, fee_ppm=1000, balances=None, *, settings=None):
+    def __init__(self, instruments=None, fee_ppm=1000, balances=None, *, settings=None, spares=True):
         self.instruments = instruments or {SYMBOL: instrument()}
         self.venue = HandVenue(self.instruments, balances or {"USDT": 10**13}, fee_ppm)
         self.config = config(settings)
@@ -90,6 +90,7 @@ class World:
         self.trades, self.bareness, self.alerts, self.halts = [], [], [], []
         self.refusals = {}  # order type -> list of names in WORDS
         self.is_down = False  # the venue answers nothing but errors
+        self.has_spares = spares  # else none leaves, as over REST
         for symbol, one in self.instruments.items():
             self.feed(InstrumentUpdate(one, self.now_ns))
             self.venue.print(symbol, REFERENCE, self.now_ns, jump=True)
@@ -104,7 +105,7 @@ class World:
             elif isinstance(command, Halt):
                 self.halts.append(command)
             else:
-                self.queue.append(command)
+                self._ask(command)
         for outcome in self.engine.drain():
             {Trade: self.trades, Bareness: self.bareness}.get(type(outcome), []).append(outcome)
 
@@ -120,8 +121,15 @@ class World:
         self.engine.portfolio.positions[symbol] = Position(
             symbol, self.now_ns, reference, 20_000, 3_060_000, self.config.rules.tobytes(), tranches
         )
-        self.queue += out.commands
+        for command in out.commands:
+            self._ask(command)
         return tranches
+
+    def _ask(self, command):
+        if self.has_spares or not getattr(command, "is_spare", False):
+            self.queue.append(command)
+        else:
+            self.feed(self._rejected(command.order.ticket, *WORDS["lost"]))
 
     def restart(self):
         """The journal has every event; what was on its way to the venue arrives."""

@@ -20,9 +20,9 @@ TWO = ((1, 5000, 0), (2, 5000, 0))
 PLAIN = {"oto_allowed": False, "opo_allowed": False}
 
 
-def asked(targets=PAIR, *, filters=PLAIN, **options):
-    """A world in which an entry has been decided; its requests wait in the queue."""
-    world = World(changed(**filters), **options)
+def asked(targets=PAIR, *, filters=PLAIN, spares=False, **options):
+    """A world in which an entry has been decided; its requests wait in the queue, spares only if asked for."""
+    world = World(changed(**filters), spares=spares, **options)
     world.enter(targets=targets)
     return world
 

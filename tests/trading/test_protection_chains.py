@@ -29,7 +29,7 @@ def moved(world):
 
 
 def followers(commands):
-    return [one for one in commands if isinstance(one, Submit) and one.after]
+    return [one for one in commands if isinstance(one, Submit) and one.after and not one.is_spare]
 
 
 def covered(world):
@@ -41,7 +41,7 @@ def covered(world):
 
 def test_a_list_and_its_successor_are_asked_for_together():
     world = entered(LISTS)
-    cancel, follower = moved(world)
+    cancel, follower, _ = moved(world)
     assert isinstance(cancel, CancelList)
     assert follower.after == (cancel.list_client_order_id,)
     assert isinstance(follower.order.ticket, ListTicket)
@@ -147,7 +147,7 @@ def test_one_tranche_is_sold_in_the_request_that_cancels_its_list():
     """At the exchange the cancel of a leg is that of its list: nothing is bare, and nothing is sold twice."""
     world = entered(LISTS[:1])
     world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
-    (sale,) = world.queue
+    sale, _ = world.queue
     assert isinstance(sale, ReplaceOrder)
     assert sale.ticket.type is OrderType.MARKET
     world.settle()
@@ -162,7 +162,7 @@ def test_a_sale_in_place_of_a_list_that_never_arrived_is_repeated_at_once(code):
     """The request was to end both legs: neither is on its way out any more when it has failed."""
     world = entered(LISTS[:1])
     world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
-    sale = world.queue.pop()
+    sale = world.queue.pop(0)
     old, new = sale.cancel_client_order_id, sale.ticket.client_order_id
     world.feed(CancelFailed(SYMBOL, old, world.now_ns, code, "the cancel did not arrive"))
     world.feed(OrderReport(SYMBOL, new, world.now_ns, OrderState.REJECTED, Side.SELL, code=-2013))
@@ -177,7 +177,7 @@ def test_a_sale_in_place_of_a_list_that_never_arrived_is_repeated_at_once(code):
 def test_a_position_is_sold_as_one_order_after_the_cancels_it_needs():
     world = entered()
     world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
-    *cancels, sale = world.queue
+    *cancels, sale, _, _, _ = world.queue
     assert [type(one) for one in cancels] == [CancelList, CancelList, CancelOrder]
     assert len(sale.after) == 3
     assert is_sale(sale)

@@ -14,6 +14,7 @@ from bnml.core.outcomes import Trade
 from bnml.trading.coverage import coverage_of
 from bnml.trading.engine import RECONCILE, Engine
 from bnml.trading.entries import EntryPlan, submit_entry
+from bnml.trading.orders import Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.positions import Position
 from tests.trading.kit import config, instrument
@@ -97,7 +98,11 @@ class ProtectionModel(RuleBasedStateMachine):
             command.client_order_id in new_names(one) for one in self.late
         ):
             return  # nothing is concluded from what is not shown
-        self.venue.execute(command)
+        # What a spare is for may be taken, too: while one is in doubt nobody knows.
+        orders = self.engine.book.orders.values()
+        is_unknown = any(one.spare_of and one.state is OrderState.UNKNOWN for one in orders)
+        is_sale = isinstance(command, Submit | ReplaceOrder) and not buys(command)
+        self.venue.execute(command, is_late=is_unknown and is_sale)
 
     @rule()
     @precondition(lambda self: self.commands)
@@ -266,7 +271,9 @@ class ProtectionModel(RuleBasedStateMachine):
                 for one in first.values()
                 if one.code == WOULD_TRIGGER
                 and not one.text
-                and self.engine.book.get(one.client_order_id).tranche == tranche.index
+                and (order := self.engine.book.get(one.client_order_id)).tranche == tranche.index
+                and not order.spare_of  # what it left with is judged for itself
+                and order.role is not Role.TARGET  # so is the stop of its list
             ]
             assert not (refused and tranche.lots(lot_e8)), "what cannot be protected is sold"
             stops = [one for key, one in resting.items() if key in tranche.legs and one.role == "stop"]

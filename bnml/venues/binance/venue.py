@@ -77,10 +77,14 @@ class BinanceVenue(Evidence):
         self._permissions: frozenset[str] = frozenset()
         self._windows_ms = (receive_window_ms, protective_window_ms)
 
-    @property
-    def writes_together(self) -> bool:
-        """Whether several requests can leave in one write: over the WebSocket API."""
-        return self.api.up
+    def writes_together(self, spares: int = 0) -> bool:
+        """Whether several requests can leave in one write: over the WebSocket API.
+
+        And so many `spares` with them, orders that are nearly always refused: as long as entries need not wait.
+        """
+        return self.api.up and (
+            not spares or self.rest.budget.delay_s(Lane.ENTRY, weight=spares, orders=spares) <= 0
+        )
 
     def window_ms(self, command: VenueCommand, attempt: int = 1) -> int:
         """The age at which the venue refuses the request: less where a loss must be known soon, but only once."""

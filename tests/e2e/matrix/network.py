@@ -278,6 +278,7 @@ class Rest:
         self.socket = socket
         self.signer = SimpleNamespace(lost=False)  # a key that the venue accepts
         self.clock = SimpleNamespace(round_trip_ns=0)  # the world has one
+        self.budget = SimpleNamespace(delay_s=lambda *_, **__: 0.0)  # of everything
 
     def timestamp_ms(self):
         return self.socket.network.world.venue.wall_ms()
