@@ -172,7 +172,6 @@ class RefusalDesk:
 
 
 def _is_of(leg: Order, order: Order) -> bool:
-    """Whether both are of one request, or the first one is the spare of the second and cannot have come before it."""
+    """Whether both are of one request, or the first one is the spare of the second: it came after it."""
     same_list = bool(order.list_id) and leg.list_id == order.list_id
-    is_spare = leg.spare_of == order.client_order_id and leg.state is OrderState.PENDING
-    return same_list or is_spare or leg.client_order_id == order.client_order_id
+    return same_list or order.client_order_id in {leg.client_order_id, leg.spare_of}

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from bnml.app.asking import buys, new_names, refusal, reports_of
+from bnml.core.clock import NS_PER_S
 from bnml.core.commands import Alert, CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
 from bnml.core.errors import Retryable
 from bnml.core.events import Balances, InstrumentUpdate, OperatorCommand, Slice, Timer
@@ -17,6 +18,7 @@ from bnml.trading.entries import EntryPlan, submit_entry
 from bnml.trading.orders import Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.positions import Position
+from bnml.trading.watching import WATCH
 from tests.trading.kit import config, instrument
 from tests.trading.paper_venue import PaperVenue
 
@@ -242,10 +244,17 @@ class ProtectionModel(RuleBasedStateMachine):
                 self.feed(Timer(RECONCILE, 0))
                 self.feed(Timer(RECONCILE, 0))
                 if not self.commands:
+                    self.wait_out_pauses()
+                if not self.commands:
                     break
         else:
             raise AssertionError("commands and reports chase each other for ever")
         self.check_quiet()
+
+    def wait_out_pauses(self):
+        """After refusals of the venue."""
+        self.sequence += 40 * NS_PER_S
+        self.feed(Timer(WATCH, self.sequence))
 
     def check_quiet(self):
         assert not self.engine.state.parked

@@ -3,8 +3,9 @@
 import pytest
 
 from bnml.core.commands import CancelList, ReplaceOrder, Submit
-from bnml.core.events import CancelFailed, OperatorCommand, OrderReport
+from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
+from bnml.trading.watching import WATCH
 from bnml.venues.sim.inprocess import ACCOUNT
 from tests.trading.hand_venue import STOP, SYMBOL, ticket_of
 from tests.trading.test_entry_chains import asked as bought
@@ -233,6 +234,30 @@ def test_a_spare_that_overtakes_a_move_of_another_tranche_gives_its_coins_back()
         sum(isinstance(one, Submit) and isinstance(one.order.ticket, ListTicket) for one in world.sent) == 4
     )
     assert not world.alerts
+
+
+@pytest.mark.parametrize("targets", [RUNNER, TWO])
+def test_a_sale_that_the_venue_refuses_is_repeated_after_pauses_also_where_the_spare_is_told_of_first(
+    targets,
+):
+    """Found in ten months of faults: events overtook the answer, and the sale left again twenty times a second."""
+    world = leaving(targets)
+    for second in range(3):
+        world.refuse(OrderType.MARKET, "balance")
+        while world.queue:
+            world.execute()
+        world.reports.sort(key=lambda one: getattr(one, "state", None) is OrderState.REJECTED)
+        world.settle()  # targets are put back, too
+        tickets = [one for one in map(ticket_of, world.sent) if one and one.type is OrderType.MARKET]
+        assert len(tickets) == second + 1
+        assert lots_at_stops(world) == 4995 * len(targets)
+        while not world.queue:
+            world.now_ns += 10**9
+            world.venue.exchange.set_time(world.now_ns)
+            world.feed(Timer(WATCH, world.now_ns))
+    world.settle()
+    world.pass_seconds(40)
+    assert world.position() is None
 
 
 @pytest.mark.parametrize("word", ["trigger", "algo", "busy"])
