@@ -85,7 +85,9 @@ class SimProcess:
 
     async def _start(self, settings: Settings, options: RunOptions) -> Endpoint:
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._endpoint_file.unlink(missing_ok=True)
+        earlier = self._marker_pid()  # of a daemon that was killed before its exchange had answered
+        if not _alive(earlier, None):
+            self._endpoint_file.unlink(missing_ok=True)
         log_file = self._folder / "exchange.log"
         with log_file.open("ab") as output:
             self._process = await asyncio.create_subprocess_exec(
@@ -99,18 +101,20 @@ class SimProcess:
                 start_new_session=True,
             )
         self._is_ours = True
-        self._marker.write_text(str(self._process.pid), "ascii")
+        if not _alive(earlier, None):
+            self._marker.write_text(str(self._process.pid), "ascii")
         logger().info("exchange_started", process=self._process.pid)
         timeout_s = PAPER_START_TIMEOUT_S if settings.venue.kind == "paper" else START_TIMEOUT_S
         deadline = asyncio.get_running_loop().time() + timeout_s
         while (found := self._running()) is None:
-            if self._process.returncode is not None:
+            if self._process.returncode is not None and not _alive(earlier, None):
                 raise _failure(self._process.returncode, log_file)
             if asyncio.get_running_loop().time() > deadline:
                 raise Retryable(
                     f"the embedded exchange did not answer within {timeout_s:.0f} s; see {log_file}"
                 )
             await asyncio.sleep(POLL_S)
+        self._marker.write_text(str(found.pid), "ascii")
         return found
 
     def _running(self) -> Endpoint | None:
@@ -173,6 +177,8 @@ def exchange_arguments(settings: Settings, options: RunOptions) -> list[str]:
 def _alive(pid: int, child: asyncio.subprocess.Process | None) -> bool:
     if child is not None and child.pid == pid:
         return child.returncode is None
+    if pid == 0:
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
