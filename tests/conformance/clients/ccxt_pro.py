@@ -201,7 +201,7 @@ async def weight_limit_over_the_socket(exchange, endpoint):
     endpoint.pace(1)
     try:
         async with refused(ccxt.pro.DDoSProtection, ccxt.pro.RateLimitExceeded, code=-1003):
-            for _ in range(400):
+            for _ in range(700):  # more than one limit, wherever the minute turns
                 await exchange.fetch_my_trades_ws(SYMBOL)
     finally:
         endpoint.pace(FAST)
