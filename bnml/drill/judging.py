@@ -58,22 +58,23 @@ async def _spells(stage: Stage) -> list[Spell]:
         ours = {row["orderId"] for row in orders if row["clientOrderId"].startswith(PREFIX)}
         instrument = engine.state.symbols[symbol].instrument
         position = engine.portfolio.positions.get(symbol)
+        stage.coarsest[symbol] = max(stage.coarsest.get(symbol, 1), instrument.lot_step)
         found += spells(
             symbol,
             [row for row in orders if row["orderId"] in ours],
             [row for row in trades if row["orderId"] in ours],
             asset=instrument.base,
             held_e8=0 if position is None else held_e8(position, instrument),
-            least_e8=_least_e8(engine, instrument),
+            least_e8=_least_e8(engine, instrument, stage.coarsest[symbol]),
             now_ns=now_ns,
         )
     return [one for one in found if one.until_ns > stage.excuses.from_ns]
 
 
-def _least_e8(engine: Engine, instrument: Instrument) -> int:
-    """What is worth less than the venue's minimum is dust, and so is what its step leaves over of each tranche: no stop is for it."""
+def _least_e8(engine: Engine, instrument: Instrument, step: int) -> int:
+    """What is worth less than the venue's minimum is dust, and so is what a step leaves over of each tranche: no stop is for it."""
     bar = engine.state.symbols[instrument.symbol].bar
     worth_e8 = instrument.notional_e8(bar.close, _MANY_LOTS) if bar is not None else 0
     lots = instrument.min_notional_e8 * _MANY_LOTS // worth_e8 if worth_e8 else 0
-    left_over = MOST_TRANCHES * (instrument.lot_step - 1)
+    left_over = MOST_TRANCHES * (step - 1)
     return (max(lots, instrument.min_lots) + left_over + 1) * instrument.lot_e8

@@ -73,6 +73,7 @@ class Stage:
         self.clock = LiveClock()
         self._daemon: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
+        self.coarsest: dict[str, int] = {}  # step of each symbol so far: its rests may be held still
         self.excuses = Excuses(self)
         self.exchange = Exchange(exchange_folder(self.settings), self.clock)
 

@@ -13,10 +13,9 @@ ONE = msgspec.structs.replace(instrument(), min_notional_e8=10 * 10**8)
 
 def least_lots(step, close_ticks=6_450_000):
     """Of an instrument with that step, in lots of the books."""
-    one = msgspec.structs.replace(ONE, lot_step=step)
     state = SimpleNamespace(bar=SimpleNamespace(close=close_ticks))
-    engine = SimpleNamespace(state=SimpleNamespace(symbols={one.symbol: state}))
-    return _least_e8(engine, one) / one.lot_e8
+    engine = SimpleNamespace(state=SimpleNamespace(symbols={ONE.symbol: state}))
+    return _least_e8(engine, ONE, step) / ONE.lot_e8
 
 
 def test_the_minimum_notional_decides_where_every_lot_can_be_sold():
