@@ -107,13 +107,18 @@ class SimProcess:
         timeout_s = PAPER_START_TIMEOUT_S if settings.venue.kind == "paper" else START_TIMEOUT_S
         deadline = asyncio.get_running_loop().time() + timeout_s
         while (found := self._running()) is None:
-            if self._process.returncode is not None and not _alive(earlier, None):
-                raise _failure(self._process.returncode, log_file)
-            if asyncio.get_running_loop().time() > deadline:
+            is_over = asyncio.get_running_loop().time() > deadline
+            code = self._process.returncode
+            # Refused because the earlier one has the folder: that one is about to answer.
+            if code is not None and (is_over or code != Rejected.exit_code or not _alive(earlier, None)):
+                raise _failure(code, log_file)
+            if is_over:
                 raise Retryable(
                     f"the embedded exchange did not answer within {timeout_s:.0f} s; see {log_file}"
                 )
             await asyncio.sleep(POLL_S)
+        if found.pid != self._process.pid:
+            logger().info("exchange_attached", process=found.pid, port=found.port)
         self._marker.write_text(str(found.pid), "ascii")
         return found
 

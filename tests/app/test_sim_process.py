@@ -11,10 +11,10 @@ import pytest
 
 from bnml.app.sim_process import Endpoint, SimProcess
 from bnml.config import Settings
-from bnml.core.errors import Rejected
+from bnml.core.errors import Misconfigured, Rejected
 from bnml.options import RunOptions
 
-REFUSED = SimpleNamespace(pid=os.getpid(), returncode=Rejected.exit_code)  # the lock is the earlier one's
+REFUSED = Rejected.exit_code  # the lock is the earlier one's
 
 
 @pytest.fixture
@@ -24,10 +24,10 @@ def earlier():
         process.kill()
 
 
-async def start(folder, monkeypatch):
+async def start(folder, monkeypatch, code=REFUSED):
     async def refused(*_arguments, stdout, **_options):
-        stdout.write(b"bnml: another exchange already serves it\n")
-        return REFUSED
+        stdout.write(b"bnml: these are its last words\n")
+        return SimpleNamespace(pid=os.getpid(), returncode=code)
 
     monkeypatch.setattr(asyncio, "create_subprocess_exec", refused)
     return await SimProcess(folder).attach_or_start(Settings(), RunOptions())
@@ -45,5 +45,14 @@ async def test_an_exchange_that_is_just_starting_is_waited_for(tmp_path, monkeyp
 
 
 async def test_without_one_the_refusal_is_told(tmp_path, monkeypatch):
-    with pytest.raises(Rejected, match="another exchange already serves it"):
+    with pytest.raises(Rejected, match="these are its last words"):
         await start(tmp_path, monkeypatch)
+
+
+async def test_another_failure_is_told_at_once_whoever_has_the_number_of_the_earlier_one(
+    tmp_path, monkeypatch, earlier
+):
+    (tmp_path / "started_by_daemon").write_text(str(earlier.pid))
+    async with asyncio.timeout(5):
+        with pytest.raises(Misconfigured, match="these are its last words"):
+            await start(tmp_path, monkeypatch, code=Misconfigured.exit_code)
