@@ -79,3 +79,18 @@ async def test_who_waits_for_the_turn_of_a_sleeper_does_not_spin():
     await budget.wait(Lane.DATA)
     assert first.done()
     assert len(looks) < 2_000, "a spin looks ten thousands of times"
+
+
+def test_spares_leave_only_while_entries_need_not_wait():
+    """They are nearly always refused: they must not hold up what they leave with, nor use up its reserve."""
+    _, budget = used(0)
+    venue = BinanceVenue(SimpleNamespace(budget=budget), SimpleNamespace(up=True), {})
+    (window, *_) = budget.order_limits
+    assert venue.writes_together()
+    assert venue.writes_together(3)
+    budget.observe({f"X-MBX-ORDER-COUNT-{window.letter}": str(window.limit * 70 // 100 - 1)})
+    assert venue.writes_together(1)
+    assert not venue.writes_together(3)
+    assert venue.writes_together()
+    venue.api.up = False
+    assert not venue.writes_together()
