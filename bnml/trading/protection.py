@@ -95,7 +95,7 @@ class Protection:
         if guarded and not unsure:
             self._calm.add(position.symbol)
         elif leaves:
-            self._leave(position, instrument, borrowing, out)
+            self._leave(position, instrument, borrowing, out, is_late=is_late)
         coverage.follow(position, self._book, instrument, self._state.now_ns, out)
 
     def is_done(self, position: Position, instrument: Instrument) -> bool:
@@ -235,7 +235,13 @@ class Protection:
         return _cancel(legs, f"protection of tranche {tranche.index} is replaced or withdrawn", out)
 
     def _leave(
-        self, position: Position, instrument: Instrument, borrowing: list[Tranche], out: Outbox
+        self,
+        position: Position,
+        instrument: Instrument,
+        borrowing: list[Tranche],
+        out: Outbox,
+        *,
+        is_late: bool,
     ) -> None:
         """Sell the whole position as one order; piece by piece when one of its orders has been in doubt for long.
 
@@ -248,7 +254,6 @@ class Protection:
             position.leaves_ns = 0
             self._take_out(held, instrument, position.exit_reason, 0, out)
             return
-        is_late = position.leaves_ns <= self._state.now_ns - HURRY_NS
         for one in ready:
             if borrowing and not one.legs:
                 continue
