@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
 import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +22,6 @@ from bnml.drill.stage import Stage
 from bnml.drill.wire import WIRE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from bnml.config import Settings
 
 DRILLS: dict[str, Drill] = {drill.name: drill for drill in (*WIRE, *MARKET, *MACHINE)}
@@ -72,14 +73,30 @@ def _stage(settings: Settings, keep: Path | None, temporary: Path) -> Stage:
 async def _play_all(
     chosen: Sequence[Drill], settings: Settings, keep: Path | None, *, json: bool
 ) -> list[Verdict]:
-    verdicts = []
-    with tempfile.TemporaryDirectory(prefix="bnml-drill-") as temporary:
-        async with _stage(settings, keep, Path(temporary)) as stage:
+    verdicts: list[Verdict] = []
+    with _temporary(verdicts) as temporary:
+        async with _stage(settings, keep, temporary) as stage:
             for one in chosen:
                 verdict = await _play(one, stage)
                 _show(verdict, json=json)
                 verdicts.append(verdict)
     return verdicts
+
+
+@contextmanager
+def _temporary(verdicts: Sequence[Verdict]) -> Iterator[Path]:
+    """A folder that is gone when all is well; else journal and log are the only ones who can say more."""
+    folder, is_well = Path(tempfile.mkdtemp(prefix="bnml-drill-")), False
+    try:
+        yield folder
+        is_well = all(one.passed for one in verdicts)
+    finally:
+        if is_well or not any(folder.iterdir()):
+            shutil.rmtree(folder)
+        else:
+            sys.stderr.write(
+                f"bnml: not every drill has passed: journal and log are kept in {folder}; remove it when they are read\n"
+            )
 
 
 async def _play(one: Drill, stage: Stage) -> Verdict:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from bnml.core.ids import PREFIX
-from bnml.drill.books import held_e8, recovered_engine
+from bnml.drill.books import recovered_engine
 from bnml.drill.cover import PROMISE_S, Judged, Spell, judge, spells
+from bnml.journal.reader import JournalReader
+from bnml.venues.binance.numbers import e8
 
 if TYPE_CHECKING:
     from bnml.core.instrument import Instrument
@@ -48,6 +50,7 @@ def _whole_s(judged: Judged, speed: float) -> float:
 async def _spells(stage: Stage) -> list[Spell]:
     """All that reached into this drill."""
     engine = recovered_engine(stage)
+    _note_dust(stage, engine)
     now_ns = await stage.exchange.market_ns()
     found: list[Spell] = []
     names = {order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions)
@@ -57,18 +60,40 @@ async def _spells(stage: Stage) -> list[Spell]:
         trades = await stage.exchange.read("/api/v3/myTrades", query)
         ours = {row["orderId"] for row in orders if row["clientOrderId"].startswith(PREFIX)}
         instrument = engine.state.symbols[symbol].instrument
-        position = engine.portfolio.positions.get(symbol)
         stage.coarsest[symbol] = max(stage.coarsest.get(symbol, 1), instrument.lot_step)
         found += spells(
             symbol,
             [row for row in orders if row["orderId"] in ours],
             [row for row in trades if row["orderId"] in ours],
             asset=instrument.base,
-            held_e8=0 if position is None else held_e8(position, instrument),
-            least_e8=_least_e8(engine, instrument, stage.coarsest[symbol]),
+            held_e8=_held_e8(engine, symbol),
+            least_e8=_least_e8(engine, instrument, stage.coarsest[symbol])
+            + stage.most_dust_e8.get(symbol, 0),
             now_ns=now_ns,
         )
     return [one for one in found if one.until_ns > stage.excuses.from_ns]
+
+
+def _held_e8(engine: Engine, symbol: str) -> int:
+    """With the dust: what it was at other times follows from trades, which say nothing of what is dust."""
+    position, dust = engine.portfolio.positions.get(symbol), engine.portfolio.ledger.dust.get(symbol)
+    tranches = () if position is None else position.tranches
+    return sum(one.base_e8 for one in tranches) + (0 if dust is None else dust.base_e8)
+
+
+def _note_dust(stage: Stage, engine: Engine) -> None:
+    """By the ledger now and by what the daemon has said since: it lies for an hour, and a drill may be longer."""
+    found = [(symbol, dust.base_e8) for symbol, dust in engine.portfolio.ledger.dust.items()]
+    with JournalReader(stage.state / "journal.db") as journal:
+        found += [_dust(words) for health in journal.statuses() for words in health.dust]
+    for symbol, dust_e8 in found:
+        stage.most_dust_e8[symbol] = max(stage.most_dust_e8.get(symbol, 0), dust_e8)
+
+
+def _dust(words: str) -> tuple[str, int]:
+    """Of `0.00031592 BTC of BTCUSDT, cost 18.08 USDT`."""
+    quantity, _asset, _of, symbol, *_ = words.split()
+    return symbol.rstrip(","), e8(quantity)
 
 
 def _least_e8(engine: Engine, instrument: Instrument, step: int) -> int:

@@ -74,6 +74,7 @@ class Stage:
         self._daemon: asyncio.subprocess.Process | None = None
         self._listening: asyncio.Task[None] | None = None
         self.coarsest: dict[str, int] = {}  # step of each symbol so far: its rests may be held still
+        self.most_dust_e8: dict[str, int] = {}  # of each symbol so far: none of it has a stop
         self.excuses = Excuses(self)
         self.exchange = Exchange(exchange_folder(self.settings), self.clock)
 

@@ -103,7 +103,7 @@ class JournalReader:
 
     def events(self, after_seq: int = 0, session: int | None = None) -> Iterator[tuple[int, Event]]:
         """Events with their numbers, in order."""
-        return self._cursor("event", "seq, payload", decode_event, after_seq, session)
+        return _rows(self._database, "event", "seq, payload", decode_event, after_seq, session)
 
     def instruments(self, session: int) -> Iterator[Instrument]:
         """Filters as a session was told them, in order."""
@@ -118,11 +118,11 @@ class JournalReader:
 
     def event_payloads(self, session: int) -> Iterator[tuple[int, bytes]]:
         """Events as written, for hashing."""
-        return self._cursor("event", "seq, payload", bytes, 0, session)
+        return _rows(self._database, "event", "seq, payload", bytes, 0, session)
 
     def commands(self, after_seq: int = 0, session: int | None = None) -> Iterator[tuple[int, Command]]:
         """Commands with the number of the event that caused them."""
-        return self._cursor("command", "seq, payload", decode_command, after_seq, session)
+        return _rows(self._database, "command", "seq, payload", decode_command, after_seq, session)
 
     def commands_of(self, seq: int) -> list[Command]:
         """The commands of one event."""
@@ -140,19 +140,19 @@ class JournalReader:
 
     def decisions(self, session: int | None = None) -> Iterator[tuple[int, Decision]]:
         """Every decision of every scan."""
-        return self._cursor("decision", "seq, payload", decode_decision, 0, session)
+        return _rows(self._database, "decision", "seq, payload", decode_decision, 0, session)
 
     def trades(self, session: int | None = None) -> Iterator[tuple[int, Trade]]:
         """Every fill."""
-        return self._cursor("trade", "seq, payload", decode_trade, 0, session)
+        return _rows(self._database, "trade", "seq, payload", decode_trade, 0, session)
 
     def equity(self, session: int | None = None) -> Iterator[tuple[int, EquityPoint]]:
         """Equity at each scan."""
-        return self._cursor("equity", "seq, payload", decode_equity, 0, session)
+        return _rows(self._database, "equity", "seq, payload", decode_equity, 0, session)
 
     def bareness(self, session: int | None = None) -> Iterator[tuple[int, Bareness]]:
         """Every spell in which a position was not wholly protected by live stops."""
-        return self._cursor("bareness", "seq, payload", decode_bareness, 0, session)
+        return _rows(self._database, "bareness", "seq, payload", decode_bareness, 0, session)
 
     def features(self, session: int | None = None) -> Iterator[tuple[int, tuple[str, bytes]]]:
         """(symbol, row as float64 bytes) of the decisions that were not HOLD."""
@@ -173,24 +173,35 @@ class JournalReader:
         row = self._database.execute("SELECT payload FROM health ORDER BY ts_ns DESC LIMIT 1").fetchone()
         return msgspec.json.decode(row[0], type=Health) if row is not None else None
 
-    def _cursor(
-        self, table: str, columns: str, decode: Callable[[bytes], T], after_seq: int, session: int | None
-    ) -> Iterator[tuple[int, T]]:
-        bounds, values = _bounds(self._database, table, after_seq, session)
-        order = "seq, n" if table in {"command", "decision", "trade", "bareness"} else "seq"
-        # Only names from this file are put into the text.
-        query = f"SELECT {columns} FROM {table} WHERE {bounds} ORDER BY {order}"  # noqa: S608
-        cursor = self._database.execute(query, values)
-        while rows := cursor.fetchmany(ROWS_AT_ONCE):
-            for seq, payload in rows:
-                try:
-                    value = decode(payload)
-                except ValueError as error:
-                    raise RecoveryNeeded(
-                        f"{table} {seq} of the journal cannot be read ({error}); it is damaged or was written by "
-                        "another version: use that version, or put a backup in its place"
-                    ) from error
-                yield int(seq), value
+    def statuses(self) -> Iterator[Health]:
+        """Every health row that is kept, the oldest first."""
+        for (payload,) in self._database.execute("SELECT payload FROM health ORDER BY ts_ns"):
+            yield msgspec.json.decode(payload, type=Health)
+
+
+def _rows(
+    database: sqlite3.Connection,
+    table: str,
+    columns: str,
+    decode: Callable[[bytes], T],
+    after_seq: int,
+    session: int | None,
+) -> Iterator[tuple[int, T]]:
+    bounds, values = _bounds(database, table, after_seq, session)
+    order = "seq, n" if table in {"command", "decision", "trade", "bareness"} else "seq"
+    # Only names from this file are put into the text.
+    query = f"SELECT {columns} FROM {table} WHERE {bounds} ORDER BY {order}"  # noqa: S608
+    cursor = database.execute(query, values)
+    while rows := cursor.fetchmany(ROWS_AT_ONCE):
+        for seq, payload in rows:
+            try:
+                value = decode(payload)
+            except ValueError as error:
+                raise RecoveryNeeded(
+                    f"{table} {seq} of the journal cannot be read ({error}); it is damaged or was written by "
+                    "another version: use that version, or put a backup in its place"
+                ) from error
+            yield int(seq), value
 
 
 def _bounds(
