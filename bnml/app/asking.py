@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from bnml.core.commands import CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
 from bnml.core.errors import Retryable
 from bnml.core.events import CancelFailed, OrderReport
-from bnml.core.orders import ApprovedOrder, ListTicket, OrderState, OrderTicket
+from bnml.core.orders import ApprovedOrder, ListTicket, OrderState, OrderTicket, OrderType, Side
 from bnml.venues.binance.errors import NO_SUCH_ORDER, ReplacementFailed
 from bnml.venues.binance.venue import is_entry
 
@@ -57,6 +57,11 @@ def symbol_of(command: VenueCommand) -> str:
 def buys(command: VenueCommand) -> bool:
     """Whether the command opens something: its decision grows old, and nothing is bare without it."""
     return isinstance(command, Submit) and is_entry(command)
+
+
+def sells_at_market(command: VenueCommand) -> bool:
+    """Whether an order of it fills as soon as it arrives, however often it does."""
+    return any(one.side is Side.SELL and one.type is OrderType.MARKET for one in tickets_of(command))
 
 
 def is_spare(command: VenueCommand) -> bool:

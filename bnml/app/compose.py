@@ -180,7 +180,7 @@ def _followed(
 ) -> tuple[str, ...]:
     """The universe, then what is held, was traded, is asked for or pays fees beside it."""
     touched = touched_symbols(standing, identity.instance, since_ns(engine))
-    asked = [order.symbol for order in engine.book.open()]
+    asked = [order.symbol for order in engine.book.unsettled()]
     return (
         *found.symbols,
         *sorted({*engine.portfolio.positions, *touched, *asked, *fees}.difference(found.symbols)),

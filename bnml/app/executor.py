@@ -285,6 +285,7 @@ class Executor:
             settle_s=settle_s,
             answer=None if request.done() else request,
             heard=self._heard,
+            is_doubled=lambda: not self._doubled.isdisjoint(new_names(command)),
             now_ns=self._now_ns,
         )
         return await doubt.end()

@@ -90,19 +90,19 @@ def _in_order(reports: Sequence[OrderReport], adoptions: Sequence[Adoption]) -> 
 
 
 class Missed(msgspec.Struct):
-    """What the venue says of orders that are not over for us: `reports` of those that it knows, and the others."""
+    """What the venue says of orders that are not settled for us: `reports` of those that it knows, and the others."""
 
     reports: list[OrderReport]
     absent: list[Order]
 
 
 def asked_for(venue: BinanceVenue, book: OrderBook) -> list[Order]:
-    """Orders that are not over; nobody answers for those of a delisted symbol, which are parked with their position."""
-    return [order for order in book.open() if venue.instruments[order.symbol].status != DELISTED]
+    """Orders of which more is to be told; nobody answers for those of a delisted symbol, which are parked with their position."""
+    return [order for order in book.unsettled() if venue.instruments[order.symbol].status != DELISTED]
 
 
 async def missed_reports(venue: BinanceVenue, book: OrderBook) -> Missed:
-    """Read every order that is not over; RecoveryNeeded when one is gone that the venue had confirmed."""
+    """Read every order that is not settled; RecoveryNeeded when one is gone that the venue had confirmed."""
     missed = Missed([], [])
     for order in asked_for(venue, book):
         is_confirmed = _was_confirmed(order, book)
@@ -193,12 +193,12 @@ async def recheck(venue: BinanceVenue, engine: Engine) -> list[Event]:
         await asyncio.sleep(SECOND_LOOK_S)
     returned = [engine.book.get(name) for name in shown]
     presumed = [one for one in returned if one is not None and one.is_presumed]  # counted as never there
-    suspects = [one for one in suspects if not one.is_final]
+    suspects = [one for one in suspects if not one.is_settled]
     asked = [*presumed, *suspects]
     told = await abreast(*(venue.order_reports(one.symbol, one.client_order_id) for one in asked))
     events: list[Event] = [one for reports in told[: len(presumed)] for one in reports]
     for order, reports in zip(suspects, told[len(presumed) :], strict=True):
-        if reports and reports[-1].state in FINAL_STATES and not order.is_final:
+        if reports and reports[-1].state in FINAL_STATES and not order.is_settled:
             log.warning(
                 "report_missed",
                 client_order_id=order.client_order_id,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from bnml.app.abreast import abreast
-from bnml.app.asking import cancelled_name, new_names, symbol_of
+from bnml.app.asking import cancelled_name, new_names, sells_at_market, symbol_of
 from bnml.app.logs import logger
 from bnml.core.commands import CancelList
 from bnml.core.errors import BnmlError, Fatal, UnknownOutcome
@@ -32,6 +32,8 @@ AFTER_S = 0.001  # a look that begins just short of the moment would have to be 
 LOOKS_WITHOUT = 3
 """So often in a row the venue must know nothing of an order: what is read lags behind by up to 4 s."""
 LAG_LOOKS = 3
+LAG_S = 4.0
+"""Of what is read: so long a sale at market that has filled may not be shown, and the same once more would fill, too."""
 LOUD_AFTER_S = 30.0
 LOUD_EVERY_S = 600.0
 NEVER_ARRIVED = -2013
@@ -68,7 +70,8 @@ class Doubt:
     """One request whose outcome is not known, refused by the venue `settle_s` after its departure.
 
     `answer` is the request itself while it still waits: an answer that comes late is as good as any. `heard`
-    says whether the venue has told of an order by itself meanwhile.
+    says whether the venue has told of an order by itself meanwhile, `is_doubled` whether another for the same
+    coins has been asked for: then this one is not sent again.
     """
 
     def __init__(
@@ -80,10 +83,13 @@ class Doubt:
         settle_s: float,
         answer: asyncio.Task[object] | None,
         heard: Callable[[str], bool],
+        is_doubled: Callable[[], bool],
         now_ns: Callable[[], int],
     ) -> None:
         self._venue = venue
         self._command = command
+        self._fills_again = sells_at_market(command)
+        self._is_doubled = is_doubled
         self._symbol = symbol_of(command)
         self._new = new_names(command)
         self._old = cancelled_name(command)
@@ -122,15 +128,23 @@ class Doubt:
         return float("inf") if self._departure.at_s is None else self._departure.at_s
 
     def _is_settled(self, now_s: float) -> bool:
-        """Whether the venue refuses the request for its age at this time."""
-        return now_s >= self._sent_s + self._settle_s
+        """Whether the venue refuses the request for its age at this time, and shows it if it would have filled anew."""
+        return now_s >= self._settled_s
+
+    @property
+    def _settled_s(self) -> float:
+        """Ids are unique among open orders only: a second sale at market would sell coins of others, if there are any."""
+        may_repeat = self._fills_again and not self._is_doubled()
+        return self._sent_s + (max(self._settle_s, LAG_S) if may_repeat else self._settle_s)
 
     async def _pause(self) -> bool:
         """Wait until the next look; True when the answer itself has come."""
         pause_s = PAUSES_S[min(self._looks, len(PAUSES_S) - 1)]
         self._looks += 1
+        left_s = self._settled_s - asyncio.get_running_loop().time()
+        if left_s > 0:
+            pause_s = min(pause_s, left_s + AFTER_S)
         if self._settle_s <= HASTY_S and self._looks <= HASTY_LOOKS:
-            left_s = self._sent_s + self._settle_s - asyncio.get_running_loop().time()
             pause_s = min(HASTY_PAUSE_S, left_s + AFTER_S) if left_s > 0 else HASTY_PAUSE_S / 2
             if self._looks == 1 and self._answer is not None:
                 pause_s = 0.0  # the answer has been waited for long enough

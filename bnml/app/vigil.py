@@ -84,7 +84,7 @@ class Vigil:
 async def changed_orders(
     venue: BinanceVenue, book: OrderBook, tell: Callable[[Sequence[Event]], None]
 ) -> None:
-    """Tell the reports of our open orders that say more than we know, with each fill since the last one known.
+    """Tell the reports of our unsettled orders that say more than we know, with each fill since the last one known.
 
     Each as soon as it is read: none waits for the answer about another.
     """
@@ -99,7 +99,7 @@ async def changed_orders(
 
     async def look(order: Order) -> None:
         reports = await venue.order_reports(order.symbol, order.client_order_id)
-        if not order.is_final and _tell_more(order, reports):
+        if not order.is_settled and _tell_more(order, reports):
             tell(reports)
 
     await abreast(*map(look, orders))

@@ -100,7 +100,7 @@ class DustDesk:
             return False
         if self._portfolio.total_e8(dust.asset) < dust.base_e8:
             return False
-        return all(order.symbol != symbol for order in self._book.open())
+        return all(order.symbol != symbol for order in self._book.unsettled())
 
     def _position(self, symbol: str, mark_ticks: int, tranche: Tranche) -> Position:
         rules = self._config.rules[0]

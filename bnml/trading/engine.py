@@ -254,6 +254,7 @@ class Engine:
             self._reports.query_unsure(out, at_once=False)
         elif event.name != WATCH:
             return  # a mark in the journal
+        self._watch.ask_untold(out)
         for symbol, position in sorted(self.portfolio.positions.items()):
             self._watch.look(position, self.state.symbols[symbol].instrument, out)
             self._reports.advance(symbol, event.ts_ns, out, patient=False)

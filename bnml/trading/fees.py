@@ -53,7 +53,7 @@ class FeeDesk:
         if symbol in self._portfolio.positions:
             return f"{symbol} is held as a position, which it must not be mixed with"
         is_recent = state.fees_asked_ns and event.ts_ns < state.fees_asked_ns + PAUSE_NS
-        if is_recent or any(order.role is Role.FEES for order in self._book.open()):
+        if is_recent or any(order.role is Role.FEES for order in self._book.unsettled()):
             return "the last purchase was a moment ago, or is under way"
         if not self._may_enter(symbol):
             return "entries are off"
@@ -93,8 +93,8 @@ class FeeDesk:
 
     def _free_e8(self) -> int:
         under_way = sum(
-            self._state.symbols[order.symbol].instrument.notional_e8(order.ticks, order.open_lots)
-            for order in self._book.open()
+            self._state.symbols[order.symbol].instrument.notional_e8(order.ticks, order.due_lots)
+            for order in self._book.unsettled()
             if order.side is Side.BUY
         )
         return self._portfolio.total_e8(self._state.ledger.quote) - under_way

@@ -89,7 +89,7 @@ def owns_all(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> b
     """Whether an order of a position can sell nothing but coins of that position: there are no others, and none come."""
     position = portfolio.positions.get(instrument.symbol)
     if position is None or any(
-        one.symbol == instrument.symbol and one.side is Side.BUY for one in book.open()
+        one.symbol == instrument.symbol and one.side is Side.BUY for one in book.unsettled()
     ):
         return False
     dust = portfolio.ledger.dust.get(instrument.symbol)
@@ -104,7 +104,9 @@ def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> t
     """
     chosen = {leg.client_order_id for leg in legs}
     own = [
-        one for one in book.open() if one.symbol == instrument.symbol and one.client_order_id not in chosen
+        one
+        for one in book.unsettled()
+        if one.symbol == instrument.symbol and one.client_order_id not in chosen
     ]
     sales = [one for one in own if one.side is Side.SELL]
     moving = {
@@ -112,7 +114,7 @@ def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> t
         for one in sales
         if one.state not in _LOCKS or one.cancel_sent or one.role is Role.EXIT or book.is_ending(one)
     }
-    coming_lots = sum(one.open_lots for one in own if one.side is Side.BUY)
+    coming_lots = sum(one.due_lots for one in own if one.side is Side.BUY)
     return coming_lots, [one for one in sales if one.tranche not in moving]
 
 
@@ -125,7 +127,7 @@ def is_alone(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> b
     dust = portfolio.ledger.dust.get(instrument.symbol)
     others_e8 = portfolio.total_e8(instrument.base) - (dust.base_e8 if dust is not None else 0)
     return others_e8 < instrument.lot_e8 and not any(
-        order.symbol == instrument.symbol for order in book.open()
+        order.symbol == instrument.symbol for order in book.unsettled()
     )
 
 

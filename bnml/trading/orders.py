@@ -73,8 +73,18 @@ class Order(msgspec.Struct):
         return self.state in _PRESUMED and not self.is_told and not self.applied_lots
 
     @property
+    def is_untold(self) -> bool:
+        """It is over, and a fill that the venue counts in it has not been told."""
+        return self.state in FINAL_STATES and self.applied_lots < self.cumulative_lots
+
+    @property
     def open_lots(self) -> int:
         return 0 if self.is_final else self.quantity_lots - self.applied_lots
+
+    @property
+    def due_lots(self) -> int:
+        """What may still be counted: what is open, or filled and not told."""
+        return self.cumulative_lots - self.applied_lots if self.is_untold else self.open_lots
 
 
 _PRESUMED = frozenset({OrderState.REJECTED, OrderState.EXPIRED})
@@ -98,6 +108,7 @@ class OrderBook:
     def __init__(self, orders: dict[str, Order] | None = None) -> None:
         self.orders: dict[str, Order] = {} if orders is None else orders
         self._live = {key: order for key, order in self.orders.items() if not order.is_final}
+        self._untold = {key: order for key, order in self.orders.items() if order.is_untold}
         self._lists = _by_list(self.orders)
 
     def register(self, order: Order) -> None:
@@ -142,12 +153,16 @@ class OrderBook:
             order.open_ns = _earlier(order.open_ns, report.ts_ns)
         elif report.state is OrderState.PARTLY_FILLED:
             order.moved_ns = _earlier(order.moved_ns, report.ts_ns)
-        if report.trade_id <= 0 or report.last_lots <= 0 or report.trade_id in order.trade_ids:
-            return False
-        insort(order.trade_ids, report.trade_id)
-        order.applied_lots += report.last_lots
-        order.cumulative_lots = max(order.cumulative_lots, order.applied_lots)
-        return True
+        is_new = report.trade_id > 0 and report.last_lots > 0 and report.trade_id not in order.trade_ids
+        if is_new:
+            insort(order.trade_ids, report.trade_id)
+            order.applied_lots += report.last_lots
+            order.cumulative_lots = max(order.cumulative_lots, order.applied_lots)
+        if order.is_untold:
+            self._untold[order.client_order_id] = order
+        else:
+            self._untold.pop(order.client_order_id, None)
+        return is_new
 
     @staticmethod
     def _size(order: Order, report: OrderReport) -> None:
@@ -178,6 +193,14 @@ class OrderBook:
         """Orders that the venue may still act upon, oldest first."""
         self._live = {key: order for key, order in self._live.items() if order.state not in FINAL_STATES}
         return list(self._live.values())
+
+    def untold(self) -> list[Order]:
+        """Orders that are over, of which a fill has not been told: the report that would bring it may be lost."""
+        return list(self._untold.values())
+
+    def unsettled(self) -> list[Order]:
+        """Orders of which the venue has more to tell than we know."""
+        return [*self.open(), *self.untold()]
 
     def is_ending(self, leg: Order) -> bool:
         """Whether the venue ends this leg: the other one of its list was filled."""

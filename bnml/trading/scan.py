@@ -327,8 +327,8 @@ class ScanStages:
 
     def _reserved_e8(self) -> int:
         return sum(
-            self._state.symbols[order.symbol].instrument.notional_e8(order.ticks, order.open_lots)
-            for order in self._book.open()
+            self._state.symbols[order.symbol].instrument.notional_e8(order.ticks, order.due_lots)
+            for order in self._book.unsettled()
             if order.side is Side.BUY
         )
 

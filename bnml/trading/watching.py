@@ -39,12 +39,24 @@ class Watch:
         self._protection = protection
 
     def is_needed(self) -> bool:
-        """Whether seconds matter: something is bare, under way, or overdue soon; of what is parked nothing is."""
-        return any(
+        """Whether seconds matter: something is bare, under way, untold or overdue soon; of what is parked nothing is."""
+        return any(self._untold()) or any(
             one.look_ns or not self._protection.is_calm(name)
             for name, one in self._state.ledger.positions.items()
             if self._state.symbols[name].instrument.status != DELISTED
         )
+
+    def ask_untold(self, out: Outbox) -> None:
+        """Ask every other second for orders that are over and lack a fill: the report that would bring it may be lost."""
+        for order in self._untold():
+            order.is_doubted = not order.is_doubted
+            if order.is_doubted:
+                out.commands.append(QueryOrder(order.symbol, order.client_order_id))
+
+    def _untold(self) -> Iterator[Order]:
+        """Not those of a symbol that is gone: nobody answers for them."""
+        symbols = self._state.symbols
+        return (one for one in self._book.untold() if symbols[one.symbol].instrument.status != DELISTED)
 
     def on_slice(self, position: Position, event: Slice) -> None:
         """Mark the stops that these prints trigger, and sell where a target could not rest."""

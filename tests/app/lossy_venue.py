@@ -18,10 +18,11 @@ ALIVE = {OrderState.OPEN, OrderState.SLEEPING}
 class LossyVenue:
     """Ids are unique among open orders only; a request older than its window is refused, whatever its way was."""
 
-    def __init__(self, seed, *, read_failures=0.0, lag_s=0.0, outage_s=0.0, loss=0.6):
+    def __init__(self, seed, *, read_failures=0.0, lag_s=0.0, lags_all=False, outage_s=0.0, loss=0.6):
         self.random = random.Random(seed)
         self.read_failures = read_failures
         self.lag_s = lag_s  # of order queries, up to
+        self.lags_all = lags_all  # of lists of orders and trades, too
         self.outage_s = outage_s  # from the first loss on, nothing can be read
         self.loss = loss
         self.orders = []  # [name, state, side, shown from]
@@ -133,7 +134,8 @@ class LossyVenue:
     async def shows_none_of(self, _symbol, names):
         await asyncio.sleep(0.05)
         self._readable()
-        return not any(row[0] in names for row in self.orders)
+        now_s = asyncio.get_running_loop().time()
+        return not any(row[0] in names and (row[3] <= now_s or not self.lags_all) for row in self.orders)
 
 
 def tickets(command):

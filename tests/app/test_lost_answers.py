@@ -182,10 +182,38 @@ async def test_f04_an_order_that_filled_at_once_without_an_answer_is_never_place
                 await super().execute(command, attempt=attempt)
                 raise UnknownOutcome("no answer")
 
-        venue = Filling(seed, loss=0, lag_s=4.0, read_failures=0.3)
+        venue = Filling(seed, loss=0, lag_s=3.9, lags_all=True, read_failures=0.3)
         events = await carried(venue, exit_("x"))
         assert [row[0] for row in venue.orders] == ["x"]
         assert events[-1].state is OrderState.FILLED
+
+
+@in_virtual_time
+async def test_a_sale_that_never_arrived_is_sent_again_once_it_would_be_shown_if_it_had():
+    """Beside coins of others a second one would be filled, too; a stop is refused while the first one rests."""
+
+    class Cut(LossyVenue):
+        times = ()
+
+        async def execute(self, command, *, attempt=1):
+            self.times = (*self.times, asyncio.get_running_loop().time())
+            if len(self.times) == 1:
+                leaves_now()
+                raise UnknownOutcome("the connection broke")
+            return await super().execute(command, attempt=attempt)
+
+    venue = Cut(1, loss=0)
+    await carried(venue, exit_("x"))
+    assert [row[0] for row in venue.orders] == ["x"]
+    assert 4.0 <= venue.times[1] - venue.times[0] < 4.3
+    venue = Cut(
+        1, loss=0
+    )  # with a stop for the same coins at most one of them is taken, and this one not sent again
+    began_s = asyncio.get_running_loop().time()
+    events = await carried(venue, exit_("x"), Submit(stop("s").order, beside=("x",)))
+    assert [row[0] for row in venue.orders] == ["s"]
+    assert events[-1].state is OrderState.REJECTED
+    assert asyncio.get_running_loop().time() - began_s < 2.0
 
 
 @in_virtual_time

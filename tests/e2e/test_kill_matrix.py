@@ -69,7 +69,7 @@ def test_a_purchase_without_a_list_whose_stop_leaves_later_is_seen(monkeypatch, 
     assert bool(table.unexplained) is defect, table.text()
 
 
-@pytest.mark.parametrize("defect", ["unjournaled", "resend", "no dedupe"])
+@pytest.mark.parametrize("defect", ["unjournaled", "resend", "no dedupe", "over is settled"])
 def test_a_planted_defect_is_caught_within_200_seeds(defect):
     if any(try_seed(seed, defect=defect, catches=True).faults for seed in range(200)):
         return

@@ -61,6 +61,25 @@ def history(seed):
     return found
 
 
+IN_PARTS = 0.4
+PARTS_SEED = 9
+
+
+def fill_in_parts(exchange, random):
+    """Some orders meet several others at one price: a report for each, and each may be lost alone."""
+    trades = exchange._matcher.trades
+    whole = trades.fill
+
+    def fill(order, lots, price_ticks, trade_id, *, is_maker):
+        if lots > 1 and random.random() < IN_PARTS:
+            first = int(random.integers(1, lots))
+            whole(order, first, price_ticks, trade_id, is_maker=is_maker)
+            lots, trade_id = lots - first, trades.number()
+        whole(order, lots, price_ticks, trade_id, is_maker=is_maker)
+
+    trades.fill = fill
+
+
 class World:
     """Exchange, market and time; it goes on whatever becomes of the process. `listeners` hear what is public."""
 
@@ -83,6 +102,7 @@ class World:
         self.loop = loop
         self.clock = VirtualClock(loop, start_ns)
         self.exchange = Exchange(market)
+        fill_in_parts(self.exchange, np.random.default_rng(PARTS_SEED))
         self.instruments = self.exchange.instruments
         self.symbols = tuple(self.instruments)
         self.exchange.set_time(start_ns)

@@ -228,6 +228,8 @@ class Process:
         self.engine = engine = found.engine if found is not None else Engine(config, self._predictors())
         if self.defect == "no dedupe":
             engine.book.apply = partial(_apply_always, engine.book)
+        if self.defect == "over is settled":  # nobody asks for what an order lacks that has ended
+            engine.book.untold = list
         self.since_ns = strangers.since_ns(engine)
         life.point("recovered")
         await journal.begin_session(
