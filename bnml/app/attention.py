@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from bnml.venues.binance.oddities import Oddities
 
 LOOK_S: Final = 0.5
+STALE: Final = f"stale{OF_SYMBOL}"
+"""Of the guard that stands while a stream of a symbol is silent."""
 PATIENCE_S: Final = 2.0  # after subscribing anew; then the connection is replaced
 LONGEST_PATIENCE_S: Final = 300.0  # a symbol that has nothing to tell must not cost a connection each time
 
@@ -82,8 +84,8 @@ class Attention:
     def _report(self, stale: dict[str, float]) -> None:
         symbols = {name.partition("@")[0].upper(): name for name in stale}
         for symbol, name in symbols.items():
-            self._guards.report(f"stale{OF_SYMBOL}{symbol}", REDUCING, f"{name} is silent")
-        for guard in self._guards.standing(f"stale{OF_SYMBOL}"):
+            self._guards.report(f"{STALE}{symbol}", REDUCING, f"{name} is silent")
+        for guard in self._guards.standing(STALE):
             if guard.partition(OF_SYMBOL)[2] not in symbols:
                 self._guards.report(guard, ACTIVE)
 

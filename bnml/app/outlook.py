@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -24,7 +25,7 @@ from bnml.venues.binance.numbers import e8
 from bnml.venues.binance.reports import decoded
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from typing import NoReturn
 
     from bnml.app.guards import Guards
@@ -37,6 +38,8 @@ LOOK_S: Final = 60.0
 AT_MOST_EACH_S: Final = 0.5  # however often the venue says that a symbol is gone
 HOUR_NS: Final = 3_600_000_000_000
 ONE_E8: Final = 10**8
+CANDLES_PER_PAGE: Final = 1000
+LONG_CANDLE_MINUTES: Final = 5  # for a window that a page of single minutes does not span
 DEPEG: Final = "depeg"
 DELIST: Final = f"delist{OF_SYMBOL}"
 FILTERS: Final = f"filters{OF_SYMBOL}"
@@ -55,7 +58,20 @@ class Price(msgspec.Struct):
     price: str
 
 
+class Candle(msgspec.Struct, array_like=True):
+    """The begin of a row of the venue's klines; of what follows nothing is needed."""
+
+    open_time: int
+    open: str
+    high: str
+    low: str
+    close: str
+    volume: str
+    close_time: int
+
+
 _schedule = msgspec.json.Decoder(list[Delisting])
+_candles = msgspec.json.Decoder(list[Candle])
 _price = msgspec.json.Decoder(Price)
 
 
@@ -83,7 +99,10 @@ class Peg:
 
 
 class Outlook:
-    """Reads once a minute; what the venue does not tell (a test network has no `/sapi/`) is said once and asked for on."""
+    """Reads once a minute; what the venue does not tell (a test network has no `/sapi/`) is said once and asked for on.
+
+    With `looks_once` there will be no other look: the peg's past is read, and fees are left to sessions that last.
+    """
 
     def __init__(
         self,
@@ -95,6 +114,7 @@ class Outlook:
         now_ns: Callable[[], int],
         followed: Callable[[], Iterable[str]],
         feed: Callable[[Event], None],
+        looks_once: bool = False,
     ) -> None:
         self._venue = venue
         self._engine = engine
@@ -113,13 +133,13 @@ class Outlook:
         self._looks: dict[str, Callable[[], Awaitable[None]]] = {
             "symbols": self.see_symbols,
             "delistings": self.see_delistings,
-            "fee pace": self.see_fee_pace,
         }
         if settings.depeg_symbol:
-            self._looks["peg"] = self.see_peg
-        if settings.fee_reserve_quote:
-            del self._looks["fee pace"]
+            self._looks["peg"] = self.see_past_peg if looks_once else self.see_peg
+        if settings.fee_reserve_quote and not looks_once:
             self._looks["fee reserve"] = self.see_fee_reserve
+        elif not looks_once:
+            self._looks["fee pace"] = self.see_fee_pace
 
     async def run(self) -> NoReturn:
         """Look until cancelled."""
@@ -197,16 +217,36 @@ class Outlook:
 
     async def see_peg(self) -> None:
         """Whether the money that everything is counted in is still worth what it says."""
-        symbol = self._settings.depeg_symbol
-        price_e8 = await self._price_e8(symbol)
-        self._peg.is_off = self._guards.level(DEPEG) != ACTIVE  # maybe since before the start
-        if self._peg.take(self._now_ns(), price_e8):
+        price_e8 = await self._price_e8(self._settings.depeg_symbol)
+        self._judge_peg([(self._now_ns(), price_e8)])
+
+    async def see_past_peg(self) -> None:
+        """The same from the candles of the window before now, as if each had been looked at when it closed."""
+        minutes = math.ceil(self._settings.depeg_minutes)
+        step = 1 if minutes < CANDLES_PER_PAGE else LONG_CANDLE_MINUTES
+        wanted = (
+            math.ceil(minutes / step) + 1
+        )  # so that the first has closed a whole window before the last will
+        body = await self._venue.rest.public(
+            "/api/v3/klines",
+            {"symbol": self._settings.depeg_symbol, "interval": f"{step}m", "limit": str(wanted)},
+        )
+        rows = decoded(_candles, body)
+        self._judge_peg([((row.close_time + 1) * NS_PER_MS, e8(row.close)) for row in rows])
+
+    def _judge_peg(self, looks: Sequence[tuple[int, int]]) -> None:
+        """Take times and prices; where there is none, what was told before holds on."""
+        is_off = self._peg.is_off = self._guards.level(DEPEG) != ACTIVE  # maybe since before the start
+        price_e8 = 0
+        for ts_ns, price_e8 in looks:
+            is_off = self._peg.take(ts_ns, price_e8)
+        if is_off and looks:
             detail = (
-                f"{symbol} is {plain(price_e8, 4)}, more than {self._settings.depeg_pct:g} % from 1 for "
-                f"{self._settings.depeg_minutes:g} minutes"
+                f"{self._settings.depeg_symbol} is {plain(price_e8, 4)}, more than {self._settings.depeg_pct:g} % from 1 "
+                f"for {self._settings.depeg_minutes:g} minutes"
             )
             self._guards.report(DEPEG, REDUCING, detail)
-        else:
+        elif looks:
             self._guards.report(DEPEG, ACTIVE)
 
     async def see_fee_pace(self) -> None:

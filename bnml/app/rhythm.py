@@ -95,9 +95,16 @@ class Rhythm:
             return True
         return False
 
-    async def once(self) -> None:
-        """Decide on the last closed bar with the books as they are, act, and wait for the outcome."""
+    async def once(self, look: Callable[[], Awaitable[None]] | None) -> None:
+        """Decide on the last closed bar with the books as they are, act, and wait for the outcome.
+
+        With `look` everything that speaks against entries is looked at before, and known when it is decided.
+        """
         parts = self._parts
+        if look is not None:
+            await look()
+            for item in parts.inbox.ready():
+                await self._pump.take(item)
         closes = [self._pump.last_close_ns(symbol) for symbol in parts.symbols]
         for symbol in parts.symbols:
             book = await parts.venue.book(symbol)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bnml.app import schedule, warmup
@@ -31,11 +32,12 @@ from bnml.app.refusals import after_steps
 from bnml.app.retrain import Trainer
 from bnml.app.rhythm import Rhythm
 from bnml.app.silence import Silence
+from bnml.app.single_look import look_once
 from bnml.app.spool import Spool
 from bnml.app.streams import MarketStreams
 from bnml.app.timers import Timers
 from bnml.app.vigil import Vigil, make_return
-from bnml.app.weather import Weather
+from bnml.app.weather import make_weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Rejected, Retryable
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from bnml.app.compose import Parts
+    from bnml.app.weather import Weather
     from bnml.core.commands import Command
     from bnml.core.events import Bar
     from bnml.journal.schema import Health
@@ -208,7 +211,9 @@ class Daemon:
         self._notifier.send("READY=1")
         try:
             if parts.options.once:
-                await self._rhythm.once()
+                await self._rhythm.once(
+                    None if self._stepped else partial(look_once, parts, self._life, self._outlook)
+                )
             elif self._stepped:
                 await self._rhythm.stepped()
             else:
@@ -234,7 +239,7 @@ class Daemon:
         parts, control = self._parts, self._parts.deployment.control
         return (
             self._vigil,
-            Weather(parts.venue, parts.guards, parts.clock, asks_status=self._settings.venue.kind == "live"),
+            make_weather(parts),
             self._outlook,
             Backfill(
                 lambda: parts.followed,
@@ -361,6 +366,7 @@ def _outlook(parts: Parts, now_ns: Callable[[], int], pump: Pump) -> Outlook:
         now_ns=now_ns,
         followed=lambda: parts.followed,
         feed=pump.feed,
+        looks_once=parts.options.once,
     )
 
 

@@ -109,8 +109,12 @@ class Vitals:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            self.look(shutil.disk_usage(self._folder).free, resident_bytes())
+            self.measure()
             await asyncio.sleep(EVERY_S)
+
+    def measure(self) -> None:
+        """Look at the machine as it is."""
+        self.look(shutil.disk_usage(self._folder).free, resident_bytes())
 
     def look(self, free_bytes: int, used_bytes: int) -> None:
         """One round of measurements."""

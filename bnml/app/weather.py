@@ -14,6 +14,7 @@ from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.venues.binance.budget import Lane
 
 if TYPE_CHECKING:
+    from bnml.app.compose import Parts
     from bnml.app.guards import Guards
     from bnml.core.clock import Clock
     from bnml.venues.binance.venue import BinanceVenue
@@ -52,6 +53,13 @@ class Weather:
         while True:
             await asyncio.sleep(LOOK_S)
             await self.look()
+
+    async def look_anew(self) -> None:
+        """Clock and account read now, then all told: for a session that looks once, maybe long after it began."""
+        if not self._venue.rest.budget.banned_s:
+            await self._measure_clock()
+            await self._read_account()
+        await self.look()
 
     async def look(self) -> None:
         """Tell what holds now."""
@@ -95,6 +103,13 @@ class Weather:
         except (BnmlError, ValueError) as error:
             logger().warning("clock_not_measured", error=str(error))
 
+    async def _read_account(self) -> None:
+        """Whether it may trade: the venue remembers the answer."""
+        try:
+            await self._venue.balances()
+        except (BnmlError, ValueError) as error:
+            logger().warning("account_not_read", error=str(error))
+
     def _judge_drift(self, drift_ms: int) -> None:
         if abs(drift_ms) > DRIFT_MS >= abs(self.drift_ms):
             logger().warning("clock_drifts", ms=drift_ms, limit_ms=LARGEST_DRIFT_MS, way_out=SYNCHRONISE)
@@ -129,3 +144,9 @@ class Weather:
         self._is_untold = False
         found = msgspec.json.decode(body, type=_Status)
         self._shut = f"the venue is under maintenance: {found.msg}" if found.status else ""
+
+
+def make_weather(parts: Parts) -> Weather:
+    """Of a composed session; only Binance itself tells its status."""
+    asks_status = parts.settings.venue.kind == "live"
+    return Weather(parts.venue, parts.guards, parts.clock, asks_status=asks_status)
