@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 
 STREAMS: Final = "/stream"
-NO_RATES: Final = "?returnRateLimits=false"
 
 
 class Deployment(msgspec.Struct, frozen=True):
@@ -90,12 +89,12 @@ async def deploy(
     return Deployment(
         urls.rest_url,
         f"{urls.stream_url}{STREAMS}",
-        f"{urls.api_url}{NO_RATES}",
+        urls.api_url,  # each answer tells the account's order counts, also of orders that others have placed
         credentials.api_key.get_secret_value(),
         credentials.api_secret.get_secret_value(),
         more_rest_urls=urls.others("rest_url"),
         more_stream_urls=tuple(f"{url}{STREAMS}" for url in urls.others("stream_url")),
-        more_api_urls=tuple(f"{url}{NO_RATES}" for url in urls.others("api_url")),
+        more_api_urls=urls.others("api_url"),
     )
 
 

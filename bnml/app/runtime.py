@@ -23,6 +23,7 @@ from bnml.app.life import Life
 from bnml.app.logs import logger
 from bnml.app.membership import Membership
 from bnml.app.narrator import Narrator
+from bnml.app.order_counts import OrderCounts
 from bnml.app.outlook import Outlook
 from bnml.app.parting import Parting
 from bnml.app.picture import Picture
@@ -67,8 +68,7 @@ class Daemon:
     def __init__(self, parts: Parts, stop: asyncio.Event, started: asyncio.Event) -> None:
         settings, engine = parts.settings, parts.engine
         self._parts = parts
-        self._stop = stop
-        self._started = started
+        self._stop, self._started = stop, started
         self._settings = settings
         self._lag = LoopLag(parts.clock, lambda: self.picture.scans, settings.guards.loop_lag_ms)
         self._notifier = Notifier(os.environ)
@@ -123,6 +123,7 @@ class Daemon:
         self._accountant = make_accountant(parts, lambda: self.picture.reports, self._now_ns)
         self._rechecking: asyncio.Task[None] | None = None
         self._vigil = Vigil(parts.venue, engine.book, parts.links, parts.inbox)
+        self._order_counts = OrderCounts(parts.venue.rest)
         self._group: asyncio.TaskGroup | None = None
 
     def health(self) -> Health:
@@ -232,6 +233,8 @@ class Daemon:
             tasks.append(group.create_task(keep_proving(self._parts.venue, self._parts.followed[0])))
             tasks += [group.create_task(one.run()) for one in self._watchers()]
             tasks += [group.create_task(watch) for watch in self._life.watches()]
+            if self._settings.venue.kind != "sim":  # whose windows are those of no clock here
+                tasks.append(group.create_task(self._order_counts.run()))
         return tasks
 
     def _watchers(self) -> tuple[Vigil, Weather, Outlook, Backfill, Silence]:
@@ -285,6 +288,7 @@ class Daemon:
     def _recheck_soon(self) -> None:
         if self._group is None or self._stepped:
             return
+        self._order_counts.look_soon()
         if self._rechecking is None or self._rechecking.done():
             self._rechecking = self._group.create_task(self._recheck())
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bnml.app.attention import STALE
 from bnml.app.health import watch_space
+from bnml.app.order_counts import OrderCounts
 from bnml.app.weather import make_weather
 from bnml.trading.guarding import ACTIVE
 
@@ -29,3 +30,5 @@ async def look_once(parts: Parts, life: Life, outlook: Outlook) -> None:
     await make_weather(parts).look_anew()
     if not parts.venue.rest.budget.banned_s:  # else nothing may be asked
         await outlook.look()
+        if parts.settings.venue.kind != "sim":  # whose windows are those of no clock here
+            await OrderCounts(parts.venue.rest).look()

@@ -9,6 +9,7 @@ import pytest
 from bnml.app.guards import Guards
 from bnml.app.health import LoopLag
 from bnml.app.inbox import LiveInbox
+from bnml.app.order_counts import ORDER_COUNTS
 from bnml.app.outlook import Outlook
 from bnml.app.planned import PlannedMaintenance
 from bnml.app.settings import GuardSettings
@@ -32,7 +33,8 @@ class Rest:
         self.clock = SimpleNamespace(skew_ms=0, now_ms=lambda: 0)
         self.budget = SimpleNamespace(banned_s=0)
         self.penalties = SimpleNamespace(obstacle="", is_offline=False)
-        self.shut, self.candles, self.measured_ms = 0, [], 0
+        self.shut, self.candles, self.measured_ms, self.timestamp_ms, self.counted = 0, [], 0, int, []
+        self.budget.observe_rows = lambda rows, _: self.counted.extend(rows)
 
     async def public(self, path, params, *_):
         if path.endswith("system/status"):
@@ -41,6 +43,10 @@ class Rest:
             self.asked = params
             return json.dumps(self.candles).encode()
         return b"{}" if path.endswith("ping") else await Venue.public(self.venue, path, params)
+
+    async def read(self, path, _):
+        assert path == ORDER_COUNTS
+        return b'[{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":9,"count":7}]'
 
     async def synchronise_clock(self):
         self.clock.skew_ms = self.measured_ms
@@ -86,6 +92,7 @@ async def test_what_an_earlier_session_left_ends_when_it_does_not_hold_any_more(
     left += ["planned", "stale:BTCUSDT", "status:LEFTUSDT"]
     world.guards.recall(dict.fromkeys(left, ("REDUCING", "was so")))
     assert await world.look() == []
+    assert [one.count for one in world.rest.counted] == [7], "and what the account has placed is known"
     assert sorted(one.name for one in world.inbox.ready()) == left, "the engine is told"
 
 

@@ -18,6 +18,7 @@ _WEIGHTS: Final[Mapping[str, int]] = {
     "/api/v3/allOrders": 20,
     "/api/v3/order": 4,
     "/api/v3/myTrades": 20,
+    "/api/v3/rateLimit/order": 40,
 }
 _OF_ONE_SYMBOL: Final[Mapping[str, int]] = {"/api/v3/ticker/24hr": 2, "/api/v3/openOrders": 6}
 _OF_ONE_ORDER: Final[Mapping[str, int]] = {"/api/v3/myTrades": 5}
