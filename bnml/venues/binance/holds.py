@@ -29,6 +29,7 @@ class Hold:
         self._until_ns = max(self._until_ns, until_ns)
         until_ms = self._clock.now_ns() // NS_PER_MS + int(duration_s * 1000)
         with self._numbers.locked():
+            self._take_over()  # before it is marked as seen: it may last longer than this
             self._numbers[self._place] = max(until_ms, self._sane_ms(self._numbers[self._place]))
             self._seen_ms = self._numbers[self._place]
 
@@ -38,12 +39,15 @@ class Hold:
 
         From then on the steady clock counts: a wall clock that jumps neither shortens nor lengthens it.
         """
+        self._take_over()
+        return max(0.0, (self._until_ns - self._clock.monotonic_ns()) / NS_PER_S)
+
+    def _take_over(self) -> None:
         written_ms = self._numbers[self._place]
         if written_ms != self._seen_ms:
             self._seen_ms = written_ms
             left_ms = self._sane_ms(written_ms) - self._clock.now_ns() // NS_PER_MS
             self._until_ns = max(self._until_ns, self._clock.monotonic_ns() + left_ms * NS_PER_MS)
-        return max(0.0, (self._until_ns - self._clock.monotonic_ns()) / NS_PER_S)
 
     def _sane_ms(self, until_ms: int) -> int:
         return until_ms if until_ms - self._clock.now_ns() // NS_PER_MS < LONGEST_BAN_MS else 0

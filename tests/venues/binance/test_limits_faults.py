@@ -122,6 +122,20 @@ def test_f06_a_ban_is_kept_to_its_end_and_by_the_next_process_too(tmp_path):
     assert restarted.banned_s == restarted.delay_s(Lane.DATA) == 0
 
 
+def test_f06_a_shorter_ban_does_not_hide_the_longer_one_that_another_process_met(tmp_path):
+    clock = ManualClock(10**18)
+    first, second = (
+        WeightBudget(clock, ledger=ledger(tmp_path), jitter=lambda: 0.0) for _ in range(2)
+    )  # the second has not looked since the first was banned
+    first.ban(3600)
+    second.ban(30)
+    assert [one.banned_s for one in (first, second)] == [3600, 3600]
+    clock.advance(31 * NS_PER_S)
+    assert second.banned_s == 3569
+    second.ban(7200)
+    assert [one.banned_s for one in (first, second)] == [7200, 7200]
+
+
 async def test_f06_no_request_and_no_connection_leaves_while_banned(tmp_path):
     clock = ManualClock(10**18)
     async with web(reply=lambda _: (418, {"Retry-After": "120"}, b'{"code":-1003,"msg":"banned"}')) as place:
