@@ -14,6 +14,7 @@ import yaml
 
 from bnml.app.direct import account_of
 from bnml.app.folder import write_durably
+from bnml.app.limits import readers_budget
 from bnml.app.sim_process import Endpoint, exchange_folder
 from bnml.core.clock import NS_PER_S, parse_utc_ns
 from bnml.core.errors import Misconfigured, Retryable
@@ -118,6 +119,7 @@ class AwayStage(Stage):
         self.exchange = self.away
 
     async def __aenter__(self) -> Self:
+        self._refuse_while_banned()
         await self._stack.__aenter__()
         try:
             await (self._open_paper() if self.kind == "paper" else self._open_testnet())
@@ -140,6 +142,22 @@ class AwayStage(Stage):
     @property
     def run_words(self) -> tuple[str, ...]:
         return ("run", "--venue", self.kind, "--symbols", ",".join(self.symbols))
+
+    def _refuse_while_banned(self) -> None:
+        """The drill's daemon knows the address of a proxy, so nobody else looks into the ledger of the venue's.
+
+        Nor does it write there: a drill makes up bans, and no other daemon is to keep them.
+        """
+        venue = self._operator.venue
+        urls = venue.testnet if self.kind == "testnet" else venue.paper
+        budget = readers_budget(self._operator, urls.rest_url, self.clock)
+        banned_s = budget.banned_s
+        budget.ledger.close()
+        if banned_s:
+            raise Retryable(
+                f"the venue has banned this address for {banned_s:.0f} s more; drill when that is over",
+                retry_after_s=banned_s,
+            )
 
     async def _open_testnet(self) -> None:
         account, urls = account_of(self._operator), self._operator.venue.testnet
