@@ -10,6 +10,7 @@ import msgspec
 
 from bnml.app.logs import logger
 from bnml.app.strangers import is_known, name_of
+from bnml.app.uncompared import Uncompared
 from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Misconfigured, Retryable
 from bnml.core.events import CapitalFlow, Timer
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from bnml.app.compose import Parts
     from bnml.app.guards import Guards
+    from bnml.core.clock import Clock
     from bnml.core.events import Balances, Event, OrderReport
     from bnml.core.ids import IdSource
     from bnml.trading.engine import Engine
@@ -56,6 +58,7 @@ class Accountant:
         changes: Callable[[], int],
         now_ns: Callable[[], int],
         is_journaled: Callable[[str], bool],
+        clock: Clock,
     ) -> None:
         self._venue = venue
         self._engine = engine
@@ -64,15 +67,18 @@ class Accountant:
         self._changes = changes
         self._now_ns = now_ns
         self._is_journaled = is_journaled
+        self._uncompared = Uncompared(clock)
         self._agreed_ms = self._market_ms()
         self.compared = self.agreed = 0
 
     async def look(self) -> list[Event]:
-        """What makes the ledger equal again: reports that never came, or flows. Empty when it never stood still.
+        """What makes the ledger equal again: reports that never came, or flows.
 
+        Empty when it never stood still; that is told when it has gone on for minutes.
         When it is equal, the ramp is told as of when, if round trips wait for that.
         """
         seen: dict[str, int] = {}
+        difference_e8: dict[str, int] = {}
         self.compared += 1
         for _ in range(LOOKS):
             state = self._engine.state
@@ -82,6 +88,7 @@ class Accountant:
             if not difference_e8:
                 self._agreed_ms = asked_ms
                 self.agreed += 1
+                self._uncompared.ended()
                 self._guards.report(GUARD, ACTIVE)  # a halt for it then waits for the operator's word only
                 return [Timer(AGREED, as_of_ns)] if state.ramp.closed else []
             await asyncio.sleep(BETWEEN_LOOKS_S)
@@ -91,6 +98,7 @@ class Accountant:
                 return await self._settle(difference_e8)
             else:
                 seen = difference_e8
+        self._uncompared.goes_on(difference_e8)
         return []
 
     async def _settle(self, difference_e8: dict[str, int]) -> list[Event]:
@@ -106,6 +114,7 @@ class Accountant:
                 orders=sorted({one.client_order_id for one in orders if self._knows_less(one)}),
                 note="no report told of them; they are counted now",
             )
+            self._uncompared.ended()
             return missed
         strange = [one for one in orders if self._is_strange(one)]
         self._agreed_ms = asked_ms
@@ -113,6 +122,7 @@ class Accountant:
         amounts = ", ".join(f"{asset} {plain(by, 8)}" for asset, by in sorted(difference_e8.items()))
         text = f"the account has {amounts} against the ledger: {self._story(strange, clones)}"
         logger().error("balances_differ", difference_e8=difference_e8, text=text)
+        self._uncompared.ended()
         if clones:
             self._guards.report(GUARD, HALTED, text)
         return [CapitalFlow(asset, by, self._now_ns()) for asset, by in sorted(difference_e8.items())]
@@ -184,6 +194,7 @@ def make_accountant(parts: Parts, changes: Callable[[], int], now_ns: Callable[[
         changes=changes,
         now_ns=now_ns,
         is_journaled=is_journaled,
+        clock=parts.clock,
     )
 
 

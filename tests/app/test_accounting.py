@@ -11,6 +11,7 @@ from bnml.app import accounting
 from bnml.app.accounting import Accountant, compare_balances, make_accountant
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
+from bnml.core.clock import NS_PER_S, ManualClock
 from bnml.core.commands import Submit
 from bnml.core.errors import Retryable
 from bnml.core.events import Balances, CapitalFlow, OperatorCommand, OrderReport, Timer
@@ -68,7 +69,7 @@ def no_waiting(monkeypatch):
     monkeypatch.setattr(accounting, "BETWEEN_LOOKS_S", 0.0)
 
 
-def accountant(venue, totals, changes=lambda: 0, journaled=()):
+def accountant(venue, totals, changes=lambda: 0, journaled=(), clock=None):
     engine = Engine(config(), None)
     engine.state.ledger.totals = dict(totals)
     guards = Told()
@@ -80,6 +81,7 @@ def accountant(venue, totals, changes=lambda: 0, journaled=()):
         changes=changes,
         now_ns=lambda: NOW_NS,
         is_journaled=lambda name: name in journaled,
+        clock=clock or ManualClock(0),
     )
     return made, engine, guards
 
@@ -114,6 +116,48 @@ async def test_a_busy_account_is_not_accused():
     made, _, _ = accountant(Venue({"USDT": 4}), {"USDT": 5}, changes=lambda: next(told))
     assert await made.look() == []
     assert made.agreed == 0
+
+
+async def test_an_account_that_never_stands_still_is_told_of_once_and_when_it_is_over():
+    """Nothing was said however long the ledger had not been compared."""
+    told, clock, venue = iter(range(1000)), ManualClock(0), Venue({"USDT": 4 * E8})
+    made, _, _ = accountant(venue, {"USDT": 5 * E8}, changes=lambda: next(told), clock=clock)
+
+    async def lines(minutes):
+        """What is said by looks so many minutes after the last ones."""
+        clock.advance(minutes * 60 * NS_PER_S)
+        with capture_logs() as logs:
+            assert [await made.look() for _ in range(2)] == [[], []]
+        return [(one["event"], one["log_level"], one["text"]) for one in logs]
+
+    assert await lines(0) == []
+    assert await lines(4.9) == []
+    ((name, level, text),) = await lines(0.2)
+    assert (name, level) == ("balances_not_compared", "warning")
+    assert "since 1970-01-01T00:00:00" in text
+    assert "USDT -1.0" in text, "what moves"
+    assert await lines(60) == [], "once"
+    venue.accounts = [{"USDT": 5 * E8}]
+    ((name, level, text),) = await lines(0)
+    assert (name, level) == ("balances_compared_again", "info")
+    assert "since 1970-01-01T00:00:00" in text
+    venue.accounts = [{"USDT": 6 * E8}]
+    assert await lines(4.9) == []
+    assert [name for name, *_ in await lines(0.2)] == ["balances_not_compared"], "a spell of its own"
+
+
+async def test_a_difference_that_was_named_counts_as_compared():
+    clock = ManualClock(0)
+    made, engine, _ = accountant(Venue({"USDT": 7}), {"USDT": 5}, clock=clock)
+    clock.advance(4 * 60 * NS_PER_S)
+    for flow in await made.look():
+        engine.process(flow, 1)
+    told = iter(range(1000))
+    made._changes, made._venue.accounts = (lambda: next(told)), [{"USDT": 8}]
+    clock.advance(4 * 60 * NS_PER_S)
+    with capture_logs() as logs:
+        assert await made.look() == []
+    assert logs == []
 
 
 async def test_f68_a_manual_trade_is_a_flow_with_its_story_and_never_ours():
@@ -243,6 +287,7 @@ async def test_the_journal_knows_an_order_by_its_intent_or_by_a_fill_that_was_co
         journal=writer,
         config=SimpleNamespace(ids=IDS),
         folder=SimpleNamespace(journal=tmp_path / "journal.db"),
+        clock=ManualClock(0),
     )
     is_journaled = make_accountant(parts, lambda: 0, lambda: NOW_NS)._is_journaled
     assert is_journaled(intended)

@@ -195,6 +195,7 @@ class WiredProcess(Process):
             changes=lambda: self.reports,
             now_ns=lambda: self.pump.now_ns,
             is_journaled=partial(strangers.is_known, (), self.disk.reader()),
+            clock=self.world.clock,
         )
         spawn(self.api.run())
         await self.links.wait_up(0)
