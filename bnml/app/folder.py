@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+from bnml.journal.reserve import is_full
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 LOCK = "daemon.lock"
+IDENTITY = "identity.json"
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -29,10 +31,14 @@ class Identity(msgspec.Struct):
 
 
 class StateFolder:
-    """Holds the lock of a state folder while in use; a second daemon on the same folder is refused."""
+    """Holds the lock of a state folder while in use; a second daemon on the same folder is refused.
 
-    def __init__(self, path: Path) -> None:
+    Unless it `must_write`, a disk that takes nothing is no reason to stay out: who sells holds the lock all the same.
+    """
+
+    def __init__(self, path: Path, *, must_write: bool = True) -> None:
         self.path = path
+        self._must_write = must_write
         self._lock = -1
 
     @property
@@ -40,14 +46,9 @@ class StateFolder:
         return self.path / "journal.db"
 
     def __enter__(self) -> Self:
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise Misconfigured(
-                f"the state folder {self.path} cannot be written ({error.strerror}); give the daemon write permission "
-                "or name another folder with --state-dir"
-            ) from error
+        self._lock = self._open()
+        if self._lock < 0:
+            return self
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -57,14 +58,47 @@ class StateFolder:
                 f"another daemon (process {holder}) is using the state folder {self.path}; stop it first, "
                 "or give this one a folder of its own with --state-dir"
             ) from error
-        os.ftruncate(self._lock, 0)
-        os.write(self._lock, f"{os.getpid()}\n".encode())
+        try:
+            self._sign()
+        except OSError as error:
+            if self._must_write:
+                os.close(self._lock)
+                raise self._unwritable(error) from error
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
+
+    def _open(self) -> int:
+        """The file of the lock; -1 where there is none and none can be made, so that no daemon can be there either."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            return os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            if self._must_write:
+                raise self._unwritable(error) from error
+        try:
+            return os.open(self.path / LOCK, os.O_RDONLY)
+        except FileNotFoundError:
+            return -1
+        except OSError as error:  # whether a daemon lives cannot be told
+            raise self._unwritable(error) from error
+
+    def _sign(self) -> None:
+        """Say who holds the lock; written over what is there before it is cut, a full disk has room for that."""
+        name = f"{os.getpid()}\n".encode()
+        os.pwrite(self._lock, name, 0)
+        os.ftruncate(self._lock, len(name))
+
+    def _unwritable(self, error: OSError) -> Misconfigured:
+        way_out = "make room on its disk" if is_full(error) else "give the daemon write permission"
+        return Misconfigured(
+            f"the state folder {self.path} cannot be written ({error.strerror}); {way_out} "
+            "or name another folder with --state-dir"
+        )
 
     def identity(self, venue_kind: str) -> Identity:
         """Who we were in the last session, epoch included; a new folder makes a new name.
@@ -86,9 +120,9 @@ class StateFolder:
 
     def begin_epoch(self, identity: Identity, least_epoch: int) -> Identity:
         """Count this start; `least_epoch` is the highest epoch that the venue has seen of us."""
-        identity.epoch = max(identity.epoch, least_epoch) + 1
-        write_durably(self._identity_file, msgspec.json.encode(identity))
-        return identity
+        begun = Identity(identity.instance, max(identity.epoch, least_epoch) + 1)
+        write_durably(self._identity_file, msgspec.json.encode(begun))
+        return begun
 
     def acknowledge(self, now_ns: int) -> None:
         """The operator says that no other daemon trades on this account, and that what was taken over is right."""
@@ -126,7 +160,7 @@ class StateFolder:
 
     @property
     def _identity_file(self) -> Path:
-        return self.path / "identity.json"
+        return self.path / IDENTITY
 
 
 def is_locked(path: Path) -> bool:

@@ -14,29 +14,32 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import msgspec
 
 from bnml.app.abreast import abreast
-from bnml.app.aftermath import HaltNote, write_note
+from bnml.app.aftermath import HALT_FILE, HaltNote, write_note
 from bnml.app.direct import check_venue, direct
-from bnml.app.folder import LOCK, Identity, StateFolder, is_locked
+from bnml.app.folder import IDENTITY, LOCK, Identity, StateFolder, is_locked
 from bnml.app.rescue import LOOK_S, Booked, Rescue, VenueOrder, booked_fills, instance_of
 from bnml.app.spool import Word, ask
 from bnml.app.strangers import name_of
-from bnml.core.clock import LiveClock
+from bnml.core.clock import NS_PER_MS, LiveClock
 from bnml.core.errors import BnmlError, Misconfigured, Rejected, Retryable
 from bnml.core.ids import LEG_PANIC, IdSource
 from bnml.core.instrument import plain
 from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
+from bnml.journal.reserve import with_room
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
+    from bnml.app.spool import Answer
     from bnml.config import Settings
     from bnml.core.instrument import Instrument
     from bnml.journal.schema import Health
     from bnml.options import PanicOptions
     from bnml.venues.binance.rest import RestClient
 
+JOURNAL: Final = "journal.db"
 ASK_S: Final = 3.0  # as long as a daemon that lives needs to take a word, and then some
 FLAT_S: Final = 30.0  # until a living daemon has sold
 KILL_S: Final = 5.0
@@ -46,6 +49,10 @@ AT_ONCE: Final = 5
 PAUSE_S: Final = 0.5
 FILTER_FAILURE: Final = -1013
 
+STAY_OUT: Final = (
+    "start no daemon, and let systemd start none, until there is room and `bnml panic` was repeated"
+)
+
 T = TypeVar("T")
 
 
@@ -53,6 +60,11 @@ class Left(msgspec.Struct):
     """What panic could not end, in words."""
 
     words: list[str] = []
+
+    def tell(self, words: str) -> None:
+        """Say it at once too: whatever fails after it must not keep it from the operator."""
+        _say(words)
+        self.words.append(words)
 
 
 def panic(settings: Settings, options: PanicOptions) -> int:
@@ -64,23 +76,20 @@ def panic(settings: Settings, options: PanicOptions) -> int:
     check_venue(settings)
     state_dir = settings.app.state_dir
     if is_locked(state_dir):
-        answer = ask(state_dir, Word("panic", options.symbol), ASK_S)
+        answer, silence = _ask(state_dir, options)
         if answer is not None and answer.exit_code:
             raise Misconfigured(answer.text)
         if answer is not None:
             return _watch(settings, options)
         if not options.force:
             raise Rejected(
-                f"a daemon holds {state_dir} and did not answer within {ASK_S:.0f} s; repeat with --force, which kills it, "
-                "or stop it yourself"
+                f"a daemon holds {state_dir} and {silence}; repeat with --force, which kills it, or stop it yourself"
             )
         _kill(state_dir)
-    with StateFolder(state_dir):  # no daemon may start meanwhile
-        write_note(
-            state_dir, HaltNote("panic without the daemon", (options.symbol,) if options.symbol else ())
-        )
-        _say(f"halt written: the next start makes no entries{_of(options)} until `bnml resume`")
-        left = asyncio.run(_at_venue(settings, options))
+    left = Left()
+    with StateFolder(state_dir, must_write=False):  # no daemon may start meanwhile
+        _halt(state_dir, options, left)
+        asyncio.run(_at_venue(settings, options, left))
     for words in left.words:
         _say(f"LEFT: {words}")
     _say(
@@ -91,14 +100,37 @@ def panic(settings: Settings, options: PanicOptions) -> int:
     return Retryable.exit_code if left.words else 0
 
 
-async def _at_venue(settings: Settings, options: PanicOptions) -> Left:
+def _ask(state_dir: Path, options: PanicOptions) -> tuple[Answer | None, str]:
+    """What the daemon answers; else why it did not: on a full disk it cannot even be asked."""
+    try:
+        answer = ask(state_dir, Word("panic", options.symbol), ASK_S)
+    except Misconfigured as error:
+        return None, f"cannot be asked: {error}"
+    return answer, "" if answer is not None else f"did not answer within {ASK_S:.0f} s"
+
+
+def _halt(state_dir: Path, options: PanicOptions, left: Left) -> None:
+    """Keep the next start from entering; a disk that does not take that keeps nobody from selling."""
+    note = HaltNote("panic without the daemon", (options.symbol,) if options.symbol else ())
+    try:
+        with_room(state_dir / JOURNAL, lambda: write_note(state_dir, note))
+    except OSError as error:
+        left.tell(
+            f"the halt cannot be written to {state_dir / HALT_FILE} ({error.strerror}), so the next start would make "
+            f"entries; {STAY_OUT}"
+        )
+        return
+    _say(f"halt written: the next start makes no entries{_of(options)} until `bnml resume`")
+
+
+async def _at_venue(settings: Settings, options: PanicOptions, left: Left) -> None:
     state_dir = settings.app.state_dir
     instance = options.instance or instance_of(state_dir)
-    booked = booked_fills(state_dir / "journal.db")
+    booked = booked_fills(state_dir / JOURNAL)
     if booked is None:
         _say("the journal cannot be read: what is ours is counted from the venue's orders alone")
     async with direct(settings) as rest:
-        return await Clearance(settings, options, rest, instance, booked).run()
+        await Clearance(settings, options, rest, instance, booked, left).run()
 
 
 class Clearance:
@@ -111,15 +143,17 @@ class Clearance:
         rest: RestClient,
         instance: str,
         booked: dict[str, Booked] | None,
+        left: Left,
     ) -> None:
         self._settings = settings
         self._only = options.symbol
         self._instance = instance
         self._booked = booked
         self._rescue = Rescue(rest, instance, booked)
-        self._left = Left()
+        self._left = left
+        self._began_ms = LiveClock().now_ns() // NS_PER_MS
 
-    async def run(self) -> Left:
+    async def run(self) -> None:
         """Entries first, then a few symbols at a time: withdraw its protection, sell at once."""
         orders = await self._steady(self._rescue.open_orders)
         for order in orders:
@@ -143,7 +177,6 @@ class Clearance:
                     self._left.words.append(f"{symbol}: {error}")
 
         await abreast(*(end(number, symbol) for number, symbol in enumerate(symbols)))
-        return self._left
 
     async def _end(self, symbol: str, number: int, ids: IdSource, orders: Iterable[VenueOrder]) -> None:
         instrument = self._rescue.instruments.get(symbol)
@@ -174,7 +207,7 @@ class Clearance:
                 )
                 await asyncio.sleep(LOOK_S)  # what a withdrawn stop held may be shown as free a little later
                 continue
-            name = ids.client_order_id(number, attempt, LEG_PANIC)
+            name = ids.client_order_id(self._began_ms, number * ATTEMPTS + attempt, LEG_PANIC)
             try:
                 sold = await self._steady(partial(self._rescue.sell, symbol, lots, name))
             except Rejected as error:
@@ -217,17 +250,28 @@ class Clearance:
         _say(f"{order.symbol}: {order.client_order_id} {'cancelled' if ended else 'had ended already'}")
 
     def _begin_epoch(self, orders: Iterable[VenueOrder]) -> IdSource:
-        """Names that no session has used or will use: the epoch is counted on, durably, before anything is sold."""
+        """Names that no session has used or will use: the epoch is counted on, durably, before anything is sold.
+
+        Where the disk does not take it another panic may count the same, but it begins at another time.
+        """
         folder = StateFolder(self._settings.app.state_dir)
         try:
             identity = folder.identity(self._settings.venue.kind)
-        except BnmlError:
+        except (BnmlError, OSError):
             identity = Identity(self._instance)
         identity.instance = self._instance
         seen = [*(order.client_order_id for order in orders), *(self._booked or {})]
         names = (name_of(client_order_id) for client_order_id in seen)
         least = max((one.epoch for one in names if one and one.instance == self._instance), default=0)
-        return IdSource(self._instance, folder.begin_epoch(identity, least).epoch)
+        try:
+            epoch = with_room(folder.journal, lambda: folder.begin_epoch(identity, least)).epoch
+        except OSError as error:
+            epoch = max(identity.epoch, least) + 1
+            self._left.tell(
+                f"the epoch of what is sold now, {epoch}, cannot be written to {folder.path / IDENTITY} "
+                f"({error.strerror}), so the next start would take this for another daemon's; {STAY_OUT}"
+            )
+        return IdSource(self._instance, epoch)
 
     def _is_meant(self, symbol: str) -> bool:
         return self._only in {"", symbol}
@@ -281,7 +325,7 @@ def _watch(settings: Settings, options: PanicOptions) -> int:
     health: Health | None = None
     while clock.monotonic_ns() < deadline_ns:
         pause.wait(1.2)  # health is written each second
-        with suppress(Misconfigured), JournalReader(settings.app.state_dir / "journal.db") as journal:
+        with suppress(Misconfigured), JournalReader(settings.app.state_dir / JOURNAL) as journal:
             health = journal.status() or health
         if health is not None:
             open_now = tuple(one.symbol for one in health.positions if options.symbol in {"", one.symbol})
@@ -297,5 +341,8 @@ def _of(options: PanicOptions) -> str:
 
 
 def _say(words: str) -> None:
-    sys.stdout.write(f"{words}\n")
-    sys.stdout.flush()
+    with suppress(
+        OSError
+    ):  # a log on a full disk, a terminal that is gone: what cannot be told is done all the same
+        sys.stdout.write(f"{words}\n")
+        sys.stdout.flush()

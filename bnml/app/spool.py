@@ -15,6 +15,7 @@ from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured, Rejected
 from bnml.core.events import OperatorCommand
+from bnml.journal.reserve import is_full
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -123,9 +124,8 @@ def ask(state_dir: Path, word: Word, patience_s: float) -> Answer | None:
         file.parent.mkdir(exist_ok=True)
         write_durably(file, msgspec.json.encode(word))
     except OSError as error:
-        raise Misconfigured(
-            f"{file.parent} cannot be written ({error.strerror}); give the command as the daemon's user"
-        ) from error
+        way_out = "make room on its disk" if is_full(error) else "give the command as the daemon's user"
+        raise Misconfigured(f"{file.parent} cannot be written ({error.strerror}); {way_out}") from error
     deadline_ns = clock.monotonic_ns() + int(patience_s * NS_PER_S)
     pause = threading.Event()
     while file.exists():

@@ -3,7 +3,8 @@
 A client order id is `bn` + instance (4) + epoch (base 36) `-` sequence (base 36) `-` ordinal + leg,
 for example `bnA1B21f-2kq-0w`. Sequence is the journal number of the event that caused the command,
 ordinal counts the commands of that event; so the same event always makes the same id, and no two
-sessions share one because the epoch is persisted and checked against the venue's history.
+sessions share one because the epoch is persisted and checked against the venue's history. A panic without
+the daemon has no event, and maybe no disk that takes its epoch: its sequence is the time (ms) at which it began.
 """
 
 from __future__ import annotations

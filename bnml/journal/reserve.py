@@ -5,10 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+T = TypeVar("T")
 
 BYTES = 16 * 1024 * 1024
 """Hours of events without entries, for hundreds of symbols."""
@@ -61,3 +64,13 @@ def is_full(error: BaseException) -> bool:
     if isinstance(error, sqlite3.Error):
         return getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL
     return isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}
+
+
+def with_room(journal: Path, write: Callable[[], T]) -> T:
+    """Write beside a journal; on a full disk once more, in the space of its reserve. OSError when neither works."""
+    try:
+        return write()
+    except OSError as error:
+        if not (is_full(error) and Reserve(journal).release()):
+            raise
+    return write()

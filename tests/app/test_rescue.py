@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from bnml.app.folder import StateFolder
-from bnml.app.panic import Clearance
+from bnml.app.panic import Clearance, Left
 from bnml.app.rescue import Rescue, booked_fills
 from bnml.config import load
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
@@ -161,7 +161,9 @@ async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=(), free_e8=al
     )
     with StateFolder(tmp_path / "state"):
         options = PanicOptions(symbol=symbol, instance="", yes=True, force=False)
-        return await Clearance(settings, options, rest, "ab12", None).run()
+        left = Left()
+        await Clearance(settings, options, rest, "ab12", None, left).run()
+        return left
 
 
 @in_virtual_time

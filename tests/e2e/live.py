@@ -77,8 +77,8 @@ class Live(Rehearsal):
         lines = (self.state.parent / f"{self.state.name}.log").read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
-    def bnml(self, *arguments, timeout=60, environment=None):
-        """A command on this state folder."""
+    def bnml(self, *arguments, timeout=60, environment=None, first=None):
+        """A command on this state folder; its process does `first` before anything else."""
         options = ["--state-dir", str(self.state), "--config", str(CONFIG)]
         return subprocess.run(
             [sys.executable, "-m", "bnml", *map(str, arguments), *options],
@@ -87,6 +87,7 @@ class Live(Rehearsal):
             text=True,
             timeout=timeout,
             env={**os.environ, "BNML_UNIVERSE__SYMBOLS": f"[{SYMBOLS}]", **(environment or {})},
+            preexec_fn=first,
         )
 
     def end(self):

@@ -1,9 +1,11 @@
 """`bnml panic` with the daemon alive, silent and dead: what is ours is sold, what is foreign is not, no entry follows."""
 
+import resource
 import signal
 
 import pytest
 
+from bnml.app.aftermath import HALT_FILE
 from bnml.core.ids import LEG_PANIC
 from tests.e2e.live import Live
 
@@ -69,6 +71,26 @@ def test_panic_without_the_daemon_sells_what_is_ours_and_halts_the_next_start(li
     before = live.balances()
     again = live.bnml("panic", "--yes")
     assert (again.returncode, "sold" in again.stdout) == (0, False)
+    flat_after_restart(live, before)
+
+
+def take_nothing():
+    """No file may grow, as on a full disk."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+
+
+def test_f46_panic_on_a_disk_that_takes_nothing_sells_and_says_that_the_next_start_is_not_halted(live):
+    symbols = [one.symbol for one in live.wait_protected(2).positions]
+    live.speed(1)
+    live.kill()
+    done = live.bnml("panic", "--yes", first=take_nothing)
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert live.open_orders() == []
+    assert {order["symbol"] for order in own_sales(live, symbols)} >= set(symbols)
+    assert "start no daemon" in done.stdout
+    assert not (live.state / HALT_FILE).exists()
+    before = live.balances()
+    assert live.bnml("panic", "--yes").returncode == 0
     flat_after_restart(live, before)
 
 
