@@ -33,8 +33,12 @@ class SharedNumbers:
             return
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        if os.fstat(self._file).st_size < len(self._bytes):
-            os.ftruncate(self._file, len(self._bytes))
+        try:
+            self._take_room()
+        except OSError:
+            os.close(self._file)
+            self._file = -1
+            raise
         self._bytes = mmap.mmap(self._file, len(self._bytes))
 
     def close(self) -> None:
@@ -61,6 +65,12 @@ class SharedNumbers:
         finally:
             if held:
                 fcntl.flock(self._file, fcntl.LOCK_UN)
+
+    def _take_room(self) -> None:
+        """Blocks, not a hole: on a full disk the first number that is written into one kills the process."""
+        found = os.fstat(self._file)
+        if found.st_size < len(self._bytes) or not found.st_blocks:
+            os.posix_fallocate(self._file, 0, len(self._bytes))
 
     def _take(self) -> bool:
         for _ in range(TRIES):

@@ -1,7 +1,9 @@
 """Limits, bans and obstacles: what the venue demands is kept, by all processes, also by the next one."""
 
 import asyncio
+import errno
 import multiprocessing
+import os
 import random
 from pathlib import Path
 
@@ -370,6 +372,25 @@ def test_a_damaged_ledger_bans_nobody_for_ever(tmp_path):
     (tmp_path / "a").write_bytes(b"\x7f" * 24)
     budget = WeightBudget(ManualClock(10**18), ledger=ledger(tmp_path))
     assert budget.delay_s(Lane.DATA) == 0
+
+
+@pytest.mark.parametrize("bytes_before", [0, 24])
+def test_f46_on_a_full_disk_a_ledger_without_blocks_of_its_own_is_an_error_and_no_death(
+    tmp_path, monkeypatch, bytes_before
+):
+    """The first number that was written into the hole killed the process, panic's too: a bus error."""
+    (tmp_path / "a").touch()
+    os.truncate(tmp_path / "a", bytes_before)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(OSError, match="No space left"):
+        SharedNumbers(tmp_path / "a", 3)
+    (tmp_path / "a").write_bytes(bytes(24))
+    SharedNumbers(tmp_path / "a", 3)[0] = 5
+    assert SharedNumbers(tmp_path / "a", 3)[0] == 5, "it has its blocks"
 
 
 def test_one_who_stopped_with_the_lock_holds_up_nobody(tmp_path):
