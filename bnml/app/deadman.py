@@ -11,15 +11,16 @@ import msgspec
 
 from bnml.app.alerts import post_alert
 from bnml.app.direct import check_venue, direct
-from bnml.app.heartbeat import Heartbeat, last_beat
+from bnml.app.heartbeat import FILE, Heartbeat, last_beat
 from bnml.app.rescue import Rescue, booked_fills, instance_of, stops_e8
 from bnml.core.clock import NS_PER_S, LiveClock
-from bnml.core.errors import BnmlError, Retryable
+from bnml.core.errors import BnmlError, Misconfigured, Retryable
 from bnml.core.instrument import plain
 from bnml.core.orders import Side
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from bnml.app.rescue import VenueOrder
     from bnml.config import Settings
@@ -64,7 +65,8 @@ class Watch:
         self._acted_ns: int | None = None
 
     def is_due(self, found: Heartbeat | None, now_ns: int) -> bool:
-        """Whether to act now; `now_ns` is monotonic."""
+        """Whether to act now; `now_ns` is monotonic. None, for a sign that is gone or unreadable, is no farewell."""
+        found = found or self._seen
         if self._since_ns is None or found != self._seen:
             self._seen, self._since_ns, self._acted_ns = found, now_ns, None
         if found is None or found.state.startswith(QUIET) or now_ns - self._since_ns < self._stale_ns:
@@ -93,12 +95,14 @@ async def _watch(settings: Settings) -> None:
     deadman_settings, clock = settings.deadman, LiveClock()
     watch = Watch(int(deadman_settings.stale_s * NS_PER_S), int(deadman_settings.repeat_s * NS_PER_S))
     _say(f"watching the heartbeat in {settings.app.state_dir}")
+    told = ""
     while not stop.is_set():
-        try:
-            if watch.is_due(last_beat(settings.app.state_dir), clock.monotonic_ns()):
-                await _act(settings)
-        except BnmlError as error:
-            _say(f"cannot look: {error}")
+        found, obstacle = _look(settings.app.state_dir)
+        if obstacle not in {"", told}:
+            _say(f"cannot look: {obstacle}")
+        told = obstacle
+        if watch.is_due(found, clock.monotonic_ns()):
+            await _act(settings, obstacle or ("" if found else f"{FILE} is gone"))
         try:
             async with asyncio.timeout(LOOK_S):
                 await stop.wait()
@@ -106,9 +110,18 @@ async def _watch(settings: Settings) -> None:
             _ = None  # the usual pause between two looks
 
 
-async def _act(settings: Settings) -> None:
+def _look(state_dir: Path) -> tuple[Heartbeat | None, str]:
+    """The newest sign of life, and what keeps it from being read."""
+    try:
+        return last_beat(state_dir), ""
+    except Misconfigured as error:
+        return None, str(error)
+
+
+async def _act(settings: Settings, obstacle: str) -> None:
     silent = (
         f"the daemon of {settings.app.state_dir} has given no sign of life for {settings.deadman.stale_s:g} s"
+        f"{f' ({obstacle})' if obstacle else ''}"
     )
     try:
         text = f"{silent}; {(await check(settings)).text()}"
