@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from typing import TYPE_CHECKING, Final
@@ -27,8 +28,11 @@ if TYPE_CHECKING:
     from bnml.options import DeadmanOptions
 
 LOOK_S: Final = 1.0
+RETRY_S: Final = 10.0  # after a look that failed, or that nobody was told of
 QUIET: Final = "stopped"
 """The state in which the daemon has said farewell. One that has failed may not be started again, and cannot tell."""
+
+_NUMBER: Final = re.compile(r"\b\d+(?:\.\d+)?\b")
 
 UNREADABLE: Final = "the journal cannot be read, so what is ours is counted from the venue's orders alone; `bnml recover` looks at it"
 
@@ -40,6 +44,11 @@ class Findings(msgspec.Struct):
     unknown: list[str] = []
     covered: list[str] = []
     bare: list[str] = []
+
+    @property
+    def is_worth_another(self) -> bool:
+        """Whether what was not done may be done soon; a journal does not mend itself."""
+        return any(one != UNREADABLE for one in self.unknown)
 
     def text(self) -> str:
         """One sentence for a person at night."""
@@ -62,18 +71,74 @@ class Watch:
         self._repeat_ns = repeat_ns
         self._seen: Heartbeat | None = None
         self._since_ns: int | None = None
-        self._acted_ns: int | None = None
+        self._next_ns = 0
 
     def is_due(self, found: Heartbeat | None, now_ns: int) -> bool:
         """Whether to act now; `now_ns` is monotonic. None, for a sign that is gone or unreadable, is no farewell."""
         found = found or self._seen
         if self._since_ns is None or found != self._seen:
-            self._seen, self._since_ns, self._acted_ns = found, now_ns, None
+            self._seen, self._since_ns, self._next_ns = found, now_ns, 0
         if found is None or found.state.startswith(QUIET) or now_ns - self._since_ns < self._stale_ns:
             return False
-        if self._acted_ns is not None and now_ns - self._acted_ns < self._repeat_ns:
+        if now_ns < self._next_ns:
             return False
-        self._acted_ns = now_ns
+        self._next_ns = now_ns + self._repeat_ns
+        return True
+
+    def act_again(self, at_ns: int) -> None:
+        """Before the usual time, if that is later."""
+        self._next_ns = min(self._next_ns, at_ns)
+
+    @property
+    def seen(self) -> Heartbeat | None:
+        """The last good sign of life."""
+        return self._seen
+
+
+class Rounds:
+    """Looks at the venue for a dead daemon; each is told, but the same words again only with the usual repetition."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._dead: Heartbeat | None = None
+        self._pause_s = RETRY_S
+        self._told, self._told_ns = "", 0
+
+    async def act(self, dead: Heartbeat | None, obstacle: str, now_ns: int) -> float | None:
+        """Look, and tell; in how many seconds to do so again, None for the usual time.
+
+        A venue that could not be asked cost one request. Whole looks weigh: they are repeated less and less often,
+        so that the shared limits leave room for whoever sells by hand.
+        """
+        if dead != self._dead:
+            self._dead, self._told, self._pause_s = dead, "", RETRY_S
+        settings, retry_s = self._settings, None
+        silent = (
+            f"the daemon of {settings.app.state_dir} has given no sign of life for {settings.deadman.stale_s:g} s"
+            f"{f' ({obstacle})' if obstacle else ''}"
+        )
+        try:
+            found = await check(settings)
+            text, is_done = f"{silent}; {found.text()}", not found.is_worth_another
+        except BnmlError as error:
+            text, is_done = f"{silent}, and the venue cannot be asked: {error}", True
+            retry_s = max(RETRY_S, getattr(error, "retry_after_s", None) or 0.0)
+        _say(text)
+        is_told = await self._tell(text, now_ns)
+        if retry_s is None and not (is_done and is_told):
+            retry_s, self._pause_s = self._pause_s, 2 * self._pause_s
+        elif retry_s is None:
+            self._pause_s = RETRY_S
+        return retry_s
+
+    async def _tell(self, text: str, now_ns: int) -> bool:
+        """Whether nobody remains to be told; a number that counts down is no news."""
+        words, settings = _NUMBER.sub("#", text), self._settings
+        if words == self._told and now_ns - self._told_ns < settings.deadman.repeat_s * NS_PER_S:
+            return True
+        if not await post_alert(settings.alerts, "critical", "deadman", text):
+            return not settings.alerts.webhook_url
+        self._told, self._told_ns = words, now_ns
         return True
 
 
@@ -95,14 +160,17 @@ async def _watch(settings: Settings) -> None:
     deadman_settings, clock = settings.deadman, LiveClock()
     watch = Watch(int(deadman_settings.stale_s * NS_PER_S), int(deadman_settings.repeat_s * NS_PER_S))
     _say(f"watching the heartbeat in {settings.app.state_dir}")
-    told = ""
+    rounds, told = Rounds(settings), ""
     while not stop.is_set():
         found, obstacle = _look(settings.app.state_dir)
         if obstacle not in {"", told}:
             _say(f"cannot look: {obstacle}")
         told = obstacle
-        if watch.is_due(found, clock.monotonic_ns()):
-            await _act(settings, obstacle or ("" if found else f"{FILE} is gone"))
+        now_ns = clock.monotonic_ns()
+        if watch.is_due(found, now_ns):
+            again_s = await rounds.act(watch.seen, obstacle or ("" if found else f"{FILE} is gone"), now_ns)
+            if again_s is not None:
+                watch.act_again(clock.monotonic_ns() + int(again_s * NS_PER_S))
         try:
             async with asyncio.timeout(LOOK_S):
                 await stop.wait()
@@ -116,19 +184,6 @@ def _look(state_dir: Path) -> tuple[Heartbeat | None, str]:
         return last_beat(state_dir), ""
     except Misconfigured as error:
         return None, str(error)
-
-
-async def _act(settings: Settings, obstacle: str) -> None:
-    silent = (
-        f"the daemon of {settings.app.state_dir} has given no sign of life for {settings.deadman.stale_s:g} s"
-        f"{f' ({obstacle})' if obstacle else ''}"
-    )
-    try:
-        text = f"{silent}; {(await check(settings)).text()}"
-    except BnmlError as error:
-        text = f"{silent}, and the venue cannot be asked: {error}"
-    _say(text)
-    await post_alert(settings.alerts, "critical", "deadman", text)
 
 
 async def check(settings: Settings) -> Findings:
