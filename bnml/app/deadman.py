@@ -12,7 +12,7 @@ import msgspec
 
 from bnml.app.alerts import post_alert
 from bnml.app.direct import check_venue, direct
-from bnml.app.heartbeat import FILE, Heartbeat, last_beat
+from bnml.app.heartbeat import FAREWELL, FILE, Heartbeat, last_beat
 from bnml.app.rescue import Rescue, booked_fills, instance_of, stops_e8
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import BnmlError, Misconfigured, Retryable
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 1.0
 RETRY_S: Final = 10.0  # after a look that failed, or that nobody was told of
-QUIET: Final = "stopped"
-"""The state in which the daemon has said farewell. One that has failed may not be started again, and cannot tell."""
-
 _NUMBER: Final = re.compile(r"\b\d+(?:\.\d+)?\b")
 
 UNREADABLE: Final = "the journal cannot be read, so what is ours is counted from the venue's orders alone; `bnml recover` looks at it"
@@ -78,7 +75,7 @@ class Watch:
         found = found or self._seen
         if self._since_ns is None or found != self._seen:
             self._seen, self._since_ns, self._next_ns = found, now_ns, 0
-        if found is None or found.state.startswith(QUIET) or now_ns - self._since_ns < self._stale_ns:
+        if found is None or found.state.startswith(FAREWELL) or now_ns - self._since_ns < self._stale_ns:
             return False
         if now_ns < self._next_ns:
             return False

@@ -7,12 +7,16 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from bnml.core.errors import Misconfigured
+from bnml.app.logs import logger
+from bnml.core.errors import BnmlError, Misconfigured
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 FILE: Final = "heartbeat.json"
+FAREWELL: Final = "stopped"
+"""The state in which the daemon has said farewell. One that has failed may not be started again, and cannot tell."""
+FAILED: Final = "failed"
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -42,3 +46,13 @@ def last_beat(state_dir: Path) -> Heartbeat | None:
         raise Misconfigured(
             f"{file} cannot be read ({error}); give the dead-man the daemon's user and folder"
         ) from error
+
+
+def take_back_farewell(state_dir: Path, ts_ns: int) -> None:
+    """After an error there is none, whoever said it: the daemon is to be started again, and that may not happen."""
+    try:
+        last = last_beat(state_dir)
+        if last is not None and last.state == FAREWELL:
+            beat(state_dir, ts_ns, FAILED, last.scans)
+    except (BnmlError, OSError) as error:  # the one that ended the session is what counts
+        logger().error("heartbeat_not_written", error=str(error))

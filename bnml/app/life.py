@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Self
 
 from bnml.app import logs
 from bnml.app.alerts import Alerts
-from bnml.app.heartbeat import beat
+from bnml.app.heartbeat import FAILED, FAREWELL, beat
 from bnml.app.keys import check_at_start, watch_key
 from bnml.app.logs import logger
 from bnml.app.planned import PlannedMaintenance
@@ -82,6 +82,10 @@ class Life:
     def is_well(self) -> bool:
         """Whether the event loop has served everything within its limit since the last call."""
         return self._lag.take_worst_ms() <= self._parts.settings.guards.loop_limit_ms
+
+    def ending(self, *, failed: bool) -> str:
+        """The state to leave in: one that ends to be started again says no farewell, for it may not be."""
+        return FAILED if failed or self._restart else FAREWELL
 
     def beat(self, health: Health) -> None:
         """Each second: the sign of life, and a line when a reason has come or gone."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from bnml.app import logs
 from bnml.app.compose import compose
 from bnml.app.folder import StateFolder
 from bnml.app.hardening import harden
+from bnml.app.heartbeat import take_back_farewell
 from bnml.app.links import Links
 from bnml.app.runtime import Daemon
 from bnml.app.summary import as_json, as_text, summarize
@@ -19,15 +20,16 @@ from bnml.app.view import LiveView, fits_terminal
 from bnml.app.words import market_of
 from bnml.config import load_credentials
 from bnml.core.clock import NS_PER_S, LiveClock
-from bnml.core.errors import BnmlError
+from bnml.core.errors import BnmlError, Rejected
 from bnml.venues.binance.errors import leaves
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
     from bnml.config import Settings
+    from bnml.core.clock import Clock
     from bnml.options import RunOptions
 
 
@@ -35,7 +37,7 @@ def run(settings: Settings, options: RunOptions) -> int:
     """Trade until stopped; 0 after a graceful end, else the exit code of what went wrong."""
     clock = LiveClock()
     began_ns = clock.monotonic_ns()
-    with StateFolder(settings.app.state_dir) as folder:
+    with StateFolder(settings.app.state_dir) as folder, _farewell_unless_failed(folder.path, clock):
         view = None
         if fits_terminal() and not options.json and not options.once:
             view = LiveView(market_of(settings), folder.path / "daemon.log", clock)
@@ -49,6 +51,18 @@ def run(settings: Settings, options: RunOptions) -> int:
     summary["elapsed_s"] = round((clock.monotonic_ns() - began_ns) / NS_PER_S, 1)
     sys.stdout.write(as_json(summary) if options.json else as_text(summary, _log_target(view)[0]))
     return 0
+
+
+@contextmanager
+def _farewell_unless_failed(state_dir: Path, clock: Clock) -> Iterator[None]:
+    """The dead-man looks after who ends with an error; not after a second daemon, which would harm the first."""
+    try:
+        yield
+    except Rejected:
+        raise
+    except BaseException:
+        take_back_farewell(state_dir, clock.now_ns())
+        raise
 
 
 def _log_target(view: LiveView | None) -> tuple[Path | None, deque[logs.Line] | None]:

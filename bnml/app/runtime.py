@@ -155,7 +155,7 @@ class Daemon:
                 failed = False
             finally:
                 self._gaps.cancel()
-                self.picture.state = "failed" if failed else "stopped"
+                self.picture.state = self._life.ending(failed=failed)
                 health = self.health()
                 self._parts.journal.append_health(health)
                 self._life.beat(health)
