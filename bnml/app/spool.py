@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from bnml.app.folder import is_locked, write_durably
 from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_S, LiveClock
-from bnml.core.errors import Misconfigured, Rejected
+from bnml.core.errors import Fatal, Misconfigured, Rejected
 from bnml.core.events import OperatorCommand
 from bnml.journal.reserve import is_full
 
@@ -28,6 +29,8 @@ FOLDER = "commands"
 LOOK_S = 0.25
 PATIENCE_S = 10.0
 WAIT_S = 0.05
+UNTOLD = ".untold"
+"""What the file of a word becomes whose answer could not be written: a name takes no room on a full disk."""
 WAYS_OUT = {
     "halted": "no entries until `bnml resume`; first look at the log and at the positions. Protection goes on working",
     "reducing": "positions may leave and none may come, until `bnml resume`. Protection goes on working",
@@ -71,7 +74,7 @@ class Spool:
         for file in self._files():
             logger().warning("operator_command_discarded", file=file.name)
             _remove(file)
-        for file in self._path.glob("*.answer"):
+        for file in [*self._path.glob("*.answer"), *self._path.glob(f"*{UNTOLD}")]:
             _remove(file)
 
     async def run(self, now_ns: Callable[[], int]) -> None:
@@ -88,8 +91,8 @@ class Spool:
             self._feed(OperatorCommand(word.name, now_ns, word.argument))
             await self._journaled()
             answer = await self._act(word) if self._act is not None else None
-            if answer is not None:
-                write_durably(_answer_file(file), msgspec.json.encode(answer))
+            if answer is not None and not _leave(answer, file):
+                return
         _remove(file)
 
     def _files(self) -> list[Path]:
@@ -133,6 +136,12 @@ def ask(state_dir: Path, word: Word, patience_s: float) -> Answer | None:
             _remove(file)
             return None
         pause.wait(WAIT_S)
+    if (untold := file.with_suffix(UNTOLD)).exists():
+        _remove(untold)
+        return Answer(
+            "the daemon has read it, and could not write its answer (a full disk?): its log and `bnml status` say what came of it",
+            Fatal.exit_code,
+        )
     answer_file = _answer_file(file)
     if not answer_file.exists():
         return Answer()
@@ -147,6 +156,18 @@ def _said(answer: Answer) -> dict[str, str]:
 
 def _answer_file(file: Path) -> Path:
     return file.with_suffix(".answer")
+
+
+def _leave(answer: Answer, file: Path) -> bool:
+    """Whether the answer could be written; trading does not end for one that cannot, and its word is renamed to say so."""
+    try:
+        write_durably(_answer_file(file), msgspec.json.encode(answer))
+    except OSError as error:
+        logger().error("operator_answer_not_written", answer=answer.text, error=str(error))
+        with suppress(FileNotFoundError):  # withdrawn meanwhile
+            file.replace(file.with_suffix(UNTOLD))
+        return False
+    return True
 
 
 def _read(file: Path) -> Word | None:

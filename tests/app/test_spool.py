@@ -1,6 +1,8 @@
 """Words of the operator to a running daemon: taken in order, journaled, refused when nobody listens."""
 
 import asyncio
+import errno
+import os
 import threading
 
 import msgspec
@@ -8,7 +10,7 @@ import pytest
 
 from bnml.app import spool
 from bnml.app.folder import StateFolder
-from bnml.app.spool import FOLDER, Spool, Word, send, way_out
+from bnml.app.spool import FOLDER, Answer, Spool, Word, ask, send, way_out
 from bnml.config import load
 from bnml.core.errors import Rejected
 from bnml.core.events import OperatorCommand
@@ -60,6 +62,32 @@ async def test_what_cannot_be_read_is_removed_and_does_nothing(tmp_path):
     put(tmp_path, "002.json", b'{"name":"\xff"}')
     await daemon.listen_until(lambda: not list((tmp_path / FOLDER).iterdir()))
     assert daemon.fed == []
+
+
+async def test_f46_a_disk_that_takes_no_answer_ends_neither_the_daemon_nor_the_word(tmp_path, monkeypatch):
+    """The answer of `resume` to a full disk ended the daemon that was told to resume."""
+
+    async def act(_word):
+        return Answer("no such symbol", 2)
+
+    def full(_file, _content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    daemon = Daemon(tmp_path)
+    daemon.spool._act = act
+    listening = asyncio.create_task(daemon.spool.run(lambda: 77))
+    asked = asyncio.create_task(asyncio.to_thread(ask, tmp_path, Word("resume"), 5.0))
+    async with asyncio.timeout(5):
+        while not list((tmp_path / FOLDER).glob("*.json")):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.001)
+        monkeypatch.setattr(spool, "write_durably", full)
+        answer = await asked
+    assert "could not write its answer" in answer.text
+    assert answer.exit_code == 1
+    assert [one.name for one in daemon.fed] == ["resume"]
+    assert not list((tmp_path / FOLDER).iterdir())
+    assert not listening.done()
+    listening.cancel()
 
 
 def test_words_left_from_before_the_start_are_thrown_away(tmp_path):
