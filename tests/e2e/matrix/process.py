@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from functools import cache, partial
+from types import SimpleNamespace
 
 from bnml.app import reconcile, strangers
 from bnml.app.executor import Executor
@@ -13,6 +14,7 @@ from bnml.app.parting import Parting
 from bnml.app.pump import Pump
 from bnml.app.silence import Silence
 from bnml.app.timers import DUST_NS
+from bnml.app.warmup import settle_absent
 from bnml.bench.eager import EAGER_RISK
 from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable, UnknownOutcome
@@ -325,7 +327,7 @@ class Process:
             pump.feed(InstrumentUpdate(world.instruments[symbol], now_ns))
         pump.feed(UniverseUpdate(self.symbols, now_ns))
         truth = await reconcile.bring_truth(self.venue, engine, pump.feed, now_ns, self._adoptions)
-        self.life.spawn(self._settle(truth))
+        self.life.spawn(settle_absent(self._parts(), pump, truth))
         self._read_history(now_ns)
 
     async def _adoptions(self):
@@ -334,14 +336,17 @@ class Process:
         since_ns, now_ns = self.since_ns, self.world.market_now_ns()
         return await strangers.adoptions(self.venue, self.standing, self.instance, is_known, since_ns, now_ns)
 
-    async def _settle(self, truth):
-        others = [one for one in truth.absent if reconcile.left_with_purchase(one, self.engine.book)]
-        urgent = [one for one in truth.absent if one not in others]
-        for orders, window_ms in ((urgent, WINDOW_MS // 2), (others, WINDOW_MS)):
-            over_s = self.began_s + window_ms / 1000 + 0.25
-            await asyncio.sleep(max(0.0, over_s - self.life.loop.time()))
-            found = await reconcile.prove_absence(self.venue, orders, lambda: self.pump.now_ns)
-            self.inbox.complete(0, found)
+    def _parts(self):
+        """What the start of the daemon knows of itself."""
+        windows = SimpleNamespace(receive_window_ms=WINDOW_MS, protective_window_ms=WINDOW_MS // 2)
+        return SimpleNamespace(
+            settings=SimpleNamespace(venue=windows),
+            engine=self.engine,
+            venue=self.venue,
+            deployment=SimpleNamespace(stepper=None),
+            clock=self.world.clock,
+            began_ns=round(self.began_s * NS_PER_S),
+        )
 
     def _read_history(self, now_ns):
         self.pump.in_history = True
