@@ -133,17 +133,21 @@ def test_a_request_sent_again_without_a_look_is_caught():
     assert any(wrong(*trial(seed, Resending)) for seed in range(20))
 
 
+class Cut(LossyVenue):
+    """Its connection breaks with the first request."""
+
+    times = ()
+
+    async def execute(self, command, *, attempt=1):
+        self.times = (*self.times, asyncio.get_running_loop().time())
+        if len(self.times) == 1:
+            leaves_now()
+            raise UnknownOutcome("the connection broke")
+        return await super().execute(command, attempt=attempt)
+
+
 @in_virtual_time
 async def test_f02_a_request_that_never_left_is_sent_once_more_with_its_id_after_the_settle_window():
-    class Cut(LossyVenue):
-        times = ()
-
-        async def execute(self, command, *, attempt=1):
-            self.times = (*self.times, asyncio.get_running_loop().time())
-            if len(self.times) == 1:
-                raise UnknownOutcome("reset before it was sent")
-            return await super().execute(command, attempt=attempt)
-
     venue = Cut(1, loss=0)
     await carried(venue, stop("s"))
     assert [row[0] for row in venue.orders] == ["s"]
@@ -191,17 +195,6 @@ async def test_f04_an_order_that_filled_at_once_without_an_answer_is_never_place
 @in_virtual_time
 async def test_a_sale_that_never_arrived_is_sent_again_once_it_would_be_shown_if_it_had():
     """Beside coins of others a second one would be filled, too; a stop is refused while the first one rests."""
-
-    class Cut(LossyVenue):
-        times = ()
-
-        async def execute(self, command, *, attempt=1):
-            self.times = (*self.times, asyncio.get_running_loop().time())
-            if len(self.times) == 1:
-                leaves_now()
-                raise UnknownOutcome("the connection broke")
-            return await super().execute(command, attempt=attempt)
-
     venue = Cut(1, loss=0)
     await carried(venue, exit_("x"))
     assert [row[0] for row in venue.orders] == ["x"]
