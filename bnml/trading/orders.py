@@ -74,8 +74,8 @@ class Order(msgspec.Struct):
 
     @property
     def is_untold(self) -> bool:
-        """It is over, and a fill that the venue counts in it has not been told."""
-        return self.state in FINAL_STATES and self.applied_lots < self.cumulative_lots
+        """A fill that the venue counts in it has not been told."""
+        return self.applied_lots < self.cumulative_lots
 
     @property
     def open_lots(self) -> int:
@@ -84,7 +84,7 @@ class Order(msgspec.Struct):
     @property
     def due_lots(self) -> int:
         """What may still be counted: what is open, or filled and not told."""
-        return self.cumulative_lots - self.applied_lots if self.is_untold else self.open_lots
+        return self.cumulative_lots - self.applied_lots if self.is_final else self.open_lots
 
 
 _PRESUMED = frozenset({OrderState.REJECTED, OrderState.EXPIRED})
@@ -195,12 +195,12 @@ class OrderBook:
         return list(self._live.values())
 
     def untold(self) -> list[Order]:
-        """Orders that are over, of which a fill has not been told: the report that would bring it may be lost."""
+        """Orders of which a fill has not been told: the report that would bring it may be lost."""
         return list(self._untold.values())
 
     def unsettled(self) -> list[Order]:
         """Orders of which the venue has more to tell than we know."""
-        return [*self.open(), *self.untold()]
+        return [*self.open(), *(order for order in self.untold() if order.is_final)]
 
     def is_ending(self, leg: Order) -> bool:
         """Whether the venue ends this leg: the other one of its list was filled."""

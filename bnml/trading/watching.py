@@ -47,7 +47,7 @@ class Watch:
         )
 
     def ask_untold(self, out: Outbox) -> None:
-        """Ask every other second for orders that are over and lack a fill: the report that would bring it may be lost."""
+        """Ask every other second for orders that lack a fill: the report that would bring it may be lost."""
         for order in self._untold():
             order.is_doubted = not order.is_doubted
             if order.is_doubted:

@@ -1,4 +1,4 @@
-"""An order that is over although one of its fills was never told: asked for while alive, at a reconnect and at a start."""
+"""An order of which a fill was never told, also when it is over: asked for while alive, at a reconnect and at a start."""
 
 from itertools import combinations, permutations
 
@@ -167,6 +167,18 @@ def test_a_purchase_that_belongs_to_no_position_is_asked_for_too():
     assert world.engine.needs_seconds
     second(world)
     assert [one.client_order_id for one in queries(world)] == ["f"]
+
+
+def test_an_order_that_rests_on_is_asked_for_too():
+    world, reports = sold_in_parts("cancelled")
+    world.feed(reports[1])
+    (order,) = world.engine.book.untold()
+    assert world.engine.book.unsettled().count(order) == 1
+    second(world)
+    assert [one.client_order_id for one in queries(world)] == [order.client_order_id]
+    for report in reports[:2]:
+        world.feed(report)
+    assert world.engine.book.untold() == []
 
 
 def test_nobody_is_asked_for_a_symbol_that_is_gone():
