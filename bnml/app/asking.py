@@ -59,9 +59,13 @@ def buys(command: VenueCommand) -> bool:
     return isinstance(command, Submit) and is_entry(command)
 
 
-def sells_at_market(command: VenueCommand) -> bool:
-    """Whether an order of it fills as soon as it arrives, however often it does."""
-    return any(one.side is Side.SELL and one.type is OrderType.MARKET for one in tickets_of(command))
+def fills_again(command: VenueCommand) -> bool:
+    """Whether a second one would fill, too, for it sells at market; a replacement does so once, with what it cancels."""
+    return (
+        isinstance(command, Submit)
+        and not command.fills_once
+        and any(one.side is Side.SELL and one.type is OrderType.MARKET for one in tickets_of(command))
+    )
 
 
 def is_spare(command: VenueCommand) -> bool:

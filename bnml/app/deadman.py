@@ -70,12 +70,16 @@ class Watch:
         self._since_ns: int | None = None
         self._next_ns = 0
 
-    def is_due(self, found: Heartbeat | None, now_ns: int) -> bool:
-        """Whether to act now; `now_ns` is monotonic. None, for a sign that is gone or unreadable, is no farewell."""
+    def is_due(self, found: Heartbeat | None, now_ns: int, *, is_unreadable: bool = False) -> bool:
+        """Whether to act now; `now_ns` is monotonic. None, for a sign that is gone or unreadable, is no farewell.
+
+        Where there has never been one, nobody is waited for; but one that cannot be read from the start on is one.
+        """
         found = found or self._seen
-        if self._since_ns is None or found != self._seen:
+        if self._since_ns is None or found != self._seen or (found is None and not is_unreadable):
             self._seen, self._since_ns, self._next_ns = found, now_ns, 0
-        if found is None or found.state.startswith(FAREWELL) or now_ns - self._since_ns < self._stale_ns:
+        is_over = not is_unreadable if found is None else found.state.startswith(FAREWELL)
+        if is_over or now_ns - self._since_ns < self._stale_ns:
             return False
         if now_ns < self._next_ns:
             return False
@@ -164,7 +168,7 @@ async def _watch(settings: Settings) -> None:
             _say(f"cannot look: {obstacle}")
         told = obstacle
         now_ns = clock.monotonic_ns()
-        if watch.is_due(found, now_ns):
+        if watch.is_due(found, now_ns, is_unreadable=bool(obstacle)):
             again_s = await rounds.act(watch.seen, obstacle or ("" if found else f"{FILE} is gone"), now_ns)
             if again_s is not None:
                 watch.act_again(clock.monotonic_ns() + int(again_s * NS_PER_S))

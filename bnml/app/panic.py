@@ -9,6 +9,7 @@ import sys
 import threading
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -30,7 +31,6 @@ from bnml.journal.reserve import with_room
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-    from pathlib import Path
 
     from bnml.app.spool import Answer
     from bnml.config import Settings
@@ -294,13 +294,26 @@ class Clearance:
 def _kill(state_dir: Path) -> None:
     """End the process that holds the state folder, and wait until it has let go."""
     holder = (state_dir / LOCK).read_text("ascii", "replace").strip()
+    if not _has_open(holder, state_dir / LOCK):
+        raise Rejected(
+            f"{state_dir / LOCK} is held by a process whose number is not in it (another `bnml panic` on a full disk?); "
+            f"wait for its end, or end it yourself: `fuser {state_dir / LOCK}` names it"
+        )
     _say(f"the daemon (process {holder}) does not answer and is killed")
     if holder.isdigit():
-        os.kill(int(holder), signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            os.kill(int(holder), signal.SIGKILL)
     clock, pause = LiveClock(), threading.Event()
     deadline_ns = clock.monotonic_ns() + int(KILL_S * 1e9)
     while is_locked(state_dir) and clock.monotonic_ns() < deadline_ns:
         pause.wait(0.05)
+
+
+def _has_open(process: str, file: Path) -> bool:
+    """Whether this process is the one that holds the lock: a number that was not written over names a stranger."""
+    with suppress(OSError):  # it is gone, or somebody else's
+        return any(one.resolve() == file.resolve() for one in Path(f"/proc/{process}/fd").iterdir())
+    return False
 
 
 def _confirm(options: PanicOptions) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from bnml.app.abreast import abreast
-from bnml.app.asking import cancelled_name, new_names, sells_at_market, symbol_of
+from bnml.app.asking import cancelled_name, fills_again, new_names, symbol_of
 from bnml.app.logs import logger
 from bnml.core.commands import CancelList
 from bnml.core.errors import BnmlError, Fatal, UnknownOutcome
@@ -88,7 +88,7 @@ class Doubt:
     ) -> None:
         self._venue = venue
         self._command = command
-        self._fills_again = sells_at_market(command)
+        self._fills_again = fills_again(command)
         self._is_doubled = is_doubled
         self._symbol = symbol_of(command)
         self._new = new_names(command)

@@ -55,6 +55,28 @@ def bond(
     return Bond.LATER if free_lots - loose_lots < lots else Bond.NONE
 
 
+def replaceable(legs: Sequence[Order], instrument: Instrument) -> Order | None:
+    """The stop whose cancel, and that of its list, can be one request with the order that follows: nothing of it may be filling."""
+    stops = [leg for leg in legs if leg.role is Role.STOP]
+    if len(stops) != 1 or not instrument.cancel_replace_allowed:
+        return None
+    is_still = all(leg.state is OrderState.OPEN for leg in legs) and not (
+        stops[0].moved_ns and stops[0].limit_ticks
+    )
+    return stops[0] if is_still else None
+
+
+def are_apart(
+    tranches: Sequence[Tranche], instrument: Instrument, book: OrderBook, portfolio: Portfolio
+) -> bool:
+    """Whether one sale of all would have to wait for its cancels, because of coins of others, and a sale for each need not."""
+    legs = [book.orders[leg] for tranche in tranches for leg in tranche.legs]
+    lots = sum(held_lots(tranche, instrument) for tranche in tranches)
+    if not legs or not instrument.cancel_replace_allowed:
+        return False
+    return bond(legs, lots, instrument, book, portfolio) is Bond.NONE
+
+
 def exclude_each_other(
     sales: Sequence[Order],
     tranche: Tranche,
@@ -95,6 +117,21 @@ def owns_all(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> b
     dust = portfolio.ledger.dust.get(instrument.symbol)
     own_e8 = sum(one.base_e8 for one in position.tranches) + (dust.base_e8 if dust is not None else 0)
     return portfolio.total_e8(instrument.base) - own_e8 < instrument.lot_e8
+
+
+def fills_once(
+    sale: Order, tranches: Sequence[Tranche], instrument: Instrument, book: OrderBook, portfolio: Portfolio
+) -> bool:
+    """Whether the venue refuses this sale at market once it has taken it: no coins are there that it could sell as well."""
+    position = portfolio.positions.get(instrument.symbol)
+    if position is None or not owns_all(instrument, book, portfolio):
+        return False
+    held = [one for one in position.tranches if held_lots(one, instrument)]
+    is_all = (
+        len(tranches) == len(held)
+        and sum(held_lots(one, instrument) for one in held) < 2 * sale.quantity_lots
+    )
+    return is_all or exclude_each_other([sale], tranches[0], instrument, book, portfolio)
 
 
 def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:

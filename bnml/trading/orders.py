@@ -107,16 +107,19 @@ class OrderBook:
 
     def __init__(self, orders: dict[str, Order] | None = None) -> None:
         self.orders: dict[str, Order] = {} if orders is None else orders
-        self._live = {key: order for key, order in self.orders.items() if not order.is_final}
+        self._live: dict[str, Order] = {}
         self._untold = {key: order for key, order in self.orders.items() if order.is_untold}
         self._lists = _by_list(self.orders)
+        self._revive()
 
     def register(self, order: Order) -> None:
         """Remember an order before its request leaves."""
         key, is_known = order.client_order_id, order.client_order_id in self.orders
         self.orders[key] = self._live[key] = order
-        if is_known:
-            self._lists = _by_list(self.orders)  # it stands where the one before it stood
+        self._note_untold(order)
+        if is_known:  # it stands where the one before it stood
+            self._revive()
+            self._lists = _by_list(self.orders)
         elif order.list_id:
             self._lists[order.list_id].append(order)
 
@@ -158,11 +161,18 @@ class OrderBook:
             insort(order.trade_ids, report.trade_id)
             order.applied_lots += report.last_lots
             order.cumulative_lots = max(order.cumulative_lots, order.applied_lots)
+        self._note_untold(order)
+        return is_new
+
+    def _note_untold(self, order: Order) -> None:
         if order.is_untold:
             self._untold[order.client_order_id] = order
         else:
             self._untold.pop(order.client_order_id, None)
-        return is_new
+
+    def _revive(self) -> None:
+        """What is open, in the one order that a restart finds, too: commands follow it, and are compared."""
+        self._live = {key: order for key, order in self.orders.items() if not order.is_final}
 
     @staticmethod
     def _size(order: Order, report: OrderReport) -> None:
@@ -177,7 +187,7 @@ class OrderBook:
     def doubt(self, order: Order) -> None:
         """An order that counted as never there may be there after all."""
         order.state = OrderState.UNKNOWN
-        self._live[order.client_order_id] = order
+        self._revive()
 
     def expire(self, client_order_id: str) -> None:
         """Close an order that cannot live any more although the venue sent no word of it."""
@@ -195,8 +205,8 @@ class OrderBook:
         return list(self._live.values())
 
     def untold(self) -> list[Order]:
-        """Orders of which a fill has not been told: the report that would bring it may be lost."""
-        return list(self._untold.values())
+        """Orders of which a fill has not been told, by name: the report that would bring it may be lost."""
+        return [self._untold[name] for name in sorted(self._untold)]
 
     def unsettled(self) -> list[Order]:
         """Orders of which the venue has more to tell than we know."""

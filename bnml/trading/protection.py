@@ -19,7 +19,7 @@ from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, 
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import lone_stop, protect
-from bnml.trading.freeing import Bond, bond
+from bnml.trading.freeing import Bond, are_apart, bond, fills_once, replaceable
 from bnml.trading.insuring import borrowers, in_doubt, spare
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -208,7 +208,8 @@ class Protection:
 
     def _replace(self, tranche: Tranche, old: Order, instrument: Instrument, lots: int, out: Outbox) -> None:
         ticket = lone_stop(tranche, instrument, lots, self._book, out, replaces=old.client_order_id)
-        old.cancel_sent = True
+        for leg in tranche.legs[:-1]:
+            self._book.orders[leg].cancel_sent = True  # with it goes its list
         out.commands.append(
             ReplaceOrder(old.client_order_id, ticket, f"stop of tranche {tranche.index} moves")
         )
@@ -217,12 +218,19 @@ class Protection:
     def _move(self, tranche: Tranche, instrument: Instrument, lots: int, out: Outbox) -> None:
         """New legs for old ones: both requests at once if the new legs cannot rest beside the old ones.
 
+        Where they could, beside coins of others, a stop alone takes the place of the list, and its target is sold at market.
+
         Lists of one position move one after the other: coins that are free meanwhile would untie the two requests.
         What has no stop does not wait.
         """
         legs = [self._book.orders[leg] for leg in tranche.legs]
         found = bond(legs, lots, instrument, self._book, self._portfolio)
         if found is Bond.LATER and any(leg.role is Role.STOP for leg in legs):
+            return
+        old = replaceable(legs, instrument) if found is Bond.NONE else None
+        if old is not None:  # no list can take the place of another in one request, a stop can
+            tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
+            self._replace(tranche, old, instrument, lots, out)
             return
         after = self._withdraw(tranche, out)
         if found is Bond.SURE:
@@ -252,7 +260,12 @@ class Protection:
         position.leaves_ns = position.leaves_ns or self._state.now_ns
         if held and len(ready) == len(held) and all(one in held for one in borrowing):
             position.leaves_ns = 0
-            self._take_out(held, instrument, position.exit_reason, 0, out)
+            if are_apart(held, instrument, self._book, self._portfolio):
+                self._portfolio.take_along(held[-1], instrument)
+                for one in held:
+                    self._take_out([one], instrument, position.exit_reason, one.index, out)
+            else:
+                self._take_out(held, instrument, position.exit_reason, 0, out)
             return
         for one in ready:
             if borrowing and not one.legs:
@@ -288,10 +301,9 @@ class Protection:
         if not legs:
             self._sell(tranches, instrument, reason, index, out)
             return
-        stops = [leg for leg in legs if leg.role is Role.STOP]
-        is_one = len(tranches) == len(stops) == 1 and all(leg.state is OrderState.OPEN for leg in legs)
-        if is_one and instrument.cancel_replace_allowed and not (stops[0].moved_ns and stops[0].limit_ticks):
-            self._sell(tranches, instrument, reason, index, out, replaces=stops[0])
+        old = replaceable(legs, instrument) if len(tranches) == 1 else None
+        if old is not None:
+            self._sell(tranches, instrument, reason, index, out, replaces=old)
             spare(tranches[0], legs, [tranches[0].sale_id], instrument, self._book, self._portfolio, out)
             return
         lots = sum(coverage.held_lots(tranche, instrument) for tranche in tranches)
@@ -336,7 +348,8 @@ class Protection:
         words = f"exit: {ExitReason(reason).name.lower()}"
         if replaces is None:
             order.is_beside = bool(beside)
-            out.commands.append(Submit(ApprovedOrder(ticket, words), after, beside))
+            once = fills_once(order, tranches, instrument, self._book, self._portfolio)
+            out.commands.append(Submit(ApprovedOrder(ticket, words), after, beside, once))
             return
         order.replaces = replaces.client_order_id
         for leg in tranches[0].legs:

@@ -142,6 +142,7 @@ async def test_an_account_that_never_stands_still_is_told_of_once_and_when_it_is
     assert (name, level) == ("balances_compared_again", "info")
     assert "since 1970-01-01T00:00:00" in text
     venue.accounts = [{"USDT": 6 * E8}]
+    assert await lines(60) == [], "one restless look after a long pause is none"
     assert await lines(4.9) == []
     assert [name for name, *_ in await lines(0.2)] == ["balances_not_compared"], "a spell of its own"
 

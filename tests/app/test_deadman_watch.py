@@ -109,14 +109,19 @@ async def test_a_sign_of_life_that_comes_back_as_it_was_is_no_new_one(monkeypatc
     assert place.looked_s == [STALE_S, 60 + STALE_S]
 
 
-@pytest.mark.parametrize("content", [None, b"{"])
 @in_virtual_time
-async def test_who_never_saw_a_sign_of_life_waits_for_one(monkeypatch, tmp_path, content):
+async def test_who_never_saw_a_sign_of_life_waits_for_one(monkeypatch, tmp_path):
     place = Place(monkeypatch, tmp_path)
-    if content is not None:
-        (tmp_path / FILE).write_bytes(content)
     await place.watch(400)
     assert place.looked_s == []
+
+
+@in_virtual_time
+async def test_a_sign_of_life_that_cannot_be_read_from_the_start_on_ages_from_then(monkeypatch, tmp_path):
+    """What a power cut left of it: there was a daemon, and it is not there."""
+    place = Place(monkeypatch, tmp_path)
+    await place.watch(100, (20, lambda: (tmp_path / FILE).write_bytes(b"{")))
+    assert place.looked_s == [19 + STALE_S]  # since it was last seen to be absent
 
 
 FAILED = Retryable("no answer to the clock")

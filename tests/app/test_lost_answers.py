@@ -199,6 +199,15 @@ async def test_a_sale_that_never_arrived_is_sent_again_once_it_would_be_shown_if
     await carried(venue, exit_("x"))
     assert [row[0] for row in venue.orders] == ["x"]
     assert 4.0 <= venue.times[1] - venue.times[0] < 4.3
+    once = Submit(exit_("x").order, fills_once=True)
+    venue = Cut(1, loss=0)
+    await carried(venue, once)
+    assert 1.4 <= venue.times[1] - venue.times[0] < 1.7
+    venue = Cut(1, loss=0)  # of a replacement the cancel is shown when the sale would be
+    venue.orders.append(["old", OrderState.CANCELED, Side.SELL, 0.0])
+    await carried(venue, ReplaceOrder("old", exit_("x").order.ticket, ""))
+    assert [row[0] for row in venue.orders] == ["old", "x"]
+    assert 1.4 <= venue.times[1] - venue.times[0] < 1.7
     venue = Cut(
         1, loss=0
     )  # with a stop for the same coins at most one of them is taken, and this one not sent again

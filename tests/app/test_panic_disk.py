@@ -194,3 +194,22 @@ def test_f46_a_lock_that_may_not_be_read_says_nothing_of_a_daemon(tmp_path, monk
     monkeypatch.setattr(os, "open", refused)
     with pytest.raises(Misconfigured, match="write permission"), StateFolder(tmp_path, must_write=False):
         pass
+
+
+def test_a_lock_whose_holder_did_not_sign_it_kills_nobody(tmp_path, monkeypatch):
+    """The number in it is of a daemon that is gone, and may be a stranger's by now."""
+    killed = []
+    monkeypatch.setattr(module.os, "kill", lambda *who: killed.append(who))
+    (tmp_path / LOCK).write_text("1\n")
+    with pytest.raises(Rejected, match="whose number is not in it"):
+        module._kill(tmp_path)
+    assert killed == []
+
+
+def test_a_holder_that_signed_is_killed(tmp_path, monkeypatch):
+    killed = []
+    monkeypatch.setattr(module.os, "kill", lambda *who: killed.append(who))
+    with StateFolder(tmp_path):
+        monkeypatch.setattr(module, "is_locked", lambda _: False)
+        module._kill(tmp_path)
+    assert [pid for pid, _ in killed] == [os.getpid()]

@@ -11,7 +11,8 @@ from bnml.core.commands import QueryOrder
 from bnml.core.events import Balances, OrderReport, Timer
 from bnml.core.instrument import DELISTED
 from bnml.core.orders import OrderState, Side
-from bnml.trading.orders import Order, Role
+from bnml.trading.engine import Engine
+from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.watching import WATCH
 from tests.trading.hand_venue import STOP, SYMBOL, World, changed, ticket_of
 
@@ -226,3 +227,47 @@ def test_what_lacks_a_fill_is_known_after_a_restart_and_over_when_it_is_told():
     for report in app.reports:
         world.feed(report)
     assert world.engine.book.untold() == []
+
+
+def test_a_restart_asks_in_the_order_in_which_the_journal_has_it():
+    """Commands are compared one by one: three stops that were over in another order than they were made stopped the start."""
+    world = World()
+    world.enter()
+    world.settle()
+    stops = [one for one in world.engine.book.open() if one.role is Role.STOP]
+    for stop in reversed(stops):
+        lots = stop.quantity_lots
+        told = OrderReport(
+            SYMBOL,
+            stop.client_order_id,
+            world.now_ns,
+            OrderState.FILLED,
+            Side.SELL,
+            cumulative_lots=lots,
+            quantity_lots=lots,
+        )
+        world.feed(told)
+    world.queue.clear()
+    restored = Engine.restore(world.config, None, world.engine.snapshot())
+    timer = Timer(WATCH, world.now_ns + NS_PER_S)
+    assert len(stops) == 3
+    assert restored.process(timer, 10_000) == world.engine.process(timer, 10_000)
+
+
+def test_what_is_in_doubt_again_stands_where_it_stood():
+    book = OrderBook()
+    for name in "abc":
+        book.register(Order(name, SYMBOL, Side.SELL, Role.STOP, 1, 10, STOP))
+    book.get("a").state = OrderState.EXPIRED
+    assert [one.client_order_id for one in book.open()] == ["b", "c"]
+    book.doubt(book.get("a"))
+    assert [one.client_order_id for one in book.open()] == list("abc")
+
+
+def test_an_order_that_is_taken_over_lacking_a_fill_is_asked_for():
+    book = OrderBook()
+    order = Order("a", SYMBOL, Side.SELL, Role.STOP, 1, 10, STOP, cumulative_lots=4)
+    book.register(order)
+    assert book.untold() == [order]
+    book.register(Order("a", SYMBOL, Side.SELL, Role.STOP, 1, 10, STOP))
+    assert book.untold() == []

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from bnml.core.orders import OrderState, Side
-from bnml.trading.freeing import Bond, bond, locks
+from bnml.trading.freeing import Bond, bond, fills_once, locks
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.portfolio import Ledger, Portfolio
 from bnml.trading.positions import Position, Tranche
@@ -125,3 +125,41 @@ def test_the_legs_of_a_list_share_the_lock_of_what_is_left():
     desk = Desk()
     desk.sold(desk.second[0], 2000)
     assert locks([*desk.second, desk.third]) == {"l2": 3000, "s3": LOTS}
+
+
+@pytest.mark.parametrize(
+    ("foreign_lots", "count", "is_once"),
+    [(0, 3, True), (0, 1, True), (LOTS, 3, False), (LOTS, 1, False)],
+    ids=["all", "one of three", "all beside coins of others", "one beside coins of others"],
+)
+def test_a_sale_fills_once_where_nothing_else_is_there_to_be_sold(foreign_lots, count, is_once):
+    desk = Desk(foreign_lots)
+    tranches = desk.portfolio.positions[ONE.symbol].tranches[:count]
+    sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 0 if count > 1 else 1, LOTS * count, 0)
+    desk.book.register(sale)
+    for tranche in tranches:
+        tranche.sale_id = "x"
+        for leg in [*desk.first, *desk.second, desk.third]:
+            if leg.tranche == tranche.index:
+                leg.state = OrderState.CANCELED
+    assert fills_once(sale, tranches, ONE, desk.book, desk.portfolio) is is_once
+
+
+def test_a_sale_of_less_than_half_of_all_would_fill_twice():
+    """The venue's largest sale at market: what is left could be sold by the same once more."""
+    desk = Desk()
+    tranches = desk.portfolio.positions[ONE.symbol].tranches
+    for leg in [*desk.first, *desk.second, desk.third]:
+        leg.state = OrderState.CANCELED
+    sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 0, LOTS, 0)
+    assert not fills_once(sale, tranches, ONE, desk.book, desk.portfolio)
+
+
+def test_a_sale_beside_a_tranche_without_a_stop_would_take_its_coins():
+    desk = Desk()
+    first, *_ = desk.portfolio.positions[ONE.symbol].tranches
+    for leg in [*desk.first, desk.third]:
+        leg.state = OrderState.CANCELED
+    sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 1, LOTS, 0)
+    desk.book.register(sale)
+    assert not fills_once(sale, [first], ONE, desk.book, desk.portfolio)

@@ -6,13 +6,16 @@ from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
 from bnml.core.instrument import Instrument
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
+from bnml.kernels.records import ExitReason
 from bnml.trading.engine import RECONCILE
+from bnml.trading.portfolio import Dust
 from bnml.venues.sim.inprocess import ACCOUNT
 from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, World, changed
 from tests.trading.test_protection_faults import flatten, is_sale
 
 LISTS = ((1, 5000, 3_160_000), (2, 5000, 3_220_000))
 RUNNER = ((1, 10_000, 0),)
+OWNERS = {"USDT": 10**13, "BTC": 10**8}
 
 
 def entered(targets=TARGETS, **options):
@@ -118,7 +121,7 @@ def test_a_stop_whose_target_was_filled_is_left_to_the_venue_to_end():
 
 
 def test_coins_of_others_untie_the_two_requests_so_they_leave_one_after_the_other():
-    world = entered(LISTS, balances={"USDT": 10**13, "BTC": 10**8})
+    world = entered(LISTS, balances=OWNERS, instruments=changed(cancel_replace_allowed=False))
     first, second = moved(world)
     assert isinstance(first, CancelList)
     assert isinstance(second, CancelList)
@@ -126,6 +129,80 @@ def test_coins_of_others_untie_the_two_requests_so_they_leave_one_after_the_othe
     assert not followers(world.sent)
     assert [lots for _, lots in world.stops()] == [4995, 4995]
     assert world.balance("BTC") == 10**8 + 9990 * 1000
+
+
+def beside_coins_of_others(targets=LISTS):
+    """Which could pay for whatever follows a cancel, so that nothing may leave in one write with it but in one request."""
+    return entered(targets, balances=OWNERS)
+
+
+def never_bare(world):
+    return world.longest_bare_s() == 0 and not world.ledger_differences()
+
+
+def test_beside_coins_of_others_a_stop_alone_takes_the_place_of_a_list_in_one_request():
+    world = beside_coins_of_others()
+    asked = moved(world)
+    assert [(type(one), one.ticket.type) for one in asked] == [(ReplaceOrder, OrderType.STOP_LOSS)] * 2
+    withdrawn = [world.engine.book.get(leg) for one in world.position().tranches for leg in one.legs[:-1]]
+    assert [one.cancel_sent for one in withdrawn] == [True] * 4  # the target goes with its list
+    world.settle()
+    assert covered(world) == [(3_080_000, 4995), (3_080_000, 4995)]
+    assert never_bare(world)
+    assert [one.emulated_ticks for one in world.position().tranches] == [3_160_000, 3_220_000]
+    world.restart()
+    world.move(3_160_000)  # sold at market: no target rests any more
+    assert [one.quantity_lots for one in world.trades if one.side is Side.SELL] == [4995]
+    assert [one.reason for one in world.trades if one.side is Side.SELL] == [ExitReason.TARGET1]
+    assert world.balance("BTC") == 10**8 + 4995 * 1000
+    assert never_bare(world)
+
+
+def test_beside_coins_of_others_each_tranche_is_sold_in_the_request_that_cancels_its_list():
+    world = beside_coins_of_others(TARGETS)
+    flatten(world)
+    assert world.position() is None
+    assert [type(one) for one in world.sent[-3:]] == [ReplaceOrder] * 3
+    assert world.balance("BTC") == 10**8
+    assert never_bare(world)
+
+
+@pytest.mark.parametrize("lost", [(), (0,), (1,), (0, 1), (0, 1, 2)])
+def test_of_sales_beside_coins_of_others_those_that_never_arrived_leave_their_lists(lost):
+    world = beside_coins_of_others(TARGETS)
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    kept = [one for place, one in enumerate(world.queue) if place not in lost]
+    for place in lost:
+        replace = world.queue[place]
+        world.reports += [
+            CancelFailed(SYMBOL, replace.cancel_client_order_id, world.now_ns, -2013, "it never arrived"),
+            world._rejected(replace.ticket, -2013, "it never arrived"),
+        ]
+    world.queue = kept
+    world.settle()
+    world.pass_seconds(5)
+    assert world.position() is None
+    assert world.balance("BTC") == 10**8
+    assert never_bare(world)
+
+
+def test_a_list_that_is_filling_is_not_replaced_beside_coins_of_others():
+    """Its cancel could come too late for a part of it; it is withdrawn, and the rest sold when that is known."""
+    world = beside_coins_of_others(RUNNER)
+    (leg,) = world.position().tranches[0].legs
+    world.engine.book.get(leg).state = OrderState.PARTLY_FILLED
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    assert [type(one) for one in world.queue] == [CancelOrder]
+
+
+def test_dust_goes_with_the_sales_beside_coins_of_others():
+    world = beside_coins_of_others(TARGETS)
+    state = world.engine.state
+    state.ledger.dust[SYMBOL] = Dust("BTC", 2_000_000, 600 * 10**8)
+    flatten(world)
+    assert world.position() is None
+    assert not state.ledger.dust
+    assert world.balance("BTC") == 10**8 - 2_000_000
 
 
 @pytest.mark.parametrize("lost", [(0, 1), (0,), (1,)])

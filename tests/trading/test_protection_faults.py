@@ -109,7 +109,11 @@ def test_f19_a_refused_sale_puts_the_stop_back_and_is_repeated(targets):
 
 def test_f19_the_gap_of_a_sale_is_measured():
     """Coins of others could pay for the sale, so it waits for its cancel: 0.4 s and 0.3 s, 0.3 s without a stop."""
-    world = entered(((1, 5000, 0), (2, 5000, 0)), balances={"USDT": 10**13, "BTC": 10**8})
+    world = entered(
+        ((1, 5000, 0), (2, 5000, 0)),
+        balances={"USDT": 10**13, "BTC": 10**8},
+        instruments=changed(cancel_replace_allowed=False),
+    )
     world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
     world.execute()
     world.execute()

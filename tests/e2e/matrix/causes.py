@@ -16,6 +16,7 @@ GREW = "what was too small for a stop rose above the venue's minimum while the p
 BY_HAND = "somebody else cancelled its orders while the process was dead"
 PARTED = "over REST a cancel and what follows it are two requests, and the process died between them"
 AGED = "the venue had called a request too old, and failed the next one, which lives longer"
+LISTLESS = "the symbol has no order lists and the account coins of its owner: the stop leaves when the purchase is known, and the process died before"
 UNEXPLAINED = "unexplained"
 CAUSES = (
     FAILED,
@@ -33,6 +34,7 @@ CAUSES = (
     BY_HAND,
     PARTED,
     AGED,
+    LISTLESS,
     UNEXPLAINED,
 )
 
@@ -56,6 +58,7 @@ _HALF = "-2021"
 _WIRED = ("sent order", "sent POST", "sent DELETE")
 RECENT_S = 2.0  # what a failed request about protection leads to takes a doubt of 1.6 s and the next step
 NEAR_S = 0.2  # what was sent before a death is executed within this time after it
+ALONE = "bought without a list beside coins of the owner"
 GROWN = "worth more than the minimum now"
 LOOKED_AT_S = 5.0  # the pause between two looks at the account (`process.TIMER_S`)
 PATIENCE_S = 0.9  # nothing takes so long here unless it was made to
@@ -83,7 +86,12 @@ def cause_of(span):
         return GREW
     if failures:
         return FAILED
-    return PARTED if _is_parted(before, until_s) else UNEXPLAINED
+    parted = PARTED if _is_parted(before, until_s) else UNEXPLAINED
+    return LISTLESS if _is_listless(recent) else parted
+
+
+def _is_listless(recent):
+    return ALONE in recent and any(text.startswith("sent side=BUY type=LIMIT") for text in recent)
 
 
 def _failures(notes, until_s):

@@ -1,7 +1,9 @@
 """The world outside of the process: a random market on the real exchange core, and who is protected in it."""
 
 import asyncio
+import os
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import numpy as np
 
@@ -16,9 +18,10 @@ from bnml.venues.sim.market import Market
 from bnml.venues.sim.messages import Print, Step
 from bnml.venues.sim.signing import ApiKey, KeyRing
 from bnml.venues.sim.venue import Venue
-from tests.e2e.matrix.causes import GROWN, TOO_LONG_S, cause_of
+from tests.e2e.matrix.causes import ALONE, GROWN, TOO_LONG_S, cause_of
 from tests.e2e.matrix.virtual import START_NS, VirtualClock
 
+BLIND = os.environ.get("BLIND", "")
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
 FRAME_NS = 60 * NS_PER_S
 HISTORY = 700
@@ -62,6 +65,7 @@ def history(seed):
 
 
 IN_PARTS = 0.4
+OWNED = 0.3
 PARTS_SEED = 9
 
 
@@ -83,11 +87,19 @@ def fill_in_parts(exchange, random):
 class World:
     """Exchange, market and time; it goes on whatever becomes of the process. `listeners` hear what is public."""
 
+    owners_e8 = MappingProxyType({})  # coins of the account that are nobody's business
     speed = float(SPEED)
     frame_ns = FRAME_NS
 
     def __init__(self, loop, random, past, pricing):
         self.random = random
+        (owner,) = random.spawn(1)
+        if owner.random() < OWNED:
+            self.owners_e8 = {
+                name.removesuffix("USDT"): int(owner.integers(E8, 100 * E8))
+                for name in SYMBOLS
+                if owner.random() < 0.7
+            }
         self._open(loop, Market(instruments(random), FRAME_NS, pricing, past), START_NS)
         self.prices = {name: int(rows["close"][-1]) for name, rows in past.items()}
         self.running = {}
@@ -106,7 +118,7 @@ class World:
         self.instruments = self.exchange.instruments
         self.symbols = tuple(self.instruments)
         self.exchange.set_time(start_ns)
-        self.exchange.open_account(ACCOUNT, {"USDT": QUOTE_E8})
+        self.exchange.open_account(ACCOUNT, {"USDT": QUOTE_E8, **self.owners_e8})
         keys = KeyRing([ApiKey(API_KEY, "secret", ACCOUNT)])
         self.venue = Venue(self.exchange, keys, self.clock, live=True)
         self.venue.market_time = self
@@ -235,7 +247,9 @@ class Cover:
                 stops[order.symbol] += order.quantity_lots - order.executed_lots
         for name in world.symbols:
             instrument = world.instruments[name]
-            held = sum(balances.get(instrument.base, (0, 0))) // instrument.lot_e8
+            held = (
+                sum(balances.get(instrument.base, (0, 0))) - self._world.owners_e8.get(instrument.base, 0)
+            ) // instrument.lot_e8
             bare = held - stops[name] - self.dust.get(name, 0)
             if bare > 0 and instrument.notional_e8(world.prices[name], bare) > instrument.min_notional_e8:
                 if name not in self._since and bare == self._bare_lots.get(name):
@@ -249,6 +263,8 @@ class Cover:
                     from_s = since - BEFORE_S
                     span.notes = [one for one in self.notes if one[0] >= from_s and one[1] in {name, ""}]
                     span.shuts = [one for one in self.shuts if one[1] >= from_s and one[2] in {name, ""}]
+                    if instrument.base in world.owners_e8 and not instrument.oto_allowed:
+                        span.notes.append((since, name, ALONE))
                     span.cause = cause_of(span)
                 self.spans.append(span)
             self._bare_lots[name] = bare

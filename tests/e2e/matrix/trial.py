@@ -210,9 +210,10 @@ class Trial:
         dust = engine.state.ledger.dust.get(symbol)  # what rounds left over, known and told
         known_e8 = 0 if dust is None else dust.base_e8
         ours = 0 if position is None else position.lots(instrument.lot_e8)
-        theirs = balances.get(instrument.base, 0) // instrument.lot_e8
+        owners = self.world.owners_e8.get(instrument.base, 0)
+        theirs = (balances.get(instrument.base, 0) - owners) // instrument.lot_e8
         smallest = instrument.min_notional_e8
-        strange = (balances.get(instrument.base, 0) - known_e8) // instrument.lot_e8 - ours
+        strange = (balances.get(instrument.base, 0) - owners - known_e8) // instrument.lot_e8 - ours
         if ours > theirs or instrument.notional_e8(self.world.prices[symbol], strange) > smallest:
             self.outcome.faults.append(f"held: {symbol} {theirs} there, {ours} here")
         bare_s = self.world.cover.still_bare(symbol)
