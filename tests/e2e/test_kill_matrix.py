@@ -50,6 +50,8 @@ def test_a_list_that_is_cancelled_before_its_successor_leaves_is_seen(monkeypatc
     """The measure judges what it is for: without chains the same deaths leave positions bare."""
     if defect:
         monkeypatch.setattr(protection, "bond", lambda *_: freeing.Bond.NONE)
+        monkeypatch.setattr(protection, "replaceable", lambda *_: None)
+        monkeypatch.setattr(protection, "are_apart", lambda *_: False)
     table = Table()
     for seed in range(60):
         table.add(try_seed(seed, at=("during_cancel", 1 + seed % 4)))
