@@ -65,7 +65,6 @@ def history(seed):
 
 
 IN_PARTS = 0.4
-OWNED = 0.3
 PARTS_SEED = 9
 
 
@@ -91,10 +90,11 @@ class World:
     speed = float(SPEED)
     frame_ns = FRAME_NS
 
-    def __init__(self, loop, random, past, pricing):
+    def __init__(self, loop, random, past, pricing, *, owned=0.0):
+        """`owned`: how likely the account holds coins of its owner, too."""
         self.random = random
         (owner,) = random.spawn(1)
-        if owner.random() < OWNED:
+        if owner.random() < owned:
             self.owners_e8 = {
                 name.removesuffix("USDT"): int(owner.integers(E8, 100 * E8))
                 for name in SYMBOLS

@@ -53,6 +53,9 @@ def try_seed(seed, *, kills=2, defect="", faults=True, at=None, catches=False, s
         return Outcome(seed, faults=[f"ended: {type(error).__name__} {error}"])
 
 
+OWNED = 0.3  # of the accounts hold coins of their owner in what is traded
+
+
 @cache
 def begun_disk():
     """A disk on which one start has read the history: what every trial goes on from."""
@@ -77,7 +80,8 @@ class Trial:
         self.loop = loop
         self.random = np.random.default_rng([seed, 77])
         pricing = Pricing(compile_costs(chosen().costs))
-        self.world = World(loop, np.random.default_rng([seed, 1]), past(), pricing)
+        owned = OWNED if begun else 0.0
+        self.world = World(loop, np.random.default_rng([seed, 1]), past(), pricing, owned=owned)
         self.faults = faults if isinstance(faults, Faults) else Faults()
         if not faults:
             self.faults.calm()
