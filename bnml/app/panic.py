@@ -294,7 +294,7 @@ class Clearance:
 def _kill(state_dir: Path) -> None:
     """End the process that holds the state folder, and wait until it has let go."""
     holder = (state_dir / LOCK).read_text("ascii", "replace").strip()
-    if not _has_open(holder, state_dir / LOCK):
+    if not _may_hold(holder, state_dir / LOCK):
         raise Rejected(
             f"{state_dir / LOCK} is held by a process whose number is not in it (another `bnml panic` on a full disk?); "
             f"wait for its end, or end it yourself: `fuser {state_dir / LOCK}` names it"
@@ -309,10 +309,21 @@ def _kill(state_dir: Path) -> None:
         pause.wait(0.05)
 
 
-def _has_open(process: str, file: Path) -> bool:
-    """Whether this process is the one that holds the lock: a number that was not written over names a stranger."""
-    with suppress(OSError):  # it is gone, or somebody else's
-        return any(one.resolve() == file.resolve() for one in Path(f"/proc/{process}/fd").iterdir())
+def _may_hold(process: str, file: Path) -> bool:
+    """False when this process certainly has no such file open: a number that was not written over names a stranger.
+
+    A daemon lets nobody look into it, not even its own user, so that what cannot be read is no reason to spare it.
+    """
+    lock = file.resolve()
+    try:
+        for one in Path(f"/proc/{process}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                if one.readlink() == lock:
+                    return True
+    except FileNotFoundError:
+        return False  # there is no such process
+    except OSError:
+        return True
     return False
 
 

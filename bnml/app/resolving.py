@@ -184,7 +184,8 @@ class Doubt:
             return Resolved(Fate.FOUND, (*told, *placed))
         last = [reports[-1] for reports in old.values() if reports]
         is_over = bool(last) and len(last) == len(names) and all(one.state in FINAL_STATES for one in last)
-        if is_over and not self._new:
+        # Reads lag behind what the account's stream has told of the new order.
+        if (is_over and not self._new) or any(self._heard(name) for name in self._new):
             return Resolved(Fate.FOUND, tuple(told))
         absent = [*self._new, *(name for name in names if not old[name])]
         if absent and not await self._are_absent(absent, settled=settled):

@@ -72,7 +72,7 @@ def are_apart(
     """Whether one sale of all would have to wait for its cancels, because of coins of others, and a sale for each need not."""
     legs = [book.orders[leg] for tranche in tranches for leg in tranche.legs]
     lots = sum(held_lots(tranche, instrument) for tranche in tranches)
-    if not legs or not instrument.cancel_replace_allowed:
+    if not legs or not instrument.cancel_replace_allowed or owns_all(instrument, book, portfolio):
         return False
     return bond(legs, lots, instrument, book, portfolio) is Bond.NONE
 
@@ -119,19 +119,13 @@ def owns_all(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> b
     return portfolio.total_e8(instrument.base) - own_e8 < instrument.lot_e8
 
 
-def fills_once(
-    sale: Order, tranches: Sequence[Tranche], instrument: Instrument, book: OrderBook, portfolio: Portfolio
-) -> bool:
+def fills_once(sale: Order, instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> bool:
     """Whether the venue refuses this sale at market once it has taken it: no coins are there that it could sell as well."""
-    position = portfolio.positions.get(instrument.symbol)
-    if position is None or not owns_all(instrument, book, portfolio):
+    if not owns_all(instrument, book, portfolio):
         return False
-    held = [one for one in position.tranches if held_lots(one, instrument)]
-    is_all = (
-        len(tranches) == len(held)
-        and sum(held_lots(one, instrument) for one in held) < 2 * sale.quantity_lots
-    )
-    return is_all or exclude_each_other([sale], tranches[0], instrument, book, portfolio)
+    _, others = _others([sale], instrument, book)
+    free_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8) - sum(locks(others).values())
+    return free_lots - sale.quantity_lots < sale.quantity_lots
 
 
 def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:

@@ -260,7 +260,10 @@ class Protection:
         position.leaves_ns = position.leaves_ns or self._state.now_ns
         if held and len(ready) == len(held) and all(one in held for one in borrowing):
             position.leaves_ns = 0
-            if are_apart(held, instrument, self._book, self._portfolio):
+            is_alone = all(
+                is_sellable(coverage.held_lots(one, instrument), one.stop_ticks, instrument) for one in held
+            )
+            if is_alone and are_apart(held, instrument, self._book, self._portfolio):
                 self._portfolio.take_along(held[-1], instrument)
                 for one in held:
                     self._take_out([one], instrument, position.exit_reason, one.index, out)
@@ -348,7 +351,7 @@ class Protection:
         words = f"exit: {ExitReason(reason).name.lower()}"
         if replaces is None:
             order.is_beside = bool(beside)
-            once = fills_once(order, tranches, instrument, self._book, self._portfolio)
+            once = fills_once(order, instrument, self._book, self._portfolio)
             out.commands.append(Submit(ApprovedOrder(ticket, words), after, beside, once))
             return
         order.replaces = replaces.client_order_id

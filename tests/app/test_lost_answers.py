@@ -443,3 +443,23 @@ async def test_f74_each_half_of_a_replacement_is_told_by_itself():
 def test_a_rejection_is_told_in_words():
     assert "-1013" in str(error_of(400, ErrorBody(-1013, "Filter failure: LOT_SIZE"), "order.place"))
     assert isinstance(error_of(400, ErrorBody(-1013, ""), ""), Rejected)
+
+
+@in_virtual_time
+async def test_a_replacement_of_which_the_account_has_told_is_not_half_done():
+    """Reads of the sale lag behind those of what it cancelled: sent again it would sell coins of the owner."""
+
+    class Told(Cut):
+        async def execute(self, command, *, attempt=1):
+            self._carry_out(command, asyncio.get_running_loop().time())
+            self.orders[-1][3] += 60.0  # shown late
+            return await super().execute(command, attempt=attempt)
+
+    class Hearing(Executor):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options, heard=lambda name: name == "x")
+
+    venue = Told(1, loss=0, lags_all=True)
+    venue.orders.append(["old", OrderState.OPEN, Side.SELL, 0.0])
+    await carried(venue, ReplaceOrder("old", exit_("x").order.ticket, ""), kind=Hearing)
+    assert [row[0] for row in venue.orders] == ["old", "x"]

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import subprocess
 
 import pytest
 
@@ -196,20 +197,38 @@ def test_f46_a_lock_that_may_not_be_read_says_nothing_of_a_daemon(tmp_path, monk
         pass
 
 
-def test_a_lock_whose_holder_did_not_sign_it_kills_nobody(tmp_path, monkeypatch):
-    """The number in it is of a daemon that is gone, and may be a stranger's by now."""
-    killed = []
-    monkeypatch.setattr(module.os, "kill", lambda *who: killed.append(who))
-    (tmp_path / LOCK).write_text("1\n")
-    with pytest.raises(Rejected, match="whose number is not in it"):
-        module._kill(tmp_path)
+@pytest.fixture
+def killed(monkeypatch):
+    """What would have been killed."""
+    found = []
+    monkeypatch.setattr(module.os, "kill", lambda pid, _signal: found.append(pid))
+    return found
+
+
+def test_a_lock_whose_holder_did_not_sign_it_kills_nobody(tmp_path, killed):
+    """The number in it is of a daemon that is gone, or a stranger's by now."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as stranger:  # ends with its input
+        for number in (stranger.pid, 2**22 - 1):
+            (tmp_path / LOCK).write_text(f"{number}\n")
+            with pytest.raises(Rejected, match="whose number is not in it"):
+                module._kill(tmp_path)
     assert killed == []
 
 
-def test_a_holder_that_signed_is_killed(tmp_path, monkeypatch):
-    killed = []
-    monkeypatch.setattr(module.os, "kill", lambda *who: killed.append(who))
+def test_a_daemon_that_lets_nobody_look_into_it_is_killed(tmp_path, killed, monkeypatch):
+    """Hardened, its open files cannot be read by its own user either."""
+
+    def closed(_folder):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    (tmp_path / LOCK).write_text(f"{os.getpid()}\n")
+    monkeypatch.setattr(module.Path, "iterdir", closed)
+    module._kill(tmp_path)
+    assert killed == [os.getpid()]
+
+
+def test_a_holder_that_signed_is_killed(tmp_path, killed, monkeypatch):
     with StateFolder(tmp_path):
         monkeypatch.setattr(module, "is_locked", lambda _: False)
         module._kill(tmp_path)
-    assert [pid for pid, _ in killed] == [os.getpid()]
+    assert killed == [os.getpid()]

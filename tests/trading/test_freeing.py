@@ -6,7 +6,7 @@ import pytest
 from bnml.core.orders import OrderState, Side
 from bnml.trading.freeing import Bond, bond, fills_once, locks
 from bnml.trading.orders import Order, OrderBook, Role
-from bnml.trading.portfolio import Ledger, Portfolio
+from bnml.trading.portfolio import Dust, Ledger, Portfolio
 from bnml.trading.positions import Position, Tranche
 from tests.trading.kit import instrument
 
@@ -142,24 +142,37 @@ def test_a_sale_fills_once_where_nothing_else_is_there_to_be_sold(foreign_lots, 
         for leg in [*desk.first, *desk.second, desk.third]:
             if leg.tranche == tranche.index:
                 leg.state = OrderState.CANCELED
-    assert fills_once(sale, tranches, ONE, desk.book, desk.portfolio) is is_once
+    assert fills_once(sale, ONE, desk.book, desk.portfolio) is is_once
 
 
 def test_a_sale_of_less_than_half_of_all_would_fill_twice():
     """The venue's largest sale at market: what is left could be sold by the same once more."""
     desk = Desk()
-    tranches = desk.portfolio.positions[ONE.symbol].tranches
     for leg in [*desk.first, *desk.second, desk.third]:
         leg.state = OrderState.CANCELED
     sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 0, LOTS, 0)
-    assert not fills_once(sale, tranches, ONE, desk.book, desk.portfolio)
+    assert not fills_once(sale, ONE, desk.book, desk.portfolio)
 
 
 def test_a_sale_beside_a_tranche_without_a_stop_would_take_its_coins():
     desk = Desk()
-    first, *_ = desk.portfolio.positions[ONE.symbol].tranches
     for leg in [*desk.first, desk.third]:
         leg.state = OrderState.CANCELED
     sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 1, LOTS, 0)
     desk.book.register(sale)
-    assert not fills_once(sale, [first], ONE, desk.book, desk.portfolio)
+    assert not fills_once(sale, ONE, desk.book, desk.portfolio)
+
+
+def test_neither_a_cap_nor_dust_makes_a_sale_fill_once():
+    """Found in a review: what a capped sale leaves of its own tranche would pay for the same once more."""
+    desk = Desk(lots=(LOTS, 0, 0))
+    for leg in [*desk.first, *desk.second, desk.third]:
+        leg.state = OrderState.CANCELED
+    capped = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 1, LOTS // 3, 0)
+    assert not fills_once(capped, ONE, desk.book, desk.portfolio)
+    whole = Order("y", ONE.symbol, Side.SELL, Role.EXIT, 1, LOTS, 0)
+    assert fills_once(whole, ONE, desk.book, desk.portfolio)
+    ledger = desk.portfolio.ledger
+    ledger.dust[ONE.symbol] = Dust(ONE.base, LOTS * ONE.lot_e8)
+    ledger.totals[ONE.base] += LOTS * ONE.lot_e8
+    assert not fills_once(whole, ONE, desk.book, desk.portfolio)
