@@ -19,7 +19,7 @@ from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, 
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import lone_stop, protect
-from bnml.trading.freeing import Bond, are_apart, bond, fills_once, replaceable
+from bnml.trading.freeing import Bond, are_apart, bond, fills_once, owns_all, replaceable
 from bnml.trading.insuring import borrowers, in_doubt, spare
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -227,7 +227,10 @@ class Protection:
         found = bond(legs, lots, instrument, self._book, self._portfolio)
         if found is Bond.LATER and any(leg.role is Role.STOP for leg in legs):
             return
-        old = replaceable(legs, instrument) if found is Bond.NONE else None
+        is_alone = owns_all(
+            instrument, self._book, self._portfolio
+        )  # but for dust, which is too little to wait for
+        old = replaceable(legs, instrument) if found is Bond.NONE and not is_alone else None
         if old is not None:  # no list can take the place of another in one request, a stop can
             tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
             self._replace(tranche, old, instrument, lots, out)
