@@ -195,6 +195,17 @@ def test_a_list_that_is_filling_is_not_replaced_beside_coins_of_others():
     assert [type(one) for one in world.queue] == [CancelOrder]
 
 
+def test_beside_nothing_but_own_dust_a_list_stays_a_list():
+    """Dust is nobody else's: a backtest, which keeps none, sells at the target that rests."""
+    world = entered(LISTS, balances=OWNERS)
+    world.engine.state.ledger.dust[SYMBOL] = Dust("BTC", 10**8, 600 * 10**8)
+    first, second = moved(world)
+    assert isinstance(first, CancelList)
+    assert isinstance(second, CancelList)
+    world.settle()
+    assert [one.target_ticks for one in world.position().tranches] == [3_160_000, 3_220_000]
+
+
 def test_dust_goes_with_the_sales_beside_coins_of_others():
     world = beside_coins_of_others(TARGETS)
     state = world.engine.state
