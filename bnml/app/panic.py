@@ -365,8 +365,7 @@ def _of(options: PanicOptions) -> str:
 
 
 def _say(words: str) -> None:
-    with suppress(
-        OSError
-    ):  # a log on a full disk, a terminal that is gone: what cannot be told is done all the same
+    # A log on a full disk, a terminal that is gone: what cannot be told is done all the same.
+    with suppress(OSError):
         sys.stdout.write(f"{words}\n")
         sys.stdout.flush()

@@ -133,7 +133,10 @@ class Doubt:
 
     @property
     def _settled_s(self) -> float:
-        """Ids are unique among open orders only: a second sale at market would sell coins of others, if there are any."""
+        """When absence counts, with what reads may lag for a sale at market that would be filled once more.
+
+        Ids are unique among open orders only, so the venue takes it twice; the second would sell coins of others.
+        """
         may_repeat = self._fills_again and not self._is_doubled()
         return self._sent_s + (max(self._settle_s, LAG_S) if may_repeat else self._settle_s)
 

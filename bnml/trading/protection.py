@@ -227,10 +227,9 @@ class Protection:
         found = bond(legs, lots, instrument, self._book, self._portfolio)
         if found is Bond.LATER and any(leg.role is Role.STOP for leg in legs):
             return
-        is_alone = owns_all(
-            instrument, self._book, self._portfolio
-        )  # but for dust, which is too little to wait for
-        old = replaceable(legs, instrument) if found is Bond.NONE and not is_alone else None
+        # Own dust is nobody else's: beside it a list stays one, as in a backtest, which keeps none.
+        is_beside_others = found is Bond.NONE and not owns_all(instrument, self._book, self._portfolio)
+        old = replaceable(legs, instrument) if is_beside_others else None
         if old is not None:  # no list can take the place of another in one request, a stop can
             tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
             self._replace(tranche, old, instrument, lots, out)
@@ -263,10 +262,10 @@ class Protection:
         position.leaves_ns = position.leaves_ns or self._state.now_ns
         if held and len(ready) == len(held) and all(one in held for one in borrowing):
             position.leaves_ns = 0
-            is_alone = all(
+            can_part = all(
                 is_sellable(coverage.held_lots(one, instrument), one.stop_ticks, instrument) for one in held
             )
-            if is_alone and are_apart(held, instrument, self._book, self._portfolio):
+            if can_part and are_apart(held, instrument, self._book, self._portfolio):
                 self._portfolio.take_along(held[-1], instrument)
                 for one in held:
                     self._take_out([one], instrument, position.exit_reason, one.index, out)

@@ -21,6 +21,12 @@ RULES = {"stop_pct": 2.0, "target_pct": 3.0, "max_hold_bars": 24, "tier": "F0", 
 AXES = ("--axis", "stop_pct=1:3:0.5", "--axis", "target_pct=1,3", "--axis", "max_hold_bars=6,24")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    """The command takes models from the folder it is given in; one who runs the tests may have some."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     """A hundred days of hourly bars of two symbols, and signals drawn at 5 % of the closes."""
