@@ -28,6 +28,8 @@ HASTY_S = 2.5
 """A doubt that can be settled within this time is about protection: looked at often, and in the moment it is settled."""
 HASTY_PAUSE_S = 0.2
 HASTY_LOOKS = 15
+EARLY_LOOKS = 8
+"""Of these, before it is settled: what is not seen by then is looked for in that moment, and often after it."""
 AFTER_S = 0.001  # a look that begins just short of the moment would have to be repeated
 LOOKS_WITHOUT = 3
 """So often in a row the venue must know nothing of an order: what is read lags behind by up to 4 s."""
@@ -147,7 +149,7 @@ class Doubt:
         left_s = self._settled_s - asyncio.get_running_loop().time()
         if left_s > 0:
             pause_s = min(pause_s, left_s + AFTER_S)
-        if self._settle_s <= HASTY_S and self._looks <= HASTY_LOOKS:
+        if self._settle_s <= HASTY_S and self._looks <= (EARLY_LOOKS if left_s > 0 else HASTY_LOOKS):
             pause_s = min(HASTY_PAUSE_S, left_s + AFTER_S) if left_s > 0 else HASTY_PAUSE_S / 2
             if self._looks == 1 and self._answer is not None:
                 pause_s = 0.0  # the answer has been waited for long enough

@@ -146,9 +146,19 @@ class Cut(LossyVenue):
         return await super().execute(command, attempt=attempt)
 
 
-async def repeated(command, *rows):
+class Disagreeing(Cut):
+    """Its lists do not agree at first: a trade of another order is shown before the order."""
+
+    disagreements = 2
+
+    async def shows_none_of(self, symbol, names):
+        self.disagreements -= 1
+        return await super().shows_none_of(symbol, names) and self.disagreements < 0
+
+
+async def repeated(command, *rows, kind=Cut):
     """What is on the books of a venue whose connection breaks, and seconds between the two requests."""
-    venue = Cut(1, loss=0)
+    venue = kind(1, loss=0)
     venue.orders += rows
     await carried(venue, command)
     first_s, second_s = venue.times
@@ -206,6 +216,13 @@ async def test_a_sale_that_never_arrived_is_sent_again_once_it_would_be_shown_if
     names, pause_s = await repeated(exit_("x"))
     assert names == ["x"]
     assert 4.0 <= pause_s < 4.3
+
+
+@in_virtual_time
+async def test_what_disagrees_when_a_doubt_is_settled_is_looked_at_again_soon():
+    for command, settled_s in ((exit_("x"), 4.0), (stop("s"), 1.4)):
+        _, pause_s = await repeated(command, kind=Disagreeing)
+        assert settled_s + 0.2 <= pause_s < settled_s + 1.0
 
 
 @in_virtual_time

@@ -15,6 +15,7 @@ from tests.e2e.matrix.causes import (
     KEYLESS,
     PARTED,
     PASSED,
+    TOGETHER,
     TWICE,
     UNEXPLAINED,
     UNREAD,
@@ -78,6 +79,24 @@ def refused(at, words=STOP):
 )
 def test_a_process_that_lived_is_excused_by_two_failures(notes, found):
     assert cause(notes) == found
+
+
+SALE = "side=SELL type=MARKET newClientOrderId=one-0x"
+ANOTHER = "side=SELL type=MARKET newClientOrderId=two-0x"
+
+
+@pytest.mark.parametrize(
+    ("notes", "until", "found"),
+    [
+        pytest.param(lost(0.1, SALE) + lost(0.15, ANOTHER), 4.6, TOGETHER, id="both"),
+        pytest.param(refused(0.1, SALE) + refused(0.1, ANOTHER), 4.6, TOGETHER, id="both by a wrong answer"),
+        pytest.param(lost(0.1, SALE) + done(0.15, ANOTHER), 4.6, UNEXPLAINED, id="one of them"),
+        pytest.param(lost(0.1, SALE), 4.6, UNEXPLAINED, id="one alone"),
+        pytest.param(lost(0.1, SALE) + lost(0.15, ANOTHER), 6.4, UNEXPLAINED, id="longer than reads may lag"),
+    ],
+)
+def test_two_sales_that_fail_together_wait_for_reads(notes, until, found):
+    assert cause(notes, until=until) == found
 
 
 @pytest.mark.parametrize(

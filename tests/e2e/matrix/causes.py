@@ -3,6 +3,7 @@
 TOO_LONG_S = 2.0
 FAILED = "the venue failed a request, and the process died before it could be repeated"
 TWICE = "the venue failed the repeated request too"
+TOGETHER = "the venue failed two sales at market at once: the coins of either are free, so none is repeated until reads must show it"
 UNREAD = "the venue failed a request, and the reads that were to tell what became of it"
 UNTOLD = "somebody else cancelled its orders, and the venue lost the word of it until the account was looked at again"
 PASSED = "the price had passed the level that a stop or a target was moved to, and the process died before the sale"
@@ -21,6 +22,7 @@ UNEXPLAINED = "unexplained"
 CAUSES = (
     FAILED,
     TWICE,
+    TOGETHER,
     UNREAD,
     UNTOLD,
     PASSED,
@@ -55,6 +57,7 @@ _STRUCK = tuple(
 _OF_ORDERS = (" of order", " of POST", " of DELETE")
 _BEYOND = ("immediately", "relationship")
 _HALF = "-2021"
+_AT_MARKET = "side=SELL type=MARKET"
 _WIRED = ("sent order", "sent POST", "sent DELETE")
 RECENT_S = 2.0  # what a failed request about protection leads to takes a doubt of 1.6 s and the next step
 NEAR_S = 0.2  # what was sent before a death is executed within this time after it
@@ -62,6 +65,7 @@ ALONE = "bought without a list beside coins of the owner"
 GROWN = "worth more than the minimum now"
 LOOKED_AT_S = 5.0  # the pause between two looks at the account (`process.TIMER_S`)
 PATIENCE_S = 0.9  # nothing takes so long here unless it was made to
+READ_LAG_S = 4.0  # `resolving.LAG_S`
 TOO_OLD = "answered 400 -1021"
 WHOLE_WINDOW_S = 2.4  # `network.WINDOW_MS` and its margin
 
@@ -77,6 +81,7 @@ def cause_of(span):
         unread = failures and any(_is_lost_read(text) for text in recent)
         aged = failures and _is_aged(span, recent)
         found = _shut(span) or (TWICE if failures > 1 else UNREAD if unread else AGED if aged else "")
+        found = found or (TOGETHER if _failed_together(span, before, until_s) else "")
         return found or (UNTOLD if _is_untold(span) else UNEXPLAINED)
     if any(word in text for text in recent for word in _BEYOND):
         return PASSED
@@ -120,6 +125,15 @@ def _is_untold(span):
     by_hand = any(text.startswith("struck: cancel_orders") for text in first)
     lost = any(text.startswith("struck: ") and " of executionReport" in text for text in first)
     return by_hand and lost and span.seconds - _shut_times(span)[1] <= LOOKED_AT_S + TOO_LONG_S
+
+
+def _failed_together(span, notes, until_s):
+    """Two different sales at market of the same moment, both without an answer of the exchange's own."""
+    sales = [(at, text) for at, text in notes if text.startswith(_WIRED) and _AT_MARKET in text]
+    lost = [one for one in sales if _is_without_answer(*one, notes, until_s)]
+    pairs = {(first, second) for first in lost for second in lost if 0 <= second[0] - first[0] <= NEAR_S}
+    together = any(first[1] != second[1] for first, second in pairs)
+    return together and span.seconds <= READ_LAG_S + TOO_LONG_S
 
 
 def _is_aged(span, recent):
