@@ -18,6 +18,7 @@ from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import BnmlError, Misconfigured, Retryable
 from bnml.core.instrument import plain
 from bnml.core.orders import Side
+from bnml.journal.schema import JOURNAL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,7 +191,7 @@ def _look(state_dir: Path) -> tuple[Heartbeat | None, str]:
 async def check(settings: Settings) -> Findings:
     """Cancel our open entries and hold our stops against what is ours."""
     state_dir = settings.app.state_dir
-    booked = booked_fills(state_dir / "journal.db")
+    booked = booked_fills(state_dir / JOURNAL_FILE)
     findings = Findings()
     async with direct(settings, waits=False) as rest:
         rescue = Rescue(rest, instance_of(state_dir), booked)

@@ -18,6 +18,7 @@ from bnml.config import load_credentials
 from bnml.core.clock import LiveClock
 from bnml.core.errors import BnmlError, Misconfigured, Rejected, Retryable
 from bnml.journal.reader import JournalReader
+from bnml.journal.schema import JOURNAL_FILE
 from bnml.venues.binance.budget import Lane, WeightBudget
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
@@ -43,7 +44,7 @@ def check_venue(settings: Settings) -> None:
     """Refuse to look for what is held at another venue than that of the state folder, and to call it gone."""
     state_dir = settings.app.state_dir
     try:
-        with JournalReader(state_dir / "journal.db") as journal:
+        with JournalReader(state_dir / JOURNAL_FILE) as journal:
             belongs = journal.session().header.venue
     except (BnmlError, OSError, sqlite3.Error, ValueError):
         return  # a journal that cannot be read says nothing

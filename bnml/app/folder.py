@@ -12,6 +12,7 @@ import msgspec
 
 from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
 from bnml.journal.reserve import is_full
+from bnml.journal.schema import JOURNAL_FILE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ class StateFolder:
 
     @property
     def journal(self) -> Path:
-        return self.path / "journal.db"
+        return self.path / JOURNAL_FILE
 
     def __enter__(self) -> Self:
         self._lock = self._open()

@@ -28,6 +28,7 @@ from bnml.core.instrument import plain
 from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
 from bnml.journal.reserve import with_room
+from bnml.journal.schema import JOURNAL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from bnml.options import PanicOptions
     from bnml.venues.binance.rest import RestClient
 
-JOURNAL: Final = "journal.db"
 ASK_S: Final = 3.0  # as long as a daemon that lives needs to take a word, and then some
 FLAT_S: Final = 30.0  # until a living daemon has sold
 KILL_S: Final = 5.0
@@ -113,7 +113,7 @@ def _halt(state_dir: Path, options: PanicOptions, left: Left) -> None:
     """Keep the next start from entering; a disk that does not take that keeps nobody from selling."""
     note = HaltNote("panic without the daemon", (options.symbol,) if options.symbol else ())
     try:
-        with_room(state_dir / JOURNAL, lambda: write_note(state_dir, note))
+        with_room(state_dir / JOURNAL_FILE, lambda: write_note(state_dir, note))
     except OSError as error:
         left.tell(
             f"the halt cannot be written to {state_dir / HALT_FILE} ({error.strerror}), so the next start would make "
@@ -126,7 +126,7 @@ def _halt(state_dir: Path, options: PanicOptions, left: Left) -> None:
 async def _at_venue(settings: Settings, options: PanicOptions, left: Left) -> None:
     state_dir = settings.app.state_dir
     instance = options.instance or instance_of(state_dir)
-    booked = booked_fills(state_dir / JOURNAL)
+    booked = booked_fills(state_dir / JOURNAL_FILE)
     if booked is None:
         _say("the journal cannot be read: what is ours is counted from the venue's orders alone")
     async with direct(settings) as rest:
@@ -349,7 +349,7 @@ def _watch(settings: Settings, options: PanicOptions) -> int:
     health: Health | None = None
     while clock.monotonic_ns() < deadline_ns:
         pause.wait(1.2)  # health is written each second
-        with suppress(Misconfigured), JournalReader(settings.app.state_dir / JOURNAL) as journal:
+        with suppress(Misconfigured), JournalReader(settings.app.state_dir / JOURNAL_FILE) as journal:
             health = journal.status() or health
         if health is not None:
             open_now = tuple(one.symbol for one in health.positions if options.symbol in {"", one.symbol})

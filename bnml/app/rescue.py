@@ -21,6 +21,7 @@ from bnml.core.ids import is_of_fees, is_ours
 from bnml.core.instrument import Instrument, money_e8
 from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
+from bnml.journal.schema import JOURNAL_FILE
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER, UNKNOWN_ORDER
@@ -288,7 +289,7 @@ def _instance_of_identity(state_dir: Path) -> str:
 
 
 def _instance_of_journal(state_dir: Path) -> str:
-    with JournalReader(state_dir / "journal.db") as reader:
+    with JournalReader(state_dir / JOURNAL_FILE) as reader:
         return reader.session().header.instance
 
 

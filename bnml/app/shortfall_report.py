@@ -10,6 +10,7 @@ import msgspec
 
 from bnml.app.shortfall import ENTRY, GAP, KINDS, Filled, Walk
 from bnml.journal.reader import JournalReader
+from bnml.journal.schema import JOURNAL_FILE
 from bnml.trading.filling import compile_costs
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 FEW: Final = 30
 MOST_BPS: Final = 500.0  # the range of the settings
 ALL: Final = "all"
-JOURNAL_FILE: Final = "journal.db"
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):

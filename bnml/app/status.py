@@ -13,6 +13,7 @@ from bnml.app.words import grouped, signed
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured
 from bnml.journal.reader import JournalReader
+from bnml.journal.schema import JOURNAL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +27,7 @@ STALE_S = 15
 
 def status(settings: Settings, options: StatusOptions) -> int:
     """Print the newest health row; exit code 0 also when the daemon has stopped."""
-    with JournalReader(settings.app.state_dir / "journal.db") as journal:
+    with JournalReader(settings.app.state_dir / JOURNAL_FILE) as journal:
         health = journal.status()
     if health is None:
         raise Misconfigured(

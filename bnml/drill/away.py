@@ -23,6 +23,7 @@ from bnml.drill.daemon_log import DaemonLog
 from bnml.drill.exchange import Exchange
 from bnml.drill.proxy import Addresses, Proxy
 from bnml.drill.stage import CONFIG, START_S, Stage
+from bnml.journal.schema import JOURNAL_FILE
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 
@@ -123,7 +124,7 @@ class AwayStage(Stage):
         await self._stack.__aenter__()
         try:
             await (self._open_paper() if self.kind == "paper" else self._open_testnet())
-            if (self.state / "journal.db").is_file():
+            if (self.state / JOURNAL_FILE).is_file():
                 await self._take_up()
         except BaseException:
             await self._stack.aclose()

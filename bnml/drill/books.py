@@ -15,6 +15,7 @@ from bnml.core.ids import PREFIX, IdSource
 from bnml.core.orders import Side
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import recover
+from bnml.journal.schema import JOURNAL_FILE
 from bnml.trading.compile import compile_engine
 from bnml.trading.coverage import held_lots
 from bnml.venues.binance.numbers import e8
@@ -72,7 +73,7 @@ async def compare(stage: Stage) -> Books:
         names.update(row["clientOrderId"] for row in rows)
     theirs = {row["clientOrderId"] for row in resting if row["clientOrderId"].startswith(PREFIX)}
     ours = {order.client_order_id for order in engine.book.open()}
-    with JournalReader(stage.state / "journal.db") as journal:
+    with JournalReader(stage.state / JOURNAL_FILE) as journal:
         fills = sum(1 for _ in journal.trades())
     held = engine.state.ledger.totals
     return Books(
@@ -93,7 +94,7 @@ async def compare(stage: Stage) -> Books:
 
 async def compare_bars(stage: Stage) -> tuple[int, int]:
     """How many bars of the newest session the venue still shows, and how many of them it shows otherwise."""
-    with JournalReader(stage.state / "journal.db") as journal:
+    with JournalReader(stage.state / JOURNAL_FILE) as journal:
         session = journal.session().id
         bars = [event for _, event in journal.events(session=session) if isinstance(event, Bar)]
     engine = recovered_engine(stage)
@@ -117,7 +118,7 @@ def recovered_engine(stage: Stage) -> Engine:
     """The engine as the daemon's journal has it, brought back by the code that a restart uses."""
     settings = stage.settings
     config = compile_engine(settings, IdSource("look", _LATER_EPOCH))
-    with JournalReader(stage.state / "journal.db") as journal:
+    with JournalReader(stage.state / JOURNAL_FILE) as journal:
         found = recover(journal, config, make_bundles(settings), settings.content_hash())
     if found is None:
         raise RecoveryNeeded(f"the journal of {stage.state} holds nothing to bring back")

@@ -8,6 +8,7 @@ from bnml.core.ids import PREFIX
 from bnml.drill.books import recovered_engine
 from bnml.drill.cover import PROMISE_S, Judged, Spell, judge, spells
 from bnml.journal.reader import JournalReader
+from bnml.journal.schema import JOURNAL_FILE
 from bnml.venues.binance.numbers import e8
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _held_e8(engine: Engine, symbol: str) -> int:
 def _note_dust(stage: Stage, engine: Engine) -> None:
     """By the ledger now and by what the daemon has said since: it lies for an hour, and a drill may be longer."""
     found = [(symbol, dust.base_e8) for symbol, dust in engine.portfolio.ledger.dust.items()]
-    with JournalReader(stage.state / "journal.db") as journal:
+    with JournalReader(stage.state / JOURNAL_FILE) as journal:
         found += [_dust(words) for health in journal.statuses() for words in health.dust]
     for symbol, dust_e8 in found:
         stage.most_dust_e8[symbol] = max(stage.most_dust_e8.get(symbol, 0), dust_e8)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from bnml.drill.common import ready, settle
 from bnml.drill.proof import ANYWHERE, Drill
 from bnml.drill.stage import START_S
+from bnml.journal.schema import JOURNAL_FILE
 
 if TYPE_CHECKING:
     from bnml.drill.proof import Proof
@@ -95,7 +96,7 @@ def _halted(stage: Stage) -> str:
 
 def _tear(stage: Stage) -> None:
     """Overwrite pages in the middle of the journal, and take its log away."""
-    file = stage.state / "journal.db"
+    file = stage.state / JOURNAL_FILE
     (stage.state / "journal.db-wal").unlink(missing_ok=True)
     with file.open("r+b") as handle:
         size = file.stat().st_size

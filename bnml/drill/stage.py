@@ -17,6 +17,7 @@ from bnml.drill.daemon_log import DaemonLog
 from bnml.drill.exchange import Exchange
 from bnml.drill.excuses import Excuses
 from bnml.journal.reader import JournalReader
+from bnml.journal.schema import JOURNAL_FILE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -163,10 +164,10 @@ class Stage:
 
     def health(self) -> Health | None:
         """The newest status of the daemon; None before the first."""
-        if not (self.state / "journal.db").is_file():
+        if not (self.state / JOURNAL_FILE).is_file():
             return None
         try:
-            with JournalReader(self.state / "journal.db") as journal:
+            with JournalReader(self.state / JOURNAL_FILE) as journal:
                 return journal.status()
         except (
             Misconfigured,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -11,6 +11,8 @@ from bnml.core.events import Event
 from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
 
 VERSION = 1
+JOURNAL_FILE: Final = "journal.db"
+"""Its name in a state folder."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL);

@@ -9,6 +9,7 @@ import msgspec
 from bnml.config import Settings
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured, Rejected
+from bnml.journal.schema import JOURNAL_FILE
 from bnml.options import BacktestOptions, MarketOptions, ParityOptions
 from bnml.research.conclusion import Conclusion
 from bnml.research.ledger import LEDGER_FILE, DataRange, count_run
@@ -23,7 +24,6 @@ from bnml.research.trade_file import write_trades
 from bnml.trading.compile import compile_layout
 
 DONE, FAILED = 0, 1
-JOURNAL_FILE = "journal.db"
 
 
 def backtest(settings: Settings, options: BacktestOptions) -> int:
