@@ -94,7 +94,8 @@ class ReportDesk:
             self._look_around(event.symbol, out)
         for one in orders:
             self._protection.stir(one.symbol)
-            if one.cancel_sent:
+            # That of a purchase says nothing of its legs: theirs may have left since, with an order in their place.
+            if one.cancel_sent and (order is None or one.side is order.side):
                 self._protection.refusals.cancel_failed(one, event.code, out)
         self.advance(event.symbol, event.ts_ns, out, patient=True)
 

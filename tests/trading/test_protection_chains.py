@@ -167,6 +167,20 @@ def test_beside_coins_of_others_each_tranche_is_sold_in_the_request_that_cancels
     assert never_bare(world)
 
 
+def test_a_cancel_of_a_purchase_that_came_too_late_says_nothing_of_the_sale_in_the_place_of_its_list():
+    """The sale counted as refused, and left once more: the second one sold coins of others."""
+    world = beside_coins_of_others()
+    working = world.engine.book.get(world.position().tranches[0].working_id)
+    working.cancel_sent = True  # it had filled in part for a second
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.feed(CancelFailed(SYMBOL, working.client_order_id, world.now_ns, -2011, "Unknown order sent."))
+    world.settle()
+    assert world.position() is None
+    assert world.balance("BTC") == 10**8
+    assert never_bare(world)
+    assert not world.halts
+
+
 @pytest.mark.parametrize("lost", [(), (0,), (1,), (0, 1), (0, 1, 2)])
 def test_of_sales_beside_coins_of_others_those_that_never_arrived_leave_their_lists(lost):
     world = beside_coins_of_others(TARGETS)
