@@ -75,8 +75,8 @@ def spare(
     (`borrowers`).
     """
     old = next((leg for leg in legs if leg.role is Role.STOP and leg.tranche == tranche.index), None)
-    if old is not None and owns_all(instrument, book, portfolio):
-        lots = coverage.held_lots(tranche, instrument)
+    lots = coverage.held_lots(tranche, instrument)
+    if lots and old is not None and owns_all(instrument, book, portfolio):
         spare_stop(tranche, instrument, lots, old.ticks, tuple(first), book, out)
 
 

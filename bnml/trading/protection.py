@@ -177,8 +177,10 @@ class Protection:
         legs = [self._book.orders[leg] for leg in tranche.legs]
         if tranche.guard_after_ns > self._state.now_ns:
             return  # the venue refused a moment ago
-        if not legs and lots == 0:
-            self.refusals.lay_aside(tranche, instrument, out)
+        if lots == 0:
+            # The venue's lots have become larger: nothing could take the place of a stop that rests.
+            if not any(leg.role is Role.STOP for leg in legs):
+                self._take_out([tranche], instrument, tranche.exit_reason, tranche.index, out)
             return
         if not legs and not (tranche.exit_reason or position.exit_reason) and _is_passed(position, tranche):
             tranche.exit_reason = int(ExitReason.GAP)
@@ -306,15 +308,15 @@ class Protection:
         if not legs:
             self._sell(tranches, instrument, reason, index, out)
             return
-        old = replaceable(legs, instrument) if len(tranches) == 1 else None
+        lots = sum(coverage.held_lots(tranche, instrument) for tranche in tranches)
+        old = replaceable(legs, instrument) if len(tranches) == 1 and lots else None
         if old is not None:
             self._sell(tranches, instrument, reason, index, out, replaces=old)
             spare(tranches[0], legs, [tranches[0].sale_id], instrument, self._book, self._portfolio, out)
             return
-        lots = sum(coverage.held_lots(tranche, instrument) for tranche in tranches)
         found = bond(legs, lots, instrument, self._book, self._portfolio)
         after = [name for tranche in tranches for name in self._withdraw(tranche, out)]
-        if lots <= instrument.market_max_lots and found is Bond.SURE:
+        if 0 < lots <= instrument.market_max_lots and found is Bond.SURE:
             self._sell(tranches, instrument, reason, index, out, after=tuple(after))
             for tranche in tranches:
                 spare(tranche, legs, [tranche.sale_id], instrument, self._book, self._portfolio, out)

@@ -3,7 +3,7 @@
 import pytest
 
 from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
-from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
+from bnml.core.events import CancelFailed, InstrumentUpdate, OperatorCommand, OrderReport, Timer
 from bnml.core.instrument import Instrument
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
@@ -218,6 +218,48 @@ def test_beside_nothing_but_own_dust_a_list_stays_a_list():
     assert isinstance(second, CancelList)
     world.settle()
     assert [one.target_ticks for one in world.position().tranches] == [3_160_000, 3_220_000]
+
+
+def grown_lots(targets=RUNNER, **options):
+    """A world in which the venue has made its lots larger than any tranche."""
+    world = entered(targets, **options)
+    (one,) = changed(lot_step=20_000).values()
+    world.feed(InstrumentUpdate(one, world.now_ns))
+    world.settle()
+    return world
+
+
+@pytest.mark.parametrize("balances", [None, OWNERS], ids=["alone", "beside coins of others"])
+@pytest.mark.parametrize("targets", [RUNNER, LISTS])
+def test_what_is_less_than_a_lot_by_now_is_withdrawn_before_it_is_dust(targets, balances):
+    """With a spare for a sale that was not made the engine ended; the stop that rested on sold what nobody held."""
+    world = grown_lots(targets, balances=balances)
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    assert world.position().lots(1000) == 9990
+    world.settle()
+    world.pass_seconds(3)
+    assert world.position() is None
+    assert world.open_orders() == []
+    assert world.engine.state.ledger.dust[SYMBOL].base_e8 == 9990 * 1000
+
+
+def test_a_stop_that_sells_it_before_it_is_withdrawn_is_counted_as_its_sale():
+    world = grown_lots()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.reports += world.venue.print(SYMBOL, STOP - 100, world.now_ns)
+    world.settle()
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+    assert not world.halts
+
+
+def test_what_nothing_could_take_the_place_of_rests_on():
+    """A stop for no lots was asked for every half minute."""
+    world = grown_lots()
+    resting = world.stops()
+    assert moved(world) == []
+    world.pass_seconds(60)
+    assert world.stops() == resting
 
 
 def test_dust_goes_with_the_sales_beside_coins_of_others():
