@@ -111,8 +111,8 @@ class RefusalDesk:
         bought_nothing = tranche.bought_lots == 0 and (working is None or working.is_settled)
         return bought_nothing or cause is not Cause.TOO_LATE
 
-    def cancel_failed(self, order: Order, code: int, out: Outbox) -> None:
-        """A cancel did not happen; what replaced the order was not placed, and its truth must be read."""
+    def cancel_failed(self, order: Order, name: str, code: int, out: Outbox) -> None:
+        """A cancel of this name did not happen; what replaced it was not placed, and the order's truth must be read."""
         order.cancel_sent = False
         position = self._portfolio.positions.get(order.symbol)
         if position is not None and code not in {*NEVER_ARRIVED, UNKNOWN_ORDER}:
@@ -122,7 +122,7 @@ class RefusalDesk:
         elif position is not None and code == UNKNOWN_ORDER and order.role is Role.STOP:
             self._missed(next((one for one in position.tranches if one.index == order.tranche), None))
         for other in self._book.orders.values():
-            if other.replaces == order.client_order_id and other.state is OrderState.PENDING:
+            if other.replaces == name and other.state is OrderState.PENDING:
                 other.state = OrderState.REJECTED
         if not order.is_final:
             order.state = OrderState.UNKNOWN

@@ -96,7 +96,7 @@ class ReportDesk:
             self._protection.stir(one.symbol)
             # That of a purchase says nothing of its legs: theirs may have left since, with an order in their place.
             if one.cancel_sent and (order is None or one.side is order.side):
-                self._protection.refusals.cancel_failed(one, event.code, out)
+                self._protection.refusals.cancel_failed(one, event.client_order_id, event.code, out)
         self.advance(event.symbol, event.ts_ns, out, patient=True)
 
     def query_unsure(self, out: Outbox, *, at_once: bool) -> None:

@@ -167,13 +167,15 @@ def test_beside_coins_of_others_each_tranche_is_sold_in_the_request_that_cancels
     assert never_bare(world)
 
 
-def test_a_cancel_of_a_purchase_that_came_too_late_says_nothing_of_the_sale_in_the_place_of_its_list():
+@pytest.mark.parametrize("is_list", [False, True], ids=["of the purchase", "of its list"])
+def test_another_cancel_that_came_too_late_says_nothing_of_the_sale_in_the_place_of_a_list(is_list):
     """The sale counted as refused, and left once more: the second one sold coins of others."""
     world = beside_coins_of_others()
     working = world.engine.book.get(world.position().tranches[0].working_id)
     working.cancel_sent = True  # it had filled in part for a second
+    name = working.list_id if is_list else working.client_order_id
     world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
-    world.feed(CancelFailed(SYMBOL, working.client_order_id, world.now_ns, -2011, "Unknown order sent."))
+    world.feed(CancelFailed(SYMBOL, name, world.now_ns, -2011, "Unknown order sent."))
     world.settle()
     assert world.position() is None
     assert world.balance("BTC") == 10**8
