@@ -49,7 +49,7 @@ class Truth(Protocol):
 
     async def list_members(self, list_client_order_id: str) -> list[str]: ...
 
-    async def shows_none_of(self, symbol: str, names: Collection[str]) -> bool: ...
+    async def shows_none_of(self, symbol: str, names: Collection[str], ended: str = "") -> bool: ...
 
 
 class Fate(Enum):
@@ -192,12 +192,14 @@ class Doubt:
         # Reads lag behind what the account's stream has told of the new order.
         if (is_over and not self._new) or any(self._heard(name) for name in self._new):
             return Resolved(Fate.FOUND, tuple(told))
+        is_half = is_over and all(one.state is OrderState.CANCELED for one in last)
         absent = [*self._new, *(name for name in names if not old[name])]
-        if absent and not await self._are_absent(absent, settled=settled):
+        ended = self._old if is_half else ""
+        if absent and not await self._are_absent(absent, settled=settled, ended=ended):
             return None
         if not settled:
             return None
-        if is_over and all(one.state is OrderState.CANCELED for one in last):
+        if is_half:
             return Resolved(Fate.HALF, tuple(told))
         code = 0 if last else NOTHING_TO_CANCEL
         failed = CancelFailed(self._symbol, self._old, self._now_ns(), code, "the cancel did not arrive")
@@ -218,16 +220,16 @@ class Doubt:
             found |= await self._reports(missing)
         return Resolved(Fate.FOUND, tuple(report for reports in found.values() for report in reports))
 
-    async def _are_absent(self, names: Sequence[str], *, settled: bool) -> bool:
+    async def _are_absent(self, names: Sequence[str], *, settled: bool, ended: str = "") -> bool:
         """Whether it is proven that the venue has no such orders, and cannot get them from this request any more.
 
         Several looks in a row without them, the last when the venue refuses the request for its age, and then
-        open orders, all orders and trades that agree.
+        open orders, all orders and trades that agree, and show the end of what was to be replaced.
         """
         self._without += 1
         if not settled or self._without < LOOKS_WITHOUT:
             return False
-        return await self._venue.shows_none_of(self._symbol, names)
+        return await self._venue.shows_none_of(self._symbol, names, ended)
 
     def _complain(self, error: BnmlError) -> None:
         """The venue cannot be asked: what is unknown stays unknown, and the operator hears of it now and then."""

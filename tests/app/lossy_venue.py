@@ -26,6 +26,7 @@ class LossyVenue:
         self.outage_s = outage_s  # from the first loss on, nothing can be read
         self.loss = loss
         self.orders = []  # [name, state, side, shown from]
+        self.ended = {}  # of a replaced order, since when lists show it as such: with what took its place
         self.requests = 0
         self.dark_until = 0.0
         self.in_doubt = 0
@@ -114,6 +115,8 @@ class LossyVenue:
             if any(row[0] == ticket.client_order_id and row[1] in ALIVE for row in self.orders):
                 raise error_of(400, ErrorBody(-2010, "Duplicate order sent."), "order.place")
         lag_s = self.random.uniform(0, self.lag_s)
+        if isinstance(command, ReplaceOrder):
+            self.ended[name] = now_s + lag_s
         for ticket in tickets(command):
             fills = ticket.type is OrderType.MARKET
             state = OrderState.FILLED if fills else OrderState.OPEN
@@ -131,10 +134,12 @@ class LossyVenue:
         rows = [row for row in self.orders if row[0] == name and row[3] <= now_s]
         return [OrderReport(symbol, name, 1, rows[-1][1], rows[-1][2])] if rows else []
 
-    async def shows_none_of(self, _symbol, names):
+    async def shows_none_of(self, _symbol, names, ended=""):
         await asyncio.sleep(0.05)
         self._readable()
         now_s = asyncio.get_running_loop().time()
+        if self.lags_all and self.ended.get(ended, 0.0) > now_s:
+            return False
         return not any(row[0] in names and (row[3] <= now_s or not self.lags_all) for row in self.orders)
 
 

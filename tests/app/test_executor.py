@@ -64,7 +64,7 @@ class Venue:
     async def list_members(self, _list_id):
         return self.members
 
-    async def shows_none_of(self, symbol, names):
+    async def shows_none_of(self, symbol, names, ended=""):
         self.proofs.append((symbol, tuple(names)))
         return True
 

@@ -35,7 +35,7 @@ class Venue:
             return []
         return self.reports.get(client_order_id, [])
 
-    async def shows_none_of(self, symbol, names):
+    async def shows_none_of(self, symbol, names, ended=""):
         return not set(names) & set(self.reports)
 
     @property

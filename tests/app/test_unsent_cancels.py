@@ -21,7 +21,7 @@ class Venue:
     async def order_reports(self, symbol, client_order_id):
         return self._venue.execute(QueryOrder(symbol, client_order_id))
 
-    async def shows_none_of(self, symbol, names):
+    async def shows_none_of(self, symbol, names, ended=""):
         return not any([await self.order_reports(symbol, name) for name in names])
 
 

@@ -7,12 +7,13 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from bnml.core.errors import Fatal, Rejected, Retryable
+from bnml.core.orders import FINAL_STATES
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.errors import NO_SUCH_ORDER
-from bnml.venues.binance.reports import account_trades, list_members, order_answers
+from bnml.venues.binance.reports import STATES, account_trades, list_members, order_answers
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from bnml.venues.binance.rest import RestClient
     from bnml.venues.binance.wire import AccountTrade, OrderAnswer
@@ -59,10 +60,11 @@ class Evidence:
         params = {"symbol": symbol, "limit": str(ORDERS_PER_PAGE), **bounds}
         return account_trades(await self._rest.read("/api/v3/myTrades", params))
 
-    async def shows_none_of(self, symbol: str, names: Collection[str]) -> bool:
+    async def shows_none_of(self, symbol: str, names: Collection[str], ended: str = "") -> bool:
         """Whether open orders, all orders and trades agree that there never was an order of these names.
 
-        A trade whose order is not shown yet means that what is read lags behind what is true.
+        A trade whose order is not shown yet means that what is read lags behind what is true. So does an order that
+        has `ended` and is shown alive: what took its place in the same request would not be shown either.
         """
         with readable("/api/v3/allOrders"):
             params = {"symbol": symbol, "limit": str(ORDERS_PER_PAGE)}
@@ -72,9 +74,19 @@ class Evidence:
             seen = [*order_answers(standing), *every]
         if any(one.client_order_id in names or one.orig_client_order_id in names for one in seen):
             return False
+        if ended and not _shows_end_of(ended, every):
+            return False
         ids = {one.order_id for one in every}
         oldest = min(ids) if len(every) == ORDERS_PER_PAGE else 0
         return all(row.order_id in ids for row in trades if row.order_id >= oldest)
+
+
+def _shows_end_of(name: str, newest: Sequence[OrderAnswer]) -> bool:
+    """Whether these show no order of this name that is alive; one that they lack is older than a page."""
+    states = [
+        STATES.get(one.status) for one in newest if name in {one.client_order_id, one.orig_client_order_id}
+    ]
+    return all(one in FINAL_STATES for one in states) if states else len(newest) == ORDERS_PER_PAGE
 
 
 async def trades_of_order(
