@@ -190,9 +190,9 @@ class OrderBook:
         self._revive()
 
     def expire(self, client_order_id: str) -> None:
-        """Close an order that cannot live any more although the venue sent no word of it."""
+        """Close an order that cannot live any more although the venue sent no word of it; what it filled may be told later."""
         order = self.orders.get(client_order_id)
-        if order is not None and not order.is_final and order.applied_lots == order.cumulative_lots:
+        if order is not None and not order.is_final:
             order.state = OrderState.EXPIRED
 
     def of_list(self, list_id: str) -> list[Order]:

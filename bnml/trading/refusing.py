@@ -59,7 +59,7 @@ class RefusalDesk:
             if is_too_small(report, order.quantity_lots, self._price(position), instrument):
                 self.lay_aside(tranche, instrument, out)
             else:
-                self.sell_later(tranche)
+                self.sell_later(position, tranche)
             return
         tranche.refusals, now_ns = tranche.refusals + 1, self._state.now_ns
         if position.exit_reason or tranche.exit_reason:
@@ -74,8 +74,9 @@ class RefusalDesk:
             if cause is Cause.LOCKED:
                 tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals) // FIRST_OF_LOCKED
 
-    def sell_later(self, tranche: Tranche) -> None:
-        """Guarded again at once, and sold after a pause that grows each time."""
+    def sell_later(self, position: Position, tranche: Tranche) -> None:
+        """Guarded again at once, and sold after a pause that grows each time; what is in doubt then is waited for anew."""
+        position.leaves_ns = 0
         tranche.refusals += 1
         tranche.sell_after_ns = self._state.now_ns + pause_ns(tranche.refusals)
         tranche.guard_after_ns = 0

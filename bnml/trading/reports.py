@@ -256,7 +256,7 @@ class ReportDesk:
         out.alert("warning", "sale_expired", f"{order.symbol}: a sale at market expired without a fill")
         for tranche in position.tranches:
             if tranche.sale_id == order.client_order_id:
-                self._protection.refusals.sell_later(tranche)
+                self._protection.refusals.sell_later(position, tranche)
 
     def _halt(self, text: str, out: Outbox) -> None:
         """Books that contradict the venue: no new entries until the operator has looked."""

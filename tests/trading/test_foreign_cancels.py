@@ -4,12 +4,12 @@ import contextlib
 
 import pytest
 
-from bnml.core.commands import QueryOrder
+from bnml.core.commands import CancelOrder, QueryOrder
 from bnml.core.events import CancelFailed
 from bnml.core.orders import OrderState
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderKey, VenueReject
-from tests.trading.hand_venue import STOP, SYMBOL, World
+from tests.trading.hand_venue import REFERENCE, STOP, SYMBOL, World
 
 
 def cancelled_by_hand(*, of):
@@ -52,6 +52,20 @@ def test_so_has_a_cancel_of_ours_that_came_after_it():
     assert not is_covered(world)
     world.feed(CancelFailed(SYMBOL, order.client_order_id, world.now_ns, -2011, "Unknown order sent."))
     world.settle()
+    assert is_covered(world)
+
+
+def test_a_target_that_lost_its_stop_is_given_a_moment_and_withdrawn_at_the_next_print():
+    """The word of it may be lost as well as the answer to the query."""
+    world, told = cancelled_by_hand(of=1)
+    stop = next(one for one in told if world.engine.book.get(one.client_order_id).role == "stop")
+    world.feed(stop)
+    assert {type(one) for one in world.queue} == {QueryOrder}
+    world.queue.clear()
+    world.feed_slice(REFERENCE)
+    assert isinstance(world.queue[0], CancelOrder)
+    world.settle()
+    world.pass_seconds(3)
     assert is_covered(world)
 
 

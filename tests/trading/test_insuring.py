@@ -212,6 +212,20 @@ def test_a_refusal_beside_is_foreseen_and_counts_for_nothing():
     covered(world, 4995)
 
 
+def test_so_is_that_of_a_sale_beside_it():
+    world = asked(RUNNER)
+    lost = taken_unheard(world)
+    world.feed_slice(STOP)
+    doubt(world, lost)
+    sale = next(one for one in world.queue if isinstance(one, Submit))
+    assert (sale.beside, sale.order.ticket.type) == ((lost,), OrderType.MARKET)
+    world.queue[:] = [sale]
+    world.execute()
+    world.deliver()
+    assert world.engine.book.get(sale.order.ticket.client_order_id).state is OrderState.REJECTED
+    assert not world.engine.state.activity.rejects
+
+
 @pytest.mark.parametrize("code", ["MAX_NUM_ALGO_ORDERS", "Too many new orders."])
 def test_one_stop_too_many_beside_the_one_that_was_taken_sells_nothing(code):
     """The limit of a symbol is reached, and the order whose answer was lost rests: its tranche was sold at market."""

@@ -31,6 +31,7 @@ STORIES = {
     "filled in three": (UNKNOWN, NEW, FIRST, SECOND, LAST, READ_FILLED),
     "filled, read meanwhile": (NEW, READ_OPEN, FIRST, READ_SECOND, LAST, READ_FILLED),
     "a leg that woke smaller": (SLEEPING, NEW, FIRST, SECOND, LAST),
+    "made smaller while it rests": (SLEEPING, told(S.OPEN, quantity=11), NEW),
     "cancelled after a part": (
         UNKNOWN,
         NEW,

@@ -77,6 +77,26 @@ def test_old_settled_orders_are_forgotten_and_open_ones_never():
     assert all(str(number) in book.orders for number in range(0, 2 * KEEP_FINAL, 10))
 
 
+def test_an_order_whose_fill_has_not_been_told_is_never_forgotten():
+    book = OrderBook()
+    book.register(order())
+    book.apply(report(OrderState.FILLED, 10))
+    for number in range(2 * KEEP_FINAL):
+        book.register(order(str(number)))
+        book.get(str(number)).state = OrderState.CANCELED
+    book.forget()
+    assert len(book.orders) == KEEP_FINAL
+    assert book.apply(report(OrderState.FILLED, 10, 1, 10))
+
+
+def test_what_was_counted_was_filled_although_the_trades_that_are_read_lack_an_older_one():
+    book = OrderBook()
+    book.register(order())
+    book.apply(report(OrderState.PARTLY_FILLED, 4, 1, 4))
+    book.apply(report(OrderState.PARTLY_FILLED, 3, 2, 3))
+    assert book.get("a").cumulative_lots == 7
+
+
 @pytest.mark.parametrize("state", [OrderState.PENDING, OrderState.UNKNOWN, OrderState.SLEEPING])
 def test_an_order_of_which_the_venue_has_said_nothing_is_not_heard_of(state):
     """A leg sleeps from the moment its list is sent: that must not pass for a word of the venue about the list."""

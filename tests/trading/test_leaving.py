@@ -1,0 +1,158 @@
+"""A position that is sold as a whole: what it waits for, when it goes in parts, and what its sale is sure of."""
+
+import pytest
+
+from bnml.core.clock import NS_PER_S
+from bnml.core.commands import CancelList, ReplaceOrder, Submit
+from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
+from bnml.core.orders import OrderState, OrderType, Side
+from bnml.trading.watching import WATCH
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.messages import OrderKey
+from tests.trading.hand_venue import SYMBOL, TARGETS, World, changed, ticket_of
+from tests.trading.test_entry_chains import asked
+from tests.trading.test_protection_chains import LISTS, OWNERS, entered
+from tests.trading.test_protection_faults import flatten, is_sale
+
+SMALL = ((1, 5000, 3_160_000), (2, 100, 3_220_000))
+
+
+def leave(world):
+    """What is asked for when all of it is to be sold."""
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    return list(world.queue)
+
+
+def sold(world):
+    return [one.quantity_lots for one in world.trades if one.side is Side.SELL]
+
+
+def is_over(world, coins_of_others=0):
+    assert world.position() is None
+    crumbs_e8 = sum(one.base_e8 for one in world.engine.state.ledger.dust.values())
+    assert world.balance("BTC") == coins_of_others + crumbs_e8 < coins_of_others + 1000
+    assert not world.ledger_differences()
+    assert not world.halts
+
+
+def test_a_sale_of_all_waits_for_a_purchase_that_is_not_over():
+    """Its fills would be booked where the coins of that purchase are."""
+    world = World()
+    world.enter(targets=LISTS)
+    first, second = world.queue
+    world.queue[:] = [second]
+    world.settle()
+    assert not any(is_sale(one) or isinstance(one, ReplaceOrder) for one in leave(world))
+    world.queue.insert(0, first)
+    world.settle()
+    world.pass_seconds(3)
+    is_over(world)
+
+
+def test_what_cannot_be_sold_alone_is_sold_with_the_rest_beside_coins_of_others():
+    """A sale for each, in the request that cancels its list, would leave it as dust."""
+    world = entered(SMALL, balances=OWNERS, instruments=changed(min_notional_e8=20 * 10**8))
+    assert [type(one) for one in leave(world)] == [CancelList] * 2
+    world.settle()
+    assert sold(world) == [4995 + 99]
+    is_over(world, coins_of_others=10**8)
+
+
+def test_what_has_lost_its_stop_and_cannot_be_sold_alone_waits_for_the_others():
+    world = asked(TARGETS, filters={"min_notional_e8": 300 * 10**8})
+    world.settle()
+    *cancels, sale = leave(world)
+    world.queue[:] = [cancels[0], cancels[2], sale]
+    while world.queue:
+        world.execute()
+    world.deliver()
+    sales = [one.order.ticket for one in world.queue if isinstance(one, Submit)]
+    assert [(one.type, one.quantity_lots) for one in sales] == [(OrderType.MARKET, 4995)]
+    world.feed(CancelFailed(SYMBOL, cancels[1].list_client_order_id, world.now_ns, 0, "it did not arrive"))
+    world.settle()
+    world.pass_seconds(3)
+    is_over(world)
+
+
+def test_beside_a_tranche_without_a_stop_the_list_of_the_other_is_withdrawn_before_the_sale():
+    """One request would cancel the list of one and sell the coins of both."""
+    world = entered(LISTS)
+    stop = world.position().tranches[0].legs[-1]
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=stop))
+    world.reports += world.venue.drain()
+    world.position().tranches[0].guard_after_ns = world.now_ns + 1  # no new stop in this moment
+    world.deliver()
+    world.queue.clear()
+    cancel, sale, *_ = leave(world)
+    assert isinstance(cancel, CancelList)
+    assert is_sale(sale)
+    assert all(world.engine.book.get(leg).cancel_sent for leg in world.position().tranches[1].legs[:2])
+    world.settle()
+    is_over(world)
+
+
+def test_more_than_one_sale_can_take_is_not_asked_for_in_one_write_with_the_cancels():
+    """A part of it would be taken although one of the cancels failed."""
+    world = entered(LISTS, instruments=changed(market_max_lots=6000))
+    assert [type(one) for one in leave(world)] == [CancelList] * 2
+    world.settle()
+    world.pass_seconds(3)
+    assert sold(world) == [6000, 3990]
+    is_over(world)
+
+
+@pytest.mark.parametrize(("balances", "is_once"), [(None, True), (OWNERS, False)])
+def test_a_sale_of_all_says_whether_a_second_one_would_sell_coins_of_others(balances, is_once):
+    world = entered(LISTS, balances=balances, instruments=changed(cancel_replace_allowed=False))
+    flatten(world)
+    (sale,) = [one for one in world.sent if is_sale(one)]
+    assert sale.fills_once is is_once
+
+
+def in_doubt(world, state=OrderState.UNKNOWN):
+    (leg, *_) = world.position().tranches[1].legs
+    world.engine.book.get(leg).state = state
+
+
+def sells(world, seconds=1.0):
+    """Whether anything is sold after these seconds."""
+    world.now_ns += round(seconds * NS_PER_S)
+    world.feed(Timer(WATCH, world.now_ns))
+    return any(is_sale(one) or isinstance(one, ReplaceOrder) for one in world.queue)
+
+
+def test_an_order_that_is_in_doubt_for_long_keeps_the_rest_from_being_sold_for_a_second():
+    world = entered(LISTS)
+    in_doubt(world)
+    assert not leave(world)
+    assert sells(world)
+
+
+def test_that_second_begins_anew_after_a_sale_that_was_refused():
+    world = entered(LISTS)
+    world.refuse(OrderType.MARKET, "closed")
+    flatten(world)
+    in_doubt(world)
+    assert not sells(world)
+    assert sells(world)
+
+
+def test_and_with_each_sale_of_all():
+    """A spare behind it is in doubt, and may hold what the other tranche lost: since the sale, not for longer."""
+    world = entered(LISTS)
+    in_doubt(world)
+    assert not leave(world)
+    in_doubt(world, OrderState.OPEN)
+    assert sells(world, 0.9)
+    failed = world.queue.pop(0)
+    lost = ticket_of(world.queue[-2]).client_order_id
+    while world.queue:
+        world.execute()
+    world.reports[:] = [one for one in world.reports if one.client_order_id != lost]
+    world.feed(OrderReport(SYMBOL, lost, world.now_ns, OrderState.UNKNOWN, Side.SELL))
+    world.deliver()
+    assert not sells(world, 0.2)
+    world.feed(CancelFailed(SYMBOL, failed.list_client_order_id, world.now_ns, 0, "it did not arrive"))
+    world.settle()
+    world.pass_seconds(3)
+    is_over(world)
