@@ -197,8 +197,6 @@ class Doubt:
         ended = self._old if is_half else ""
         if absent and not await self._are_absent(absent, settled=settled, ended=ended):
             return None
-        if not settled:
-            return None
         if is_half:
             return Resolved(Fate.HALF, tuple(told))
         code = 0 if last else NOTHING_TO_CANCEL

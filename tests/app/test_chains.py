@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from bnml.app.chains import steps
+from bnml.app.chains import Chain, Link, steps
 from bnml.app.executor import AT_ONCE
 from bnml.core.commands import Alert, CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
@@ -31,6 +31,7 @@ class Wire(Venue):
         super().__init__(**options)
         self.room = room
         self.writes = []
+        self.looks = []  # at orders, before each write
         self.answers = answers or {}  # to each command, one after the other
         self.unready = {}
 
@@ -47,6 +48,7 @@ class Wire(Venue):
 
     async def _write(self, frames):
         self.writes.append(list(frames))
+        self.looks.append(list(self.queried))
 
 
 def told(events):
@@ -87,6 +89,7 @@ async def test_a_follower_that_must_be_repeated_waits_for_its_cancels():
     venue.members = ["old"]
     await execute(venue, CANCEL, STOP, SALE)
     assert venue.writes == [[CANCEL, STOP, SALE], [SALE]]
+    assert venue.looks == [[], ["old", "old"]]  # not when the other cancel was done
 
 
 @in_virtual_time
@@ -97,6 +100,13 @@ async def test_a_follower_is_not_repeated_when_a_cancel_failed():
     assert ("CancelFailed", "old", -2011) in told(events)
     (refused,) = (one for one in events if getattr(one, "state", None) is OrderState.REJECTED)
     assert refused.code == -2013  # lost, as far as protection counts: no refusal of the venue
+
+
+@in_virtual_time
+async def test_a_cancel_of_which_nobody_knows_the_end_frees_no_follower():
+    chain = Chain(2, 1, together=False)
+    Link(chain, 0, CANCEL, is_follower=False).ended(None)
+    assert not await Link(chain, 1, SALE, is_follower=True).may_leave(1)
 
 
 @in_virtual_time

@@ -207,6 +207,38 @@ async def test_a_cancel_and_a_look_that_fail_keep_no_other_from_being_made(monke
     assert "CCCUSDT is not verified" in found.text()
 
 
+@pytest.mark.parametrize(
+    ("kind", "price", "bare"),
+    [
+        ("STOP_LOSS", "30000.00", []),
+        ("LIMIT_MAKER", "30000.00", ["0.50000000 DDD"]),
+        ("LIMIT_MAKER", "0.01", []),
+    ],
+)
+async def test_what_sells_is_never_cancelled_and_only_stops_protect(monkeypatch, tmp_path, kind, price, bare):
+    """A target alone leaves a holding bare; what is worth less than the venue sells has no stop to miss."""
+    rest = Rest()
+
+    async def public(*_):
+        return msgspec.json.encode({"price": price})
+
+    rest.public = public
+    sale = {
+        "symbol": "DDDUSDT",
+        "clientOrderId": IdSource("ab12", 3).client_order_id(9, 0, "s"),
+        "orderId": 9,
+        "status": "NEW",
+        "side": "SELL",
+        "type": kind,
+        "origQty": "0.5",
+        "executedQty": "0",
+    }
+    rest.orders = [one for one in rest.orders if one["symbol"] == "DDDUSDT"] + [sale]
+    found = await found_by_the_deadman(monkeypatch, tmp_path, rest)
+    assert rest.cancelled == []
+    assert found.bare == bare
+
+
 async def test_another_venue_than_the_folders_is_not_looked_at(tmp_path):
     """`panic` without `--venue` would have found nothing of ours there, and called that done."""
     with StateFolder(tmp_path / "state") as folder:

@@ -433,6 +433,69 @@ async def test_half_a_replacement(cancelled, expected):
 
 
 @in_virtual_time
+async def test_what_a_replacement_has_cancelled_is_told_before_its_second_half_is_refused_or_fitted():
+    gone = report("old", OrderState.CANCELED)
+    for code, fit, told in ((-2010, None, [gone, "s"]), (-1013, ReplaceOrder("old", BUY, ""), [gone])):
+        failure = ReplacementFailed("half", code=code, cancelled=True)
+        failure.reports = (gone,)
+        venue = Venue(failure)
+        venue.fit = fit
+        events, _, _ = await execute(venue, ReplaceOrder("old", STOP, ""))
+        assert [one if one == gone else one.client_order_id for one in events] == told
+
+
+@in_virtual_time
+async def test_what_a_replacement_in_doubt_has_cancelled_is_told_before_its_second_half_is_sent():
+    gone = report("old", OrderState.CANCELED)
+    venue = Venue(UnknownOutcome("lost"))
+
+    async def order_reports(_symbol, name):
+        return [gone] if name == "old" else []
+
+    venue.order_reports = order_reports
+    events, _, _ = await execute(venue, ReplaceOrder("old", STOP, ""))
+    assert [type(one) for one in venue.sent] == [ReplaceOrder, Submit]
+    assert gone in events
+
+
+@in_virtual_time
+async def test_a_request_that_was_too_old_lives_longer_the_next_time_and_is_in_doubt_for_longer():
+    venue, began_s = Venue(Retryable("too old", code=-1021), UnknownOutcome("lost")), _now_s()
+    venue.window_ms = lambda _command, attempt=1: 1000 if attempt == 1 else 5000
+    await execute(venue, STOP_ALONE)
+    assert venue.attempts == [1, 2, 2]
+    assert _now_s() - began_s > 5.0
+    venue = Venue(Retryable("busy", code=-1015))
+    await execute(venue, STOP_ALONE)
+    assert venue.attempts == [1, 1]
+
+
+@in_virtual_time
+async def test_what_the_venue_did_not_let_in_is_no_refusal_by_its_code():
+    """Protection counts refusals: after three of them it sells."""
+    events, _, _ = await execute(Venue(*[Retryable("busy", code=-1015)] * 9), STOP_ALONE)
+    assert [(one.state, one.code) for one in events] == [(OrderState.REJECTED, 0)]
+
+
+@in_virtual_time
+async def test_an_order_on_its_way_is_not_asked_for():
+    """Its own request will tell; that it is not shown yet says nothing."""
+
+    class Slow(Venue):
+        async def execute(self, command, *, attempt=1):
+            await asyncio.sleep(1.0)
+            return await super().execute(command, attempt=attempt)
+
+    venue = Slow()
+    await execute(venue, EXIT, QueryOrder("BTCUSDT", "x"))
+    assert venue.queried == []
+
+
+def _now_s():
+    return asyncio.get_running_loop().time()
+
+
+@in_virtual_time
 async def test_what_is_not_for_a_venue_goes_where_it_belongs():
     venue = Venue()
     _, _, trained = await execute(

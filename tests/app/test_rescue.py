@@ -9,7 +9,7 @@ import pytest
 
 from bnml.app.folder import StateFolder
 from bnml.app.panic import Clearance, Left
-from bnml.app.rescue import Rescue, booked_fills
+from bnml.app.rescue import PAGE, Rescue, booked_fills
 from bnml.config import load
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.events import InstrumentUpdate, Timer
@@ -141,14 +141,14 @@ async def all_free(_rescue):
     return {"BTC": 10**8}
 
 
-async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=(), free_e8=all_free):
+async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=(), free_e8=all_free, **filters):
     """What a panic without the daemon leaves; `answers`: errors to the first looks at the filters."""
     waiting = list(answers)
 
     async def learn(self, symbols):
         if waiting:
             raise waiting.pop()
-        self.instruments = {name: instrument(name) for name in symbols}
+        self.instruments = {name: msgspec.structs.replace(instrument(name), **filters) for name in symbols}
 
     async def none_open(_self):
         return []
@@ -174,6 +174,58 @@ async def test_a_venue_that_is_busy_when_asked_for_filters_ends_no_panic(monkeyp
     assert left.words == []
     assert len(rest.sales) == 1
     assert "again in 7.0 s" in capsys.readouterr().out
+
+
+def sold(rest):
+    return [order["origQty"] for order, _ in rest.sales.values()]
+
+
+@in_virtual_time
+async def test_coins_of_the_operator_that_are_free_as_well_are_not_sold(monkeypatch, tmp_path):
+    rest = Market()
+    left = await cleared(monkeypatch, tmp_path, rest)
+    assert (sold(rest), left.words) == (["0.50000"], [])
+
+
+@in_virtual_time
+async def test_more_than_one_sale_can_take_is_sold_in_several_of_different_names(monkeypatch, tmp_path):
+    rest = Market()
+    left = await cleared(monkeypatch, tmp_path, rest, market_max_lots=30_000)
+    assert (sold(rest), left.words) == (["0.30000", "0.20000"], [])
+
+
+@in_virtual_time
+async def test_a_symbol_that_does_not_trade_keeps_its_protection(monkeypatch, tmp_path):
+    rest = Market()
+    left = await cleared(monkeypatch, tmp_path, rest, status="BREAK")
+    assert (sold(rest), left.words) == ([], ["BTCUSDT is in BREAK: its protection is left as it is"])
+
+
+@in_virtual_time
+async def test_what_the_venue_has_of_that_name_is_not_sold_again():
+    rest = Market()
+    for _ in range(2):  # the second is another process, after the first has died
+        rescue = Rescue(rest, "ab12", {})
+        rescue.instruments["BTCUSDT"] = instrument()
+        assert (await rescue.sell("BTCUSDT", 50_000, "bnab12-p")).executed_qty == "0.50000"
+    assert rest.asked == ["bnab12-p"]
+
+
+@pytest.mark.parametrize(("booked", "held_lots"), [(None, 1500), ({}, 1000)])
+async def test_without_a_journal_all_orders_that_there_ever_were_are_counted(booked, held_lots):
+    class Paged(Rest):
+        async def read(self, path, params, *_):
+            if path == "/api/v3/myTrades":
+                return b"[]"
+            first = int(params.get("orderId", len(self.orders) - PAGE + 1))
+            return msgspec.json.encode(self.orders[first - 1 :][:PAGE])
+
+    rest = Paged(*["w"] * 1500)
+    for order in rest.orders:
+        order["executedQty"] = "0.00001"
+    rescue = Rescue(rest, "ab12", booked)
+    rescue.instruments["BTCUSDT"] = instrument()
+    assert await rescue.held_e8("BTCUSDT") == held_lots * instrument().lot_e8
 
 
 @in_virtual_time
