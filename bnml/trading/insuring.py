@@ -44,7 +44,7 @@ def in_doubt(
 ) -> tuple[str, ...]:
     """The orders in doubt beside which another one may be asked for: no stop is known to rest; none if it may not."""
     lots = coverage.held_lots(tranche, instrument)
-    if not lots or tranche.insure_after_ns > now_ns or not book.is_settled(tranche.working_id):
+    if not lots or tranche.insure_after_ns > now_ns:
         return ()
     orders = [order for name in (*tranche.legs, tranche.sale_id) if (order := book.get(name)) is not None]
     sales = [order for order in orders if not order.is_settled]

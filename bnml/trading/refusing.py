@@ -167,9 +167,9 @@ class RefusalDesk:
         return int(ExitReason.GAP)
 
     def _price(self, position: Position) -> int:
-        """The last price known, in ticks; 0 if none is."""
+        """The last price known, in ticks; before the first one that of the entry: what nobody knows is not small."""
         bar = self._state.symbols[position.symbol].bar
-        return position.last_ticks or (bar.close if bar is not None else 0)
+        return position.last_ticks or (bar.close if bar is not None else 0) or position.reference_ticks
 
 
 def _is_of(leg: Order, order: Order) -> bool:

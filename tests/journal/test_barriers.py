@@ -114,6 +114,19 @@ async def test_rows_that_come_during_a_commit_are_waited_for_until_the_next(jour
     await journal.close()
 
 
+async def test_rows_that_came_during_a_commit_are_not_safe_with_it(journal, slow, path):
+    journal.append_event(BAR)
+    first = asyncio.create_task(journal.barrier())
+    await asyncio.to_thread(slow.reached.wait, 5)
+    journal.append_event(BAR)
+    slow.go.set()
+    await first
+    assert not journal.committed
+    await journal.barrier()
+    assert on_disk(path) == [1, 2]
+    await journal.close()
+
+
 async def test_rows_that_come_during_a_commit_and_that_nobody_waits_for_are_committed(
     journal, slow, path, monkeypatch
 ):

@@ -36,6 +36,7 @@ def test_a_cancel_under_way_is_doubted_only_when_a_second_timer_finds_it(desk):
     assert order.cancel_sent  # so nothing sends it again
     assert asked(reports, at_once=False) == ["s"]
     assert not order.cancel_sent
+    assert order.state is OrderState.UNKNOWN  # nor does anything send it before the answer
     assert asked(reports, at_once=False) == []
 
 

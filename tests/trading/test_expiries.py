@@ -7,7 +7,7 @@ from bnml.core.events import OperatorCommand, OrderReport
 from bnml.core.orders import OrderState, OrderType, Side
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderKey
-from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, World, ticket_of
+from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, WORDS, World, ticket_of
 
 
 class Dry(World):
@@ -56,3 +56,31 @@ def test_a_sale_that_expires_puts_the_stop_back_and_is_repeated_later(targets):
     assert world.position() is None
     assert not world.ledger_differences()
     assert not world.open_orders()
+
+
+def test_a_sale_that_ends_with_a_part_of_it_sold_is_followed_by_the_next_at_once():
+    """There are buyers: the rest does not wait as if there were none."""
+    world = World()
+    world.enter(targets=((1, 5000, 0),))
+    world.settle()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    sale, spare = world.queue
+    world.queue.clear()
+    world.feed(world._rejected(ticket_of(spare), *WORDS["balance"]))
+    for name, told in (
+        (sale.cancel_client_order_id, [(OrderState.CANCELED, 0)]),
+        (
+            sale.ticket.client_order_id,
+            [(OrderState.OPEN, 0), (OrderState.PARTLY_FILLED, 99), (OrderState.EXPIRED, 0)],
+        ),
+    ):
+        for state, trade in told:
+            sold = 1000 if name == sale.ticket.client_order_id and state is not OrderState.OPEN else 0
+            world.feed(
+                OrderReport(
+                    SYMBOL, name, world.now_ns, state, Side.SELL, sold, trade, sold if trade else 0, STOP
+                )
+            )
+    assert not world.alerts
+    assert [ticket_of(one).quantity_lots for one in world.queue if ticket_of(one)] == [3995]
+    assert ticket_of(world.queue[-1]).type is OrderType.MARKET

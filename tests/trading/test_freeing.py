@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from bnml.core.orders import OrderState, Side
-from bnml.trading.freeing import Bond, bond, fills_once, locks
+from bnml.trading.freeing import Bond, bond, fills_once, locks, owns_all
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.portfolio import Dust, Ledger, Portfolio
 from bnml.trading.positions import Position, Tranche
@@ -50,6 +50,28 @@ def test_a_list_and_its_successor_leave_together_while_all_others_rest():
 def test_coins_of_others_that_do_not_suffice_alone_untie_nothing():
     assert Desk(LOTS - 1).bond() is Bond.SURE
     assert Desk(LOTS).bond() is Bond.NONE
+
+
+def test_a_part_of_a_lot_of_others_counts_as_a_lot():
+    desk = Desk(LOTS - 1)
+    desk.portfolio.ledger.totals[ONE.base] += 1
+    assert desk.bond() is Bond.NONE
+
+
+def purchase(state, told_lots=0):
+    order = Order("w", ONE.symbol, Side.BUY, Role.WORKING, 4, LOTS, 1, state=state)
+    order.cumulative_lots, order.applied_lots = LOTS, told_lots
+    return order
+
+
+def test_a_purchase_whose_fill_has_not_been_told_may_pay_for_a_sale():
+    desk = Desk()
+    desk.book.register(purchase(OrderState.FILLED))
+    assert desk.bond() is not Bond.SURE
+    assert not owns_all(ONE, desk.book, desk.portfolio)
+    desk.book.register(purchase(OrderState.FILLED, LOTS))
+    assert desk.bond() is Bond.SURE
+    assert owns_all(ONE, desk.book, desk.portfolio)
 
 
 @pytest.mark.parametrize("state", [OrderState.PENDING, OrderState.UNKNOWN])

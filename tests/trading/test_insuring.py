@@ -9,7 +9,7 @@ from bnml.core.commands import CancelOrder, QueryOrder, Submit
 from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, OrderType, Side
-from bnml.trading.insuring import AT_ONCE, MOST
+from bnml.trading.insuring import AT_ONCE, MOST, borrowers
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Dust, Ledger, Portfolio
@@ -156,6 +156,51 @@ def test_beside_a_sale_of_the_whole_position_each_tranche_gets_a_stop():
     desk.tranche = desk.position.tranches[1]
     (second,) = desk.asked()
     assert [one.order.ticket.quantity_lots for one in (first, second)] == [LOTS, 3000]
+
+
+def test_spares_in_doubt_behind_that_sale_say_nothing_of_what_it_holds():
+    desk = Desk(3000)
+    desk.book.expire("lost")
+    desk.book.expire("s2")
+    sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 0, LOTS + 3000, 0, state=OrderState.UNKNOWN)
+    desk.book.register(sale)
+    for one in desk.position.tranches:
+        one.legs, one.sale_id = [], "x"
+        desk.sells(f"spare{one.index}", one, OrderState.UNKNOWN).spare_of = "x"
+    desk.tranche = desk.position.tranches[1]
+    (submit,) = desk.asked()
+    assert (submit.beside, submit.order.ticket.quantity_lots) == (("spare2", "x"), 3000)
+
+
+def test_the_smallest_of_those_in_doubt_may_be_the_one_that_is_taken():
+    desk = Desk(dust_lots=LOTS - 1)
+    assert len(desk.asked()) == 1
+    desk = Desk(dust_lots=LOTS - 1)
+    desk.sells("part", desk.tranche, OrderState.UNKNOWN).quantity_lots = 1000
+    assert not desk.asked()
+
+
+@pytest.mark.parametrize(
+    ("spare", "main", "role", "is_late", "borrows"),
+    [
+        (OrderState.OPEN, OrderState.OPEN, Role.STOP, True, True),
+        (OrderState.OPEN, OrderState.OPEN, Role.EXIT, True, True),
+        (OrderState.OPEN, OrderState.UNKNOWN, Role.STOP, False, True),
+        (OrderState.OPEN, OrderState.UNKNOWN, Role.STOP, True, False),
+        (OrderState.UNKNOWN, OrderState.PENDING, Role.STOP, True, True),
+        (OrderState.UNKNOWN, OrderState.REJECTED, Role.STOP, False, False),
+    ],
+)
+def test_a_tranche_borrows_while_a_spare_and_what_it_is_for_may_both_rest(
+    spare, main, role, is_late, borrows
+):
+    desk = Desk(3000)
+    desk.lost.state = OrderState.REJECTED
+    desk.tranche.legs = []
+    desk.sells("main", desk.tranche, main, role)
+    desk.sells("spare", desk.tranche, spare).spare_of = "main"
+    found = borrowers(desk.position, ONE, desk.book, is_late=is_late)
+    assert (desk.tranche in found) is borrows
 
 
 def test_beside_a_sale_of_the_tranche_alone_the_other_one_must_be_locked():

@@ -91,6 +91,17 @@ def test_a_sale_refused_by_another_filter_is_not_written_off():
     assert world.balance("BTC") == 0
 
 
+def test_what_is_large_enough_is_not_written_off_whatever_the_venue_calls_it():
+    """It values by an average price, which may be wrong for a moment."""
+    world = entered()
+    world.refuse(OrderType.MARKET, "notional")
+    flatten(world)
+    assert not world.engine.state.ledger.dust
+    world.pass_seconds(3)
+    assert world.position() is None
+    assert world.balance("BTC") == 0
+
+
 @pytest.mark.parametrize("targets", [RUNNER, ONE])
 def test_f19_a_refused_sale_puts_the_stop_back_and_is_repeated(targets):
     world = entered(targets)
