@@ -65,7 +65,7 @@ class RejectGuard:
         activity, order = self._activity, self._book.get(event.client_order_id)
         if order is None or order.role not in _COUNTED or event.client_order_id == activity.rejects_last:
             return
-        if order.role is Role.STOP and order.list_id and order.tranche and self._is_entry(order.list_id):
+        if order.role is Role.STOP and order.list_id and self._is_entry(order.list_id):
             return  # its list's working order was counted
         if order.follows or order.is_beside:
             return  # so was the purchase that it left with; or it was to be refused if another had arrived

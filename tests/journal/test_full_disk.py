@@ -13,6 +13,7 @@ from bnml.app.inbox import LiveInbox
 from bnml.core.errors import Fatal
 from bnml.core.events import Timer
 from bnml.journal import reserve as module
+from bnml.journal.file_work import commit
 from bnml.journal.reader import JournalReader
 from bnml.journal.reserve import Reserve, is_full
 from bnml.journal.writer import JournalWriter
@@ -220,3 +221,17 @@ def test_only_want_of_space_is_a_full_disk():
     assert is_full(OSError(28, ""))
     assert not is_full(OSError(5, ""))
     assert not is_full(sqlite3.OperationalError("disk I/O error"))
+
+
+def test_a_write_that_fails_for_another_cause_keeps_the_reserve(tmp_path):
+    class Failing:
+        in_transaction = False
+
+        def execute(self, _statement):
+            raise OSError(5, "Input/output error")
+
+    reserve = Reserve(tmp_path / "journal.db", 4096)
+    assert reserve.hold()
+    with pytest.raises(OSError, match="Input/output"):
+        commit(Failing(), {}, reserve, spares=False)
+    assert reserve.is_held

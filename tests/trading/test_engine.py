@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from bnml.core import events
-from bnml.core.commands import Alert, CancelList, CancelOrder, Submit
+from bnml.core.commands import Alert, CancelList, CancelOrder, QueryOrder, Submit
 from bnml.core.events import (
     Adoption,
     Balances,
@@ -28,6 +28,7 @@ from bnml.core.outcomes import Decision, EquityPoint
 from bnml.kernels.records import RULES, Action, Reason
 from bnml.research.replay import Replay
 from bnml.trading.engine import Engine
+from bnml.trading.orders import Order, Role
 from bnml.trading.portfolio import Dust
 from bnml.trading.scan import ScanStages
 from bnml.venues.sim.feed import BarFeed
@@ -231,6 +232,7 @@ def decisions_after(engine, replay, venue, scans=3):
         VenueStatus("orders", up=False, ts_ns=1),
         OperatorCommand("halt", 1),
         OperatorCommand("reduce", 1),
+        OperatorCommand("panic", 1, SYMBOL),
     ],
 )
 def test_what_stops_entries_says_so_and_lets_them_come_back(stop):
@@ -245,6 +247,33 @@ def test_what_stops_entries_says_so_and_lets_them_come_back(stop):
     )
     allowed = decisions_after(engine, replay, venue)
     assert Reason.NONE in {one.reason for one in allowed}
+
+
+def unsure(side, state=OrderState.UNKNOWN, filled=0):
+    """An engine of one order, of which not all is known."""
+    engine = Engine(config(), None)
+    engine.process(InstrumentUpdate(instrument(), 0), 1)
+    engine.process(Balances(0, {"USDT": (10**12, 0)}), 2)
+    order = Order("w", SYMBOL, side, Role.WORKING, 1, 100, 3_000_000, state=state)
+    order.cumulative_lots = filled
+    engine.book.register(order)
+    return engine
+
+
+@pytest.mark.parametrize("channel", ["user", "orders"])
+def test_what_may_have_been_missed_is_read_when_a_way_to_the_account_is_back(channel):
+    engine = unsure(Side.SELL)
+    assert not engine.process(VenueStatus(channel, up=False, ts_ns=1), 3)
+    (query,) = engine.process(VenueStatus(channel, up=True, ts_ns=2), 4)
+    assert (type(query), query.client_order_id) == (QueryOrder, "w")
+
+
+@pytest.mark.parametrize(("state", "filled"), [(OrderState.PENDING, 0), (OrderState.FILLED, 100)])
+def test_what_a_purchase_may_still_cost_is_not_free(state, filled):
+    """On its way, or filled and not told of yet."""
+    scan = unsure(Side.BUY, state, filled)._scan
+    cost_e8 = instrument().notional_e8(3_000_000, 100)
+    assert (scan._free_quote_e8(), scan._exposure_e8()) == (10**12 - cost_e8, cost_e8)
 
 
 def test_a_venue_that_is_down_does_not_keep_positions_from_leaving():

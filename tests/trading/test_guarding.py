@@ -52,6 +52,15 @@ def test_a_resume_before_the_cause_is_over_is_remembered_and_told():
     assert one.activity.allows_entries
 
 
+def test_a_halt_whose_cause_returns_is_not_over_for_having_been_over_before():
+    one = Desk()
+    one.say(HALTED)
+    one.say(ACTIVE)
+    one.say(HALTED, detail="again")
+    one.resume()
+    assert one.activity.guards == {"disk": (HALTED, "again")}
+
+
 def test_a_cause_that_returns_needs_the_operator_again():
     one = Desk()
     one.say(HALTED)

@@ -9,6 +9,7 @@ from bnml.core.commands import CancelOrder, QueryOrder, Submit
 from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, OrderType, Side
+from bnml.kernels.records import ExitReason
 from bnml.trading.insuring import AT_ONCE, MOST, borrowers
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -81,6 +82,7 @@ def test_what_the_price_has_passed_is_sold_beside_it():
     ticket = submit.order.ticket
     assert (submit.beside, ticket.type, ticket.quantity_lots) == (("lost",), OrderType.MARKET, LOTS)
     assert (desk.tranche.sale_id, desk.tranche.legs) == (ticket.client_order_id, ["lost"])
+    assert desk.tranche.exit_reason == desk.book.get(ticket.client_order_id).reason == ExitReason.GAP
     assert not desk.asked()
     desk.book.get(ticket.client_order_id).state = OrderState.UNKNOWN
     assert (

@@ -9,7 +9,7 @@ from bnml.core.orders import OrderState, OrderType, Side
 from bnml.trading.watching import WATCH
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderKey
-from tests.trading.hand_venue import SYMBOL, TARGETS, World, changed, ticket_of
+from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, World, changed, ticket_of
 from tests.trading.test_entry_chains import asked
 from tests.trading.test_protection_chains import LISTS, OWNERS, entered
 from tests.trading.test_protection_faults import flatten, is_sale
@@ -156,3 +156,28 @@ def test_and_with_each_sale_of_all():
     world.settle()
     world.pass_seconds(3)
     is_over(world)
+
+
+def test_a_price_below_the_stop_makes_no_refused_sale_come_again_before_its_time():
+    world = entered(((1, 5000, 0),))
+    world.position().last_ticks = STOP - 1
+    world.refuse(OrderType.MARKET, *["closed"] * 9)
+    world.refuse(OrderType.STOP_LOSS, "trigger", "trigger")
+    flatten(world)
+    asked_for = [one for one in world.sent[1:] if isinstance(one, ReplaceOrder) or is_sale(one)]
+    assert len(asked_for) == 1
+    assert not sells(world, 0.5)
+    world.queue.clear()
+    assert sells(world, 0.5)
+
+
+def test_refusals_count_in_a_row_only():
+    """Three of them sell: not those of a whole life."""
+    world = entered(((1, 5000, 0),))
+    for ticks in (3_100_000, 3_110_000, 3_120_000, 3_130_000):
+        world.refuse(OrderType.STOP_LOSS, "closed")
+        world.move(ticks)
+        world.pass_seconds(5)
+        assert world.position().tranches[0].refusals == 0
+    assert not sold(world)
+    assert world.stops() == [(3_110_000, 4995)]

@@ -85,3 +85,17 @@ def test_an_acceptance_a_lost_request_and_a_repeated_report_do_not_add_up(desk):
     desk.say(role=Role.TARGET)
     assert desk.activity.rejects == 1
     assert desk.activity.allows_entries
+
+
+def test_a_list_that_is_refused_counts_once_and_its_legs_do_where_they_were_asked_for_alone(desk):
+    for list_id, roles, count in (
+        ("entry", (Role.WORKING, Role.TARGET, Role.STOP), 1),
+        ("pair", (Role.TARGET, Role.STOP), 2),
+    ):
+        names = [f"{list_id}-{role}" for role in roles]
+        for name, role in zip(names, roles, strict=True):
+            desk.book.register(Order(name, "BTCUSDT", Side.SELL, role, 1, 10, 1, list_id=list_id))
+        for name in names:
+            report = OrderReport("BTCUSDT", name, 100, OrderState.REJECTED, Side.SELL, code=-2010)
+            desk.guard.report(report, desk.out)
+        assert desk.activity.rejects == count

@@ -4,7 +4,7 @@ from itertools import permutations
 
 import pytest
 
-from bnml.core.commands import CancelOrder, Submit
+from bnml.core.commands import CancelOrder, QueryOrder, Submit
 from bnml.core.events import Adoption, OrderReport, Stranger
 from bnml.core.orders import (
     ApprovedOrder,
@@ -80,6 +80,25 @@ def test_an_entry_that_appears_late_is_held_and_protected_whatever_is_told_first
         world.pass_seconds(3)
         assert world.position() is None, order
         assert world.ledger_differences() == {}
+
+
+def test_one_word_of_an_order_has_all_of_its_request_read():
+    world, late = falsely_absent(PAIR, {0})
+    world.feed(late[0])
+    asked = {one.client_order_id for one in world.queue if isinstance(one, QueryOrder)}
+    assert asked == {one.client_order_id for one in late} - {late[0].client_order_id}
+
+
+def test_what_the_venue_has_told_of_stays_told_when_a_leg_of_it_returns():
+    world = World()
+    world.enter(targets=RUNNER)
+    world.settle()
+    (tranche,) = world.position().tranches
+    leg = world.engine.book.get(tranche.legs[0])
+    leg.state, leg.is_told = OrderState.EXPIRED, False  # with its list, as far as was known
+    world.feed(OrderReport(SYMBOL, leg.client_order_id, world.now_ns, OrderState.OPEN, Side.SELL))
+    assert world.engine.book.get(tranche.working_id).state is OrderState.FILLED
+    assert not world.queue
 
 
 @pytest.mark.parametrize("lost", [{0}, {1}, {0, 1}])
@@ -173,6 +192,22 @@ def test_a_purchase_that_is_cancelled_in_time_leaves_nothing():
     world.settle()
     assert world.position() is None
     assert world.open_orders() == []
+
+
+def test_a_purchase_that_appears_with_a_fill_is_not_cancelled():
+    """It was for all at once or nothing, and is over."""
+    world = World()
+    ticket, _ = resting_purchase(world)
+    name = ticket.client_order_id
+    world.engine.book.register(Order(name, SYMBOL, Side.BUY, Role.WORKING, 1, 5000, ticket.price_ticks))
+    world.feed(OrderReport(SYMBOL, name, world.now_ns, OrderState.REJECTED, Side.BUY, code=-2013))
+    world.feed(
+        OrderReport(
+            SYMBOL, name, world.now_ns, OrderState.FILLED, Side.BUY, 5000, 7, 5000, ticket.price_ticks
+        )
+    )
+    assert not any(isinstance(one, CancelOrder) for one in world.queue)
+    assert world.position().lots(1000) == 5000
 
 
 def test_legs_that_slept_are_no_sign_of_life():

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 from bnml.core.clock import NS_PER_S, ManualClock
 from bnml.core.errors import Rejected
 from bnml.venues.binance.budget import Lane, WeightBudget
+from bnml.venues.binance.holds import Hold
+from bnml.venues.binance.shared_numbers import SharedNumbers
 from bnml.venues.binance.venue import BinanceVenue
 
 MINUTE = 60 * NS_PER_S
@@ -59,6 +61,29 @@ def test_a_ban_stops_every_lane_until_it_ends():
     assert budget.delay_s(Lane.CANCEL) == 120
     clock.advance(121 * NS_PER_S)
     assert budget.delay_s(Lane.CANCEL) == 0
+
+
+def test_a_shorter_ban_ends_no_longer_one_here_or_for_other_processes():
+    clock, numbers = ManualClock(10 * MINUTE), SharedNumbers(None, 1)
+    hold = Hold(clock, numbers, 0)
+    hold.extend(600)
+    hold.extend(1)
+    assert hold.left_s == Hold(clock, numbers, 0).left_s == 600
+
+
+async def test_an_answer_that_counts_less_than_has_left_says_nothing_of_what_is_on_its_way():
+    _, budget = used(100)
+    await budget.wait(Lane.EXIT, weight=50)
+    await asyncio.sleep(0)  # what left is written down
+    budget.observe({"X-MBX-USED-WEIGHT-1M": "101"})
+    assert budget.used_weight == 150
+
+
+def test_where_windows_are_those_of_no_clock_here_the_venue_alone_says_what_is_used():
+    budget = WeightBudget(ManualClock(10 * MINUTE), is_scaled=True)
+    for weight in ("500", "20"):
+        budget.observe({"X-MBX-USED-WEIGHT-1M": weight})
+    assert budget.used_weight == 20
 
 
 def test_headers_without_weight_change_nothing():
