@@ -9,10 +9,11 @@ from bnml.app.reconcile import (
     recheck,
 )
 from bnml.core.errors import RecoveryNeeded
-from bnml.core.events import Balances, OrderReport
+from bnml.core.events import Balances, OrderReport, Timer
 from bnml.core.orders import OrderState, Side
-from bnml.trading.engine import Engine
+from bnml.trading.engine import RECONCILE, Engine
 from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.positions import Position
 from bnml.venues.binance.wire import OrderAnswer
 from tests.trading.kit import config, instrument
 from tests.virtual_time import in_virtual_time
@@ -91,6 +92,54 @@ async def test_an_account_in_which_others_trade_all_the_time_does_not_keep_a_sta
     assert len(reads) == reconcile.MOST_READS
     assert fed == [truth.balances]
     assert truth.difference_e8 == {"USDT": len(reads)}
+
+
+async def none():
+    return []
+
+
+class Account(Venue):
+    """Has always a little more than the ledger."""
+
+    reads = 0
+
+    async def balances(self):
+        self.reads += 1
+        return Balances(1, {"USDT": (5, 0)})
+
+
+@in_virtual_time
+async def test_a_difference_that_two_looks_show_is_taken_for_the_truth():
+    venue = Account()
+    truth = await reconcile.bring_truth(venue, Engine(config(), None), lambda _: None, 7, none)
+    assert (venue.reads, truth.difference_e8) == (2, {"USDT": 5})
+
+
+async def test_what_the_venue_does_not_show_is_in_doubt_but_for_what_left_with_a_purchase():
+    """Protection may ask for another stop beside it; legs can arrive for as long as their purchase can."""
+    engine, fed = Engine(config(), None), []
+    purchase = Order("w", "BTCUSDT", Side.BUY, Role.WORKING, 1, 10, 100, list_id="l")
+    leg = Order("leg", "BTCUSDT", Side.SELL, Role.STOP, 1, 10, 90, list_id="l", state=OrderState.SLEEPING)
+    for one in (order("s", OrderState.PENDING), purchase, leg):
+        engine.book.register(one)
+    engine.portfolio.positions["BTCUSDT"] = Position("BTCUSDT", 0, 1, 1, 1, b"", [])
+    engine.portfolio.ledger.totals["USDT"] = 5
+    truth = await reconcile.bring_truth(Account(), engine, fed.append, 7, none)
+    assert [one.client_order_id for one in truth.absent] == ["s", "w", "leg"]
+    _, doubt, look = fed
+    assert (doubt.client_order_id, doubt.state) == ("s", OrderState.UNKNOWN)
+    assert look == Timer(RECONCILE, 7)
+
+
+async def test_an_order_that_is_told_of_while_its_absence_is_read_is_not_called_absent():
+    stop = order("a", OrderState.UNKNOWN)
+
+    class Telling(Venue):
+        async def shows_none_of(self, symbol, names):
+            stop.state = OrderState.FILLED
+            return True
+
+    assert await prove_absence(Telling(), [stop], lambda: 5) == []
 
 
 @pytest.fixture(autouse=True)

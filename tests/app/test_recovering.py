@@ -1,6 +1,7 @@
 import sqlite3
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -159,3 +160,18 @@ async def test_the_limit_of_live_capital_is_no_change_of_the_settings(tmp_path, 
     said = capsys.readouterr().out
     assert "the journal is sound" in said
     assert "the settings have changed" not in said
+
+
+async def test_the_note_of_a_new_journal_is_kept_until_that_journal_has_it():
+    """A process that dies in between would have begun one that nobody asks about."""
+    done = []
+
+    async def barrier():
+        done.append("committed")
+
+    folder = SimpleNamespace(
+        rebuild_note=lambda: "journal.db.damaged", forget_rebuild=lambda: done.append("forgotten")
+    )
+    pump = SimpleNamespace(feed=lambda guard: done.append(guard.level), now_ns=7)
+    await recovering.hold_entries(folder, pump, SimpleNamespace(barrier=barrier))
+    assert done == ["HALTED", "ACTIVE", "committed", "forgotten"]

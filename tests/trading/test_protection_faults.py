@@ -7,7 +7,7 @@ import pytest
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.commands import QueryOrder, ReplaceOrder, Submit
-from bnml.core.events import CancelFailed, InstrumentUpdate, OperatorCommand, Timer
+from bnml.core.events import CancelFailed, InstrumentUpdate, OperatorCommand, Slice, Timer
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.entries import fit
@@ -251,6 +251,28 @@ def test_f70_a_stop_limit_that_is_gapped_through_is_sold_at_market_after_two_sec
     assert not world.ledger_differences()
 
 
+def test_so_is_one_that_has_moved():
+    world = World(instruments=changed(stop_loss_allowed=False))
+    world.enter(targets=RUNNER)
+    world.settle()
+    world.move(3_100_000)
+    assert world.stops() == [(3_080_000, 4995)]
+    world.move(2_400_000, jump=True)
+    world.pass_seconds(2)
+    assert world.position() is None
+
+
+def test_a_younger_stop_is_not_triggered_by_a_print_before_it():
+    """A slice holds all prints of the last moment: of those, only the last one was surely after the stop."""
+    world = entered(RUNNER)
+    (leg,) = world.position().tranches[0].legs
+    stop = world.engine.book.get(leg)
+    for age_ns, is_triggered in ((NS_PER_S // 10, False), (NS_PER_S, True)):
+        world.now_ns = stop.open_ns + age_ns
+        world.feed(Slice(SYMBOL, world.now_ns, REFERENCE, REFERENCE, STOP - 1, 1))
+        assert bool(stop.moved_ns) is is_triggered
+
+
 def test_f70_without_a_timer_the_next_print_does_it():
     world = World(instruments=changed(stop_loss_allowed=False))
     world.enter()
@@ -272,6 +294,35 @@ def test_a_stop_at_market_that_should_have_filled_is_asked_about():
     world.pass_seconds(2)
     assert len(world.trades) == lost + 1
     assert world.position() is None
+
+
+def test_it_is_asked_about_once_for_a_print():
+    """One that the venue calls open was not triggered there."""
+    world = entered(targets=RUNNER)
+    for count in (1, 2):
+        world.feed_slice(STOP)
+        world.pass_seconds(10)
+        assert sum(isinstance(one, QueryOrder) for one in world.sent) == count
+    assert world.stops() == [(STOP, 4995)]
+
+
+def test_coins_that_are_locked_for_a_moment_are_not_asked_for_three_times_in_it():
+    """Three refusals sell what is held."""
+    world = entered(RUNNER, spares=False)
+    world.refuse(OrderType.STOP_LOSS, "balance", "balance")
+    world.move(3_100_000)
+    assert len(world.sent) == 2
+    world.pass_seconds(4, step_s=0.25)
+    assert world.stops() == [(3_080_000, 4995)]
+    assert not any(map(is_sale, world.sent))
+
+
+def test_a_stop_is_there_again_after_a_refused_sale_though_one_was_refused_before():
+    world = entered(RUNNER, spares=False)
+    world.position().tranches[0].guard_after_ns = world.now_ns + 10 * NS_PER_S
+    world.refuse(OrderType.MARKET, "closed")
+    flatten(world)
+    assert world.stops() == [(STOP, 4995)]
 
 
 def test_f73_a_crash_of_all_symbols_while_the_venue_only_errs_is_met_by_the_stops_there():
