@@ -52,6 +52,14 @@ def test_a_damaged_identity_is_for_the_operator(tmp_path, content):
         folder.identity("sim")
 
 
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(tmp_path, monkeypatch):
+    """After a power cut an epoch of nothing would let client order ids repeat."""
+    file, seen = tmp_path / "a.json", []
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append((os.fstat(handle).st_size, file.exists())))
+    write_durably(file, b"12345")
+    assert seen == [(5, False)]
+
+
 def test_replacing_a_file_leaves_nothing_beside_it(tmp_path):
     write_durably(tmp_path / "a.json", b"1")
     write_durably(tmp_path / "a.json", b"2")

@@ -4,7 +4,9 @@ import pytest
 
 from bnml.core.commands import ReplaceOrder
 from bnml.core.events import CancelFailed, OperatorCommand
-from bnml.core.orders import OrderState
+from bnml.core.orders import OrderState, Side
+from bnml.trading.orders import Order, Role
+from bnml.trading.protection import _beyond_one
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderKey
 from tests.trading.hand_venue import SYMBOL, World
@@ -88,3 +90,20 @@ def test_a_sale_that_would_replace_it_waits_with_the_stop_in_place():
     assert world.position() is None
     assert world.longest_bare_s() == 0
     assert all(one.state is not OrderState.UNKNOWN for one in world.engine.book.open())
+
+
+def stop(name, ticks, list_id=""):
+    return Order(name, SYMBOL, Side.SELL, Role.STOP, 1, 10, ticks, list_id=list_id)
+
+
+@pytest.mark.parametrize(
+    ("stops", "surplus"),
+    [
+        ([stop("low", 70), stop("high", 77)], ["low"]),
+        ([stop("alone", 77), stop("of a list", 70, "l")], ["alone"]),
+        ([stop("one", 70, "l1"), stop("other", 77, "l2")], []),  # lists move as lists do
+        ([stop("alone", 70)], []),
+    ],
+)
+def test_of_several_stops_of_a_tranche_that_of_a_list_stays_or_the_highest(stops, surplus):
+    assert [one.client_order_id for one in _beyond_one(stops)] == surplus
