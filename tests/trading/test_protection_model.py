@@ -43,6 +43,7 @@ class ProtectionModel(RuleBasedStateMachine):
         self.engine = Engine(self.config, None)
         self.sequence = 0
         self.commands = []
+        self.daring = []  # sales that were asked for while nobody knew whether a spare has their coins
         self.late = []
         self.delivered = []
         self.trades = []
@@ -65,6 +66,8 @@ class ProtectionModel(RuleBasedStateMachine):
                 continue
             assert not self.is_asked_twice(command), "asked twice for the same"
             self.commands.append(command)
+            if self.is_spare_unknown():
+                self.daring.append(command)
         self.trades += [one for one in self.engine.drain() if isinstance(one, Trade)]
         bad = [one.text for one in commands if isinstance(one, Alert) and one.severity == "critical"]
         assert not bad, bad
@@ -101,10 +104,13 @@ class ProtectionModel(RuleBasedStateMachine):
         ):
             return  # nothing is concluded from what is not shown
         # What a spare is for may be taken, too: while one is in doubt nobody knows.
-        orders = self.engine.book.orders.values()
-        is_unknown = any(one.spare_of and one.state is OrderState.UNKNOWN for one in orders)
+        is_daring = command in self.daring or self.is_spare_unknown()
         is_sale = isinstance(command, Submit | ReplaceOrder) and not buys(command)
-        self.venue.execute(command, is_late=is_unknown and is_sale)
+        self.venue.execute(command, is_late=is_daring and is_sale)
+
+    def is_spare_unknown(self):
+        orders = self.engine.book.orders.values()
+        return any(one.spare_of and one.state is OrderState.UNKNOWN for one in orders)
 
     @rule()
     @precondition(lambda self: self.commands)
@@ -491,3 +497,33 @@ def test_legs_that_wake_before_their_purchase_is_told_of_are_no_strays():
     model.deliver(pick=len(model.venue.reports) - 1, repeat=False)
     assert model.commands == asked
     model.all_goes_quiet()
+
+
+def test_a_refused_successor_of_a_stop_that_has_sold_all_keeps_nothing_from_the_coins_that_its_spare_has_taken():
+    """Found by the model: what it had borrowed stayed without a stop for the pause that follows a refusal."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.price_moves(ticks=3_060_000)
+    model.venue_refuses_the_next_stop()
+    model.a_sale_stays_on_its_way(pick=1)
+    model.resting_sell_fills(pick=4, shares=[1])
+    model.kill_and_restart(loses_commands=False, loses_reports=False)
+    model.all_goes_quiet()
+    assert model.engine.coverage()[0].share == 1.0
+
+
+def test_a_sale_may_find_its_coins_with_a_spare_that_was_in_doubt_when_it_was_asked_for():
+    """Found by the model: it is refused, the spare withdrawn, and the sale follows again."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.venue_refuses_the_next_stop()
+    model.price_moves(ticks=3_060_000)
+    model.execute()
+    model.execute()
+    model.venue_refuses_the_next_stop()
+    for _ in range(3):
+        model.a_sale_stays_on_its_way(pick=0)
+    model.all_goes_quiet()
+    assert model.engine.coverage()[0].share == 1.0
