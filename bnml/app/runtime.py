@@ -37,7 +37,7 @@ from bnml.app.single_look import look_once
 from bnml.app.spool import Spool
 from bnml.app.streams import MarketStreams
 from bnml.app.timers import Timers
-from bnml.app.vigil import Vigil, make_return
+from bnml.app.vigil import Vigil, hear
 from bnml.app.weather import make_weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS
@@ -198,7 +198,7 @@ class Daemon:
         self._gate_after_history()
         for status in parts.links.announce():
             self._pump.feed(status)
-        parts.links.on_return = make_return(self._vigil, self._recheck_soon)
+        hear(parts.links, self._vigil, self._recheck_soon)
         checks = None if self._stepped or not self._settings.app.retrain else self._check_models
         scheduler = schedule.start(parts.journal, parts.clock, parts.folder.path, checks, MODEL_CHECK_S)
         # What lives from here on is not looked through again: with hundreds of models that took 0.1 s each time.

@@ -120,3 +120,9 @@ def make_return(vigil: Vigil, recheck: Callable[[], None]) -> Callable[[], None]
         recheck()
 
     return on_return
+
+
+def hear(links: Links, vigil: Vigil, recheck: Callable[[], None]) -> None:
+    """From here on nothing is missed; what the venue did after its truth was read, and before it told of it, was not heard."""
+    links.on_return = make_return(vigil, recheck)
+    recheck()

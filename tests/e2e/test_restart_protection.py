@@ -41,3 +41,30 @@ def test_f43_a_killed_daemon_restores_what_was_taken_away_within_five_seconds_of
         assert took_s < 3 * GOAL_S  # a machine that others use, too; it takes two to four seconds
     finally:
         live.end()
+
+
+def test_what_was_taken_away_between_the_truth_of_a_start_and_its_connection_is_seen(tmp_path):
+    """Nobody tells of it: it was once seen when the account was looked at again, a minute later."""
+    live = Live(tmp_path / "state", seed=4)
+    live.start()
+    try:
+        symbol = live.wait_protected(1).positions[0].symbol
+        live.speed(1)
+        live.daemon.send_signal(signal.SIGKILL)
+        live.daemon.wait()
+        assert has_stop(live, symbol)
+        refused = {"match": {"connect": "api"}, "do": {"action": "answer", "like": "unavailable"}}
+        live.control("POST", "/sim/faults", {"rules": [refused]})
+        live.start()
+        began = time.monotonic()
+        while not any(line["event"] == "account_reconciled" for line in live.log()):
+            assert time.monotonic() - began < 60
+            time.sleep(LOOK_S)
+        live.delete_orders(symbol)
+        live.control("DELETE", "/sim/faults")
+        began = time.monotonic()
+        while not has_stop(live, symbol):
+            assert time.monotonic() - began < 20
+            time.sleep(LOOK_S)
+    finally:
+        live.end()
