@@ -12,7 +12,7 @@ from bnml.core.clock import NS_PER_MS
 from bnml.core.commands import CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
 from bnml.core.errors import AccessRefused, Misconfigured, Rejected, Retryable, UnknownOutcome
 from bnml.core.events import Balances, Bar, Book, OrderReport
-from bnml.core.orders import ListTicket, Side
+from bnml.core.orders import ListTicket, OrderState, Side
 from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.codec import bars_of_klines, book_of_depth, exchange_info, instrument_of
 from bnml.venues.binance.errors import NO_SUCH_ORDER, NO_SUCH_SYMBOL, ReplacementFailed
@@ -139,8 +139,13 @@ class BinanceVenue(Evidence):
             raise UnknownOutcome(str(error)) from error
         if by_api and answer.number:  # stepped: its user events have their places, and none is ever lost
             return Executed((), (answer.number,))
-        # A fill that is told of without its trades (answers about lists do so) is left to those who bring them.
-        told = tuple(one for one in reports if one.trade_id or not one.cumulative_lots)
+        # A fill that is told of without its trades (answers about lists do so) is left to those who bring them; that
+        # an order is cancelled is not: nothing else may tell it, and what it guarded waits for that.
+        told = tuple(
+            one
+            for one in reports
+            if one.trade_id or not one.cumulative_lots or one.state is OrderState.CANCELED
+        )
         return Executed(told, (answer.number,))
 
     async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]:

@@ -148,6 +148,17 @@ async def test_f74_a_good_answer_without_both_halves_is_unknown(transport, name,
     assert getattr(api, "numbers", [7]) == [7], "a stepped market does not wait for its consequences"
 
 
+@pytest.mark.parametrize(("status", "told"), [("CANCELED", [3]), ("PARTIALLY_FILLED", [])])
+async def test_that_an_order_half_filled_is_cancelled_is_told_by_the_answer(status, told):
+    """Its user event may be lost, and the rest of what it sold had no stop until the account was looked at again."""
+    order = {"symbol": "BTCUSDT", "orderId": 1, "clientOrderId": "x", "origClientOrderId": "old"}
+    order |= {"status": status, "side": "SELL", "origQty": "0.00005", "executedQty": "0.00003"}
+    rest = Rest()
+    rest.body = msgspec.json.encode(order | {"transactTime": 5})
+    done = await BinanceVenue(rest, Down(), dict(ALL)).execute(CancelOrder("BTCUSDT", "old", "moves"))
+    assert [one.cumulative_lots for one in done.reports] == told
+
+
 def test_a_body_that_is_no_json_says_what_it_was():
     assert error_body(b"<html>") == ErrorBody(0, "<html>")
     assert error_body(b'{"msg":"\xff"}') == ErrorBody(0, '{"msg":"�"}')
