@@ -38,9 +38,13 @@ class Commissions:
         buys: bool,
         got_e8: int,
         quote_e8: int,
+        due_e8: int = 0,
         is_maker: bool,
     ) -> Commission:
-        """Commission of one fill that pays out `got_e8`; in BNB when the account wants that and has enough."""
+        """Commission of one fill that pays out `got_e8`; in BNB when the account wants that and has enough.
+
+        `due_e8` is BNB that the same order has still to sell.
+        """
         maker_ppm, taker_ppm = account.rates_on(instrument.symbol)
         asset = instrument.base if buys else instrument.quote
         amount_e8 = self._pricing.commission_e8(got_e8, maker_ppm if is_maker else taker_ppm)
@@ -48,7 +52,7 @@ class Commissions:
             return Commission(asset, amount_e8)
         in_bnb_e8 = self._in_bnb(instrument, asset, amount_e8, got_e8, quote_e8)
         discounted_e8 = in_bnb_e8 * (_PPM - DISCOUNT_PPM) // _PPM
-        available_e8 = account.free(DISCOUNT_ASSET) + (got_e8 if asset == DISCOUNT_ASSET else 0)
+        available_e8 = account.free(DISCOUNT_ASSET) + (got_e8 if asset == DISCOUNT_ASSET else 0) - due_e8
         if not discounted_e8 or available_e8 < discounted_e8:
             return Commission(asset, amount_e8)
         return Commission(DISCOUNT_ASSET, discounted_e8)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bnml.core.orders import Side
+from bnml.venues.sim.commissions import DISCOUNT_ASSET
 from bnml.venues.sim.messages import Execution, Status, TradeRecord
 
 if TYPE_CHECKING:
@@ -32,8 +33,16 @@ def book_fill(
     desk.update(order, Status.PARTIALLY_FILLED if left else Status.FILLED)
     if left:
         desk.set_lock(order, order.needs_e8(instrument))
+    # A sale at market locks nothing of what it has still to sell.
+    due_e8 = 0 if buys else left * instrument.lot_e8 - order.locked_e8
     asset, commission_e8 = desk.commissions.of(
-        account, instrument, buys=buys, got_e8=got_e8, quote_e8=quote_e8, is_maker=is_maker
+        account,
+        instrument,
+        buys=buys,
+        got_e8=got_e8,
+        quote_e8=quote_e8,
+        due_e8=due_e8 if paid == DISCOUNT_ASSET else 0,
+        is_maker=is_maker,
     )
     account.credit(asset, -commission_e8)
     account.pay_commission(asset, commission_e8)

@@ -26,11 +26,14 @@ def paid(
     account = open_account("ann", {"BNB": bnb_e8}, 1000, 2000)
     account.pays_in_bnb = own.get("pays_in_bnb", True)
     account.rates = own.get("rates", {})
-    return tuple(
-        Commissions(market, pricing).of(
-            account, instrument, buys=buys, got_e8=got, quote_e8=quote, is_maker=is_maker
-        )
-    )
+    kind = {"buys": buys, "got_e8": got, "quote_e8": quote, "is_maker": is_maker}
+    return tuple(Commissions(market, pricing).of(account, instrument, due_e8=own.get("due_e8", 0), **kind))
+
+
+@pytest.mark.parametrize(("due_e8", "asset"), [(E8 - 180_000, "BNB"), (E8 - 179_999, "USDT")])
+def test_what_the_same_order_has_still_to_sell_pays_nothing(due_e8, asset):
+    """A market stop in several pieces locks nothing of the later ones: they were once paid away by the first."""
+    assert paid(RATE, buys=False, got=600 * E8, due_e8=due_e8)[0] == asset
 
 
 def test_rates_by_role_and_by_symbol():
