@@ -37,6 +37,11 @@ def held_lots(tranche: Tranche, instrument: Instrument) -> int:
     return lots - lots % instrument.lot_step
 
 
+def is_rest(lots: int, ticks: int, instrument: Instrument) -> bool:
+    """Whether the venue takes no order for so little."""
+    return lots < instrument.min_lots or instrument.notional_e8(ticks, lots) < instrument.min_notional_e8
+
+
 def covered_lots(position: Position, book: OrderBook, instrument: Instrument) -> int:
     """Lots that live stops would sell, at most what is held; those of one tranche may sell the coins of another."""
     legs = (book.get(leg) for tranche in position.tranches for leg in tranche.legs)
@@ -60,7 +65,7 @@ def coverage_of(position: Position, book: OrderBook, instrument: Instrument, now
 def follow(position: Position, book: OrderBook, instrument: Instrument, now_ns: int, out: Outbox) -> None:
     """Begin, go on with or end the spell of bareness of a position."""
     bare = _held_lots(position, instrument) - covered_lots(position, book, instrument)
-    if bare:
+    if bare > _rests(position, book, instrument):
         position.bare_since_ns = position.bare_since_ns or now_ns
         position.bare_lots = max(position.bare_lots, bare)
         return
@@ -74,6 +79,18 @@ def follow(position: Position, book: OrderBook, instrument: Instrument, now_ns: 
         position.longest_bare_ns = max(position.longest_bare_ns, now_ns - since_ns)
         is_sold = position.lots(instrument.lot_e8) == 0
         out.outcomes.append(Bareness(position.symbol, now_ns, since_ns, lots, is_sold))
+
+
+def _rests(position: Position, book: OrderBook, instrument: Instrument) -> int:
+    """Lots that the stops of their own tranches do not sell, each too little for an order."""
+    found = 0
+    for tranche in position.tranches:
+        legs = (book.get(leg) for leg in tranche.legs)
+        live = sum(one.open_lots for one in legs if one and one.role is Role.STOP and one.state in LIVE)
+        missing = held_lots(tranche, instrument) - live
+        if live and missing > 0 and is_rest(missing, tranche.stop_ticks, instrument):
+            found += missing
+    return found
 
 
 def _held_lots(position: Position, instrument: Instrument) -> int:

@@ -114,6 +114,8 @@ def _submit_tranche(
     stem, symbol, reason = out.begin(), plan.symbol, f"entry tranche {index}"
     working_id, limit_ticks = stem + LEG_WORKING, plan.limit_ticks
     tranche = Tranche(index, target, plan.stop_ticks, plan.stop_reason, working_id)
+    if not instrument.oco_allowed:  # no list holds a pair there either: its stop rests alone
+        tranche.emulated_ticks, tranche.target_ticks, target = target, 0, 0
     working = OrderTicket(
         symbol, working_id, Side.BUY, OrderType.LIMIT, lots, limit_ticks, 0, TimeInForce.FOK
     )

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 from bnml.core.orders import OrderState, Side
-from bnml.trading.coverage import held_lots
+from bnml.trading.coverage import held_lots, is_rest
 from bnml.trading.orders import Role
 
 if TYPE_CHECKING:
@@ -117,6 +117,19 @@ def owns_all(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> b
     dust = portfolio.ledger.dust.get(instrument.symbol)
     own_e8 = sum(one.base_e8 for one in position.tranches) + (dust.base_e8 if dust is not None else 0)
     return portfolio.total_e8(instrument.base) - own_e8 < instrument.lot_e8
+
+
+def sells_enough(
+    leg: Order, lots: int, instrument: Instrument, book: OrderBook, portfolio: Portfolio
+) -> bool:
+    """Whether a leg sells all; or all but a rest, where one that sells that, too, would follow its cancel by another request.
+
+    A list is made for what is left when commissions are taken of the purchase, and they may be paid in another asset.
+    """
+    missing = lots - leg.open_lots
+    if missing <= 0 or instrument.cancel_replace_allowed or owns_all(instrument, book, portfolio):
+        return missing == 0
+    return is_rest(missing, leg.ticks, instrument)
 
 
 def fills_once(sale: Order, instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> bool:

@@ -93,7 +93,8 @@ def borrowers(position: Position, instrument: Instrument, book: OrderBook, *, is
         may_live = coverage.LIVE | (doubted if any(leg.state in coverage.LIVE for leg in spares) else set())
         sale = book.get(tranche.sale_id)
         sales = legs if sale is None else [*legs, sale]
-        locked = sum(locks([one for one in sales if one.state in may_live]).values())
+        live = [one for one in sales if one.state in may_live and not book.is_ending(one)]
+        locked = sum(locks(live).values())
         mains = [book.get(leg.spare_of) for leg in spares if leg.state in doubted]
         is_near = any(OrderState.PENDING in {leg.state, _state_of(leg.spare_of, book)} for leg in spares)
         is_near = is_near or any(one is not None and one.tranche == 0 for one in mains)

@@ -19,7 +19,7 @@ from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, 
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import lone_stop, protect
-from bnml.trading.freeing import Bond, are_apart, bond, fills_once, owns_all, replaceable
+from bnml.trading.freeing import Bond, are_apart, bond, fills_once, owns_all, replaceable, sells_enough
 from bnml.trading.insuring import borrowers, in_doubt, spare
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -148,7 +148,10 @@ class Protection:
         if not (self._book.is_settled(tranche.working_id) and self._book.is_settled(tranche.sale_id)):
             return False
         legs = [self._book.orders[leg] for leg in tranche.legs]
-        return not any(leg.is_final or leg.cancel_sent or leg.state in _UNSURE for leg in legs)
+        # Of a leg with fills untold nobody knows how much there is left to guard.
+        return not any(
+            leg.is_final or leg.is_untold or leg.cancel_sent or leg.state in _UNSURE for leg in legs
+        )
 
     def _is_over(self, tranche: Tranche, instrument: Instrument) -> bool:
         return (
@@ -167,7 +170,7 @@ class Protection:
             stop is not None
             and stop.ticks == tranche.stop_ticks
             and len(legs) == (2 if tranche.target_ticks else 1)
-            and all(leg.open_lots == lots for leg in legs)
+            and all(sells_enough(leg, lots, instrument, self._book, self._portfolio) for leg in legs)
         )
 
     def _guard(
