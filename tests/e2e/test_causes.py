@@ -4,20 +4,29 @@ import pytest
 
 from tests.e2e.matrix.causes import (
     AGED,
+    ALONE,
     BANNED,
+    BESIDE,
     BY_HAND,
     CLOSED,
     FAILED,
+    FEW,
     FILTERED,
     GREW,
     GROWN,
     HALTED,
+    HALVED,
     KEYLESS,
+    LISTLESS,
     PARTED,
     PASSED,
+    SINGLE,
+    SPENT,
     TOGETHER,
     TWICE,
     UNEXPLAINED,
+    UNLINKED,
+    UNPROVEN,
     UNREAD,
     UNTOLD,
     cause_of,
@@ -210,3 +219,46 @@ def test_a_request_that_lives_longer_as_the_one_before_was_too_old(notes, until,
 )
 def test_a_process_that_died_in_between(notes, found):
     assert cause(notes, until=9.0, lived=False) == found
+
+
+HALF = (0.0, "one-0t half filled")
+THIN = (0.0, "one-0s found few on the other side: 3 of 5")
+SALE = "side=SELL type=MARKET newClientOrderId=two-0x"
+DIED = (0.3, "died any moment")
+BOUGHT = (-0.1, "sent side=BUY type=LIMIT newClientOrderId=one-0w")
+LATE = [(0.2, "died any moment"), (1.0, "born"), (7.0, "died any moment")]
+
+
+@pytest.mark.parametrize(
+    ("notes", "found"),
+    [
+        pytest.param([HALF, DIED], HALVED, id="a target"),
+        pytest.param([THIN, DIED], FEW, id="a sale"),
+        pytest.param([HALF, (1.2, "died any moment")], UNEXPLAINED, id="it had time to see it"),
+        pytest.param([(-1.0, "died any moment"), HALF, (4.0, "born")], HALVED, id="it was dead before"),
+        pytest.param([HALF, *LATE], UNEXPLAINED, id="the next one had time to see it"),
+        pytest.param([BOUGHT, (0.0, ALONE), DIED], LISTLESS, id="bought without a list"),
+        pytest.param([BOUGHT, DIED], UNEXPLAINED, id="alone in the account"),
+        pytest.param(
+            [(0.0, "sent origClientOrderId=one"), (0.0, SINGLE), DIED], UNLINKED, id="a cancel alone"
+        ),
+        pytest.param([(0.0, SINGLE), DIED], UNEXPLAINED, id="nothing was cancelled"),
+    ],
+)
+def test_what_the_market_took_a_part_of_before_a_death(notes, found):
+    assert cause(notes, until=9.0, lived=False) == found
+
+
+@pytest.mark.parametrize(
+    ("notes", "until", "found"),
+    [
+        pytest.param([HALF, (0.1, f"sent {STOP} fault late")], 2.2, SPENT, id="one failure after it"),
+        pytest.param([HALF], 2.2, UNEXPLAINED, id="none"),
+        pytest.param([HALF, (0.1, f"sent {STOP} fault late")], 2.7, UNEXPLAINED, id="too long"),
+        pytest.param([(0.0, BESIDE), (0.1, f"sent {SALE} fault lost")], 4.2, UNPROVEN, id="a sale"),
+        pytest.param([(0.1, f"sent {SALE} fault lost")], 4.2, UNEXPLAINED, id="with no coins of others"),
+        pytest.param([(0.0, BESIDE), (0.1, f"sent {STOP} fault lost")], 4.2, UNEXPLAINED, id="a stop"),
+    ],
+)
+def test_one_failure_while_nothing_else_rests(notes, until, found):
+    assert cause(notes, until=until) == found

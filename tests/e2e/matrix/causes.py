@@ -1,5 +1,7 @@
 """Why a time without a stop was longer than two seconds: causes that no client can avoid, each by its evidence."""
 
+from tests.e2e.matrix.liquidity import HALF_FILLED, THIN
+
 TOO_LONG_S = 2.0
 FAILED = "the venue failed a request, and the process died before it could be repeated"
 TWICE = "the venue failed the repeated request too"
@@ -18,6 +20,11 @@ BY_HAND = "somebody else cancelled its orders while the process was dead"
 PARTED = "over REST a cancel and what follows it are two requests, and the process died between them"
 AGED = "the venue had called a request too old, and failed the next one, which lives longer"
 LISTLESS = "the symbol has no order lists and the account coins of its owner: the stop leaves when the purchase is known, and the process died before"
+UNLINKED = "the symbol has no cancel-and-replace and the account coins of its owner: what protects leaves when its cancel is known, and the process died before"
+FEW = "a sale found buyers for a part of it, and the process died before the rest was sold or guarded"
+HALVED = "a target was filled in part, which ended its stop, and the process died before the rest was guarded"
+SPENT = "the market took a part of a target or a sale only, and the venue failed the first request for what was left"
+UNPROVEN = "the price had passed the stop, and the venue failed the sale: beside coins of the owner it is repeated when four seconds have shown that it is not there"
 UNEXPLAINED = "unexplained"
 CAUSES = (
     FAILED,
@@ -37,6 +44,11 @@ CAUSES = (
     PARTED,
     AGED,
     LISTLESS,
+    UNLINKED,
+    FEW,
+    HALVED,
+    SPENT,
+    UNPROVEN,
     UNEXPLAINED,
 )
 
@@ -60,8 +72,14 @@ _HALF = "-2021"
 _AT_MARKET = "side=SELL type=MARKET"
 _WIRED = ("sent order", "sent POST", "sent DELETE")
 RECENT_S = 2.0  # what a failed request about protection leads to takes a doubt of 1.6 s and the next step
+START_S = 5.0  # from the begin of a process until what is held is guarded (F43)
+PROOF_S = 4.5  # until absence is proven where reads may lag behind
+DOUBT_S = 2.5  # a request in doubt, its repetition, and what waits for that
+SOON_S = 1.0  # what the venue tells is acted upon within this time; a process that lived longer has no excuse in it
 NEAR_S = 0.2  # what was sent before a death is executed within this time after it
 ALONE = "bought without a list beside coins of the owner"
+BESIDE = "beside coins of the owner"
+SINGLE = "a cancel and what follows it are two requests beside coins of the owner"
 GROWN = "worth more than the minimum now"
 LOOKED_AT_S = 5.0  # the pause between two looks at the account (`process.TIMER_S`)
 PATIENCE_S = 0.9  # nothing takes so long here unless it was made to
@@ -72,17 +90,22 @@ WHOLE_WINDOW_S = 2.4  # `network.WINDOW_MS` and its margin
 
 def cause_of(span):
     """The first cause that the notes of a span bear out; without evidence it is ours."""
-    died = [at for at, _, text in span.notes if text.startswith("died")]
-    until_s = max(died[0] if died else 0.0, span.since_s) if not span.lived else span.until_s
+    until_s = span.until_s if span.lived else _died_s(span)
     before = [(at, text) for at, _, text in span.notes if at <= until_s + NEAR_S]
     recent = [text for at, text in before if at >= span.since_s - RECENT_S]
     failures = _failures([one for one in before if one[0] >= span.since_s - RECENT_S], until_s)
     if span.lived:
         unread = failures and any(_is_lost_read(text) for text in recent)
         aged = failures and _is_aged(span, recent)
-        found = _shut(span) or (TWICE if failures > 1 else UNREAD if unread else AGED if aged else "")
+        once = UNREAD if unread else AGED if aged else _failed_once(span, recent) if failures else ""
+        found = _shut(span) or (TWICE if failures > 1 else once)
         found = found or (TOGETHER if _failed_together(span, before, until_s) else "")
         return found or (UNTOLD if _is_untold(span) else UNEXPLAINED)
+    return UNEXPLAINED if _is_slow(span) else _of_death(span, before, recent, failures, until_s)
+
+
+def _of_death(span, before, recent, failures, died_s):
+    """Why a process that died then left something bare until the next one lived."""
     if any(word in text for text in recent for word in _BEYOND):
         return PASSED
     if any(text.startswith("struck: cancel_orders") for text in recent):
@@ -91,12 +114,53 @@ def cause_of(span):
         return GREW
     if failures:
         return FAILED
-    parted = PARTED if _is_parted(before, until_s) else UNEXPLAINED
-    return LISTLESS if _is_listless(recent) else parted
+    met = _met_few(recent) if died_s - span.since_s <= SOON_S else ""
+    between = UNLINKED if _is_unlinked(recent) else PARTED if _is_parted(before, died_s) else UNEXPLAINED
+    return met or (LISTLESS if _is_listless(recent) else between)
+
+
+def _died_s(span):
+    """When the process died in which the span began; its begin if there was none."""
+    turns = [(at, text) for at, _, text in span.notes if text.startswith(("born", "died"))]
+    first = next(((at, text) for at, text in turns if at >= span.since_s), None)
+    if first is None or first[1].startswith("born"):
+        return span.since_s
+    return first[0]
+
+
+def _is_slow(span):
+    """Whether a later life had all the time that a start needs, and did not end the span."""
+    turns = [(at, text) for at, _, text in span.notes if at >= span.since_s]
+    born = [at for at, text in turns if text == "born"]
+    ends = [
+        next((at for at, text in turns if at > one and text.startswith("died")), span.until_s) for one in born
+    ]
+    return any(end - one > START_S for one, end in zip(born, ends, strict=True))
+
+
+def _met_few(recent):
+    """What the market took a part of only: a sale, or the target that ends a stop by that."""
+    kinds = ((THIN, FEW), (HALF_FILLED, HALVED))
+    return next((cause for word, cause in kinds if any(word in text for text in recent)), "")
+
+
+def _failed_once(span, recent):
+    """What makes of one failure more than a doubt: all rested on what the market has just taken."""
+    if span.seconds <= DOUBT_S and _met_few(recent):
+        return SPENT
+    sales = [text for text in recent if text.startswith("sent side=SELL type=MARKET")]
+    is_failed = bool(sales) and " fault " in sales[0]
+    return UNPROVEN if is_failed and BESIDE in recent and span.seconds <= PROOF_S else ""
 
 
 def _is_listless(recent):
     return ALONE in recent and any(text.startswith("sent side=BUY type=LIMIT") for text in recent)
+
+
+def _is_unlinked(recent):
+    """Whether the last order that was sent was a cancel alone."""
+    sent = [text for text in recent if text.startswith("sent ")]
+    return SINGLE in recent and bool(sent) and "side=" not in sent[-1]
 
 
 def _failures(notes, until_s):

@@ -3,8 +3,8 @@
 import asyncio
 import os
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
+import msgspec
 import numpy as np
 
 from bnml.core.clock import NS_PER_S
@@ -12,17 +12,22 @@ from bnml.core.events import Bar, Book
 from bnml.core.instrument import E8, Instrument
 from bnml.core.orders import OrderType, Side
 from bnml.kernels.records import BAR
+from bnml.venues.sim.commissions import DISCOUNT_ASSET
 from bnml.venues.sim.exchange import Exchange
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.market import Market
 from bnml.venues.sim.messages import Print, Step
 from bnml.venues.sim.signing import ApiKey, KeyRing
 from bnml.venues.sim.venue import Venue
-from tests.e2e.matrix.causes import ALONE, GROWN, TOO_LONG_S, cause_of
+from tests.e2e.matrix.causes import ALONE, BESIDE, GROWN, SINGLE, TOO_LONG_S, cause_of
+from tests.e2e.matrix.liquidity import PARTS_SEED, Liquidity, fill_in_parts
+from tests.e2e.matrix.oddities import THIN, USUAL
 from tests.e2e.matrix.virtual import START_NS, VirtualClock
 
 BLIND = os.environ.get("BLIND", "")
 SYMBOLS = ("AAAUSDT", "BBBUSDT", "CCCUSDT")
+FEES_LIKE = SYMBOLS[-1]  # BNB costs what this does
+MOST_RESERVE_E8 = E8 // 4  # of BNB: enough for some trials, and not for others
 FRAME_NS = 60 * NS_PER_S
 HISTORY = 700
 PRINT_S = 0.5  # of wall time
@@ -35,15 +40,30 @@ _MANY_NOTES = 10_000  # of some minutes; of older ones nothing is asked any more
 STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
 
 
-def instruments(random):
-    """The trials see symbols with and without each kind of order list."""
+def instruments(random, odd, oddities):
+    """The trials see symbols with and without each kind of order list, and of some other things."""
     kinds = [(True, True), (False, True), (False, False)]
     made = {}
     for name in SYMBOLS:
         opo, oto = kinds[random.integers(0, 3)] if random.random() < 0.5 else (True, True)
-        made[name] = Instrument(
-            name, name.removesuffix("USDT"), "USDT", 10_000, 10_000, opo_allowed=opo, oto_allowed=oto
+        has_stops, has_replace, has_pairs = (
+            odd.random() >= chance
+            for chance in (oddities.no_stop_loss, oddities.no_replace, oddities.no_pairs)
         )
+        made[name] = Instrument(
+            name,
+            name.removesuffix("USDT"),
+            "USDT",
+            10_000,
+            10_000,
+            opo_allowed=opo,
+            oto_allowed=oto,
+            oco_allowed=bool(has_pairs),
+            cancel_replace_allowed=bool(has_replace),
+            stop_loss_allowed=bool(has_stops),
+        )
+    if odd.random() < oddities.trades_fees:  # what fees are paid in is traded, too
+        made[FEES_LIKE] = msgspec.structs.replace(made[FEES_LIKE], base=DISCOUNT_ASSET)
     return made
 
 
@@ -64,43 +84,36 @@ def history(seed):
     return found
 
 
-IN_PARTS = 0.4
-PARTS_SEED = 9
-
-
-def fill_in_parts(exchange, random):
-    """Some orders meet several others at one price: a report for each, and each may be lost alone."""
-    trades = exchange._matcher.trades
-    whole = trades.fill
-
-    def fill(order, lots, price_ticks, trade_id, *, is_maker):
-        if lots > 1 and random.random() < IN_PARTS:
-            first = int(random.integers(1, lots))
-            whole(order, first, price_ticks, trade_id, is_maker=is_maker)
-            lots, trade_id = lots - first, trades.number()
-        whole(order, lots, price_ticks, trade_id, is_maker=is_maker)
-
-    trades.fill = fill
-
-
 class World:
     """Exchange, market and time; it goes on whatever becomes of the process. `listeners` hear what is public."""
 
-    owners_e8 = MappingProxyType({})  # coins of the account that are nobody's business
     speed = float(SPEED)
     frame_ns = FRAME_NS
 
-    def __init__(self, loop, random, past, pricing, *, owned=0.0):
+    def __init__(self, loop, random, past, pricing, *, owned=0.0, oddities=USUAL):
         """`owned`: how likely the account holds coins of its owner, too."""
         self.random = random
-        (owner,) = random.spawn(1)
+        owner, odd = *random.spawn(1), *random.spawn(1)
+        listed = instruments(random, odd, oddities)
+        owners_e8 = {}
         if owner.random() < owned:
-            self.owners_e8 = {
-                name.removesuffix("USDT"): int(owner.integers(E8, 100 * E8))
+            owners_e8 = {
+                listed[name].base: int(owner.integers(E8, 100 * E8))
                 for name in SYMBOLS
                 if owner.random() < 0.7
             }
-        self._open(loop, Market(instruments(random), FRAME_NS, pricing, past), START_NS)
+        pays_in_bnb = odd.random() < oddities.bnb
+        if pays_in_bnb:
+            reserve_e8 = int(odd.integers(1, MOST_RESERVE_E8))
+            owners_e8[DISCOUNT_ASSET] = owners_e8.get(DISCOUNT_ASSET, 0) + reserve_e8
+        self._open(loop, Market(listed, FRAME_NS, pricing, past), START_NS, owners_e8)
+        if pays_in_bnb:
+            self.exchange.market.symbols.setdefault(
+                f"{DISCOUNT_ASSET}USDT", self.exchange.market.symbols[FEES_LIKE]
+            )
+            self.exchange.manage.set_discount(ACCOUNT, is_on=True)
+        is_thin, self.turns = odd.random() < oddities.thin, odd.random() < oddities.turns
+        self.liquidity = Liquidity(self, odd, THIN if is_thin else 0.0)
         self.prices = {name: int(rows["close"][-1]) for name, rows in past.items()}
         self.running = {}
         self.last_bar = {
@@ -109,9 +122,10 @@ class World:
         }
         self._step(START_NS, jump=True)
 
-    def _open(self, loop, market, start_ns):
-        """The exchange with one account of ours."""
+    def _open(self, loop, market, start_ns, owners_e8=None):
+        """The exchange with one account of ours; some of its coins may be nobody's business."""
         self.loop = loop
+        self.owners_e8 = owners_e8 or {}
         self.clock = VirtualClock(loop, start_ns)
         self.exchange = Exchange(market)
         fill_in_parts(self.exchange, np.random.default_rng(PARTS_SEED))
@@ -119,6 +133,7 @@ class World:
         self.symbols = tuple(self.instruments)
         self.exchange.set_time(start_ns)
         self.exchange.open_account(ACCOUNT, {"USDT": QUOTE_E8, **self.owners_e8})
+        self._follow_fees()
         keys = KeyRing([ApiKey(API_KEY, "secret", ACCOUNT)])
         self.venue = Venue(self.exchange, keys, self.clock, live=True)
         self.venue.market_time = self
@@ -126,6 +141,21 @@ class World:
         self.prices = {}
         self.cover = Cover(self)
         self.is_moving = True
+
+    def _follow_fees(self):
+        """Commissions in BNB are of the owner's, but for those of what brings BNB."""
+        trades, account = self.exchange._matcher.trades, self.exchange._desk.account(ACCOUNT)
+        whole = trades.fill
+
+        def fill(order, *how, **more):
+            before_e8 = account.commissions.get(DISCOUNT_ASSET, 0)
+            whole(order, *how, **more)
+            paid_e8 = account.commissions.get(DISCOUNT_ASSET, 0) - before_e8
+            brings = order.side is Side.BUY and self.instruments[order.symbol].base == DISCOUNT_ASSET
+            if paid_e8 and not brings and DISCOUNT_ASSET in self.owners_e8:
+                self.owners_e8[DISCOUNT_ASSET] = max(0, self.owners_e8[DISCOUNT_ASSET] - paid_e8)
+
+        trades.fill = fill
 
     def market_now_ns(self):
         """Market time; it follows the prints while they come, and never overtakes the next one."""
@@ -146,7 +176,8 @@ class World:
         for name in SYMBOLS:
             gap = jump or self.random.random() < 0.01
             move = self.random.normal(0, 0.02 if gap and not jump else 0.003)
-            self.prices[name] = max(10_000, round(self.prices[name] * float(np.exp(move))))
+            price = max(10_000, round(self.prices[name] * float(np.exp(move))))
+            self.prices[name] = self.liquidity.turn(name, price) if self.turns else price
             lots = int(self.random.integers(10**7, 10**8))
             prints.append(Print(name, self.prices[name], lots, ts_ns, jump=bool(gap)))
             self._note(name, self.prices[name], lots, ts_ns)
@@ -158,6 +189,7 @@ class World:
             basis=tuple(self.last_bar.values()) if jump else (),
         )
         self.venue.advance(step)
+        self.liquidity.settle()
         self.cover.look()
         books = [Book(one.symbol, one.price_ticks - 10, one.price_ticks + 10, 10**16) for one in prints]
         self.tell(prints, books if bars else (), bars, ts_ns)
@@ -248,7 +280,7 @@ class Cover:
         for name in world.symbols:
             instrument = world.instruments[name]
             held = (
-                sum(balances.get(instrument.base, (0, 0))) - self._world.owners_e8.get(instrument.base, 0)
+                sum(balances.get(instrument.base, (0, 0))) - world.owners_e8.get(instrument.base, 0)
             ) // instrument.lot_e8
             bare = held - stops[name] - self.dust.get(name, 0)
             if bare > 0 and instrument.notional_e8(world.prices[name], bare) > instrument.min_notional_e8:
@@ -263,8 +295,10 @@ class Cover:
                     from_s = since - BEFORE_S
                     span.notes = [one for one in self.notes if one[0] >= from_s and one[1] in {name, ""}]
                     span.shuts = [one for one in self.shuts if one[1] >= from_s and one[2] in {name, ""}]
-                    if instrument.base in world.owners_e8 and not instrument.oto_allowed:
-                        span.notes.append((since, name, ALONE))
+                    if world.owners_e8.get(instrument.base):
+                        span.notes.append((since, name, BESIDE))
+                        kinds = {ALONE: instrument.oto_allowed, SINGLE: instrument.cancel_replace_allowed}
+                        span.notes += [(since, name, text) for text, has in kinds.items() if not has]
                     span.cause = cause_of(span)
                 self.spans.append(span)
             self._bare_lots[name] = bare

@@ -247,6 +247,7 @@ class Process:
         await self._connect()
         for status in self.links.announce():
             self.pump.feed(status)
+        self._recheck_soon()
         world.listeners.append(self._hear)
         self.started.set_result(None)
         life.spawn(self._keep_time())

@@ -14,6 +14,7 @@ from bnml.venues.sim.pricing import Pricing
 from tests.e2e.matrix.disk import Disk
 from tests.e2e.matrix.market import World
 from tests.e2e.matrix.network import Faults, Network
+from tests.e2e.matrix.oddities import NONE, USUAL
 from tests.e2e.matrix.process import POINTS, Life, Process, chosen, past
 from tests.e2e.matrix.virtual import run_virtually
 
@@ -54,6 +55,7 @@ def try_seed(seed, *, kills=2, defect="", faults=True, at=None, catches=False, s
 
 
 OWNED = 0.3  # of the accounts hold coins of their owner in what is traded
+ODDITIES = USUAL
 
 
 @cache
@@ -81,7 +83,9 @@ class Trial:
         self.random = np.random.default_rng([seed, 77])
         pricing = Pricing(compile_costs(chosen().costs))
         owned = OWNED if begun else 0.0
-        self.world = World(loop, np.random.default_rng([seed, 1]), past(), pricing, owned=owned)
+        odd = ODDITIES if begun else NONE
+        random = np.random.default_rng([seed, 1])
+        self.world = World(loop, random, past(), pricing, owned=owned, oddities=odd)
         self.faults = faults if isinstance(faults, Faults) else Faults()
         if not faults:
             self.faults.calm()
@@ -106,6 +110,7 @@ class Trial:
             self.faults.calm()
             life, process = self.begin(None)
             await self.settle(life, process)
+            moving.result()  # a world that has ended by itself proves nothing
             self.compare(process)
         finally:
             moving.cancel()

@@ -1,0 +1,81 @@
+"""How much the market takes at once: fills in parts, orders that rest half filled, sales that find few buyers."""
+
+from bnml.core.orders import Side, TimeInForce
+from bnml.venues.sim.outside import Offer
+
+IN_PARTS = 0.4
+PARTS_SEED = 9
+TURNS = 0.35  # of the prints that would pass a resting order turn at it, and leave it half filled
+HALF_FILLED = "half filled"
+THIN = "found few on the other side"
+
+
+def fill_in_parts(exchange, random):
+    """Some orders meet several others at one price: a report for each, and each may be lost alone."""
+    trades = exchange._matcher.trades
+    whole = trades.fill
+
+    def fill(order, lots, price_ticks, trade_id, *, is_maker):
+        if lots > 1 and random.random() < IN_PARTS:
+            first = int(random.integers(1, lots))
+            whole(order, first, price_ticks, trade_id, is_maker=is_maker)
+            lots, trade_id = lots - first, trades.number()
+        whole(order, lots, price_ticks, trade_id, is_maker=is_maker)
+
+    trades.fill = fill
+
+
+class Liquidity:
+    """A market that some orders find thin, and that turns at others."""
+
+    def __init__(self, world, random, thin):
+        """`thin`: how likely what takes at any price, or down to a limit, finds a part of what it asks for."""
+        self._world = world
+        self._random = random
+        self._thin = thin
+        self._turned = []
+        if thin:
+            outside = world.exchange._matcher.outside
+            self._whole, outside.offer = outside.offer, self._offer
+
+    def _offer(self, order, lots, *, at_any_price):
+        found = self._whole(order, lots, at_any_price=at_any_price)
+        if order.time_in_force is TimeInForce.FOK or found.lots < 2 or self._random.random() >= self._thin:
+            return found
+        # What finds nobody at all is the rarer case.
+        lots = 0 if self._random.random() < 0.2 else int(self._random.integers(1, found.lots))
+        told = f"{order.client_order_id} {THIN}: {lots} of {found.lots}"
+        self._world.cover.note(order.symbol, told)
+        return Offer(lots, found.price_ticks)
+
+    def turn(self, name, price):
+        """The price that is printed instead of this one: short of an order that rests on the way to it, or the same."""
+        book = self._world.exchange._desk.books[name]
+        ask, bid = book.asks.nearest(), book.bids.nearest()
+        if ask is not None and price >= ask and self._random.random() < TURNS:
+            self._turned.append(book.asks.first(ask))
+            return ask - 1
+        if bid is not None and price <= bid and self._random.random() < TURNS:
+            self._turned.append(book.bids.first(bid))
+            return bid + 1
+        return price
+
+    def settle(self):
+        """After the prints: orders at which the market turned have met somebody, and rest with what is left."""
+        world, (turned, self._turned) = self._world, (self._turned, [])
+        matcher = world.exchange._matcher
+        for order in turned:
+            if order.is_open and order.remaining_lots > 1 and _rests(order, world.prices[order.symbol]):
+                lots = int(self._random.integers(1, order.remaining_lots))
+                world.cover.note(order.symbol, f"{order.client_order_id} {HALF_FILLED}")
+                number = matcher.trades.number()
+                matcher.trades.fill(order, lots, order.price_ticks, number, is_maker=True)
+                matcher.finish()
+                world.exchange._end_request()
+                world.venue.settle_request()
+
+
+def _rests(order, price):
+    """Whether the market is still on the side from which it came."""
+    beyond = price < order.price_ticks if order.side is Side.SELL else price > order.price_ticks
+    return beyond and order.seat and order.is_working
