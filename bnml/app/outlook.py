@@ -12,14 +12,13 @@ import msgspec
 
 from bnml.app.fees import FEE_ASSET, WARN_H, FeePace, lots_to_buy
 from bnml.app.logs import logger
-from bnml.app.refusals import STATUS
 from bnml.core.clock import NS_PER_MS, format_utc
 from bnml.core.errors import Rejected, Retryable
 from bnml.core.events import FeePurchase, InstrumentUpdate, OperatorCommand
 from bnml.core.instrument import DELISTED, plain
 from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.trading.reference import in_units_of
-from bnml.trading.state import OF_SYMBOL
+from bnml.trading.state import OF_SYMBOL, STATUS
 from bnml.trading.universe import TRADING
 from bnml.venues.binance.numbers import e8
 from bnml.venues.binance.reports import decoded

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from bnml.app.logs import logger
 from bnml.trading.guarding import REDUCING
-from bnml.trading.state import OF_SYMBOL
+from bnml.trading.state import STATUS
 from bnml.venues.binance.outcomes import Step
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
 _SERIOUS = frozenset({Step.QUARANTINE, Step.PAUSE_SYMBOL, Step.DROP})
 _OUT_OF_TRADE = frozenset({Step.QUARANTINE, Step.PAUSE_SYMBOL})
-STATUS = f"status{OF_SYMBOL}"
-"""Of the guard that stands while the venue does not trade a symbol; the look at the symbols ends it."""
 
 
 def after_steps(

@@ -12,7 +12,6 @@ from bnml.app import preflight, ramping, reconcile, strangers
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
 from bnml.app.recovering import hold_entries
-from bnml.app.refusals import STATUS
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import RecoveryNeeded, Rejected
 from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished, Timer
@@ -20,6 +19,7 @@ from bnml.core.instrument import DELISTED
 from bnml.journal.reader import JournalReader
 from bnml.trading.engine import RECONCILE
 from bnml.trading.guarding import ACTIVE, REDUCING
+from bnml.trading.state import STATUS
 from bnml.trading.universe import TRADING
 
 if TYPE_CHECKING:

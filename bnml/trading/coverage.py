@@ -42,6 +42,12 @@ def is_rest(lots: int, ticks: int, instrument: Instrument) -> bool:
     return lots < instrument.min_lots or instrument.notional_e8(ticks, lots) < instrument.min_notional_e8
 
 
+def has_stop(tranche: Tranche, book: OrderBook) -> bool:
+    """Whether a live stop is among the legs of a tranche."""
+    legs = (book.get(leg) for leg in tranche.legs)
+    return any(one.role is Role.STOP and one.state in LIVE for one in legs if one)
+
+
 def covered_lots(position: Position, book: OrderBook, instrument: Instrument) -> int:
     """Lots that live stops would sell, at most what is held; those of one tranche may sell the coins of another."""
     legs = (book.get(leg) for tranche in position.tranches for leg in tranche.legs)
@@ -65,7 +71,7 @@ def coverage_of(position: Position, book: OrderBook, instrument: Instrument, now
 def follow(position: Position, book: OrderBook, instrument: Instrument, now_ns: int, out: Outbox) -> None:
     """Begin, go on with or end the spell of bareness of a position."""
     bare = _held_lots(position, instrument) - covered_lots(position, book, instrument)
-    if bare > _rests(position, book, instrument):
+    if bare and bare > _rests(position, book, instrument):
         position.bare_since_ns = position.bare_since_ns or now_ns
         position.bare_lots = max(position.bare_lots, bare)
         return

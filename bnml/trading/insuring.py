@@ -18,6 +18,7 @@ from bnml.trading import coverage
 from bnml.trading.entries import spare_stop
 from bnml.trading.freeing import exclude_each_other, locks, owns_all
 from bnml.trading.orders import Role
+from bnml.trading.refusals import is_sellable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +102,14 @@ def borrowers(position: Position, instrument: Instrument, book: OrderBook, *, is
         if is_near or locked > tranche.lots(instrument.lot_e8):
             found.append(tranche)
     return found
+
+
+def is_left_bare(tranche: Tranche, instrument: Instrument, book: OrderBook) -> bool:
+    """Whether a sale has failed for which its stop was withdrawn, and it is large enough to be sold alone."""
+    sale = book.get(tranche.sale_id)
+    if tranche.legs or sale is None or sale.state is not OrderState.REJECTED:
+        return False
+    return is_sellable(coverage.held_lots(tranche, instrument), tranche.stop_ticks, instrument)
 
 
 def _state_of(name: str, book: OrderBook) -> OrderState | None:

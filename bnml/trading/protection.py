@@ -20,7 +20,7 @@ from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import lone_stop, protect
 from bnml.trading.freeing import Bond, are_apart, bond, fills_once, owns_all, replaceable, sells_enough
-from bnml.trading.insuring import borrowers, in_doubt, spare
+from bnml.trading.insuring import borrowers, in_doubt, is_left_bare, spare
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -73,18 +73,22 @@ class Protection:
         has_bare = any(not one.legs and one.lots(instrument.lot_e8) for one in position.tranches)
         is_late = 0 < position.leaves_ns <= self._state.now_ns - HURRY_NS
         borrowing = borrowers(position, instrument, self._book, is_late=is_late) if has_bare else []
-        leaves = not strayed and self._leaves(position, instrument)
+        is_closed = self._state.activity.is_closed(instrument)
+        leaves = not strayed and not is_closed and self._leaves(position, instrument)
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
                 unsure += not self._is_over(tranche, instrument)
                 self._insure(position, tranche, instrument, out, patient=patient)
                 continue
             wants = bool(tranche.exit_reason or position.exit_reason)
-            if leaves or (borrowing and not tranche.legs):
+            stays = is_closed and coverage.has_stop(tranche, self._book)  # nothing could take its place now
+            alone = position.exit_reason if is_closed and not tranche.legs else 0  # the others stay
+            reason = tranche.exit_reason or alone
+            if stays or leaves or (borrowing and not tranche.legs):
                 unsure += 1
-            elif tranche.exit_reason and not self.refusals.waits(tranche):
+            elif reason and not self.refusals.waits(tranche):
                 unsure += 1
-                self._take_out([tranche], instrument, tranche.exit_reason, tranche.index, out)
+                self._take_out([tranche], instrument, reason, tranche.index, out)
             elif self._is_guarded(tranche, instrument):
                 guarded, unsure = guarded + 1, unsure + wants
                 tranche.refusals = tranche.refusals if wants else 0
@@ -280,7 +284,7 @@ class Protection:
         for one in ready:
             if borrowing and not one.legs:
                 continue
-            if is_late or _is_left_bare(one, instrument, self._book):
+            if is_late or is_left_bare(one, instrument, self._book):
                 self._take_out([one], instrument, position.exit_reason, one.index, out)
 
     def _insure(
@@ -391,11 +395,3 @@ def _beyond_one(stops: list[Order]) -> list[Order]:
 def _is_passed(position: Position, tranche: Tranche) -> bool:
     """Whether the market has traded at the stop's level: no stop could rest there any more."""
     return 0 < position.last_ticks <= tranche.stop_ticks
-
-
-def _is_left_bare(tranche: Tranche, instrument: Instrument, book: OrderBook) -> bool:
-    """Whether a sale has failed for which its stop was withdrawn, and it is large enough to be sold alone."""
-    sale = book.get(tranche.sale_id)
-    if tranche.legs or sale is None or sale.state is not OrderState.REJECTED:
-        return False
-    return is_sellable(coverage.held_lots(tranche, instrument), tranche.stop_ticks, instrument)

@@ -64,8 +64,10 @@ class ReportDesk:
         if order.is_presumed and is_alive(report) and order.role is not Role.FEES:
             self._protection.stir(order.symbol)
             self._returning.take(order, report, out)
-        if self._is_early(order, report):
+        awaited = self._awaited(order, report)
+        if awaited:  # the report of such a purchase may be lost
             self._state.parked.append(report)
+            out.commands += [QueryOrder(one.symbol, one.client_order_id) for one in awaited]
             return
         self._protection.stir(order.symbol)
         was_final = order.is_final
@@ -140,15 +142,15 @@ class ReportDesk:
                     self._book.expire(leg)
             tranche.legs = [leg for leg in tranche.legs if not self._book.orders[leg].is_settled]
 
-    def _is_early(self, order: Order, report: OrderReport) -> bool:
-        """A sale whose buy is not wholly told of yet: streams and answers to queries may overtake each other."""
+    def _awaited(self, order: Order, report: OrderReport) -> list[Order]:
+        """Of a sale, the buys that are not wholly told of yet: streams and answers to queries may overtake each other."""
         position = self._portfolio.positions.get(order.symbol)
         if order.side is Side.BUY or report.trade_id <= 0 or position is None:
-            return False
+            return []
         if report.trade_id in order.trade_ids:
-            return False  # told again
+            return []  # told again
         workings = [self._book.get(one.working_id) for one in self._sold(order, report, position)]
-        return any(one is not None and not one.is_settled for one in workings)
+        return [one for one in workings if one is not None and not one.is_settled]
 
     def _sold(self, order: Order, report: OrderReport, position: Position) -> list[Tranche]:
         """Whose lots a sale takes: one that left with its purchase, or a spare, may have been taken against those of others."""

@@ -10,16 +10,19 @@ from bnml.core.instrument import Instrument
 from bnml.trading.orders import Order
 from bnml.trading.portfolio import Ledger
 from bnml.trading.round_trips import Ramp
+from bnml.trading.universe import TRADING
 
 HISTORY = 400
 """Closes kept per symbol: 305 are compared for drift, 301 common ones with other symbols for correlation."""
 ATR_HISTORY = 96
 OF_SYMBOL = ":"
 """Between the name of a guard and the symbol that it is about."""
+STATUS = f"status{OF_SYMBOL}"
+"""Of the guard that stands while the venue does not trade a symbol; the look at the symbols ends it."""
 
 
 class Activity(msgspec.Struct):
-    """Whether entries are allowed at all; protection and exits never ask."""
+    """Whether entries are allowed at all; protection and exits ask for nothing but whether the venue takes orders."""
 
     halted: str = ""  # reason; not empty: no entries until the operator resumes
     is_reducing: bool = False  # operator: positions may leave, none may come
@@ -42,6 +45,10 @@ class Activity(msgspec.Struct):
             or self.channels_down
             or any(OF_SYMBOL not in name for name in self.guards)
         )
+
+    def is_closed(self, instrument: Instrument) -> bool:
+        """Whether the venue takes no orders of a symbol, as its last word or its last refusal has it."""
+        return instrument.status != TRADING or f"{STATUS}{instrument.symbol}" in self.guards
 
     def allows(self, symbol: str) -> bool:
         """Whether this symbol may be entered, as far as that is not a matter of the market."""
