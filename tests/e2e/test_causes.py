@@ -20,8 +20,10 @@ from tests.e2e.matrix.causes import (
     LISTLESS,
     PARTED,
     PASSED,
+    PREVENTED,
     SINGLE,
     SPENT,
+    STARTING,
     TOGETHER,
     TWICE,
     UNEXPLAINED,
@@ -225,6 +227,8 @@ HALF = (0.0, "one-0t half filled")
 THIN = (0.0, "one-0s found few on the other side: 3 of 5")
 SALE = "side=SELL type=MARKET newClientOrderId=two-0x"
 DIED = (0.3, "died any moment")
+PREVENTION = (0.0, "struck: prevention of a trade of the account with itself")
+CLOSED_NOW = (0.0, f"executed {SALE}: (-2010, 'Market is closed.')")
 BOUGHT = (-0.1, "sent side=BUY type=LIMIT newClientOrderId=one-0w")
 LATE = [(0.2, "died any moment"), (1.0, "born"), (7.0, "died any moment")]
 
@@ -237,6 +241,7 @@ LATE = [(0.2, "died any moment"), (1.0, "born"), (7.0, "died any moment")]
         pytest.param([HALF, (1.2, "died any moment")], UNEXPLAINED, id="it had time to see it"),
         pytest.param([(-1.0, "died any moment"), HALF, (4.0, "born")], HALVED, id="it was dead before"),
         pytest.param([HALF, *LATE], UNEXPLAINED, id="the next one had time to see it"),
+        pytest.param([(-1.0, "died any moment"), PREVENTION, (4.0, "born")], PREVENTED, id="by its owner"),
         pytest.param([BOUGHT, (0.0, ALONE), DIED], LISTLESS, id="bought without a list"),
         pytest.param([BOUGHT, DIED], UNEXPLAINED, id="alone in the account"),
         pytest.param(
@@ -262,3 +267,25 @@ def test_what_the_market_took_a_part_of_before_a_death(notes, found):
 )
 def test_one_failure_while_nothing_else_rests(notes, until, found):
     assert cause(notes, until=until) == found
+
+
+@pytest.mark.parametrize(
+    ("until", "found"),
+    [pytest.param(3.9, STARTING, id="in time"), pytest.param(4.1, UNEXPLAINED, id="too late")],
+)
+def test_what_happens_while_a_start_reads_the_account(until, found):
+    assert cause([(-1.0, "born"), HALF], until=until) == found
+
+
+@pytest.mark.parametrize(
+    ("notes", "shuts", "found"),
+    [
+        pytest.param([CLOSED_NOW, DIED], [(-1.0, 8.0, HALTED)], HALTED, id="it said so"),
+        pytest.param([DIED], [(-1.0, 8.0, HALTED)], UNEXPLAINED, id="it said nothing"),
+        pytest.param([CLOSED_NOW, DIED], [], UNEXPLAINED, id="it was not"),
+        pytest.param([CLOSED_NOW, *LATE], [(-1.0, 7.5, HALTED)], HALTED, id="for all of the next life"),
+        pytest.param([CLOSED_NOW, *LATE], [(-1.0, 1.5, HALTED)], UNEXPLAINED, id="not for most of it"),
+    ],
+)
+def test_a_venue_that_was_closed_when_the_process_died(notes, shuts, found):
+    assert cause(notes, until=9.0, lived=False, shuts=shuts) == found

@@ -1,5 +1,7 @@
 """Told to stop in the middle of an order, a chain, a doubt, a replacement: all is covered, and both sides agree afterwards."""
 
+from dataclasses import replace
+
 import pytest
 import structlog
 
@@ -7,6 +9,7 @@ from bnml.app.parting import Parting
 from bnml.trading import entries, protection
 from tests.e2e.matrix import trial
 from tests.e2e.matrix.network import Faults
+from tests.e2e.matrix.oddities import USUAL
 from tests.e2e.matrix.pool import Nowhere
 from tests.e2e.matrix.trial import try_seed
 
@@ -15,8 +18,12 @@ SEEDS = 60
 
 @pytest.fixture(autouse=True)
 def own_coins_only(monkeypatch):
-    """Beside coins of others nothing is asked for beside what is in doubt: a venue that fails three times outlasts a stop."""
+    """Beside coins of others nothing is asked for beside what is in doubt: a venue that fails three times outlasts a stop.
+
+    So does one that is closed, and an owner brings coins.
+    """
     monkeypatch.setattr(trial, "OWNED", 0.0)
+    monkeypatch.setattr(trial, "ODDITIES", replace(USUAL, owner=0.0, venue=0.0))
 
 
 @pytest.fixture(autouse=True)

@@ -24,7 +24,9 @@ UNLINKED = "the symbol has no cancel-and-replace and the account coins of its ow
 FEW = "a sale found buyers for a part of it, and the process died before the rest was sold or guarded"
 HALVED = "a target was filled in part, which ended its stop, and the process died before the rest was guarded"
 SPENT = "the market took a part of a target or a sale only, and the venue failed the first request for what was left"
-UNPROVEN = "the price had passed the stop, and the venue failed the sale: beside coins of the owner it is repeated when four seconds have shown that it is not there"
+STARTING = "a start was just reading the account when it happened: what is held is guarded within five seconds of its begin"
+PREVENTED = "the venue ended orders that would have traded with one of their owner while the process was dead"
+UNPROVEN = "nothing guarded what was sold, and the venue failed the sale: beside coins of the owner it is repeated when four seconds have shown that it is not there"
 UNEXPLAINED = "unexplained"
 CAUSES = (
     FAILED,
@@ -49,6 +51,8 @@ CAUSES = (
     HALVED,
     SPENT,
     UNPROVEN,
+    PREVENTED,
+    STARTING,
     UNEXPLAINED,
 )
 
@@ -67,6 +71,7 @@ _STRUCK = tuple(
     f"struck: {name} " for name in ("no_answer", "reset", "truncate", "answer", "delay", "slow_body")
 )
 _OF_ORDERS = (" of order", " of POST", " of DELETE")
+_OF_OTHERS = {"struck: cancel_orders": BY_HAND, "struck: prevention": PREVENTED}
 _BEYOND = ("immediately", "relationship")
 _HALF = "-2021"
 _AT_MARKET = "side=SELL type=MARKET"
@@ -79,6 +84,7 @@ SOON_S = 1.0  # what the venue tells is acted upon within this time; a process t
 NEAR_S = 0.2  # what was sent before a death is executed within this time after it
 ALONE = "bought without a list beside coins of the owner"
 BESIDE = "beside coins of the owner"
+BROKEN = "struck: reset of orders under way"
 SINGLE = "a cancel and what follows it are two requests beside coins of the owner"
 GROWN = "worth more than the minimum now"
 LOOKED_AT_S = 5.0  # the pause between two looks at the account (`process.TIMER_S`)
@@ -100,16 +106,22 @@ def cause_of(span):
         once = UNREAD if unread else AGED if aged else _failed_once(span, recent) if failures else ""
         found = _shut(span) or (TWICE if failures > 1 else once)
         found = found or (TOGETHER if _failed_together(span, before, until_s) else "")
-        return found or (UNTOLD if _is_untold(span) else UNEXPLAINED)
-    return UNEXPLAINED if _is_slow(span) else _of_death(span, before, recent, failures, until_s)
+        untold = UNTOLD if _is_untold(span) else STARTING if _is_starting(span) else UNEXPLAINED
+        return found or untold
+    if _is_slow(span):
+        return _shut(span) or UNEXPLAINED
+    return _of_death(span, before, recent, failures, until_s)
 
 
 def _of_death(span, before, recent, failures, died_s):
     """Why a process that died then left something bare until the next one lived."""
     if any(word in text for text in recent for word in _BEYOND):
         return PASSED
-    if any(text.startswith("struck: cancel_orders") for text in recent):
-        return BY_HAND
+    others = next((why for word, why in _OF_OTHERS.items() for text in recent if text.startswith(word)), "")
+    if others:
+        return others
+    if any(_is_refused(text) for text in recent) and span.shuts:
+        return span.shuts[-1][3]
     if any(text == GROWN for text in recent):
         return GREW
     if failures:
@@ -128,14 +140,25 @@ def _died_s(span):
     return first[0]
 
 
+def _is_starting(span):
+    born = [at for at, _, text in span.notes if text == "born" and at <= span.since_s]
+    return bool(born) and span.until_s - born[-1] <= START_S
+
+
 def _is_slow(span):
-    """Whether a later life had all the time that a start needs, and did not end the span."""
+    """Whether a later life had all the time that a start needs, and that of the failures in it, and did not end the span."""
     turns = [(at, text) for at, _, text in span.notes if at >= span.since_s]
     born = [at for at, text in turns if text == "born"]
     ends = [
         next((at for at, text in turns if at > one and text.startswith("died")), span.until_s) for one in born
     ]
-    return any(end - one > START_S for one, end in zip(born, ends, strict=True))
+    closed = [(max(since, span.since_s), until) for since, until, *_ in span.shuts]
+    for one, end in zip(born, ends, strict=True):
+        failed = _failures([(at, text) for at, _, text in span.notes if one <= at <= end], end)
+        shut_s = sum(max(0.0, min(until, end) - max(since, one)) for since, until in closed)
+        if end - one - shut_s > START_S + DOUBT_S * failed:
+            return True
+    return False
 
 
 def _met_few(recent):
@@ -149,7 +172,7 @@ def _failed_once(span, recent):
     if span.seconds <= DOUBT_S and _met_few(recent):
         return SPENT
     sales = [text for text in recent if text.startswith("sent side=SELL type=MARKET")]
-    is_failed = bool(sales) and " fault " in sales[0]
+    is_failed = bool(sales) and (any(" fault " in text for text in sales) or BROKEN in recent)
     return UNPROVEN if is_failed and BESIDE in recent and span.seconds <= PROOF_S else ""
 
 
@@ -158,9 +181,8 @@ def _is_listless(recent):
 
 
 def _is_unlinked(recent):
-    """Whether the last order that was sent was a cancel alone."""
-    sent = [text for text in recent if text.startswith("sent ")]
-    return SINGLE in recent and bool(sent) and "side=" not in sent[-1]
+    """Whether a cancel was sent alone."""
+    return SINGLE in recent and any(text.startswith("sent ") and "side=" not in text for text in recent)
 
 
 def _failures(notes, until_s):
@@ -186,7 +208,7 @@ def _has_failed(text):
 def _is_untold(span):
     """Cancelled by hand, with a fault on the event that tells it; both ledgers are compared each five seconds."""
     first = [text for at, _, text in span.notes if abs(at - span.since_s) <= NEAR_S]
-    by_hand = any(text.startswith("struck: cancel_orders") for text in first)
+    by_hand = any(text.startswith(tuple(_OF_OTHERS)) for text in first)
     lost = any(text.startswith("struck: ") and " of executionReport" in text for text in first)
     return by_hand and lost and span.seconds - _shut_times(span)[1] <= LOOKED_AT_S + TOO_LONG_S
 
@@ -251,4 +273,10 @@ def _shut_times(span):
 
 
 def _was_refused(span, begin_s, end_s, said):
-    return any(text.startswith(said) and begin_s - RECENT_S <= at <= end_s for at, _, text in span.notes)
+    found = [text for at, _, text in span.notes if begin_s - RECENT_S <= at <= end_s]
+    return any(text.startswith(said) or (said == "answered 4" and _is_refused(text)) for text in found)
+
+
+def _is_refused(text):
+    """As the simulated network notes what the venue says of its state or its filters."""
+    return text.startswith("executed") and any(word in text for word in ("closed", "Filter failure"))

@@ -34,12 +34,14 @@ class Liquidity:
         self._random = random
         self._thin = thin
         self._turned = []
-        if thin:
-            outside = world.exchange._matcher.outside
-            self._whole, outside.offer = outside.offer, self._offer
+        self.is_gone = False  # nobody offers anything
+        outside = world.exchange._matcher.outside
+        self._whole, outside.offer = outside.offer, self._offer
 
     def _offer(self, order, lots, *, at_any_price):
         found = self._whole(order, lots, at_any_price=at_any_price)
+        if self.is_gone:
+            return Offer(0, found.price_ticks)
         if order.time_in_force is TimeInForce.FOK or found.lots < 2 or self._random.random() >= self._thin:
             return found
         # What finds nobody at all is the rarer case.
@@ -47,6 +49,10 @@ class Liquidity:
         told = f"{order.client_order_id} {THIN}: {lots} of {found.lots}"
         self._world.cover.note(order.symbol, told)
         return Offer(lots, found.price_ticks)
+
+    def calm(self):
+        """There is enough of everything: a market that stands still would never find more."""
+        self._thin = 0.0
 
     def turn(self, name, price):
         """The price that is printed instead of this one: short of an order that rests on the way to it, or the same."""

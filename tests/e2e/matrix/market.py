@@ -22,6 +22,7 @@ from bnml.venues.sim.venue import Venue
 from tests.e2e.matrix.causes import ALONE, BESIDE, GROWN, SINGLE, TOO_LONG_S, cause_of
 from tests.e2e.matrix.liquidity import PARTS_SEED, Liquidity, fill_in_parts
 from tests.e2e.matrix.oddities import THIN, USUAL
+from tests.e2e.matrix.owner import OWNERS, VENUES, Others, is_ours
 from tests.e2e.matrix.virtual import START_NS, VirtualClock
 
 BLIND = os.environ.get("BLIND", "")
@@ -89,6 +90,7 @@ class World:
 
     speed = float(SPEED)
     frame_ns = FRAME_NS
+    others = None  # who acts beside the daemon, if anybody does
 
     def __init__(self, loop, random, past, pricing, *, owned=0.0, oddities=USUAL):
         """`owned`: how likely the account holds coins of its owner, too."""
@@ -114,8 +116,11 @@ class World:
             self.exchange.manage.set_discount(ACCOUNT, is_on=True)
         is_thin, self.turns = odd.random() < oddities.thin, odd.random() < oddities.turns
         self.liquidity = Liquidity(self, odd, THIN if is_thin else 0.0)
+        kinds = OWNERS if odd.random() < oddities.owner else ()
+        self.others = Others(self, odd, kinds + (VENUES if odd.random() < oddities.venue else ()))
         self.prices = {name: int(rows["close"][-1]) for name, rows in past.items()}
         self.running = {}
+        self.printed = set(SYMBOLS)  # in the last step: the others are halted
         self.last_bar = {
             name: Bar(name, *(int(rows[-1][0]), START_NS), *(int(one) for one in list(rows[-1])[1:6]))
             for name, rows in past.items()
@@ -137,23 +142,31 @@ class World:
         keys = KeyRing([ApiKey(API_KEY, "secret", ACCOUNT)])
         self.venue = Venue(self.exchange, keys, self.clock, live=True)
         self.venue.market_time = self
+        # Nobody has a market stream here: what is public is told to `listeners`.
+        self.venue._publisher.publish = self.venue._publisher.publish_request = lambda *_: None
         self.listeners = []
         self.prices = {}
         self.cover = Cover(self)
         self.is_moving = True
 
     def _follow_fees(self):
-        """Commissions in BNB are of the owner's, but for those of what brings BNB."""
+        """Commissions in BNB are of the owner's, but for those of what brings BNB; so is what orders not of ours move."""
         trades, account = self.exchange._matcher.trades, self.exchange._desk.account(ACCOUNT)
         whole = trades.fill
 
         def fill(order, *how, **more):
             before_e8 = account.commissions.get(DISCOUNT_ASSET, 0)
+            held_e8 = sum(account.balances.get(self.instruments[order.symbol].base, (0, 0)))
             whole(order, *how, **more)
             paid_e8 = account.commissions.get(DISCOUNT_ASSET, 0) - before_e8
-            brings = order.side is Side.BUY and self.instruments[order.symbol].base == DISCOUNT_ASSET
-            if paid_e8 and not brings and DISCOUNT_ASSET in self.owners_e8:
+            base, brings = self.instruments[order.symbol].base, order.side is Side.BUY
+            is_of_base = brings and base == DISCOUNT_ASSET
+            if paid_e8 and not is_of_base and DISCOUNT_ASSET in self.owners_e8:
                 self.owners_e8[DISCOUNT_ASSET] = max(0, self.owners_e8[DISCOUNT_ASSET] - paid_e8)
+            if not is_ours(order.client_order_id):
+                spent_e8 = 0 if is_of_base or base != DISCOUNT_ASSET else paid_e8
+                moved_e8 = sum(account.balances[base]) - held_e8 + spent_e8
+                self.owners_e8[base] = max(0, self.owners_e8.get(base, 0) + moved_e8)
 
         trades.fill = fill
 
@@ -170,17 +183,22 @@ class World:
             self._step(START_NS + count * PRINT_NS, jump=False)
 
     def _step(self, ts_ns, *, jump):
+        self.others.look()
         closing = ts_ns % FRAME_NS == 0 and bool(self.running)
         bars = tuple(self._closed(name, ts_ns) for name in SYMBOLS) if closing else ()
         prints = []
         for name in SYMBOLS:
-            gap = jump or self.random.random() < 0.01
+            if name in self.others.halted:
+                self._note(name, self.prices[name], 0, ts_ns)
+                continue
+            gap = jump or self.random.random() < 0.01 or name not in self.printed
             move = self.random.normal(0, 0.02 if gap and not jump else 0.003)
             price = max(10_000, round(self.prices[name] * float(np.exp(move))))
             self.prices[name] = self.liquidity.turn(name, price) if self.turns else price
             lots = int(self.random.integers(10**7, 10**8))
             prints.append(Print(name, self.prices[name], lots, ts_ns, jump=bool(gap)))
             self._note(name, self.prices[name], lots, ts_ns)
+        self.printed = {one.symbol for one in prints}
         step = Step(
             self.exchange.ordinal,
             ts_ns,
@@ -191,7 +209,7 @@ class World:
         self.venue.advance(step)
         self.liquidity.settle()
         self.cover.look()
-        books = [Book(one.symbol, one.price_ticks - 10, one.price_ticks + 10, 10**16) for one in prints]
+        books = [Book(name, self.prices[name] - 10, self.prices[name] + 10, 10**16) for name in SYMBOLS]
         self.tell(prints, books if bars else (), bars, ts_ns)
 
     def tell(self, prints, books, bars, ts_ns):

@@ -17,6 +17,7 @@ from bnml.venues.sim.operations import Caller, perform, refusal
 from bnml.venues.sim.params import Params
 from bnml.venues.sim.rest import ROUTES
 from bnml.venues.sim.wsapi import METHODS
+from tests.e2e.matrix.causes import BROKEN
 from tests.e2e.matrix.market import API_KEY
 
 TIMEOUT_S = 4.0
@@ -239,6 +240,7 @@ class Socket:
         self.up = False
 
     async def _break(self):
+        self.network.world.cover.note("", BROKEN)
         for future in list(self._waiting):
             _deliver(future, "cut")
         await self.links.account(False, "reset")
@@ -250,11 +252,13 @@ class Socket:
         """A user event leaves the exchange."""
         network, faults = self.network, self.network.faults
         if network.random.random() < faults.event_lost:
+            network.world.cover.note("", f"struck: drop {_kind(frame)}")
             return
         copies = 2 if network.random.random() < faults.event_twice else 1
         for _ in range(copies):
             delay_s = network.latency_s()
             if network.random.random() < faults.event_late:
+                network.world.cover.note("", f"struck: delay {_kind(frame)}")
                 delay_s += float(network.random.uniform(0.05, 3.0))
             network.loop.call_later(delay_s, self._hear, frame)
 
@@ -265,6 +269,10 @@ class Socket:
         item = user_item(event, self.network.world.instruments)
         if item is not None:
             self.inbox.complete(0, (item,))
+
+
+def _kind(frame):
+    return "of executionReport" if b"executionReport" in frame else "of another event"
 
 
 class _Wrapped(msgspec.Struct):

@@ -13,6 +13,8 @@ class Oddities:
     bnb: float = 0.3  # of an account: commissions are paid in BNB while there is any
     trades_fees: float = 0.15  # BNB is one of the symbols traded
     thin: float = 0.25  # of a market: what takes finds a part of it now and then
+    owner: float = 0.3  # of an account: its owner trades, pays, cancels and converts
+    venue: float = 0.15  # of a venue: it halts symbols and changes filters
     turns: float = 0.5  # the price turns at orders that rest, and leaves them half filled
 
 

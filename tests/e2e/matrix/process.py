@@ -6,12 +6,16 @@ from functools import cache, partial
 from types import SimpleNamespace
 
 from bnml.app import reconcile, strangers
+from bnml.app.accounting import Accountant
 from bnml.app.executor import Executor
 from bnml.app.gaps import Gaps
+from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
 from bnml.app.links import Links
+from bnml.app.outlook import Outlook
 from bnml.app.parting import Parting
 from bnml.app.pump import Pump
+from bnml.app.refusals import after_steps
 from bnml.app.silence import Silence
 from bnml.app.timers import DUST_NS
 from bnml.app.warmup import settle_absent
@@ -173,6 +177,7 @@ class Process:
         self.links.inbox = self.inbox
         self.symbols = world.symbols
         self.instruments = dict(world.instruments)
+        self.guards = Guards(self.inbox, world.market_now_ns)
         rest, api = self._clients()
         self.venue = BinanceVenue(
             rest,
@@ -196,15 +201,41 @@ class Process:
 
     async def _connect(self):
         """Return when the account's connection stands."""
+        self._watch_account()
         await self.socket.connect()
         self.links.on_return = self._recheck_soon
+        self.life.spawn(self.outlook.run())
+
+    def _watch_account(self):
+        """Both ledgers are compared, as the daemon does."""
+        self.guards.recall(self.engine.state.activity.guards)
+        self.accountant = Accountant(
+            self.venue,
+            self.engine,
+            self.guards,
+            ids=self.engine.config.ids,
+            changes=lambda: self.reports,
+            now_ns=lambda: self.pump.now_ns,
+            is_journaled=partial(strangers.is_known, (), self.disk.reader()),
+            clock=self.world.clock,
+        )
 
     def _disconnect(self):
         self.socket.drop()
 
     def _doubts(self):
         """What else the executor is given."""
-        return {"patience_s": 1.0}
+        self.outlook = Outlook(
+            self.venue,
+            self.engine,
+            self.guards,
+            self._settings().capital,
+            now_ns=lambda: self.pump.now_ns,
+            followed=lambda: self.symbols,
+            feed=self.pump.feed,
+        )
+        on_step = after_steps(self._recheck_soon, self.guards, self.outlook.look_soon)
+        return {"patience_s": 1.0, "on_step": on_step}
 
     def _settings(self):
         return chosen()
@@ -400,8 +431,8 @@ class Process:
 
     async def _recheck(self):
         with contextlib.suppress(Retryable):
-            events = await reconcile.recheck(self.venue, self.engine)
-            self.inbox.complete(0, events)
+            self.inbox.complete(0, await reconcile.recheck(self.venue, self.engine))
+            self.inbox.complete(0, await self.accountant.look())
 
     def leave(self):
         """The world goes on without it."""

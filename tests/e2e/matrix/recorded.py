@@ -2,22 +2,15 @@
 
 import asyncio
 import contextlib
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 import yaml
 
-from bnml.app import strangers
 from bnml.app.access import ACCESS, keep_proving, try_again, watch_access
-from bnml.app.accounting import Accountant
 from bnml.app.connecting import _events
-from bnml.app.guards import Guards
-from bnml.app.outlook import Outlook
-from bnml.app.reconcile import recheck
-from bnml.app.refusals import after_steps
 from bnml.app.vigil import Vigil, make_return
 from bnml.core.clock import NS_PER_S
-from bnml.core.errors import Retryable
 from bnml.core.events import Book, OperatorCommand
 from bnml.core.ids import IdSource
 from bnml.trading.compile import compile_engine
@@ -128,7 +121,6 @@ class WiredProcess(Process):
     def _clients(self):
         wires, clock = self.network, self.world.clock
         wires.life = self.life
-        self.guards = Guards(self.inbox, self.world.market_now_ns)
         signer = Signer(API_KEY, "secret")
         watch_access(signer, self.guards)
         venue_clock = VenueClock(clock)
@@ -166,37 +158,13 @@ class WiredProcess(Process):
         await self.links.account(up, detail)
 
     def _doubts(self):
-        engine = self.engine
-        self.outlook = Outlook(
-            self.venue,
-            engine,
-            self.guards,
-            traded().capital,
-            now_ns=lambda: self.pump.now_ns,
-            followed=lambda: self.symbols,
-            feed=self.pump.feed,
-        )
-        return {
-            "patience_s": 1.0,
-            "heard": engine.book.is_heard_of,
-            "on_step": after_steps(self._recheck_soon, self.guards, self.outlook.look_soon),
-        }
+        return {**super()._doubts(), "heard": self.engine.book.is_heard_of}
 
     async def _connect(self):
         engine, spawn = self.engine, self.life.spawn
-        self.guards.recall(engine.state.activity.guards)
+        self._watch_account()
         vigil = Vigil(self.venue, engine.book, self.links, self.inbox)
         self.links.on_return = make_return(vigil, self._recheck_soon)
-        self.accountant = Accountant(
-            self.venue,
-            engine,
-            self.guards,
-            ids=engine.config.ids,
-            changes=lambda: self.reports,
-            now_ns=lambda: self.pump.now_ns,
-            is_journaled=partial(strangers.is_known, (), self.disk.reader()),
-            clock=self.world.clock,
-        )
         spawn(self.api.run())
         await self.links.wait_up(0)
         self.venue.rest.signer.waits = True
@@ -206,11 +174,6 @@ class WiredProcess(Process):
 
     def _disconnect(self):
         self.network.hang_up()
-
-    async def _recheck(self):
-        with contextlib.suppress(Retryable):
-            self.inbox.complete(0, await recheck(self.venue, self.engine))
-            self.inbox.complete(0, await self.accountant.look())
 
     async def tend(self):
         """What an operator does now and then: a key that was refused is tried again, a halt is looked at and ended."""

@@ -15,6 +15,7 @@ from tests.e2e.matrix.disk import Disk
 from tests.e2e.matrix.market import World
 from tests.e2e.matrix.network import Faults, Network
 from tests.e2e.matrix.oddities import NONE, USUAL
+from tests.e2e.matrix.owner import is_ours
 from tests.e2e.matrix.process import POINTS, Life, Process, chosen, past
 from tests.e2e.matrix.virtual import run_virtually
 
@@ -108,6 +109,8 @@ class Trial:
                 await self._until_death(life, process)
                 await asyncio.sleep(self._time_dead())
             self.faults.calm()
+            self.world.others.rest()
+            self.world.liquidity.calm()
             life, process = self.begin(None)
             await self.settle(life, process)
             moving.result()  # a world that has ended by itself proves nothing
@@ -173,14 +176,19 @@ class Trial:
         """Note every difference between the exchange's ledger and that of the process."""
         read, engine, found = self.world.exchange.read, process.engine, self.outcome.faults
         symbols = self.world.symbols
-        orders = [one for symbol in symbols for one in read.all_orders(ACCOUNT, symbol, limit=ALL)]
+        orders = [
+            one
+            for symbol in symbols
+            for one in read.all_orders(ACCOUNT, symbol, limit=ALL)
+            if is_ours(one.client_order_id)
+        ]
         names = Counter(one.client_order_id for one in orders)
         found += [f"doubled: {name} {count} times" for name, count in names.items() if count > 1]
         reader = self.disk.reader()
         intents = {name for _, command in reader.commands() for name in intended(command)}
         if has_intents:
             found += [f"without intent: {name}" for name in names if name not in intents]
-        theirs = {one.client_order_id for one in read.open_orders(ACCOUNT)}
+        theirs = {one.client_order_id for one in read.open_orders(ACCOUNT) if is_ours(one.client_order_id)}
         ours = {one.client_order_id for one in engine.book.open()}
         found += [f"open there only: {name}" for name in sorted(theirs - ours)]
         found += [f"open here only: {name}" for name in sorted(ours - theirs)]
@@ -203,7 +211,8 @@ class Trial:
                 fill = one.quantity_lots, one.price_ticks, one.commission_e8, one.commission_asset
                 self.told[symbol, one.order_id, one.execution_id] = fill
         for (symbol, order_id, _), fill in self.told.items():
-            there.setdefault(self.names[symbol, order_id], Counter())[fill] += 1
+            if (symbol, order_id) in self.names:  # else its owner's
+                there.setdefault(self.names[symbol, order_id], Counter())[fill] += 1
         for _, one in reader.trades():
             fill = one.quantity_lots, one.price_ticks, one.commission_e8, one.commission_asset
             here.setdefault(one.client_order_id, Counter())[fill] += 1
@@ -223,7 +232,15 @@ class Trial:
         theirs = (balances.get(instrument.base, 0) - owners) // instrument.lot_e8
         smallest = instrument.min_notional_e8
         strange = (balances.get(instrument.base, 0) - owners - known_e8) // instrument.lot_e8 - ours
-        if ours > theirs or instrument.notional_e8(self.world.prices[symbol], strange) > smallest:
+        short = max(0, ours - theirs)
+        others = self.world.others
+        if (
+            others is not None
+            and others.has_acted
+            and instrument.notional_e8(self.world.prices[symbol], short) < smallest
+        ):
+            short = 0  # which coins left, of those that are alike, is not told
+        if short or instrument.notional_e8(self.world.prices[symbol], strange) > smallest:
             self.outcome.faults.append(f"held: {symbol} {theirs} there, {ours} here")
         bare_s = self.world.cover.still_bare(symbol)
         if bare_s and position is not None:
