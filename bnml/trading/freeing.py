@@ -42,6 +42,8 @@ def bond(
     position = portfolio.positions.get(instrument.symbol)
     if not freed or position is None:
         return Bond.NONE
+    if any(_is_filling(leg, book) for leg in legs) and not owns_all(instrument, book, portfolio):
+        return Bond.NONE  # it may free less than we know, and coins of others make up for it
     coming_lots, others = _others(legs, instrument, book)
     all_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8)
     all_freed, smallest = sum(freed.values()), min(freed.values())
@@ -53,6 +55,13 @@ def bond(
     if free_lots + coming_lots < lots and (is_less or loose_lots <= lots - all_freed):
         return Bond.SURE
     return Bond.LATER if free_lots - loose_lots < lots else Bond.NONE
+
+
+def _is_filling(leg: Order, book: OrderBook) -> bool:
+    """Whether the venue has filled a part of a leg, or ended the other one of its list, which says so."""
+    mates = book.of_list(leg.list_id) if leg.list_id else ()
+    is_alone = any(one.side is Side.SELL and one.state is OrderState.EXPIRED for one in mates)
+    return leg.state is OrderState.PARTLY_FILLED or is_alone
 
 
 def replaceable(legs: Sequence[Order], instrument: Instrument) -> Order | None:

@@ -47,6 +47,18 @@ def test_a_list_and_its_successor_leave_together_while_all_others_rest():
     assert Desk().bond() is Bond.SURE
 
 
+@pytest.mark.parametrize(("foreign_lots", "found"), [(0, Bond.SURE), (1, Bond.NONE)])
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_target_that_is_filling_may_free_less_than_we_know(is_told, foreign_lots, found):
+    """Its successor, for more than was left, was let in by coins of others once, and sold them."""
+    desk = Desk(foreign_lots)
+    target, stop = desk.first
+    stop.state = OrderState.EXPIRED
+    if is_told:
+        desk.sold(target, 2000)
+    assert desk.bond([target], target.open_lots) is found
+
+
 def test_coins_of_others_that_do_not_suffice_alone_untie_nothing():
     assert Desk(LOTS - 1).bond() is Bond.SURE
     assert Desk(LOTS).bond() is Bond.NONE
