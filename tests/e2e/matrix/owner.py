@@ -35,10 +35,16 @@ class Others:
         self.halted = set()
         if kinds:
             self._next_s = self._pause_s()
+            prevention = world.exchange._matcher.taking._prevention
+            self._prevent, prevention.prevent = prevention.prevent, self._noted
             for name in world.symbols:
                 mode = str(random.choice(PREVENTIONS, p=MOST_USUAL))
                 rules = world.exchange.manage.rules(name)
                 world.exchange.manage.set_rules(name, msgspec.structs.replace(rules, prevention=mode))
+
+    def _noted(self, taker, maker):
+        self._world.cover.note(taker.symbol, "struck: prevention of a trade of the account with itself")
+        self._prevent(taker, maker)
 
     def _pause_s(self):
         return self._world.loop.time() + float(self._random.exponential(EACH_S))
@@ -113,8 +119,6 @@ class Others:
         finally:
             self._world.liquidity.is_gone = False
         left = {one.client_order_id: one for one in self._world.exchange.read.open_orders(ACCOUNT, name)}
-        if any(one.client_order_id not in left for one in ours):
-            self._world.cover.note(name, "struck: prevention of a trade of the account with itself")
         for one in ours:
             if left.get(one.client_order_id, one).executed_lots > one.executed_lots:
                 self._world.cover.note(name, f"{one.client_order_id} {HALF_FILLED}")
