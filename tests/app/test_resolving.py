@@ -34,7 +34,7 @@ class Shown:
     async def list_members(self, _list_id):
         return self.members
 
-    async def shows_none_of(self, _symbol, _names):
+    async def shows_none_of(self, _symbol, _names, _ended=""):
         self.proofs += 1
         return True
 
@@ -76,11 +76,11 @@ async def test_looks_before_a_request_has_left_count_for_nothing():
     """Held up for long, it leaves while its absence is read; few looks fall into the time until it is too old."""
 
     class Leaving(Shown):
-        async def shows_none_of(self, symbol, names):
+        async def shows_none_of(self, symbol, names, ended=""):
             if not self.proofs:
                 departure.at_s = asyncio.get_running_loop().time()
                 self.orders["s"] = [(departure.at_s + 6, OrderState.OPEN)]
-            return await super().shows_none_of(symbol, names)
+            return await super().shows_none_of(symbol, names, ended)
 
     departure = Departure()
     departure.at_s = LONG_AGO_S
