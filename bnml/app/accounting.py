@@ -125,7 +125,10 @@ class Accountant:
         self._uncompared.ended()
         if clones:
             self._guards.report(GUARD, HALTED, text)
-        return [CapitalFlow(asset, by, self._now_ns()) for asset, by in sorted(difference_e8.items())]
+        now_ns = self._now_ns()
+        return [
+            CapitalFlow(asset, by, now_ns, is_compared=True) for asset, by in sorted(difference_e8.items())
+        ]
 
     async def _executed_since(self, since_ms: int, difference_e8: Mapping[str, int]) -> list[OrderAnswer]:
         """Orders that may have moved these assets since both sides agreed."""

@@ -18,6 +18,7 @@ from bnml.core.events import (
 from bnml.core.outcomes import Decision
 from bnml.kernels.records import Action
 from bnml.trading.crosscheck import CrossCheck, Difference
+from bnml.trading.flows import takes_ours
 from bnml.venues.binance.codec import Beat, Print, Shutdown
 from bnml.venues.binance.reports import StreamEnded
 
@@ -44,7 +45,8 @@ class Pump:
 
     `fill_gap(symbol, from, to)` asks for candles that no stream brought, which come as `Filled`; bars of that
     symbol wait for them, everything else goes on. None trusts the stream (stepped mode, where a missing bar is
-    the market's own).
+    the market's own). `compare` has the account compared with the ledger, which tells what a payment has taken of ours;
+    None trusts the word of the payment.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Pump:
         snapshot_every: int,
         snapshot_version: str,
         frame_ns: int,
+        compare: Callable[[], None] | None = None,
     ) -> None:
         self._engine = engine
+        self._compare = compare
         self._gate = gate
         self._journal = journal
         self._submit = submit
@@ -119,8 +123,19 @@ class Pump:
             case _:
                 if isinstance(item, CapitalFlow):
                     self._advance(item.ts_ns)
+                    if self._is_left_to_comparison(item):
+                        return
                 self.feed(item)
         await self._journal.room()
+
+    def _is_left_to_comparison(self, flow: CapitalFlow) -> bool:
+        """Coins that are paid out may have been bought by somebody else a moment ago: no position gets smaller for that."""
+        if self._compare is None or flow.is_compared:
+            return False
+        if not takes_ours(flow, self._engine.portfolio, self._engine.state):
+            return False
+        self._compare()
+        return True
 
     def feed(self, event: Event) -> None:
         """Number, journal, process, journal, pass on. The engine never sees what the journal has not accepted."""

@@ -68,8 +68,7 @@ class Daemon:
     def __init__(self, parts: Parts, stop: asyncio.Event, started: asyncio.Event) -> None:
         settings, engine = parts.settings, parts.engine
         self._parts = parts
-        self._stop, self._started = stop, started
-        self._settings = settings
+        self._stop, self._started, self._settings = stop, started, settings
         self._lag = LoopLag(parts.clock, lambda: self.picture.scans, settings.guards.loop_lag_ms)
         self._notifier = Notifier(os.environ)
         self._streams = MarketStreams(parts)
@@ -98,6 +97,7 @@ class Daemon:
             snapshot_every=settings.journal.snapshot_every_events,
             snapshot_version=parts.snapshot_version,
             frame_ns=parts.frame_ns,
+            compare=None if self._stepped else self._recheck_soon,
         )
         self._outlook = _outlook(parts, self._now_ns, self._pump)
         self._alertness = _alertness(parts, self._pump)

@@ -96,11 +96,15 @@ class Balances(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
 
 class CapitalFlow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
-    """A deposit (positive) or withdrawal (negative); changes equity without being a result."""
+    """A deposit (positive) or withdrawal (negative); changes equity without being a result.
+
+    `is_compared`: it is what the account has more or less than the ledger, not what the venue told of one payment.
+    """
 
     asset: str
     amount_e8: int
     ts_ns: int
+    is_compared: bool = False
 
 
 class FeePurchase(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):

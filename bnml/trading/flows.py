@@ -78,6 +78,19 @@ class FlowDesk:
             self._reports.advance(symbol, ts_ns, out, patient=False)
 
 
+def takes_ours(flow: CapitalFlow, portfolio: Portfolio, state: EngineState) -> bool:
+    """Whether, as far as the ledger knows the account, a payment leaves less of an asset than positions and dust claim.
+
+    It need not be so: what others have bought is only known when the account has been compared. Until then a total
+    that lacks it would make the next purchase smaller than it is.
+    """
+    ours_e8 = sum(one.base_e8 for one in state.ledger.dust.values() if one.asset == flow.asset)
+    for symbol, position in portfolio.positions.items():
+        if state.symbols[symbol].instrument.base == flow.asset:
+            ours_e8 += sum(one.base_e8 for one in position.tranches)
+    return flow.amount_e8 < 0 and portfolio.total_e8(flow.asset) + flow.amount_e8 < ours_e8
+
+
 def _take(position: Position, gone_e8: int, mark_ticks: int, instrument: Instrument) -> int:
     """Remove so much of the base asset, from the last tranche on; returns its value at the mark (or at cost)."""
     before_e8 = value_e8(position, mark_ticks, instrument)

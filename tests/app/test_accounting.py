@@ -168,7 +168,10 @@ async def test_f68_a_manual_trade_is_a_flow_with_its_story_and_never_ours():
     made, engine, guards = accountant(venue, {"USDT": 1_000 * E8})
     with capture_logs() as logs:
         flows = await made.look()
-    assert flows == [CapitalFlow("BTC", E8 // 100, NOW_NS), CapitalFlow("USDT", -650 * E8, NOW_NS)]
+    assert flows == [
+        CapitalFlow("BTC", E8 // 100, NOW_NS, is_compared=True),
+        CapitalFlow("USDT", -650 * E8, NOW_NS, is_compared=True),
+    ]
     (line,) = [one for one in logs if one["event"] == "balances_differ"]
     assert "traded by others (web_1 BUY 0.01 BTCUSDT)" in line["text"]
     assert "BTC 0.01" in line["text"]
@@ -181,7 +184,7 @@ async def test_f68_a_manual_trade_is_a_flow_with_its_story_and_never_ours():
 async def test_a_deposit_needs_no_order():
     made, _, _ = accountant(Venue({"USDT": 7}), {"USDT": 5})
     with capture_logs() as logs:
-        assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS)]
+        assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS, is_compared=True)]
     assert "no order explains it" in logs[0]["text"]
 
 
@@ -239,7 +242,7 @@ async def test_an_order_that_the_book_has_forgotten_and_the_journal_knows_is_no_
     venue = Venue({"USDT": 7}, orders=[ordered(name)])
     made, _, guards = accountant(venue, {"USDT": 5}, journaled=(name,))
     with capture_logs() as logs:
-        assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS)]
+        assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS, is_compared=True)]
     assert guards.told == []
     assert "no order explains it" in logs[0]["text"]
 
@@ -260,7 +263,7 @@ async def test_what_happened_before_the_books_last_agreed_is_measured_by_the_mar
     made._now_ns = lambda: 30_000 * 10**6
     assert await made.look() == []
     with capture_logs() as logs:
-        assert await made.look() == [CapitalFlow("USDT", 2, 30_000 * 10**6)]
+        assert await made.look() == [CapitalFlow("USDT", 2, 30_000 * 10**6, is_compared=True)]
     assert "no order explains it" in logs[0]["text"]
     assert guards.told == []
     venue.orders = [ordered("web_2", at_ms=40_000)]

@@ -340,6 +340,7 @@ class Process:
             snapshot_every=60,
             snapshot_version=snapshot_version(CONFIG_HASH),
             frame_ns=self.world.frame_ns,
+            compare=self._recheck_soon,
         )
         self.gate = gate
         self.executor = Executor(
