@@ -59,12 +59,10 @@ def buys(command: VenueCommand) -> bool:
     return isinstance(command, Submit) and is_entry(command)
 
 
-def fills_again(command: VenueCommand) -> bool:
-    """Whether a second one would fill, too, for it sells at market; a replacement does so once, with what it cancels."""
-    return (
-        isinstance(command, Submit)
-        and not command.fills_once
-        and any(one.side is Side.SELL and one.type is OrderType.MARKET for one in tickets_of(command))
+def sells_at_market(command: VenueCommand) -> bool:
+    """Whether a second one could fill, too; a replacement does so once, with what it cancels."""
+    return isinstance(command, Submit) and any(
+        one.side is Side.SELL and one.type is OrderType.MARKET for one in tickets_of(command)
     )
 
 

@@ -52,8 +52,9 @@ class Executor:
 
     Nothing is ever sent twice blindly: a request whose outcome is unknown, or that was not answered within
     `patience_s` (None: the venue's own limit), becomes reads until the venue has shown what it did, or that it
-    never came (`bnml.app.resolving`). `heard` says whether the engine has been told of an order by the venue;
-    `on_step` learns what an answer asks of others, with the symbol and the venue's words.
+    never came (`bnml.app.resolving`). `heard` says whether the engine has been told of an order by the venue,
+    `fills_once` whether the venue would refuse a sale at market that it has taken already; `on_step` learns what
+    an answer asks of others, with the symbol and the venue's words.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Executor:
         sequential: bool,
         patience_s: float | None = None,
         heard: Callable[[str], bool] = lambda _: False,
+        fills_once: Callable[[str], bool] = lambda _: False,
         on_step: Callable[[Step, str, str], None] = lambda *_: None,
     ) -> None:
         self._venue = venue
@@ -80,14 +82,14 @@ class Executor:
         self._sequential = sequential
         self._patience_s = patience_s
         self._heard = heard
+        self._fills_once = fills_once
         self._on_step = on_step
         self._waiting: deque[tuple[int, Sequence[Command]]] = deque()
         self._wake = asyncio.Event()
         self._in_flight = 0
         self._owned: set[str] = set()  # new orders whose outcome a command under way will tell
-        self._doubled: set[str] = (
-            set()
-        )  # of these, those for whose coins another order has been asked for since
+        # Of these, those for whose coins another order has been asked for since.
+        self._doubled: set[str] = set()
         self._log = logger()
 
     @property
@@ -286,6 +288,7 @@ class Executor:
             answer=None if request.done() else request,
             heard=self._heard,
             is_doubled=lambda: not self._doubled.isdisjoint(new_names(command)),
+            fills_once=lambda: all(self._fills_once(name) for name in new_names(command)),
             now_ns=self._now_ns,
         )
         return await doubt.end()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from bnml.app.abreast import abreast
-from bnml.app.asking import cancelled_name, fills_again, new_names, symbol_of
+from bnml.app.asking import cancelled_name, new_names, sells_at_market, symbol_of
 from bnml.app.logs import logger
 from bnml.core.commands import CancelList
 from bnml.core.errors import BnmlError, Fatal, UnknownOutcome
@@ -73,7 +73,8 @@ class Doubt:
 
     `answer` is the request itself while it still waits: an answer that comes late is as good as any. `heard`
     says whether the venue has told of an order by itself meanwhile, `is_doubled` whether another for the same
-    coins has been asked for: then this one is not sent again.
+    coins has been asked for: then this one is not sent again. `fills_once` says of a sale at market whether the
+    venue would refuse the same once more, by what is known when it is asked.
     """
 
     def __init__(
@@ -86,12 +87,14 @@ class Doubt:
         answer: asyncio.Task[object] | None,
         heard: Callable[[str], bool],
         is_doubled: Callable[[], bool],
+        fills_once: Callable[[], bool],
         now_ns: Callable[[], int],
     ) -> None:
         self._venue = venue
         self._command = command
-        self._fills_again = fills_again(command)
+        self._sells_at_market = sells_at_market(command)
         self._is_doubled = is_doubled
+        self._fills_once = fills_once
         self._symbol = symbol_of(command)
         self._new = new_names(command)
         self._old = cancelled_name(command)
@@ -139,7 +142,7 @@ class Doubt:
 
         Ids are unique among open orders only, so the venue takes it twice; the second would sell coins of others.
         """
-        may_repeat = self._fills_again and not self._is_doubled()
+        may_repeat = self._sells_at_market and not self._is_doubled() and not self._fills_once()
         return self._sent_s + (max(self._settle_s, LAG_S) if may_repeat else self._settle_s)
 
     async def _pause(self) -> bool:

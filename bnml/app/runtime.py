@@ -44,6 +44,7 @@ from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Rejected, Retryable
 from bnml.core.events import ModelPublished
 from bnml.trading.bars import BarGate
+from bnml.trading.freeing import fills_once_now
 from bnml.trading.guarding import ACTIVE
 
 if TYPE_CHECKING:
@@ -391,6 +392,7 @@ def _executor(
         sequential=is_stepped,
         patience_s=None if is_stepped else parts.settings.venue.doubt_after_s,
         heard=parts.engine.book.is_heard_of,
+        fills_once=partial(fills_once_now, parts.engine.state, parts.engine.book, parts.engine.portfolio),
         on_step=after_steps(
             recheck_soon, None if is_stepped or parts.options.once else parts.guards, outlook.look_soon
         ),

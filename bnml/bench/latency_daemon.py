@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -37,6 +38,7 @@ from bnml.kernels import KERNEL_HASH
 from bnml.trading.bars import BarGate
 from bnml.trading.compile import compile_engine
 from bnml.trading.engine import Engine
+from bnml.trading.freeing import fills_once_now
 from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.sim.klines import bar_events
 
@@ -187,6 +189,7 @@ def _join(parts: _Parts, engine: Engine) -> tuple[Pump, Executor, BarGate]:
         sequential=False,
         patience_s=settings.venue.doubt_after_s,
         heard=engine.book.is_heard_of,
+        fills_once=partial(fills_once_now, engine.state, engine.book, engine.portfolio),
     )
     pump = Pump(
         engine,

@@ -16,14 +16,11 @@ class Submit(msgspec.Struct, frozen=True, array_like=True, tag=True):
 
     `beside` names orders in doubt for the same coins: the engine is sure that the venue takes at most one of all
     these. They are not sent again.
-
-    `fills_once` of a sale at market: the same once more would be refused, for there are no other coins to be sold.
     """
 
     order: ApprovedOrder
     after: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
-    fills_once: bool = False
 
     @property
     def is_spare(self) -> bool:

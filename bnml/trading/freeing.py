@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from bnml.trading.orders import Order, OrderBook
     from bnml.trading.portfolio import Portfolio
     from bnml.trading.positions import Tranche
+    from bnml.trading.state import EngineState
 
 
 _LOCKS = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED})
@@ -148,6 +149,14 @@ def fills_once(sale: Order, instrument: Instrument, book: OrderBook, portfolio: 
     _, others = _others([sale], instrument, book)
     free_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8) - sum(locks(others).values())
     return free_lots - sale.quantity_lots < sale.quantity_lots
+
+
+def fills_once_now(state: EngineState, book: OrderBook, portfolio: Portfolio, name: str) -> bool:
+    """The same by what is known by now: what was under way beside a sale when it left may be over, or coins have come."""
+    sale = book.get(name)
+    if sale is None or sale.symbol not in state.symbols:
+        return False
+    return fills_once(sale, state.symbols[sale.symbol].instrument, book, portfolio)
 
 
 def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:

@@ -19,7 +19,7 @@ from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, 
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import lone_stop, protect
-from bnml.trading.freeing import Bond, are_apart, bond, fills_once, owns_all, replaceable, sells_enough
+from bnml.trading.freeing import Bond, are_apart, bond, owns_all, replaceable, sells_enough
 from bnml.trading.insuring import borrowers, in_doubt, is_left_bare, spare
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -362,8 +362,7 @@ class Protection:
         words = f"exit: {ExitReason(reason).name.lower()}"
         if replaces is None:
             order.is_beside = bool(beside)
-            once = fills_once(order, instrument, self._book, self._portfolio)
-            out.commands.append(Submit(ApprovedOrder(ticket, words), after, beside, once))
+            out.commands.append(Submit(ApprovedOrder(ticket, words), after, beside))
             return
         order.replaces = replaces.client_order_id
         for leg in tranches[0].legs:

@@ -48,6 +48,7 @@ async def test_a_doubt_that_is_given_up_ends_whatever_its_reads_come_to_in_that_
         answer=asyncio.ensure_future(asyncio.sleep(60)),
         heard=lambda _: False,
         is_doubled=lambda: False,
+        fills_once=lambda: False,
         now_ns=lambda: 0,
     )
     task = asyncio.create_task(doubt.end())

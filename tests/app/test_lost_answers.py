@@ -47,7 +47,7 @@ class Resending(Executor):
         return Resolved(Fate.ABSENT)
 
 
-async def carried(venue, *commands, kind=Executor, patience_s=1.0):
+async def carried(venue, *commands, kind=Executor, patience_s=1.0, fills_once=lambda _: False):
     """What the engine heard of these commands, all sent at once."""
     inbox = LiveInbox()
     executor = kind(
@@ -58,6 +58,7 @@ async def carried(venue, *commands, kind=Executor, patience_s=1.0):
         request_training=lambda *_: None,
         sequential=False,
         patience_s=patience_s,
+        fills_once=fills_once,
     )
     task = asyncio.create_task(executor.run())
     executor.submit(1, list(commands))
@@ -156,11 +157,11 @@ class Disagreeing(Cut):
         return await super().shows_none_of(symbol, names, ended) and self.disagreements < 0
 
 
-async def repeated(command, *rows, kind=Cut):
+async def repeated(command, *rows, kind=Cut, fills_once=lambda _: False):
     """What is on the books of a venue whose connection breaks, and seconds between the two requests."""
     venue = kind(1, loss=0)
     venue.orders += rows
-    await carried(venue, command)
+    await carried(venue, command, fills_once=fills_once)
     first_s, second_s = venue.times
     return [row[0] for row in venue.orders], second_s - first_s
 
@@ -233,13 +234,26 @@ async def test_what_disagrees_when_a_doubt_is_settled_is_looked_at_again_soon():
 @in_virtual_time
 async def test_a_sale_that_can_be_filled_once_only_is_sent_again_as_soon_as_a_stop():
     """For want of other coins; or a replacement, of which the cancel is shown when the sale would be."""
-    once = Submit(exit_("x").order, fills_once=True)
     replacement = ReplaceOrder("old", exit_("x").order.ticket, "")
     gone = ["old", OrderState.CANCELED, Side.SELL, 0.0]
-    for command, rows, left in ((once, (), ["x"]), (replacement, (gone,), ["old", "x"])):
-        names, pause_s = await repeated(command, *rows)
+    for command, rows, left in ((exit_("x"), (), ["x"]), (replacement, (gone,), ["old", "x"])):
+        names, pause_s = await repeated(command, *rows, fills_once=lambda _: True)
         assert names == left
         assert 1.4 <= pause_s < 1.7
+
+
+@in_virtual_time
+async def test_whether_a_sale_can_be_filled_once_only_is_asked_when_that_counts():
+    """Found in the kill matrix: what was under way beside it when it left has ended since; or coins have come."""
+    for changes_s, is_once, least_s in ((0.9, True, 1.4), (0.9, False, 4.0)):
+        began_s = asyncio.get_running_loop().time()
+
+        def fills_once(_, after_s=began_s + changes_s, then=is_once):
+            return (asyncio.get_running_loop().time() >= after_s) is then
+
+        names, pause_s = await repeated(exit_("x"), fills_once=fills_once)
+        assert names == ["x"]
+        assert least_s <= pause_s < least_s + 0.3
 
 
 @in_virtual_time

@@ -51,6 +51,7 @@ async def end(venue, command, left_s=LONG_AGO_S, settle_s=1.4, heard=lambda _: F
         answer=None,
         heard=heard,
         is_doubled=lambda: False,
+        fills_once=lambda: False,
         now_ns=lambda: 7,
     )
     async with asyncio.timeout(1000):

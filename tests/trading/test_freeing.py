@@ -1,13 +1,16 @@
 """When a sale and the cancels before it may leave in one write: each thing that could let the sale in without them."""
 
+from functools import partial
+
 import msgspec
 import pytest
 
 from bnml.core.orders import OrderState, Side
-from bnml.trading.freeing import Bond, bond, fills_once, locks, owns_all
+from bnml.trading.freeing import Bond, bond, fills_once, fills_once_now, locks, owns_all
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.portfolio import Dust, Ledger, Portfolio
 from bnml.trading.positions import Position, Tranche
+from bnml.trading.state import EngineState, SymbolState
 from tests.trading.kit import instrument
 
 ONE = instrument()
@@ -195,6 +198,29 @@ def test_a_sale_beside_a_tranche_without_a_stop_would_take_its_coins():
     sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 1, LOTS, 0)
     desk.book.register(sale)
     assert not fills_once(sale, ONE, desk.book, desk.portfolio)
+
+
+def test_a_sale_beside_what_is_under_way_fills_once_as_soon_as_that_has_ended():
+    """Found in the kill matrix: what is not known when it leaves is known when it would be repeated."""
+    desk = Desk()
+    for leg in [*desk.first, *desk.second]:
+        leg.state = OrderState.CANCELED
+    sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 1, LOTS, 0)
+    other = Order("y", ONE.symbol, Side.SELL, Role.EXIT, 2, LOTS, 0)
+    purchase = Order("w", ONE.symbol, Side.BUY, Role.WORKING, 4, LOTS, 1)
+    state = EngineState(desk.portfolio.ledger, None, orders=desk.book.orders)
+    state.symbols[ONE.symbol] = SymbolState(ONE, None, None)
+    for order in (sale, other, purchase):
+        desk.book.register(order)
+        order.state = OrderState.UNKNOWN
+    is_once = partial(fills_once_now, state, desk.book, desk.portfolio, "x")
+    assert not is_once()
+    purchase.state = OrderState.REJECTED
+    assert not is_once()
+    desk.sold(other, LOTS, OrderState.FILLED)
+    assert is_once()
+    desk.portfolio.ledger.totals[ONE.base] += LOTS * ONE.lot_e8  # somebody has paid in
+    assert not is_once()
 
 
 def test_neither_a_cap_nor_dust_makes_a_sale_fill_once():

@@ -31,6 +31,7 @@ from bnml.trading.bars import BarGate
 from bnml.trading.compile import compile_engine
 from bnml.trading.dusting import DUST
 from bnml.trading.engine import Engine
+from bnml.trading.freeing import fills_once_now
 from bnml.trading.watching import WATCH
 from bnml.venues.binance.codec import Beat, Print
 from bnml.venues.binance.venue import BinanceVenue
@@ -350,6 +351,7 @@ class Process:
             now_ns=lambda: self.pump.now_ns,
             request_training=lambda *_: None,
             sequential=False,
+            fills_once=partial(fills_once_now, engine.state, engine.book, engine.portfolio),
             **self._doubts(),
         )
 
