@@ -1,6 +1,7 @@
 """Planted defects are single, valid and named; the plan names files that are there."""
 
 import ast
+from dataclasses import replace
 
 from tests.mutation.operators import mutants
 from tests.mutation.run import chosen, read_plan
@@ -42,6 +43,7 @@ def test_a_mutant_differs_in_one_place_only():
 
 def test_the_plan_offers_hundreds_and_a_seed_chooses_the_same():
     plan = read_plan()
+    plan = replace(plan, sources=plan.sources[:3])
     first, second = chosen(plan, 150, 3), chosen(plan, 150, 3)
     assert [one.name for one in first] == [one.name for one in second]
     assert len({one.name for one in first}) == 150
