@@ -62,6 +62,7 @@ class FlowDesk:
             symbol_state = self._state.symbols.get(symbol)
             if symbol_state is None or symbol_state.instrument.base != asset:
                 continue
+            self._protection.stir(symbol)  # beside coins of others less is done than without them
             gone_e8 = sum(one.base_e8 for one in position.tranches) - max(0, self._portfolio.total_e8(asset))
             if gone_e8 <= 0:
                 continue
@@ -74,7 +75,6 @@ class FlowDesk:
                 f"{symbol}: {gone_e8} (1e-8) of {asset} that we held are gone from the account, not sold by us; "
                 "the position is smaller by them, at the last price",
             )
-            self._protection.stir(symbol)
             self._reports.advance(symbol, ts_ns, out, patient=False)
 
 
