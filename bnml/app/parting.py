@@ -63,4 +63,4 @@ class Parting:
         return self._executor.idle and (self._pass_time is None or not self._bare())
 
     def _bare(self) -> list[str]:
-        return [one.symbol for one in self._engine.coverage() if one.covered_lots < one.held_lots]
+        return [one.symbol for one in self._engine.coverage() if one.is_bare]

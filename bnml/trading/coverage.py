@@ -21,6 +21,7 @@ class Coverage(msgspec.Struct, frozen=True):
     symbol: str
     held_lots: int
     covered_lots: int
+    is_bare: bool  # more of it than what is too little for an order
     bare_ns: int  # of the spell that lasts, 0 when all is covered
     longest_ns: int  # of all spells, this one included
     total_ns: int
@@ -62,6 +63,7 @@ def coverage_of(position: Position, book: OrderBook, instrument: Instrument, now
         position.symbol,
         _held_lots(position, instrument),
         covered_lots(position, book, instrument),
+        _bare_lots(position, book, instrument) > 0,
         spell_ns,
         max(position.longest_bare_ns, spell_ns),
         position.bare_ns + spell_ns,
@@ -70,8 +72,8 @@ def coverage_of(position: Position, book: OrderBook, instrument: Instrument, now
 
 def follow(position: Position, book: OrderBook, instrument: Instrument, now_ns: int, out: Outbox) -> None:
     """Begin, go on with or end the spell of bareness of a position."""
-    bare = _held_lots(position, instrument) - covered_lots(position, book, instrument)
-    if bare and bare > _rests(position, book, instrument):
+    bare = _bare_lots(position, book, instrument)
+    if bare:
         position.bare_since_ns = position.bare_since_ns or now_ns
         position.bare_lots = max(position.bare_lots, bare)
         return
@@ -85,6 +87,12 @@ def follow(position: Position, book: OrderBook, instrument: Instrument, now_ns: 
         position.longest_bare_ns = max(position.longest_bare_ns, now_ns - since_ns)
         is_sold = position.lots(instrument.lot_e8) == 0
         out.outcomes.append(Bareness(position.symbol, now_ns, since_ns, lots, is_sold))
+
+
+def _bare_lots(position: Position, book: OrderBook, instrument: Instrument) -> int:
+    """Lots without a stop; none where only rests are."""
+    bare = _held_lots(position, instrument) - covered_lots(position, book, instrument)
+    return bare if bare and bare > _rests(position, book, instrument) else 0
 
 
 def _rests(position: Position, book: OrderBook, instrument: Instrument) -> int:

@@ -48,7 +48,7 @@ class Hands:
         return not self.under_way
 
     def coverage(self):
-        return [SimpleNamespace(symbol="BTCUSDT", held_lots=10, covered_lots=self.covered_lots)]
+        return [SimpleNamespace(symbol="BTCUSDT", is_bare=self.covered_lots < 10)]
 
     async def end(self, pass_time=lambda: None):
         """Returns how long it took."""
