@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bnml.app.compose import Parts
+    from bnml.app.guards import Guards
     from bnml.app.pump import Pump
     from bnml.app.retrain import Trainer
     from bnml.core.events import Balances
+    from bnml.core.instrument import Instrument
 
 MARGIN_NS = 250 * NS_PER_MS  # by which a request may be judged later than its window
 AT_ONCE = 500  # bars fed before the loop may breathe
@@ -47,8 +49,7 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
     for symbol in sorted(parts.instruments):
         instrument = parts.instruments[symbol]
         pump.feed(InstrumentUpdate(instrument, parts.market_now_ns))
-        if instrument.status != TRADING:
-            parts.guards.report(f"{STATUS}{symbol}", REDUCING, f"is {instrument.status} at the venue")
+        report_status(parts.guards, instrument)
     pump.feed(parts.universe)
     is_stepped = parts.deployment.stepper is not None
     ramping.begin(parts.settings, engine, pump.feed, parts.market_now_ns, is_stepped=is_stepped)
@@ -78,6 +79,15 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
     parts.header.initial_balances = truth.balances.assets
     await hold_entries(parts.folder, pump, parts.journal)
     return truth
+
+
+def report_status(guards: Guards, instrument: Instrument) -> None:
+    """What an earlier session left ends here: until it does, no stop of the symbol moves, and stepped nobody looks later."""
+    name = f"{STATUS}{instrument.symbol}"
+    if instrument.status != TRADING:
+        guards.report(name, REDUCING, f"is {instrument.status} at the venue")
+    elif guards.level(name) != ACTIVE:
+        guards.report(name, ACTIVE)
 
 
 async def attend(parts: Parts, pump: Pump) -> None:
