@@ -28,6 +28,7 @@ from bnml.app.outlook import Outlook
 from bnml.app.parting import Parting
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
+from bnml.app.rechecking import Rechecking
 from bnml.app.reconcile import recheck
 from bnml.app.refusals import after_steps
 from bnml.app.retrain import Trainer
@@ -60,7 +61,6 @@ CONNECT_TIMEOUT_S = 30.0
 HEALTH_S = 1.0
 CONFLATE_NS = 100 * NS_PER_MS
 MODEL_CHECK_S = 30
-RECHECK_PAUSE_S = 5.0
 
 
 class Daemon:
@@ -122,7 +122,7 @@ class Daemon:
             parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts, self._life).act
         )
         self._accountant = make_accountant(parts, lambda: self.picture.reports, self._now_ns)
-        self._rechecking: asyncio.Task[None] | None = None
+        self._rechecking = Rechecking(self._recheck)
         self._vigil = Vigil(parts.venue, engine.book, parts.links, parts.inbox)
         self._order_counts = OrderCounts(parts.venue.rest)
         self._group: asyncio.TaskGroup | None = None
@@ -163,7 +163,7 @@ class Daemon:
                 for task in (
                     *self._streams.tasks,
                     *self._streams.helpers,
-                    self._rechecking,
+                    self._rechecking.task,
                     self._renewing,
                     *tasks,
                 ):
@@ -290,8 +290,7 @@ class Daemon:
         if self._group is None or self._stepped:
             return
         self._order_counts.look_soon()
-        if self._rechecking is None or self._rechecking.done():
-            self._rechecking = self._group.create_task(self._recheck())
+        self._rechecking.soon(self._group)
 
     async def _recheck(self) -> None:
         try:
@@ -299,7 +298,6 @@ class Daemon:
             self._parts.inbox.complete(0, await self._accountant.look())
         except (Retryable, Rejected) as error:
             logger().warning("reconciliation_postponed", error=str(error))
-        await asyncio.sleep(RECHECK_PAUSE_S)  # an accelerated market must not become a flood of requests
 
     async def _wind_down(self) -> None:
         """No new data; let what is under way end; photograph the engine after the last event."""

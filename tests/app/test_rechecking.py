@@ -1,0 +1,49 @@
+"""Comparisons that many sides ask for."""
+
+import asyncio
+
+import pytest
+
+from bnml.app.rechecking import PAUSE_S, Rechecking
+from tests.virtual_time import in_virtual_time
+
+LOOK_S = 1.0
+
+
+class Case:
+    def __init__(self, group):
+        self.began_s, self._group = [], group
+        self._rechecking = Rechecking(self._look)
+
+    async def _look(self):
+        self.began_s.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(LOOK_S)
+
+    def ask(self, times=1):
+        for _ in range(times):
+            self._rechecking.soon(self._group)
+
+
+@pytest.mark.parametrize("after_s", [LOOK_S / 2, LOOK_S + PAUSE_S / 2])
+@in_virtual_time
+async def test_a_payment_that_comes_during_a_look_or_its_pause_is_compared_by_the_next_one(after_s):
+    """It was dropped for the comparison once, and that waited for its interval, a day at most."""
+    async with asyncio.TaskGroup() as group:
+        case = Case(group)
+        case.ask()
+        await asyncio.sleep(after_s)
+        case.ask(3)
+    first_s, second_s = case.began_s
+    assert second_s - first_s == pytest.approx(LOOK_S + PAUSE_S)
+
+
+@in_virtual_time
+async def test_one_look_serves_all_who_asked_before_it():
+    async with asyncio.TaskGroup() as group:
+        case = Case(group)
+        case.ask(3)
+    assert len(case.began_s) == 1
+    async with asyncio.TaskGroup() as group:
+        case._group = group
+        case.ask()
+    assert len(case.began_s) == 2
