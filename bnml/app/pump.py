@@ -134,6 +134,12 @@ class Pump:
             return False
         if not takes_ours(flow, self._engine.portfolio, self._engine.state):
             return False
+        logger().info(
+            "payment_left_to_comparison",
+            asset=flow.asset,
+            amount_e8=flow.amount_e8,
+            text="more was paid out than the ledger knows beside our positions; it is booked as the account shows it",
+        )
         self._compare()
         return True
 

@@ -103,9 +103,9 @@ class RefusalDesk:
             tranche.insure_after_ns = max(tranche.insure_after_ns, self._state.now_ns + KNOWN_NS)
         if order.spare_of:
             return True  # what it left with is judged for itself
-        if not order.follows and not tranche.lots(self._state.symbols[order.symbol].instrument.lot_e8):
-            return True  # its coins have been sold while it was on its way
         if not order.follows:
+            if not tranche.lots(self._state.symbols[order.symbol].instrument.lot_e8):
+                return True  # its coins have been sold while it was on its way
             # One too many for the venue may be what is asked for beside an order that it has taken.
             is_one_too_many = cause is Cause.LOCKED or (order.is_beside and cause is not Cause.TOO_LATE)
             return is_one_too_many and self._is_ours(position, order)

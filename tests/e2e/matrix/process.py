@@ -15,6 +15,7 @@ from bnml.app.links import Links
 from bnml.app.outlook import Outlook
 from bnml.app.parting import Parting
 from bnml.app.pump import Pump
+from bnml.app.rechecking import Rechecking
 from bnml.app.refusals import after_steps
 from bnml.app.silence import Silence
 from bnml.app.timers import DUST_NS
@@ -187,7 +188,7 @@ class Process:
             receive_window_ms=WINDOW_MS,
             protective_window_ms=WINDOW_MS // 2,
         )
-        self.rechecking = None
+        self.rechecking = Rechecking(self._recheck)
         self.started = life.loop.create_future()
         self.stopped = life.loop.create_future()
         self.is_stopping = False
@@ -429,8 +430,7 @@ class Process:
             self._recheck_soon()
 
     def _recheck_soon(self):
-        if self.rechecking is None or self.rechecking.done():
-            self.rechecking = self.life.spawn(self._recheck())
+        self.rechecking.soon(SimpleNamespace(create_task=self.life.spawn))
 
     async def _recheck(self):
         with contextlib.suppress(Retryable):
