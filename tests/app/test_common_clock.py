@@ -35,6 +35,9 @@ class Journal:
         self.last_seq += 1
         return self.last_seq
 
+    def append_commands(self, sequence, commands):
+        pass
+
     async def room(self):
         pass
 
@@ -61,20 +64,24 @@ def engine():
     return Engine()
 
 
-@pytest.fixture
-def pump(engine):
-    gate = BarGate(("ADAUSDT", "BTCUSDT"), GRACE_NS, lambda _: True)
+def make_pump(engine, follower, symbols=("ADAUSDT", "BTCUSDT"), **options):
+    """One whose journal keeps nothing."""
     return Pump(
         engine,
-        gate,
+        BarGate(symbols, GRACE_NS, lambda _: True),
         Journal(),
         submit=lambda *_: None,
-        follower=engine,
-        fill_gap=None,
+        follower=follower,
         snapshot_every=10**9,
         snapshot_version="",
         frame_ns=MINUTE_NS,
+        **{"fill_gap": None, **options},
     )
+
+
+@pytest.fixture
+def pump(engine):
+    return make_pump(engine, engine)
 
 
 def bar(symbol, minute=1):

@@ -7,12 +7,10 @@ from structlog.testing import capture_logs
 
 from bnml.app.gaps import Filled, Gaps
 from bnml.app.inbox import LiveInbox
-from bnml.app.pump import Pump
 from bnml.core.errors import Retryable
 from bnml.core.events import Bar, Guard, Scan
-from bnml.trading.bars import BarGate
 from bnml.venues.binance.codec import Beat
-from tests.app.test_common_clock import GRACE_NS, MINUTE_NS, Engine, Journal, bar
+from tests.app.test_common_clock import GRACE_NS, MINUTE_NS, Engine, bar, make_pump
 from tests.virtual_time import in_virtual_time
 
 SYMBOLS = ("ADAUSDT", "BTCUSDT")
@@ -25,17 +23,7 @@ class Case:
         self.engine, self.inbox, self.asked = Engine(), LiveInbox(), []
         self.delay_s, self.found = delay_s, found
         self.gaps = Gaps(self.read, lambda one: self.inbox.complete(0, (one,)))
-        self.pump = Pump(
-            self.engine,
-            BarGate(SYMBOLS, GRACE_NS, lambda _: True),
-            Journal(),
-            submit=lambda *_: None,
-            follower=self.engine,
-            fill_gap=self.gaps.ask,
-            snapshot_every=10**9,
-            snapshot_version="",
-            frame_ns=MINUTE_NS,
-        )
+        self.pump = make_pump(self.engine, self.engine, SYMBOLS, fill_gap=self.gaps.ask)
 
     async def read(self, symbol, start_ns, end_ns):
         self.asked.append((symbol, start_ns // MINUTE_NS, end_ns // MINUTE_NS))

@@ -2,18 +2,11 @@
 
 import pytest
 
-from bnml.app.pump import Pump
 from bnml.core.events import CapitalFlow
-from bnml.trading.bars import BarGate
-from tests.app.test_common_clock import GRACE_NS, MINUTE_NS, Journal
+from tests.app.test_common_clock import make_pump
 from tests.trading.hand_venue import SYMBOL, World
 
 HELD_E8 = 9_990_000
-
-
-class Keeping(Journal):
-    def append_commands(self, seq, commands):
-        pass
 
 
 class Case:
@@ -26,18 +19,7 @@ class Case:
             self.world.settle()
         self.engine = self.world.engine
         self.engine.process(CapitalFlow("BTC", foreign_e8, self.world.now_ns), 10**6)
-        self.pump = Pump(
-            self.engine,
-            BarGate((SYMBOL,), GRACE_NS, lambda _: True),
-            Keeping(),
-            submit=lambda *_: None,
-            follower=self,
-            fill_gap=None,
-            snapshot_every=10**9,
-            snapshot_version="",
-            frame_ns=MINUTE_NS,
-            compare=self.compare if compares else None,
-        )
+        self.pump = make_pump(self.engine, self, (SYMBOL,), compare=self.compare if compares else None)
 
     def compare(self):
         self.compared += 1

@@ -146,7 +146,8 @@ def test_a_purchase_under_way_may_bring_coins():
     assert not desk.asked()
 
 
-def test_beside_a_sale_of_the_whole_position_each_tranche_gets_a_stop():
+def sold_whole():
+    """Two tranches without legs, and the sale of both in doubt."""
     desk = Desk(3000)
     desk.book.expire("lost")
     desk.book.expire("s2")
@@ -154,6 +155,11 @@ def test_beside_a_sale_of_the_whole_position_each_tranche_gets_a_stop():
     desk.book.register(sale)
     for one in desk.position.tranches:
         one.legs, one.sale_id = [], "x"
+    return desk
+
+
+def test_beside_a_sale_of_the_whole_position_each_tranche_gets_a_stop():
+    desk = sold_whole()
     (first,) = desk.asked()
     desk.tranche = desk.position.tranches[1]
     (second,) = desk.asked()
@@ -161,13 +167,8 @@ def test_beside_a_sale_of_the_whole_position_each_tranche_gets_a_stop():
 
 
 def test_spares_in_doubt_behind_that_sale_say_nothing_of_what_it_holds():
-    desk = Desk(3000)
-    desk.book.expire("lost")
-    desk.book.expire("s2")
-    sale = Order("x", ONE.symbol, Side.SELL, Role.EXIT, 0, LOTS + 3000, 0, state=OrderState.UNKNOWN)
-    desk.book.register(sale)
+    desk = sold_whole()
     for one in desk.position.tranches:
-        one.legs, one.sale_id = [], "x"
         desk.sells(f"spare{one.index}", one, OrderState.UNKNOWN).spare_of = "x"
     desk.tranche = desk.position.tranches[1]
     (submit,) = desk.asked()
