@@ -211,8 +211,12 @@ class Engine:
             self._reports.query_unsure(out, at_once=True)
 
     def _on_instrument(self, event: InstrumentUpdate, out: Outbox) -> None:
-        self._protection.stir(event.instrument.symbol)
+        symbol = event.instrument.symbol
+        self._protection.stir(symbol)
         self._reference.instrument(event, out)
+        position = self.portfolio.positions.get(symbol)
+        if position is not None and not self.state.activity.is_closed(self.state.symbols[symbol].instrument):
+            self._protection.refusals.try_now(position)
 
     def _on_adoption(self, event: Adoption, out: Outbox) -> None:
         self._protection.stir(event.symbol)

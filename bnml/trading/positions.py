@@ -57,6 +57,7 @@ class Position(msgspec.Struct):
     longest_bare_ns: int = 0
     is_bareness_told: bool = False
     leaves_ns: int = 0  # since when all of it is to be sold and cannot be, as one of its orders is in doubt
+    printed_ns: int = 0  # when the last print was seen
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held in all tranches."""

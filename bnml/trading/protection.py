@@ -69,11 +69,11 @@ class Protection:
         guarded = unsure = 0
         for tranche in position.tranches:
             self._settle_legs(tranche)
-        strayed = self._withdraw_strays(position, instrument, out)
+        is_closed = self._state.activity.is_closed(instrument)
+        strayed = self._withdraw_strays(position, instrument, out, is_closed=is_closed)
         has_bare = any(not one.legs and one.lots(instrument.lot_e8) for one in position.tranches)
         is_late = 0 < position.leaves_ns <= self._state.now_ns - HURRY_NS
         borrowing = borrowers(position, instrument, self._book, is_late=is_late) if has_bare else []
-        is_closed = self._state.activity.is_closed(instrument)
         leaves = not strayed and not is_closed and self._leaves(position, instrument)
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
@@ -121,12 +121,16 @@ class Protection:
                     self._book.expire(leg)
         tranche.legs = [leg for leg in tranche.legs if not self._book.is_settled(leg)]
 
-    def _withdraw_strays(self, position: Position, instrument: Instrument, out: Outbox) -> bool:
+    def _withdraw_strays(
+        self, position: Position, instrument: Instrument, out: Outbox, *, is_closed: bool
+    ) -> bool:
         """Cancel what rests for tranches that hold nothing; whether any does, on the coins of other tranches then.
 
-        These get stops of their own when they are free again.
+        These get stops of their own when they are free again; not while the venue takes none.
         """
         strays = [tranche for tranche in position.tranches if self._is_stray(tranche, instrument)]
+        if strays and is_closed and owns_all(instrument, self._book, self._portfolio):
+            return False
         for tranche in strays:
             if not any(self._book.orders[leg].cancel_sent for leg in tranche.legs):
                 self._withdraw(tranche, out)

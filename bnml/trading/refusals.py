@@ -30,7 +30,8 @@ class Cause(Enum):
     LOCKED = "locked"  # the asset is not free: something else still holds it
     TOO_LATE = "too late"  # it would trigger or match at once: the price is there already
     FILTER = "filter"  # of the symbol; it will not pass as it stands
-    OTHER = "other"  # market closed, order counts, ...
+    CLOSED = "closed"  # the venue does not trade the symbol now
+    OTHER = "other"  # order counts, permissions, ...
 
 
 def cause_of(report: OrderReport) -> Cause:
@@ -38,8 +39,10 @@ def cause_of(report: OrderReport) -> Cause:
     text = report.text.lower()
     if report.code in NEVER_ARRIVED:
         return Cause.LOST
+    if "market is closed" in text:
+        return Cause.CLOSED
     if report.code == FILTER_FAILURE:
-        return Cause.OTHER if "market is closed" in text else Cause.FILTER
+        return Cause.FILTER
     if report.code == ORDER_REFUSED:
         if "insufficient balance" in text:
             return Cause.LOCKED

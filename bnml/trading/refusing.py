@@ -61,18 +61,7 @@ class RefusalDesk:
             else:
                 self.sell_later(position, tranche)
             return
-        tranche.refusals, now_ns = tranche.refusals + 1, self._state.now_ns
-        if position.exit_reason or tranche.exit_reason:
-            tranche.sell_after_ns = tranche.sell_after_ns or now_ns
-            tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
-        elif cause is Cause.TOO_LATE:
-            tranche.exit_reason = self._passed(position, tranche)
-        elif cause is Cause.FILTER or tranche.refusals >= MAX_REFUSALS:
-            tranche.exit_reason = order.reason
-        else:
-            tranche.move_after_ns = now_ns + pause_ns(tranche.refusals)  # where the old stop is there again
-            if cause is Cause.LOCKED:
-                tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals) // FIRST_OF_LOCKED
+        self._stop_refused(position, tranche, order, cause)
 
     def sell_later(self, position: Position, tranche: Tranche) -> None:
         """Guarded again at once, and sold after a pause that grows each time; what is in doubt then is waited for anew."""
@@ -80,6 +69,28 @@ class RefusalDesk:
         tranche.refusals += 1
         tranche.sell_after_ns = self._state.now_ns + pause_ns(tranche.refusals)
         tranche.guard_after_ns = 0
+
+    def _stop_refused(self, position: Position, tranche: Tranche, order: Order, cause: Cause) -> None:
+        tranche.refusals, now_ns = tranche.refusals + 1, self._state.now_ns
+        if position.exit_reason or tranche.exit_reason:
+            tranche.sell_after_ns = tranche.sell_after_ns or now_ns
+            tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
+        elif cause is Cause.TOO_LATE:
+            tranche.exit_reason = self._passed(position, tranche)
+        elif cause is Cause.FILTER or (tranche.refusals >= MAX_REFUSALS and cause is not Cause.CLOSED):
+            tranche.exit_reason = order.reason
+        else:
+            tranche.move_after_ns = now_ns + pause_ns(tranche.refusals)  # where the old stop is there again
+            if cause is Cause.LOCKED:
+                tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals) // FIRST_OF_LOCKED
+            elif cause is Cause.CLOSED:
+                tranche.guard_after_ns = tranche.move_after_ns
+
+    def try_now(self, position: Position) -> None:
+        """What was refused may be taken now: the symbol trades again, or has other filters."""
+        for tranche in position.tranches:
+            tranche.refusals = 0
+            tranche.sell_after_ns = tranche.guard_after_ns = tranche.move_after_ns = 0
 
     def _is_ours(self, position: Position, order: Order) -> bool:
         """Whether what an order found locked or sold is what a cancel just before it should have freed, or borrowed by another tranche."""

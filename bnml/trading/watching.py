@@ -26,6 +26,8 @@ SILENT_NS = NS_PER_S
 """A position bare for so long asks for the legs that should protect it."""
 MOST_BARE_NS = 2 * NS_PER_S
 """What is promised: longer without protection is told of."""
+QUIET_NS = 2 * NS_PER_S
+"""A print after so long without one, of a symbol that is said to be closed, says that it is open."""
 SLICE_NS = 200 * NS_PER_MS
 """A slice may hold prints of so long before: only its last one counts against a younger order."""
 
@@ -59,10 +61,13 @@ class Watch:
         return (one for one in self._book.untold() if symbols[one.symbol].instrument.status != DELISTED)
 
     def on_slice(self, position: Position, event: Slice) -> None:
-        """Mark the stops that these prints trigger, and sell where a target could not rest."""
+        """Mark the stops that these prints trigger, sell where a target could not rest, see a symbol that opens."""
         if event.low <= max(one.stop_ticks for one in position.tranches):
             self._mark(position, event)
         instrument = self._state.symbols[position.symbol].instrument
+        quiet_ns, position.printed_ns = event.ts_ns - position.printed_ns, event.ts_ns
+        if quiet_ns >= QUIET_NS and self._state.activity.is_closed(instrument):
+            self._protection.refusals.try_now(position)
         for tranche in position.tranches:
             is_reached = 0 < tranche.emulated_ticks <= event.last
             if is_reached and not tranche.exit_reason and tranche.lots(instrument.lot_e8):

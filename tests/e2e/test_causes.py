@@ -20,7 +20,6 @@ from tests.e2e.matrix.causes import (
     LISTLESS,
     PARTED,
     PASSED,
-    PAUSED,
     PREVENTED,
     SINGLE,
     SPENT,
@@ -123,21 +122,6 @@ def test_two_sales_that_fail_together_wait_for_reads(notes, until, found):
 )
 def test_a_venue_that_takes_no_orders_excuses_the_time_in_which_it_takes_none(why, until, shut, found):
     assert cause([], until=until, shuts=[(*shut, why)]) == found
-
-
-@pytest.mark.parametrize(
-    ("until", "shut", "told_s", "found"),
-    [
-        pytest.param(9.8, (-1.0, 5.0), 4.5, PAUSED, id="refused shortly before it ended"),
-        pytest.param(9.8, (-1.0, 5.0), 3.5, UNEXPLAINED, id="longer than any pause"),
-        pytest.param(9.8, (-1.0, 4.0), 4.5, UNEXPLAINED, id="refused when it was over"),
-        pytest.param(9.8, (-1.0, 5.0), -0.5, UNEXPLAINED, id="refused before"),
-    ],
-)
-def test_what_a_halt_has_refused_is_asked_for_again_after_a_pause(until, shut, told_s, found):
-    told = [(told_s, f"executed {STOP}: (-2010, 'Market is closed.')")]
-    assert cause(told, until=until, shuts=[(*shut, HALTED)]) == found
-    assert cause(told, until=until) == UNEXPLAINED
 
 
 TOO_OLD = (-0.3, "answered 400 -1021 Timestamp for this request is outside of the recvWindow.: one-0s")

@@ -4,10 +4,12 @@ import msgspec
 import pytest
 
 from bnml.core.commands import QueryOrder, Submit
-from bnml.core.events import Guard, InstrumentUpdate, OperatorCommand, OrderReport
+from bnml.core.events import CapitalFlow, Guard, InstrumentUpdate, OperatorCommand, OrderReport
 from bnml.core.orders import OrderState, Side
 from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.trading.state import STATUS
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.messages import OrderKey
 from tests.trading.hand_venue import STOP, SYMBOL, World
 
 ONE = ((1, 5000, 3_060_000),)
@@ -91,3 +93,106 @@ def test_a_sale_told_before_its_purchase_has_the_purchase_asked_for():
     asked = world.queue[-1]
     assert isinstance(asked, QueryOrder)
     assert asked.client_order_id == tranche.working_id
+
+
+def refuse_all(world):
+    for kind in ("MARKET", "STOP_LOSS", "LIMIT_MAKER"):
+        world.refuse(kind, *["shut"] * 100)
+
+
+def bare(how):
+    """The symbol closes as the stop is withdrawn for a sale."""
+    world = entered()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    close(world, how)
+    refuse_all(world)
+    world.settle()
+    assert world.stops() == []
+    return world
+
+
+@pytest.mark.parametrize("how", ["refused", "listed"])
+def test_what_was_refused_is_tried_at_once_when_the_symbol_trades_again(how):
+    """Its first print says so, or the list of symbols; the pause after the last refusal was waited for once, up to 32 s."""
+    world = bare(how)
+    world.pass_seconds(40)
+    assert world.stops() == []
+    world.refusals.clear()
+    if how == "listed":
+        close(world, how, again=True)
+        world.pass_seconds(1)
+    else:
+        world.move(2_990_000, seconds=0.1)
+    assert world.position() is None
+
+
+def test_prints_that_never_ceased_make_no_pause_shorter():
+    """They say that others may trade: this account may not, and would be refused twice a second."""
+    world = bare("refused")
+    for _ in range(40):
+        world.move(2_990_000, seconds=1)
+    assert len(world.refusals["MARKET"]) == 95
+
+
+@pytest.mark.parametrize("word", ["print", "filters"])
+def test_nothing_else_makes_a_pause_shorter(word):
+    """A print of a thin market that is open, other filters of a symbol that is not."""
+    world = bare("listed" if word == "filters" else "refused")
+    if word == "print":
+        close(world, "refused", again=True)
+    world.pass_seconds(40)
+    asked = len(world.sent)
+    if word == "print":
+        world.move(2_990_000, seconds=0.1)
+    else:
+        one = msgspec.structs.replace(world.instruments[SYMBOL], status="BREAK")
+        world.feed(InstrumentUpdate(one, world.now_ns))
+        world.pass_seconds(1)
+    assert len(world.sent) == asked
+
+
+def test_when_a_symbol_trades_again_the_pauses_begin_anew():
+    world = bare("refused")
+    world.pass_seconds(40)
+    world.refusals = {"MARKET": ["busy"], "STOP_LOSS": ["busy"]}
+    world.move(2_990_000, seconds=0.1)
+    assert world.stops() == []
+    world.pass_seconds(3)
+    assert world.position() is None
+
+
+@pytest.mark.parametrize("owned_e8", [0, 10**8])
+def test_a_stray_stop_is_left_alone_while_nothing_could_take_its_place(owned_e8):
+    """It guards another tranche's coins; where it could sell those of others it is withdrawn all the same."""
+    world = World()
+    world.enter(targets=((1, 5000, 3_160_000), (2, 5000, 3_220_000)))
+    world.settle()
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    told = world.venue.print(SYMBOL, 3_170_000, world.now_ns)  # the first target
+    while world.queue:
+        world.execute()
+    assert world.stops() == [(STOP, 4995)]
+    if owned_e8:
+        world.feed(CapitalFlow("BTC", owned_e8, world.now_ns))
+    close(world, "listed")
+    world.reports[:0] = told
+    world.settle()
+    world.pass_seconds(5)
+    assert len(world.stops()) == (0 if owned_e8 else 1)
+
+
+def test_refusals_of_a_closed_symbol_sell_no_position():
+    """Three refusals of a stop are a reason to sell, but for these: they say nothing of the stop."""
+    world = entered(RUNNER)
+    refuse_all(world)
+    (stop,) = world.open_orders()
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=stop.client_order_id))
+    world.reports += world.venue.drain()
+    world.deliver()
+    world.settle()
+    close(world, "refused")
+    world.pass_seconds(30)
+    assert world.stops() == []
+    world.refusals.clear()
+    world.move(2_990_000)
+    assert world.stops() == [(STOP, 4995)]

@@ -27,7 +27,6 @@ SPENT = "the market took a part of a target or a sale only, and the venue failed
 STARTING = "a start was just reading the account when it happened: what is held is guarded within five seconds of its begin"
 PREVENTED = "the venue ended orders that would have traded with one of their owner while the process was dead"
 UNPROVEN = "nothing guarded what was sold, and the venue failed the sale: beside coins of the owner it is repeated when four seconds have shown that it is not there"
-PAUSED = "the venue had halted the symbol, and was asked again when the pause after its last refusal was over"
 UNEXPLAINED = "unexplained"
 CAUSES = (
     FAILED,
@@ -54,7 +53,6 @@ CAUSES = (
     UNPROVEN,
     PREVENTED,
     STARTING,
-    PAUSED,
     UNEXPLAINED,
 )
 
@@ -91,7 +89,6 @@ SINGLE = "a cancel and what follows it are two requests beside coins of the owne
 GROWN = "worth more than the minimum now"
 LOOKED_AT_S = 5.0  # the pause between two looks at the account (`process.TIMER_S`)
 PATIENCE_S = 0.9  # nothing takes so long here unless it was made to
-PAUSE_S = 5.9  # `refusals.LONGEST_PAUSE_S` of market time at six times its speed, and the next look
 READ_LAG_S = 4.0  # `resolving.LAG_S`
 TOO_OLD = "answered 400 -1021"
 WHOLE_WINDOW_S = 2.4  # `network.WINDOW_MS` and its margin
@@ -109,8 +106,7 @@ def cause_of(span):
         once = UNREAD if unread else AGED if aged else _failed_once(span, recent) if failures else ""
         found = _shut(span) or (TWICE if failures > 1 else once)
         found = found or (TOGETHER if _failed_together(span, before, until_s) else "")
-        paused = PAUSED if _is_paused(span) else UNEXPLAINED
-        untold = UNTOLD if _is_untold(span) else STARTING if _is_starting(span) else paused
+        untold = UNTOLD if _is_untold(span) else STARTING if _is_starting(span) else UNEXPLAINED
         return found or untold
     if _is_slow(span):
         return _shut(span) or UNEXPLAINED
@@ -215,14 +211,6 @@ def _is_untold(span):
     by_hand = any(text.startswith(tuple(_OF_OTHERS)) for text in first)
     lost = any(text.startswith("struck: ") and " of executionReport" in text for text in first)
     return by_hand and lost and span.seconds - _shut_times(span)[1] <= LOOKED_AT_S + TOO_LONG_S
-
-
-def _is_paused(span):
-    """Whether a halt refused what was to protect it, and a refusal's longest pause was not over when the span was."""
-    said = [at for at, _, text in span.notes if _is_refused(text) and span.since_s <= at <= span.until_s]
-    halts = [(since, until) for since, until, _, cause in span.shuts if cause is HALTED]
-    is_of_halt = bool(said) and any(since <= said[-1] <= until for since, until in halts)
-    return is_of_halt and span.until_s - said[-1] <= PAUSE_S
 
 
 def _failed_together(span, notes, until_s):
