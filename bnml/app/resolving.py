@@ -156,11 +156,21 @@ class Doubt:
             pause_s = min(HASTY_PAUSE_S, left_s + AFTER_S) if left_s > 0 else HASTY_PAUSE_S / 2
             if self._looks == 1 and self._answer is not None:
                 pause_s = 0.0  # the answer has been waited for long enough
-        if self._answer is None:
-            await asyncio.sleep(pause_s)
-            return False
-        done, _ = await asyncio.wait({self._answer}, timeout=pause_s)
-        return bool(done) and self._is_clear()
+        return await self._wait(pause_s, is_settled=left_s <= 0)
+
+    async def _wait(self, pause_s: float, *, is_settled: bool) -> bool:
+        """In steps: what would have filled twice may be refused by now, and then its absence counts earlier."""
+        loop = asyncio.get_running_loop()
+        end_s = loop.time() + pause_s
+        while True:
+            step_s = max(0.0, min(end_s - loop.time(), HASTY_PAUSE_S))
+            if self._answer is None:
+                await asyncio.sleep(step_s)
+            elif (await asyncio.wait({self._answer}, timeout=step_s))[0]:
+                return self._is_clear()
+            end_s = end_s if is_settled else min(end_s, self._settled_s + AFTER_S)
+            if end_s <= loop.time():
+                return False
 
     def _is_clear(self) -> bool:
         """Whether the answer says anything; if not, it is not waited for any more."""
