@@ -10,12 +10,17 @@ if TYPE_CHECKING:
 
 PAUSE_S: Final = 5.0
 """After each look: an accelerated market must not become a flood of requests."""
+REPEATS: Final = 3
+"""Of a look in a row that has not seen all; then the interval brings the next one."""
 
 
 class Rechecking:
-    """What is asked for during a look, or the pause after it, may be about what that look has not seen: a payment, say."""
+    """What is asked for during a look, or the pause after it, may be about what that look has not seen: a payment, say.
 
-    def __init__(self, look: Callable[[], Awaitable[None]]) -> None:
+    `look` says whether it has seen all; if not it is repeated, a few times: an outage must not use up the minute's weight.
+    """
+
+    def __init__(self, look: Callable[[], Awaitable[bool]]) -> None:
         self._look = look
         self._is_due = False
         self.task: asyncio.Task[None] | None = None
@@ -27,7 +32,11 @@ class Rechecking:
             self.task = group.create_task(self._run())
 
     async def _run(self) -> None:
+        left = REPEATS
         while self._is_due:
             self._is_due = False
-            await self._look()
+            if await self._look():
+                left = REPEATS
+            elif left:
+                left, self._is_due = left - 1, True
             await asyncio.sleep(PAUSE_S)

@@ -292,12 +292,15 @@ class Daemon:
         self._order_counts.look_soon()
         self._rechecking.soon(self._group)
 
-    async def _recheck(self) -> None:
+    async def _recheck(self) -> bool:
+        """Whether nothing is left to be looked at: a payment may have waited for what was postponed or missed."""
         try:
             self._parts.inbox.complete(0, await recheck(self._parts.venue, self._parts.engine))
-            self._parts.inbox.complete(0, await self._accountant.look())
+            self._parts.inbox.complete(0, found := await self._accountant.look())
         except (Retryable, Rejected) as error:
             logger().warning("reconciliation_postponed", error=str(error))
+            return False
+        return not found
 
     async def _wind_down(self) -> None:
         """No new data; let what is under way end; photograph the engine after the last event."""

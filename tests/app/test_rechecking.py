@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from bnml.app.rechecking import PAUSE_S, Rechecking
+from bnml.app.rechecking import PAUSE_S, REPEATS, Rechecking
 from tests.virtual_time import in_virtual_time
 
 LOOK_S = 1.0
@@ -12,12 +12,14 @@ LOOK_S = 1.0
 
 class Case:
     def __init__(self, group):
-        self.began_s, self._group = [], group
+        self.began_s, self._group, self.fails = [], group, 0
         self._rechecking = Rechecking(self._look)
 
     async def _look(self):
         self.began_s.append(asyncio.get_running_loop().time())
         await asyncio.sleep(LOOK_S)
+        self.fails -= 1
+        return self.fails < 0
 
     def ask(self, times=1):
         for _ in range(times):
@@ -47,3 +49,13 @@ async def test_one_look_serves_all_who_asked_before_it():
         case._group = group
         case.ask()
     assert len(case.began_s) == 2
+
+
+@pytest.mark.parametrize(("fails", "looks"), [(1, 2), (2, 3), (9, 1 + REPEATS)])
+@in_virtual_time
+async def test_what_a_look_has_not_seen_is_looked_for_again_a_few_times(fails, looks):
+    async with asyncio.TaskGroup() as group:
+        case = Case(group)
+        case.fails = fails
+        case.ask()
+    assert len(case.began_s) == looks

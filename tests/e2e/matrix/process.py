@@ -1,7 +1,6 @@
 """A daemon that can die at any named point: the real journal, engine, pump, executor and start, on a virtual loop."""
 
 import asyncio
-import contextlib
 from functools import cache, partial
 from types import SimpleNamespace
 
@@ -433,9 +432,13 @@ class Process:
         self.rechecking.soon(SimpleNamespace(create_task=self.life.spawn))
 
     async def _recheck(self):
-        with contextlib.suppress(Retryable):
+        try:
             self.inbox.complete(0, await reconcile.recheck(self.venue, self.engine))
-            self.inbox.complete(0, await self.accountant.look())
+            found = await self.accountant.look()
+        except Retryable:
+            return False
+        self.inbox.complete(0, found)
+        return not found
 
     def leave(self):
         """The world goes on without it."""
