@@ -84,6 +84,7 @@ SOON_S = 1.0  # what the venue tells is acted upon within this time; a process t
 NEAR_S = 0.2  # what was sent before a death is executed within this time after it
 ALONE = "bought without a list beside coins of the owner"
 BESIDE = "beside coins of the owner"
+BY_REST = " by REST"
 BROKEN = "struck: reset of orders under way"
 SINGLE = "a cancel and what follows it are two requests beside coins of the owner"
 GROWN = "worth more than the minimum now"
@@ -229,8 +230,8 @@ def _is_aged(span, recent):
 
 def _is_parted(before, died_s):
     """Whether the last order that was sent was a cancel by REST, in the moment of death."""
-    sent = [(at, text) for at, text in before if text.startswith(_WIRED)]
-    return bool(sent) and sent[-1][1].startswith("sent DELETE") and died_s - sent[-1][0] <= NEAR_S
+    sent = [(at, text) for at, text in before if text.startswith(_WIRED) or text.endswith(BY_REST)]
+    return bool(sent) and sent[-1][1].startswith(("sent DELETE", "DELETE")) and died_s - sent[-1][0] <= NEAR_S
 
 
 def _is_lost_read(text):

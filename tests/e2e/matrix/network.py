@@ -17,7 +17,7 @@ from bnml.venues.sim.operations import Caller, perform, refusal
 from bnml.venues.sim.params import Params
 from bnml.venues.sim.rest import ROUTES
 from bnml.venues.sim.wsapi import METHODS
-from tests.e2e.matrix.causes import BROKEN
+from tests.e2e.matrix.causes import BROKEN, BY_REST
 from tests.e2e.matrix.market import API_KEY
 
 TIMEOUT_S = 4.0
@@ -299,6 +299,8 @@ class Rest:
 
     async def signed(self, method, path, params, lane=None, *, order=False, window_ms=0):
         route, what = ROUTES[(method, path)], f"{method} {path}"
+        if order:
+            self.socket.network.world.cover.note(params.get("symbol", ""), f"{method}{BY_REST}")
         return Answer(await self.socket.ask(route, what, params, order=order, window_ms=window_ms))
 
     async def synchronise_clock(self):
