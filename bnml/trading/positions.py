@@ -58,6 +58,7 @@ class Position(msgspec.Struct):
     is_bareness_told: bool = False
     leaves_ns: int = 0  # since when all of it is to be sold and cannot be, as one of its orders is in doubt
     printed_ns: int = 0  # when the last print was seen
+    is_shut: bool = False  # an order of it was refused because the symbol is closed; not tried again since
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held in all tranches."""

@@ -54,6 +54,7 @@ class RefusalDesk:
         out.alert("warning", "protection_refused", f"{name}: {report.text or report.code}")
         if cause is Cause.LOST:
             return
+        position.is_shut |= cause is Cause.CLOSED
         if order.role is Role.EXIT:
             instrument = self._state.symbols[order.symbol].instrument
             if is_too_small(report, order.quantity_lots, self._price(position), instrument):
@@ -88,6 +89,7 @@ class RefusalDesk:
 
     def try_now(self, position: Position) -> None:
         """What was refused may be taken now: the symbol trades again, or has other filters."""
+        position.is_shut = False
         for tranche in position.tranches:
             tranche.refusals = 0
             tranche.sell_after_ns = tranche.guard_after_ns = tranche.move_after_ns = 0

@@ -27,7 +27,7 @@ SILENT_NS = NS_PER_S
 MOST_BARE_NS = 2 * NS_PER_S
 """What is promised: longer without protection is told of."""
 QUIET_NS = 2 * NS_PER_S
-"""A print after so long without one, of a symbol that is said to be closed, says that it is open."""
+"""A print after so long without one, of a symbol whose orders were refused as it was closed, says that it is open."""
 SLICE_NS = 200 * NS_PER_MS
 """A slice may hold prints of so long before: only its last one counts against a younger order."""
 
@@ -66,7 +66,7 @@ class Watch:
             self._mark(position, event)
         instrument = self._state.symbols[position.symbol].instrument
         quiet_ns, position.printed_ns = event.ts_ns - position.printed_ns, event.ts_ns
-        if quiet_ns >= QUIET_NS and self._state.activity.is_closed(instrument):
+        if position.is_shut and quiet_ns >= QUIET_NS:
             self._protection.refusals.try_now(position)
         for tranche in position.tranches:
             is_reached = 0 < tranche.emulated_ticks <= event.last

@@ -95,29 +95,31 @@ def test_a_sale_told_before_its_purchase_has_the_purchase_asked_for():
     assert asked.client_order_id == tranche.working_id
 
 
-def refuse_all(world):
+def refuse_all(world, word="shut"):
     for kind in ("MARKET", "STOP_LOSS", "LIMIT_MAKER"):
-        world.refuse(kind, *["shut"] * 100)
+        world.refuse(kind, *[word] * 100)
 
 
-def bare(how):
+def bare(how, word="shut"):
     """The symbol closes as the stop is withdrawn for a sale."""
     world = entered()
     world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
     close(world, how)
-    refuse_all(world)
+    refuse_all(world, word)
     world.settle()
     assert world.stops() == []
     return world
 
 
-@pytest.mark.parametrize("how", ["refused", "listed"])
+@pytest.mark.parametrize("how", ["refused", "looked at too late", "listed"])
 def test_what_was_refused_is_tried_at_once_when_the_symbol_trades_again(how):
     """Its first print says so, or the list of symbols; the pause after the last refusal was waited for once, up to 32 s."""
-    world = bare(how)
+    world = bare("listed" if how == "listed" else "refused")
     world.pass_seconds(40)
     assert world.stops() == []
     world.refusals.clear()
+    if how == "looked at too late":  # the list of symbols never showed it closed
+        close(world, "refused", again=True)
     if how == "listed":
         close(world, how, again=True)
         world.pass_seconds(1)
@@ -136,10 +138,8 @@ def test_prints_that_never_ceased_make_no_pause_shorter():
 
 @pytest.mark.parametrize("word", ["print", "filters"])
 def test_nothing_else_makes_a_pause_shorter(word):
-    """A print of a thin market that is open, other filters of a symbol that is not."""
-    world = bare("listed" if word == "filters" else "refused")
-    if word == "print":
-        close(world, "refused", again=True)
+    """A print where something else was refused, other filters of a symbol that is closed."""
+    world = bare("listed", "shut" if word == "filters" else "busy")
     world.pass_seconds(40)
     asked = len(world.sent)
     if word == "print":
@@ -157,6 +157,7 @@ def test_when_a_symbol_trades_again_the_pauses_begin_anew():
     world.refusals = {"MARKET": ["busy"], "STOP_LOSS": ["busy"]}
     world.move(2_990_000, seconds=0.1)
     assert world.stops() == []
+    assert not world.position().is_shut
     world.pass_seconds(3)
     assert world.position() is None
 
