@@ -65,6 +65,11 @@ def _is_filling(leg: Order, book: OrderBook) -> bool:
     return leg.state is OrderState.PARTLY_FILLED or is_alone
 
 
+def may_wait(legs: Sequence[Order], lots: int) -> bool:
+    """Whether a stop rests among these and locks no coins of another tranche, which may wait for them."""
+    return any(leg.role is Role.STOP for leg in legs) and sum(locks(legs).values()) <= lots
+
+
 def replaceable(legs: Sequence[Order], instrument: Instrument) -> Order | None:
     """The stop whose cancel, and that of its list, can be one request with the order that follows: nothing of it may be filling."""
     stops = [leg for leg in legs if leg.role is Role.STOP]

@@ -19,7 +19,7 @@ from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, 
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage
 from bnml.trading.entries import lone_stop, protect
-from bnml.trading.freeing import Bond, are_apart, bond, owns_all, replaceable, sells_enough
+from bnml.trading.freeing import Bond, are_apart, bond, may_wait, owns_all, replaceable, sells_enough
 from bnml.trading.insuring import borrowers, in_doubt, is_left_bare, spare
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -238,7 +238,7 @@ class Protection:
         """
         legs = [self._book.orders[leg] for leg in tranche.legs]
         found = bond(legs, lots, instrument, self._book, self._portfolio)
-        if found is Bond.LATER and any(leg.role is Role.STOP for leg in legs):
+        if found is Bond.LATER and may_wait(legs, lots):
             return
         # Own dust is nobody else's: beside it a list stays one, as in a backtest, which keeps none.
         is_beside_others = found is Bond.NONE and not owns_all(instrument, self._book, self._portfolio)
