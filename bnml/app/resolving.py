@@ -205,9 +205,11 @@ class Doubt:
         # Reads lag behind what the account's stream has told of the new order.
         if (is_over and not self._new) or any(self._heard(name) for name in self._new):
             return Resolved(Fate.FOUND, tuple(told))
-        is_half = is_over and all(one.state is OrderState.CANCELED for one in last)
+        is_gone = is_over and all(one.state is OrderState.CANCELED for one in last)
+        # Of one that somebody else ended when it had sold a part, the successor would sell that once more.
+        is_half = is_gone and not any(one.cumulative_lots for one in last)
         absent = [*self._new, *(name for name in names if not old[name])]
-        ended = self._old if is_half else ""
+        ended = self._old if is_gone else ""
         if absent and not await self._are_absent(absent, settled=settled, ended=ended):
             return None
         if is_half:

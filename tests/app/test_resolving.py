@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from bnml.app.resolving import NOTHING_TO_CANCEL, Doubt, Fate
@@ -131,3 +132,16 @@ async def test_only_what_a_replacement_has_cancelled_is_followed_by_its_second_h
     """What has sold is not to be sold once more."""
     found = await end(Shown(old=[(LONG_AGO_S, state)]), REPLACE)
     assert (found.fate, [one.state for one in found.events]) == (fate, [state])
+
+
+@in_virtual_time
+async def test_what_somebody_else_cancelled_after_a_part_of_it_had_sold_is_not_followed_for_the_whole():
+    """The successor was made for all of it: the rest would be coins of others."""
+
+    class Sold(Shown):
+        async def order_reports(self, symbol, name):
+            found = await super().order_reports(symbol, name)
+            return [msgspec.structs.replace(one, cumulative_lots=60) for one in found]
+
+    found = await end(Sold(old=[(LONG_AGO_S, OrderState.CANCELED)]), REPLACE)
+    assert (found.fate, [one.cumulative_lots for one in found.events]) == (Fate.ABSENT, [60])
