@@ -374,7 +374,7 @@ class Executor:
 
     def _tell(self, command: VenueCommand, error: BnmlError) -> Step:
         step = step_of(error)
-        if step:
+        if step and not is_spare(command):
             self._on_step(step, symbol_of(command), str(error))
         return step
 

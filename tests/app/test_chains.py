@@ -277,6 +277,8 @@ async def test_where_the_limits_are_near_the_rest_leaves_without_its_spare():
 @in_virtual_time
 async def test_the_refusal_of_a_spare_is_no_line_in_the_log():
     venue = Wire({SPARE: [Rejected("Account has insufficient balance for requested action.", code=-2010)]})
+    asked = []
     with capture_logs() as logs:
-        await execute(venue, CANCEL, STOP, SALE, SPARE)
+        await execute(venue, CANCEL, STOP, SALE, SPARE, on_step=lambda *step: asked.append(step))
     assert [one["event"] for one in logs if one["log_level"] != "debug"] == []
+    assert asked == []  # nor is the account compared for it

@@ -96,7 +96,7 @@ class Venue:
         return outcome
 
 
-async def execute(venue, *commands, inbox=None, sequential=False):
+async def execute(venue, *commands, inbox=None, sequential=False, on_step=lambda *_: None):
     """Carry out commands; returns what reached the inbox, the journal and the symbols to train."""
     journal, trained = Journal(), []
     inbox = LiveInbox() if inbox is None else inbox
@@ -107,6 +107,7 @@ async def execute(venue, *commands, inbox=None, sequential=False):
         now_ns=lambda: 77,
         request_training=lambda symbols, _reason: trained.extend(symbols),
         sequential=sequential,
+        on_step=on_step,
     )
     task = asyncio.create_task(executor.run())
     executor.submit(1, list(commands))
