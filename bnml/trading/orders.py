@@ -57,6 +57,7 @@ class Order(msgspec.Struct):
     )
     spare_of: str = ""  # left behind this order, which takes the place of a stop: taken if the venue fails it
     is_told: bool = False  # the venue has said more of it than that it sleeps
+    is_asked: bool = False  # about a fill that is not told, when the last second passed
 
     @property
     def is_final(self) -> bool:
@@ -169,6 +170,7 @@ class OrderBook:
             self._untold[order.client_order_id] = order
         else:
             self._untold.pop(order.client_order_id, None)
+            order.is_asked = False
 
     def _revive(self) -> None:
         """What is open, in the one order that a restart finds, too: commands follow it, and are compared."""

@@ -51,8 +51,8 @@ class Watch:
     def ask_untold(self, out: Outbox) -> None:
         """Ask every other second for orders that lack a fill: the report that would bring it may be lost."""
         for order in self._untold():
-            order.is_doubted = not order.is_doubted
-            if order.is_doubted:
+            order.is_asked = not order.is_asked
+            if order.is_asked:
                 out.commands.append(QueryOrder(order.symbol, order.client_order_id))
 
     def _untold(self) -> Iterator[Order]:
