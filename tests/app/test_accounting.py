@@ -273,6 +273,33 @@ async def test_what_happened_before_the_books_last_agreed_is_measured_by_the_mar
     assert "traded by others (web_2" in logs[0]["text"]
 
 
+async def test_an_order_that_was_named_once_is_not_blamed_for_the_next_difference():
+    """A clone's order would halt again with each payment after it."""
+    clone = IdSource("ab12", 9).client_order_id(1, 0, "w")
+    made, engine, guards = accountant(Venue({"USDT": 7}, orders=[ordered(clone)]), {"USDT": 5})
+    made._now_ns = lambda: 30_000 * 10**6
+    (flow,) = await made.look()
+    engine.process(flow, 1)
+    made._venue.accounts = [{"USDT": 8}]
+    with capture_logs() as logs:
+        await made.look()
+    assert "no order explains it" in logs[0]["text"]
+    assert [level for _, level, _ in guards.told] == ["HALTED"]
+
+
+@pytest.mark.parametrize(("at_ms", "is_ours"), [(29_500, True), (28_500, False)])
+async def test_a_fill_that_the_venue_dates_a_little_before_the_books_agreed_is_no_flow(at_ms, is_ours):
+    """Its clock and ours are not the same: what it executed just after that look may bear an earlier time."""
+    name = IDS.client_order_id(3, 0, "s")
+    fill = OrderReport("BTCUSDT", name, 8, OrderState.FILLED, Side.SELL, 1_000, 4, 1_000, 3_000_000)
+    venue = Venue({"USDT": 5}, {"USDT": 7}, orders=[ordered(name, "SELL", at_ms=at_ms)], reports=[fill])
+    made, engine, _ = accountant(venue, {"USDT": 5})
+    engine.book.register(Order(name, "BTCUSDT", Side.SELL, Role.STOP, 1, 1_000, 2_900_000))
+    made._now_ns = lambda: 30_000 * 10**6
+    assert await made.look() == []
+    assert (await made.look() == [fill]) == is_ours
+
+
 async def test_the_journal_knows_an_order_by_its_intent_or_by_a_fill_that_was_counted(tmp_path):
     intended, counted = IDS.client_order_id(1, 0, "w"), IdSource("ab12", 2).client_order_id(44, 0, "s")
     ticket = OrderTicket("BTCUSDT", intended, Side.BUY, OrderType.LIMIT, 5, 100)

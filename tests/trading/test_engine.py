@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from bnml.core import events
 from bnml.core.commands import Alert, CancelList, CancelOrder, QueryOrder, Submit
@@ -49,14 +50,14 @@ from tests.trading.kit import (
 SYMBOL = "BTCUSDT"
 
 
-def started(count=500, seed=5, chosen=EAGER):
+def started(count=500, seed=5, chosen=EAGER, coins_e8=0, **filters):
     """A replay that stands before its first traded bar, with history that warms every column used."""
     made = config(settings(**chosen))
     bars = random_bars(count + 40, seed)
-    one = instrument()
+    one = replace(instrument(), **filters)
     pricing = Pricing(made.costs)
     feed = BarFeed({SYMBOL: one}, {SYMBOL: bars}, HOUR_NS, pricing, int(bars["ts_open_ns"][count]))
-    venue = SimVenue(feed, pricing, {"USDT": 10_000 * 10**8})
+    venue = SimVenue(feed, pricing, {"USDT": 10_000 * 10**8, "BTC": coins_e8})
     engine = Engine(made, Predictors(RandomPredictor(made.layout, cut=-1.0)))
     replay = Replay(engine, venue, [SYMBOL], 2_000_000_000, first_events=published(SYMBOL))
     replay.start()
@@ -131,18 +132,41 @@ def test_an_engine_without_a_bar_has_nothing_to_rehearse():
     assert Engine(config(), None).rehearse() == []
 
 
-def bought_with(cost_e8, max_quote):
-    """Lots of the first entry beside dust of another symbol that had that cost."""
+def bought_with(cost_e8, max_quote, on_its_way_e8=0):
+    """Lots of the first entry beside dust of another symbol that had that cost, and a purchase of another."""
     replay, engine, venue = started(chosen={**EAGER, "capital": {"active_pct": 100, "max_quote": max_quote}})
     engine.state.ledger.dust["ADAUSDT"] = Dust("ADA", 10**10, cost_e8)
+    engine.process(InstrumentUpdate(instrument("ETHUSDT", 10**8, 10**8), 1), 10**6)
+    if on_its_way_e8:
+        engine.book.register(Order("b", "ETHUSDT", Side.BUY, Role.FEES, 0, on_its_way_e8 // 10**8, 1))
     walk(replay, venue, lambda: engine.at_stake(SYMBOL))
-    return sum(one.quantity_lots for one in engine.book.orders.values() if one.side is Side.BUY)
+    return sum(
+        one.quantity_lots
+        for one in engine.book.orders.values()
+        if one.symbol == SYMBOL and one.side is Side.BUY
+    )
 
 
 def test_what_dust_has_cost_counts_towards_the_cap():
     free = bought_with(0, 5_000)
     assert bought_with(4_000 * 10**8, 5_000) == free  # of 1,000 left a position of less is paid
     assert 0 < bought_with(4_950 * 10**8, 5_000) < free
+
+
+def test_what_purchases_on_their_way_may_cost_counts_towards_the_cap():
+    of_thousand = bought_with(4_000 * 10**8, 5_000)
+    assert 0 < bought_with(4_000 * 10**8, 5_000, 950 * 10**8) < of_thousand // 5
+
+
+@pytest.mark.parametrize(("coins_e8", "chained"), [(0, True), (1000, False)])
+def test_without_order_lists_a_scan_sends_stops_with_its_entry_only_where_no_coins_of_others_are(
+    coins_e8, chained
+):
+    replay, engine, venue = started(coins_e8=coins_e8, oto_allowed=False, opo_allowed=False)
+    sent, process = [], engine.process
+    engine.process = lambda event, seq: sent.extend(c := process(event, seq)) or c
+    walk(replay, venue, lambda: any(isinstance(one, Submit) for one in sent))
+    assert any(one.after for one in sent if isinstance(one, Submit)) == chained
 
 
 def test_exits_leave_before_entries_of_the_same_scan():

@@ -111,7 +111,7 @@ class BinanceVenue(Evidence):
                 if error.cancelled and error.result:
                     with suppress(Retryable):  # what cannot be read is told by user events alone
                         halves = reports_of_result("order.cancel", error.result, self.instruments)
-                        error.reports = tuple(one for one in halves if not one.cumulative_lots)
+                        error.reports = _to_be_told(halves)
                 raise
             await self.rest.signer.usable()
 
@@ -139,14 +139,7 @@ class BinanceVenue(Evidence):
             raise UnknownOutcome(str(error)) from error
         if by_api and answer.number:  # stepped: its user events have their places, and none is ever lost
             return Executed((), (answer.number,))
-        # A fill that is told of without its trades (answers about lists do so) is left to those who bring them; that
-        # an order is cancelled is not: nothing else may tell it, and what it guarded waits for that.
-        told = tuple(
-            one
-            for one in reports
-            if one.trade_id or not one.cumulative_lots or one.state is OrderState.CANCELED
-        )
-        return Executed(told, (answer.number,))
+        return Executed(_to_be_told(reports), (answer.number,))
 
     async def order_reports(self, symbol: str, client_order_id: str) -> list[OrderReport]:
         """Reports that tell the whole life of one order so far; empty when the venue has no such order."""
@@ -332,6 +325,16 @@ def is_entry(command: Submit) -> bool:
     ticket = command.order.ticket
     first = ticket.working if isinstance(ticket, ListTicket) else ticket
     return first is not None and first.side is Side.BUY
+
+
+def _to_be_told(reports: Sequence[OrderReport]) -> tuple[OrderReport, ...]:
+    """Of an answer: a fill that is told of without its trades (answers about lists do so) is left to those who bring them.
+
+    That an order is cancelled is not: nothing else may tell it, and what it guarded waits for that.
+    """
+    return tuple(
+        one for one in reports if one.trade_id or not one.cumulative_lots or one.state is OrderState.CANCELED
+    )
 
 
 def _for_clock(window_ms: int, round_trip_ns: int) -> int:

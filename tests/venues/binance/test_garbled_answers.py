@@ -15,7 +15,7 @@ from bnml.core.commands import CancelOrder, ReplaceOrder, Submit
 from bnml.core.errors import BnmlError, Retryable, UnknownOutcome
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.venues.binance.budget import Lane
-from bnml.venues.binance.errors import ErrorBody, error_of
+from bnml.venues.binance.errors import ErrorBody, ReplacementFailed, error_of
 from bnml.venues.binance.rest import Answer, RestClient, error_body
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.venue import BinanceVenue
@@ -157,6 +157,28 @@ async def test_that_an_order_half_filled_is_cancelled_is_told_by_the_answer(stat
     rest.body = msgspec.json.encode(order | {"transactTime": 5})
     done = await BinanceVenue(rest, Down(), dict(ALL)).execute(CancelOrder("BTCUSDT", "old", "moves"))
     assert [one.cumulative_lots for one in done.reports] == told
+
+
+@pytest.mark.parametrize(
+    ("status", "lots", "told"), [("CANCELED", 0, [0]), ("CANCELED", 3, [3]), ("FILLED", 5, [])]
+)
+async def test_what_half_a_replacement_has_cancelled_is_told_also_when_a_part_of_it_had_filled(
+    status, lots, told
+):
+    """With its user event lost, what the old stop had still to sell stayed bare until the account was looked at again."""
+
+    class Half(Rest):
+        async def signed(self, *_arguments, **_options):
+            raise error_of(
+                409, ErrorBody(-2021, "", msgspec.Raw(msgspec.json.encode(halves))), "order.cancelReplace"
+            )
+
+    old = {**OLD, "status": status, "origQty": "0.00005", "executedQty": f"0.0000{lots}"}
+    refused = {"code": -2010, "msg": "Account has insufficient balance for requested action."}
+    halves = {**DONE, "newOrderResult": "FAILURE", "cancelResponse": old, "newOrderResponse": refused}
+    with pytest.raises(ReplacementFailed) as failed:
+        await BinanceVenue(Half(), Down(), dict(ALL)).execute(MOVE)
+    assert [one.cumulative_lots for one in failed.value.reports] == told
 
 
 def test_a_body_that_is_no_json_says_what_it_was():
