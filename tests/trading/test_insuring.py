@@ -192,6 +192,7 @@ def test_the_smallest_of_those_in_doubt_may_be_the_one_that_is_taken():
         (OrderState.OPEN, OrderState.UNKNOWN, Role.STOP, True, False),
         (OrderState.UNKNOWN, OrderState.PENDING, Role.STOP, True, True),
         (OrderState.UNKNOWN, OrderState.REJECTED, Role.STOP, False, False),
+        (OrderState.UNKNOWN, OrderState.UNKNOWN, Role.STOP, False, False),
     ],
 )
 def test_a_tranche_borrows_while_a_spare_and_what_it_is_for_may_both_rest(
