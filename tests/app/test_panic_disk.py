@@ -74,8 +74,8 @@ def place(monkeypatch, tmp_path):
             for one in (aftermath, folder, spool):
                 monkeypatch.setattr(one, "write_durably", write)
 
-        def panic(self, *, force=False):
-            return panic(self.settings, PanicOptions(symbol="", instance="ab12", yes=True, force=force))
+        def panic(self, *, symbol="", force=False):
+            return panic(self.settings, PanicOptions(symbol=symbol, instance="ab12", yes=True, force=force))
 
     place = Place()
     place.state = tmp_path / "state"
@@ -120,6 +120,18 @@ def test_f46_panic_writes_its_halt_in_the_room_of_the_reserve(place, capsys):
     assert folder.StateFolder(place.state).identity("sim").epoch == 4
     assert not reserve.is_held
     assert "halt written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("symbol", "halted"), [("", ()), ("BTCUSDT", ("BTCUSDT",))])
+def test_the_next_start_makes_no_entries_in_what_panic_was_asked_about(place, symbol, halted):
+    """And it takes the sales for its own: they count on from the epoch and under the instance that they were made with."""
+    identity = folder.StateFolder(place.state).identity("sim")
+    assert identity.instance != "ab12"
+    assert place.panic(symbol=symbol) == 0
+    assert read_note(place.state) == HaltNote("panic without the daemon", halted)
+    (name,) = map(name_of, place.account.sales)
+    after = folder.StateFolder(place.state).identity("sim")
+    assert (after.instance, after.epoch) == (name.instance, name.epoch) == ("ab12", 4)
 
 
 def test_f46_sales_of_several_panics_whose_epoch_could_not_be_written_have_names_of_their_own(place):

@@ -9,7 +9,7 @@ import pytest
 
 from bnml.app.folder import StateFolder
 from bnml.app.panic import Clearance, Left
-from bnml.app.rescue import PAGE, Rescue, booked_fills
+from bnml.app.rescue import PAGE, Rescue, VenueOrder, booked_fills
 from bnml.config import load
 from bnml.core.errors import Rejected, Retryable, UnknownOutcome
 from bnml.core.events import InstrumentUpdate, Timer
@@ -141,7 +141,9 @@ async def all_free(_rescue):
     return {"BTC": 10**8}
 
 
-async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=(), free_e8=all_free, **filters):
+async def cleared(
+    monkeypatch, tmp_path, rest, symbol="", answers=(), free_e8=all_free, resting=(), **filters
+):
     """What a panic without the daemon leaves; `answers`: errors to the first looks at the filters."""
     waiting = list(answers)
 
@@ -150,12 +152,12 @@ async def cleared(monkeypatch, tmp_path, rest, symbol="", answers=(), free_e8=al
             raise waiting.pop()
         self.instruments = {name: msgspec.structs.replace(instrument(name), **filters) for name in symbols}
 
-    async def none_open(_self):
-        return []
+    async def open_orders(_self):
+        return msgspec.json.decode(msgspec.json.encode(resting), type=list[VenueOrder])
 
     monkeypatch.setattr(Rescue, "learn", learn)
     monkeypatch.setattr(Rescue, "free_e8", free_e8)
-    monkeypatch.setattr(Rescue, "open_orders", none_open)
+    monkeypatch.setattr(Rescue, "open_orders", open_orders)
     settings = load(
         None, {}, {"app.state_dir": (tmp_path / "state", ""), "universe.symbols": (("BTCUSDT",), "")}
     )
@@ -329,6 +331,49 @@ async def test_a_symbol_whose_coins_are_not_free_keeps_no_other_waiting(monkeypa
     left = await cleared(monkeypatch, tmp_path, rest)
     assert [words.partition(":")[0] for words in left.words] == ["ADAUSDT", "AVAXUSDT"]
     assert sold_s == [0]
+
+
+@pytest.mark.parametrize("only", ["", "BTCUSDT"])
+@in_virtual_time
+async def test_what_is_meant_is_cancelled_once_and_sold_under_names_of_its_own_and_nothing_else(
+    monkeypatch, tmp_path, only
+):
+    """One that cannot be read keeps no other from being sold; with one symbol the others keep their stops and entries."""
+    names = ["ADAUSDT", "BTCUSDT", "ETHUSDT"]
+    rows = [
+        {**Market().orders[0], "symbol": symbol, "side": side, "clientOrderId": f"{symbol}{side}"}
+        for symbol in names
+        for side in ("BUY", "SELL")
+    ]
+    cancelled, sales = [], {}
+
+    async def symbols(*_):
+        return names
+
+    async def held_e8(_self, symbol):
+        if symbol == "ADAUSDT":
+            raise Rejected("it cannot be read")
+        return 0 if symbol in sales else 10**7
+
+    async def cancel(_self, order):
+        cancelled.append(order.client_order_id)
+        return True
+
+    async def sell(_self, symbol, _lots, name):
+        sales[symbol] = name
+        return msgspec.convert(rows[0], VenueOrder, strict=False)
+
+    async def free_e8(_self):
+        return dict.fromkeys(("ADA", "BTC", "ETH"), 10**8)
+
+    for one in (symbols, held_e8, cancel, sell):
+        monkeypatch.setattr(Rescue, one.__name__, one)
+    left = await cleared(monkeypatch, tmp_path, Market(), symbol=only, free_e8=free_e8, resting=rows)
+    meant = [only] if only else names
+    assert sorted(cancelled) == [f"{symbol}{side}" for symbol in meant for side in ("BUY", "SELL")]
+    assert sorted(sales) == [symbol for symbol in meant if symbol != "ADAUSDT"]
+    assert len(set(sales.values())) == len(sales)
+    assert left.words == ([] if only else ["ADAUSDT: it cannot be read"])
 
 
 @pytest.mark.parametrize(("count", "requests"), [(10, 10), (11, 1)])

@@ -289,7 +289,9 @@ def test_a_flatten_waits_for_such_a_stop_to_be_withdrawn():
     world = stray()
     world.deliver()
     world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
-    assert [type(one) for one in world.queue] == [CancelOrder], "a sale would be refused: it holds those coins"
+    assert [type(one) for one in world.queue] == [CancelOrder], (
+        "a sale would be refused: it holds those coins"
+    )
     world.settle()
     world.pass_seconds(3)
     assert world.position() is None

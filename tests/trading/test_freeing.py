@@ -62,6 +62,19 @@ def test_a_target_that_is_filling_may_free_less_than_we_know(is_told, foreign_lo
     assert desk.bond([target], target.open_lots) is found
 
 
+@pytest.mark.parametrize(("foreign_lots", "found"), [(0, Bond.SURE), (1, Bond.NONE)])
+def test_a_stop_that_is_filling_may_free_less_than_we_know(foreign_lots, found):
+    desk = Desk(foreign_lots)
+    desk.sold(desk.third, 2000)
+    assert desk.bond([desk.third], desk.third.open_lots) is found
+
+
+def test_an_order_that_the_book_has_forgotten_may_fill_twice():
+    desk = Desk()
+    state = EngineState(desk.portfolio.ledger, None)
+    assert not fills_once_now(state, desk.book, desk.portfolio, "nobody")
+
+
 def test_coins_of_others_that_do_not_suffice_alone_untie_nothing():
     assert Desk(LOTS - 1).bond() is Bond.SURE
     assert Desk(LOTS).bond() is Bond.NONE

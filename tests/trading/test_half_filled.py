@@ -70,6 +70,27 @@ def test_a_list_is_not_taken_away_for_a_rest_where_its_successor_would_leave_lat
     assert not [one for one in world.alerts if one.name == "position_bare"]
 
 
+@pytest.mark.parametrize(
+    ("coins", "filters", "lots"),
+    [
+        (0, {}, 5000),
+        (10**8, {"min_notional_e8": 10**8}, 5000),
+        (10**8, {"min_notional_e8": 10**8, "min_lots": 10}, 4995),
+    ],
+    ids=["no coins of others", "a rest that can be sold", "too few lots"],
+)
+def test_a_rest_that_a_list_does_not_sell_stays_only_where_it_must(coins, filters, lots):
+    bnb = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
+    usual = changed(opo_allowed=False, cancel_replace_allowed=False, **filters)
+    world = World({**usual, "BNBUSDT": bnb}, balances={"USDT": 10**13, "BTC": coins, "BNB": 10**9})
+    world.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
+    world.venue.print("BNBUSDT", 60_000, world.now_ns, jump=True)
+    world.enter(targets=ONE)
+    world.settle()
+    world.pass_seconds(3)
+    assert {found for _, found in world.stops()} == {lots}
+
+
 def test_without_pairs_a_list_holds_the_stop_and_the_target_is_sold_at_market():
     """Such a symbol once refused every entry: no list of it takes a target."""
     world = World(changed(oco_allowed=False))
