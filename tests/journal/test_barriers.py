@@ -183,6 +183,17 @@ async def test_after_a_failed_commit_nothing_is_written_and_all_are_told(journal
     assert on_disk(path) == []
 
 
+async def test_a_disk_that_fails_outside_the_database_is_told_in_words_too(journal, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(module.file_work, "commit", fail)
+    journal.append_event(BAR)
+    with pytest.raises(Fatal, match=r"the journal cannot be written: .*Input/output error"):
+        await journal.barrier()
+    await journal.close()
+
+
 async def test_a_failure_that_nobody_has_heard_of_is_told_at_the_end(journal, slow, path, monkeypatch):
     owner = asyncio.create_task(journal.run())
     await asyncio.sleep(0)

@@ -59,8 +59,9 @@ async def test_done_is_called_on_the_loop_with_the_result_or_the_error(database)
     assert isinstance(error, sqlite3.IntegrityError)
 
 
-async def test_work_whose_asker_is_cancelled_is_done(database):
-    free = threading.Event()
+async def test_work_whose_asker_is_cancelled_is_done_and_nothing_is_said_of_it(database):
+    free, said = threading.Event(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
     held = asyncio.create_task(database.run(lambda _: free.wait(5)))
     waiting = asyncio.create_task(database.run(partial(insert, [1])))
     await asyncio.sleep(0)
@@ -69,6 +70,7 @@ async def test_work_whose_asker_is_cancelled_is_done(database):
     await asyncio.wait({held, waiting})
     free.set()
     assert await database.run(partial(ask, "SELECT n FROM t")) == [(1,)]
+    assert said == []
 
 
 async def test_an_open_transaction_is_rolled_back_at_the_end_and_the_thread_ends(tmp_path):

@@ -137,13 +137,14 @@ def test_what_can_be_done_without_is_not_written_on_a_full_disk(tmp_path):
         await writer.barrier()
         watch_space(writer, Guards(LiveInbox(), lambda: 1))
         assert not writer.is_full
+        writer.append_event(Timer("t", 2))
         writer.append_snapshot("v", b"engine")
         await writer.close()
 
     asyncio.run(play())
     with sqlite3.connect(tmp_path / "journal.db") as database:
-        assert database.execute("SELECT count(*) FROM snapshot").fetchone() == (1,)
-        assert database.execute("SELECT count(*) FROM event").fetchone() == (1,)
+        assert database.execute("SELECT seq FROM snapshot").fetchall() == [(2,)]
+        assert database.execute("SELECT seq FROM event").fetchall() == [(1,), (2,)]
 
 
 def test_a_reserve_takes_real_space_and_only_when_there_is_some(tmp_path, monkeypatch):

@@ -104,11 +104,26 @@ async def test_a_barrier_does_not_wait_until_rows_have_gathered(journal, monkeyp
             await journal.barrier()
 
 
-async def test_a_full_writer_makes_its_producer_wait(journal):
+async def test_a_full_writer_makes_its_producer_wait_until_it_has_caught_up(journal):
     for _ in range(MOST_ROWS_WAITING + 1):
         journal.append_event(BAR)
     await journal.room()
     assert journal.committed
+    journal.append_event(BAR)
+    await journal.room()
+    assert not journal.committed, "nobody had to wait for the next row"
+
+
+@pytest.mark.parametrize(("durability", "synchronous"), [("power", 2), ("process", 1)])
+async def test_a_commit_survives_a_power_cut_where_that_is_asked_for_and_readers_hold_up_none(
+    tmp_path, durability, synchronous
+):
+    writer = await JournalWriter.open(tmp_path / "journal.db", durability)
+    asked = {"synchronous": synchronous, "journal_mode": "wal"}
+    for name, value in asked.items():
+        found = await writer._database.run(lambda one, name=name: one.execute(f"PRAGMA {name}").fetchone())
+        assert found == (value,), name
+    await writer.close()
 
 
 async def test_numbers_go_on_after_a_restart(tmp_path):
@@ -204,14 +219,17 @@ async def test_a_journal_of_another_format_is_refused(tmp_path):
         await JournalWriter.open(tmp_path / "journal.db", "power")
 
 
-async def test_pruning_keeps_the_newest_photographs(journal, tmp_path):
+async def test_pruning_keeps_the_newest_photographs_and_what_is_not_too_old(journal, tmp_path):
+    for ts_ns in (4, 5):
+        journal._put("health", (ts_ns, b"{}"))
     for _ in range(6):
         journal.append_event(Timer("x", 1))
         journal.append_snapshot("v", b"state")
     await journal.barrier()
-    await journal.prune(older_than_ns=0)
-    rows = sqlite3.connect(tmp_path / "journal.db").execute("SELECT seq FROM snapshot").fetchall()
-    assert [row[0] for row in rows] == [4, 5, 6]
+    await journal.prune(older_than_ns=5)
+    with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+        assert database.execute("SELECT seq FROM snapshot").fetchall() == [(4,), (5,), (6,)]
+        assert database.execute("SELECT ts_ns FROM health").fetchall() == [(5,)]
 
 
 def test_reading_needs_a_journal(tmp_path):
