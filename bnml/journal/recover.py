@@ -89,8 +89,8 @@ def _recover(
     last_seq = photograph.seq if photograph is not None else 0
     same_arithmetic = photograph is None or photograph.version.split(" ")[:2] == [code_version(), KERNEL_HASH]
     for session in sessions:
-        if session.last_seq <= last_seq or session.last_seq < session.first_seq:
-            continue
+        if session.last_seq <= last_seq:
+            continue  # photographed since, or without events
         engine = _with_ids(engine, config, predictors, session)
         comparable = _is_comparable(session, config_hash)
         same_arithmetic = same_arithmetic and comparable

@@ -1,7 +1,9 @@
 """The disk is full at a commit: SQLite itself refuses, by its own limit of pages."""
 
 import asyncio
+import errno
 import sqlite3
+from functools import partial
 from types import SimpleNamespace
 
 import msgspec
@@ -15,7 +17,7 @@ from bnml.core.events import Timer
 from bnml.journal import reserve as module
 from bnml.journal.file_work import commit
 from bnml.journal.reader import JournalReader
-from bnml.journal.reserve import Reserve, is_full
+from bnml.journal.reserve import Reserve, is_full, with_room
 from bnml.journal.writer import JournalWriter
 from tests.journal.kit import header
 
@@ -219,7 +221,8 @@ async def test_a_session_that_cannot_be_noted_is_told_in_words(tmp_path):
 
 
 def test_only_want_of_space_is_a_full_disk():
-    assert is_full(OSError(28, ""))
+    assert is_full(OSError(errno.ENOSPC, ""))
+    assert is_full(OSError(errno.EDQUOT, ""))
     assert not is_full(OSError(5, ""))
     assert not is_full(sqlite3.OperationalError("disk I/O error"))
 
@@ -235,4 +238,7 @@ def test_a_write_that_fails_for_another_cause_keeps_the_reserve(tmp_path):
     assert reserve.hold()
     with pytest.raises(OSError, match="Input/output"):
         commit(Failing(), {}, reserve, spares=False)
+    assert reserve.is_held
+    with pytest.raises(OSError, match="Input/output"):
+        with_room(tmp_path / "journal.db", partial(Failing().execute, ""))
     assert reserve.is_held

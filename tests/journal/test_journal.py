@@ -3,6 +3,7 @@ import contextlib
 import sqlite3
 
 import pytest
+from msgspec.structs import replace
 
 from bnml.app.rescue import booked_fills
 from bnml.core.commands import CancelOrder, Submit
@@ -14,6 +15,7 @@ from bnml.journal import writer as module
 from bnml.journal.reader import JournalReader
 from bnml.journal.schema import client_id_of, encode
 from bnml.journal.writer import MOST_ROWS_WAITING, JournalWriter
+from tests.app.test_status_text import HEALTH
 from tests.journal.kit import header
 
 BAR = Bar("BTCUSDT", 0, 60, 1, 2, 1, 2, 10, 3)
@@ -230,6 +232,21 @@ async def test_pruning_keeps_the_newest_photographs_and_what_is_not_too_old(jour
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as database:
         assert database.execute("SELECT seq FROM snapshot").fetchall() == [(4,), (5,), (6,)]
         assert database.execute("SELECT ts_ns FROM health").fetchall() == [(5,)]
+
+
+async def test_the_newest_of_everything_is_what_is_shown_and_a_reader_changes_nothing(tmp_path):
+    for number in (1, 2):
+        writer = await JournalWriter.open(tmp_path / "journal.db", "process")
+        await writer.begin_session(header(), 1)
+        writer.append_event(Timer("x", 10 * number))
+        writer.append_snapshot("v", b"state")
+        writer.append_health(replace(HEALTH, ts_ns=number))
+        await writer.close()
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert reader.session().id == reader.snapshot().seq == reader.status().ts_ns == 2
+        assert reader.last_event_ns() == 20
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader._database.execute("DELETE FROM event")
 
 
 def test_reading_needs_a_journal(tmp_path):

@@ -8,10 +8,11 @@ import pytest
 
 from bnml.app.warm_kernels import SYMBOL, _NoModels, warm_market
 from bnml.config import load
-from bnml.core.commands import Alert
+from bnml.core.commands import Alert, Submit
 from bnml.core.errors import RecoveryNeeded
-from bnml.core.events import Book, UniverseUpdate
+from bnml.core.events import Book, Timer, UniverseUpdate
 from bnml.core.ids import IdSource
+from bnml.journal import recover as module
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import recover, snapshot_version
 from bnml.journal.writer import JournalWriter
@@ -78,6 +79,60 @@ def test_an_engine_comes_back_bit_for_bit(tmp_path, photograph_at):
     assert found.last_seq == last
     assert found.replayed == found.compared == last - photograph_at
     assert state_of(found.engine) == state_of(engine)
+
+
+def test_what_an_earlier_session_asked_for_comes_out_under_its_names_and_what_follows_under_new_ones(
+    tmp_path,
+):
+    asyncio.run(trade(tmp_path / "j.db", 500))
+    settings, _ = warm_market(load(None, {}))
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, compile_engine(settings, IdSource("test", 2)), _NoModels(), "settings")
+        assert any(isinstance(one, Submit) for _, one in journal.commands())
+    assert found.differences == ()
+    assert found.engine._out._ids == IdSource("test", 2)
+
+
+@pytest.mark.parametrize("is_photographed", [True, False])
+def test_a_session_with_other_settings_counts_until_the_engine_was_photographed_after_it(
+    tmp_path, is_photographed
+):
+    engine, config = asyncio.run(trade(tmp_path / "j.db", 20, config_hash="old"))
+
+    async def go_on():
+        journal = await JournalWriter.open(tmp_path / "j.db", "process")
+        if is_photographed:
+            journal.append_snapshot(snapshot_version("settings"), engine.snapshot())
+        await journal.begin_session(header(1), 1)
+        journal.append_event(Timer("x", 1))
+        await journal.close()
+
+    asyncio.run(go_on())
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, config, _NoModels(), "settings")
+    assert (found.same_arithmetic, found.compared) == (is_photographed, 1)
+    assert (found.replayed == 1) is is_photographed
+
+
+@pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "killed"])
+def test_with_other_kernels_nothing_is_compared_and_running_values_are_not_trusted(
+    tmp_path, monkeypatch, is_stopped
+):
+    """After an orderly stop nothing is replayed: only the photograph says by which kernels it was made."""
+    engine, config = asyncio.run(trade(tmp_path / "j.db", 50))
+
+    async def stop():
+        journal = await JournalWriter.open(tmp_path / "j.db", "process")
+        journal.append_snapshot(snapshot_version("settings"), engine.snapshot())
+        await journal.close()
+
+    if is_stopped:
+        asyncio.run(stop())
+    monkeypatch.setattr(module, "KERNEL_HASH", "other kernels")
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, config, _NoModels(), "settings")
+    assert (found.same_arithmetic, found.compared) == (False, 0)
+    assert (found.replayed == 0) is is_stopped
 
 
 def test_other_settings_are_not_compared(tmp_path):
