@@ -9,7 +9,7 @@ from bnml.app.resolving import NOTHING_TO_CANCEL, Doubt, Fate
 from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder
 from bnml.core.errors import Retryable
 from bnml.core.events import CancelFailed, OrderReport
-from bnml.core.orders import OrderState, Side
+from bnml.core.orders import FINAL_STATES, OrderState, Side
 from bnml.venues.binance.departures import Departure
 from tests.app.test_lost_answers import stop, stop_ticket
 from tests.virtual_time import in_virtual_time
@@ -35,9 +35,10 @@ class Shown:
     async def list_members(self, _list_id):
         return self.members
 
-    async def shows_none_of(self, _symbol, _names, _ended=""):
+    async def shows_none_of(self, symbol, _names, ended=""):
         self.proofs += 1
-        return True
+        shown = await self.order_reports(symbol, ended) if ended else []
+        return not any(one.state not in FINAL_STATES for one in shown)
 
 
 async def end(venue, command, left_s=LONG_AGO_S, settle_s=1.4, heard=lambda _: False, departure=None):
@@ -145,3 +146,11 @@ async def test_what_somebody_else_cancelled_after_a_part_of_it_had_sold_is_not_f
 
     found = await end(Sold(old=[(LONG_AGO_S, OrderState.CANCELED)]), REPLACE)
     assert (found.fate, [one.cumulative_lots for one in found.events]) == (Fate.ABSENT, [60])
+
+
+@in_virtual_time
+async def test_a_replacement_that_never_arrived_is_over_although_the_old_order_rests_on():
+    """Of an order that was not cancelled no end can be shown: the stop would not be moved any more."""
+    found = await end(Shown(old=[(LONG_AGO_S, OrderState.OPEN)]), REPLACE)
+    failed = CancelFailed("BTCUSDT", "old", 7, 0, "the cancel did not arrive")
+    assert (found.fate, found.events[-1]) == (Fate.ABSENT, failed)
