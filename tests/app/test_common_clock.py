@@ -64,18 +64,17 @@ def engine():
     return Engine()
 
 
-def make_pump(engine, follower, symbols=("ADAUSDT", "BTCUSDT"), **options):
-    """One whose journal keeps nothing."""
+def make_pump(engine, follower, symbols=("ADAUSDT", "BTCUSDT"), journal=None, **options):
+    """One whose journal, if none is given, keeps nothing."""
     return Pump(
         engine,
         BarGate(symbols, GRACE_NS, lambda _: True),
-        Journal(),
+        journal or Journal(),
         submit=lambda *_: None,
         follower=follower,
-        snapshot_every=10**9,
         snapshot_version="",
         frame_ns=MINUTE_NS,
-        **{"fill_gap": None, **options},
+        **{"fill_gap": None, "snapshot_every": 10**9, **options},
     )
 
 

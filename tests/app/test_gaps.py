@@ -108,6 +108,15 @@ async def test_bars_that_came_another_way_meanwhile_count_once():
 
 
 @in_virtual_time
+async def test_of_a_bar_that_waits_and_is_read_as_well_the_one_that_waits_is_scanned():
+    case = Case()
+    await case.take(*(bar("BTCUSDT", minute) for minute in (1, 2, 3)), bar("ADAUSDT"), bar("ADAUSDT", 3))
+    await case.take(Filled("ADAUSDT", (bar("ADAUSDT", 2), bar("ADAUSDT", 3))))
+    assert case.minutes() == [1, 2, 3]
+    assert case.scans()[-1] == 3
+
+
+@in_virtual_time
 async def test_a_reader_that_breaks_is_told_and_what_waited_goes_on():
     case = Case(delay_s=1.0, found=ValueError("bug"))
     with capture_logs() as logs:
