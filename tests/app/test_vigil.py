@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from bnml.app.vigil import FEW, Vigil, changed_orders
+from bnml.app.vigil import FEW, Vigil, changed_orders, hear
 from bnml.core.errors import Retryable
 from bnml.core.events import OrderReport
 from bnml.core.orders import OrderState, Side
@@ -70,3 +70,13 @@ async def test_orders_that_cannot_be_read_are_not_taken_for_unchanged():
 
     venue.on_read = unreadable
     assert not await vigil._poll()
+
+
+async def test_a_start_compares_once_more_when_the_account_is_heard_and_so_does_each_return():
+    """What happened after the account was read, and before its connection stood, was told by nobody for a minute."""
+    vigil = Vigil(Venue(), book_of(1), SimpleNamespace(), SimpleNamespace())
+    links, compared = SimpleNamespace(), []
+    hear(links, vigil, lambda: compared.append(vigil._is_proven))
+    assert compared == [True]
+    links.on_return()
+    assert compared == [True, False], "and no entry before the orders have been read"
