@@ -1,6 +1,9 @@
 """A process that died before its cancels left: the next one does what they were for at once, not at some later look."""
 
+import asyncio
 from types import SimpleNamespace
+
+import pytest
 
 from bnml.app.reconcile import Truth, missed_reports
 from bnml.app.warmup import settle_absent
@@ -17,8 +20,10 @@ class Venue:
     def __init__(self, world):
         self.instruments = world.instruments
         self._venue = world.venue
+        self.read_s = []
 
     async def order_reports(self, symbol, client_order_id):
+        self.read_s.append(asyncio.get_running_loop().time())
         return self._venue.execute(QueryOrder(symbol, client_order_id))
 
     async def shows_none_of(self, symbol, names, ended=""):
@@ -44,6 +49,7 @@ async def restarted(world):
     pump = SimpleNamespace(feed=world.feed, now_ns=world.now_ns)
     await settle_absent(parts, pump, Truth(None, 0, missed.absent, {}))
     world.settle()
+    return venue.read_s
 
 
 @in_virtual_time
@@ -73,3 +79,17 @@ async def test_a_stop_whose_move_died_with_the_process_is_moved_by_the_next_one(
     ((level, lots),) = world.stops()
     assert level > 2_940_000
     assert lots == world.position().lots(1000)
+
+
+@pytest.mark.parametrize(("is_held", "until_s"), [(True, 1.25), (False, 5.25)], ids=["a sale", "a purchase"])
+@in_virtual_time
+async def test_what_the_last_process_sent_is_absent_only_when_it_cannot_arrive_any_more(is_held, until_s):
+    """Called absent too soon, a purchase would come to an account that knows nothing of it."""
+    world, began_s = World(), asyncio.get_running_loop().time()
+    world.enter(targets=((1, 5000, 0),))
+    if is_held:
+        world.settle()
+        world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.queue.clear()
+    read_s = [round(one - began_s, 3) for one in await restarted(world)]
+    assert min(one for one in read_s if one) == until_s
