@@ -263,3 +263,15 @@ async def test_without_a_journal_nothing_is_said_to_be_held_of_which_nothing_is_
     found = await found_by_the_deadman(monkeypatch, tmp_path, rest, booked=None)
     assert "the journal cannot be read" in found.text().partition("NOT DONE")[2]
     assert found.bare == ["0.50000000 DDD"]
+
+
+@pytest.mark.parametrize(
+    ("found", "code"), [({}, 0), ({"bare": ["1 BTC"]}, 4), ({"unknown": ["BTCUSDT"]}, 4)]
+)
+def test_one_look_is_good_only_when_all_was_verified(monkeypatch, tmp_path, found, code):
+    async def check(_settings):
+        return module.Findings(**found)
+
+    monkeypatch.setattr(module, "check", check)
+    settings = load(None, {}, {"app.state_dir": (tmp_path, "")})
+    assert module.deadman(settings, DeadmanOptions(once=True)) == code

@@ -3,6 +3,7 @@
 import pytest
 
 from bnml.core.events import CapitalFlow
+from bnml.trading.portfolio import Dust
 from tests.app.test_common_clock import make_pump
 from tests.trading.hand_venue import SYMBOL, World
 
@@ -73,3 +74,14 @@ async def test_without_a_comparison_the_word_of_the_payment_counts():
     case = Case(compares=False)
     await case.pay(-5_000_000)
     assert case.held_e8 == HELD_E8 - 5_000_000
+
+
+async def test_dust_is_ours_and_coins_of_another_kind_are_not():
+    case = Case(5_000_000, is_entered=False)
+    case.engine.state.ledger.dust[SYMBOL] = Dust("BTC", 5_000_000, 10**8)
+    await case.pay(-4_000_000)
+    assert case.compared == 1
+    case = Case()
+    await case.pay(10, "ETH")
+    await case.pay(-5, "ETH")
+    assert not case.compared
