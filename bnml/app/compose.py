@@ -48,7 +48,7 @@ from bnml.options import RunOptions
 from bnml.trading import universe
 from bnml.trading.compile import EngineConfig, compile_engine
 from bnml.trading.engine import Engine
-from bnml.trading.reference import in_units_of
+from bnml.trading.reference import keep_units
 from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.binance.wire import OrderAnswer
 
@@ -314,12 +314,8 @@ async def _instruments(
                 "held_symbol_unknown", symbol=symbol, error=str(error), note="parked: shown, and left alone"
             )
             venue.instruments[symbol] = msgspec.structs.replace(state.instrument, status=DELISTED)
-    for symbol in engine.portfolio.positions:
-        # Levels, quantities and orders of it are counted so: requests, prices and fills must be, too.
-        known, shown = engine.state.symbols[symbol].instrument, venue.instruments[symbol]
-        if (known.tick_e8, known.lot_e8) != (shown.tick_e8, shown.lot_e8):
-            logger().warning("units_kept", symbol=symbol, note=UNITS)
-            venue.instruments[symbol] = in_units_of(known, shown)
+    for symbol in keep_units(engine.state, venue.instruments):
+        logger().warning("units_kept", symbol=symbol, note=UNITS)
     return {symbol: venue.instruments[symbol] for symbol in followed if symbol in venue.instruments}
 
 

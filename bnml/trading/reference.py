@@ -40,6 +40,20 @@ def in_units_of(old: Instrument, new: Instrument) -> Instrument:
     )
 
 
+def keep_units(state: EngineState, instruments: dict[str, Instrument]) -> list[str]:
+    """Have what is held counted in the units that it was bought in; returns the symbols that the venue shows in others.
+
+    Levels, quantities and orders are counted so: requests, prices and fills must be, too.
+    """
+    kept: list[str] = []
+    for symbol in state.ledger.positions:
+        known, shown = state.symbols[symbol].instrument, instruments[symbol]
+        if (known.tick_e8, known.lot_e8) != (shown.tick_e8, shown.lot_e8):
+            instruments[symbol] = in_units_of(known, shown)
+            kept.append(symbol)
+    return kept
+
+
 class ReferenceDesk:
     """Adopts what fits and tells of what does not; the old value stays in use then."""
 

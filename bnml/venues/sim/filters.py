@@ -94,7 +94,7 @@ def check_amounts(
     if request.trailing_bips:
         _check_trailing(request, rules)
     if request.quantity_e8:
-        if request.quantity_e8 % instrument.lot_e8:
+        if request.quantity_e8 % (instrument.lot_e8 * instrument.lot_step):
             raise filter_failure("LOT_SIZE")
         valued_at = price_ticks or request.stop_price_e8 // instrument.tick_e8 or last_ticks
         if request.type is OrderType.MARKET:
@@ -204,7 +204,7 @@ def _check_band(
 
 def _check_price(price_e8: int, instrument: Instrument) -> None:
     ticks, rest = divmod(price_e8, instrument.tick_e8)
-    if rest or not instrument.min_ticks <= ticks <= instrument.max_ticks:
+    if rest or ticks % instrument.price_step or not instrument.min_ticks <= ticks <= instrument.max_ticks:
         raise filter_failure("PRICE_FILTER")
 
 

@@ -122,6 +122,7 @@ class Lists:
         instrument = desk.instruments[order_list.symbol]
         if order_list.sizes_by_proceeds:
             lots = self._paid_out_e8(working) // instrument.lot_e8
+            lots -= lots % instrument.lot_step
             for leg in pending:
                 leg.quantity_lots = lots
         for leg in pending:

@@ -22,13 +22,13 @@ def symbol_filters(instrument: Instrument, rules: SymbolRules) -> list[Json]:
             "filterType": "PRICE_FILTER",
             "minPrice": price8(instrument, instrument.min_ticks),
             "maxPrice": price8(instrument, instrument.max_ticks),
-            "tickSize": price8(instrument, 1),
+            "tickSize": price8(instrument, instrument.price_step),
         },
         {
             "filterType": "LOT_SIZE",
             "minQty": quantity8(instrument, instrument.min_lots),
             "maxQty": quantity8(instrument, instrument.max_lots),
-            "stepSize": quantity8(instrument, 1),
+            "stepSize": quantity8(instrument, instrument.lot_step),
         },
         _limit("ICEBERG_PARTS", "limit", rules.iceberg_parts),
         {

@@ -3,7 +3,9 @@
 import argparse
 import multiprocessing
 import sys
+from dataclasses import replace
 
+from tests.e2e.matrix.oddities import NONE, USUAL
 from tests.e2e.matrix.pool import begin, tried
 from tests.e2e.matrix.table import Table
 
@@ -16,9 +18,13 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--seeds", type=int, default=500)
     parser.add_argument("--jobs", type=int, default=1)
+    names = list(USUAL.__dataclass_fields__)
+    parser.add_argument("--sure", nargs="*", default=(), choices=names, help="oddities of every trial")
+    parser.add_argument("--alone", action="store_true", help="and no others")
     chosen = parser.parse_args()
+    oddities = replace(NONE if chosen.alone else USUAL, **dict.fromkeys(chosen.sure, 1.0))
     table, seconds = Table(), 0.0
-    with multiprocessing.get_context("spawn").Pool(chosen.jobs, begin) as pool:
+    with multiprocessing.get_context("spawn").Pool(chosen.jobs, begin, (oddities,)) as pool:
         seeds = range(chosen.first, chosen.first + chosen.seeds)
         for outcome, took in pool.imap_unordered(tried, seeds, CHUNK):
             table.add(outcome)

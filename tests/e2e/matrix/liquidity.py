@@ -2,6 +2,7 @@
 
 from bnml.core.orders import Side, TimeInForce
 from bnml.venues.sim.outside import Offer
+from tests.e2e.matrix.units import above, below, whole
 
 IN_PARTS = 0.4
 PARTS_SEED = 9
@@ -13,14 +14,15 @@ THIN = "found few on the other side"
 def fill_in_parts(exchange, random):
     """Some orders meet several others at one price: a report for each, and each may be lost alone."""
     trades = exchange._matcher.trades
-    whole = trades.fill
+    at_once = trades.fill
 
     def fill(order, lots, price_ticks, trade_id, *, is_maker):
         if lots > 1 and random.random() < IN_PARTS:
-            first = int(random.integers(1, lots))
-            whole(order, first, price_ticks, trade_id, is_maker=is_maker)
-            lots, trade_id = lots - first, trades.number()
-        whole(order, lots, price_ticks, trade_id, is_maker=is_maker)
+            first = whole(int(random.integers(1, lots)), exchange.instruments[order.symbol])
+            if first:
+                at_once(order, first, price_ticks, trade_id, is_maker=is_maker)
+                lots, trade_id = lots - first, trades.number()
+        at_once(order, lots, price_ticks, trade_id, is_maker=is_maker)
 
     trades.fill = fill
 
@@ -39,16 +41,29 @@ class Liquidity:
         self._whole, outside.offer = outside.offer, self._offer
 
     def _offer(self, order, lots, *, at_any_price):
-        found = self._whole(order, lots, at_any_price=at_any_price)
+        found = self._on_grid(order, self._whole(order, lots, at_any_price=at_any_price))
         if self.is_gone:
             return Offer(0, found.price_ticks)
         if order.time_in_force is TimeInForce.FOK or found.lots < 2 or self._random.random() >= self._thin:
             return found
         # What finds nobody at all is the rarer case.
         lots = 0 if self._random.random() < 0.2 else int(self._random.integers(1, found.lots))
+        lots = whole(lots, self._world.instruments[order.symbol])
         told = f"{order.client_order_id} {THIN}: {lots} of {found.lots}"
         self._world.cover.note(order.symbol, told)
         return Offer(lots, found.price_ticks)
+
+    def _on_grid(self, order, found):
+        """Against whoever takes, as far as the limit."""
+        instrument = self._world.instruments[order.symbol]
+        if instrument.price_step == 1:
+            return found
+        if order.side is Side.BUY:
+            price = above(found.price_ticks, instrument)
+            limit = min(price, order.price_ticks) if order.price_ticks else price
+        else:
+            limit = max(below(found.price_ticks, instrument), order.price_ticks)
+        return Offer(found.lots, limit)
 
     def calm(self):
         """There is enough of everything: a market that stands still would never find more."""
@@ -60,10 +75,10 @@ class Liquidity:
         ask, bid = book.asks.nearest(), book.bids.nearest()
         if ask is not None and price >= ask and self._random.random() < TURNS:
             self._turned.append(book.asks.first(ask))
-            return ask - 1
+            return below(ask - 1, self._world.instruments[name])
         if bid is not None and price <= bid and self._random.random() < TURNS:
             self._turned.append(book.bids.first(bid))
-            return bid + 1
+            return above(bid + 1, self._world.instruments[name])
         return price
 
     def settle(self):
@@ -72,7 +87,11 @@ class Liquidity:
         matcher = world.exchange._matcher
         for order in turned:
             if order.is_open and order.remaining_lots > 1 and _rests(order, world.prices[order.symbol]):
-                lots = int(self._random.integers(1, order.remaining_lots))
+                lots = whole(
+                    int(self._random.integers(1, order.remaining_lots)), world.instruments[order.symbol]
+                )
+                if not lots:
+                    continue
                 world.cover.note(order.symbol, f"{order.client_order_id} {HALF_FILLED}")
                 number = matcher.trades.number()
                 matcher.trades.fill(order, lots, order.price_ticks, number, is_maker=True)

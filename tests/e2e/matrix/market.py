@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 import msgspec
@@ -20,9 +21,12 @@ from bnml.venues.sim.messages import Print, Step
 from bnml.venues.sim.signing import ApiKey, KeyRing
 from bnml.venues.sim.venue import Venue
 from tests.e2e.matrix.causes import ALONE, BESIDE, GROWN, SINGLE, TOO_LONG_S, cause_of
+from tests.e2e.matrix.grids import Grids
+from tests.e2e.matrix.lagging import Lags
 from tests.e2e.matrix.liquidity import PARTS_SEED, Liquidity, fill_in_parts
 from tests.e2e.matrix.oddities import THIN, USUAL
 from tests.e2e.matrix.owner import OWNERS, VENUES, Others, is_ours
+from tests.e2e.matrix.units import above, below, shown, whole
 from tests.e2e.matrix.virtual import START_NS, VirtualClock
 
 BLIND = os.environ.get("BLIND", "")
@@ -91,11 +95,13 @@ class World:
     speed = float(SPEED)
     frame_ns = FRAME_NS
     others = None  # who acts beside the daemon, if anybody does
+    lags = None  # of what is read, where it does
+    grids = None  # what changes ticks and lots, where it does
 
     def __init__(self, loop, random, past, pricing, *, owned=0.0, oddities=USUAL):
         """`owned`: how likely the account holds coins of its owner, too."""
         self.random = random
-        owner, odd = *random.spawn(1), *random.spawn(1)
+        owner, odd, late, grid = (*random.spawn(1), *random.spawn(1), *random.spawn(2))
         listed = instruments(random, odd, oddities)
         owners_e8 = {}
         if owner.random() < owned:
@@ -118,6 +124,10 @@ class World:
         self.liquidity = Liquidity(self, odd, THIN if is_thin else 0.0)
         kinds = OWNERS if odd.random() < oddities.owner else ()
         self.others = Others(self, odd, kinds + (VENUES if odd.random() < oddities.venue else ()))
+        if late.random() < oddities.lagging:
+            self.lags = Lags(self, late)
+        if grid.random() < oddities.grids:
+            self.grids = Grids(self, grid)
         self.prices = {name: int(rows["close"][-1]) for name, rows in past.items()}
         self.running = {}
         self.printed = set(SYMBOLS)  # in the last step: the others are halted
@@ -170,6 +180,23 @@ class World:
 
         trades.fill = fill
 
+    def reading(self, operation):
+        """What a request is answered in: the present, or what was when it reads."""
+        return nullcontext() if self.lags is None else self.lags.reading(operation)
+
+    def rest(self):
+        """Nobody does anything more, but for the market."""
+        self.others.rest()
+        self.liquidity.calm()
+        if self.grids is not None:
+            self.grids.rest()
+
+    def shown_instruments(self):
+        """What a daemon counts in that starts now."""
+        if self.grids is None:
+            return dict(self.instruments)
+        return {name: shown(one) for name, one in self.instruments.items()}
+
     def market_now_ns(self):
         """Market time; it follows the prints while they come, and never overtakes the next one."""
         return START_NS + SPEED * (self.clock.now_ns() - START_NS)
@@ -184,6 +211,8 @@ class World:
 
     def _step(self, ts_ns, *, jump):
         self.others.look()
+        if self.grids is not None:
+            self.grids.look()
         closing = ts_ns % FRAME_NS == 0 and bool(self.running)
         bars = tuple(self._closed(name, ts_ns) for name in SYMBOLS) if closing else ()
         prints = []
@@ -193,7 +222,7 @@ class World:
                 continue
             gap = jump or self.random.random() < 0.01 or name not in self.printed
             move = self.random.normal(0, 0.02 if gap and not jump else 0.003)
-            price = max(10_000, round(self.prices[name] * float(np.exp(move))))
+            price = below(max(10_000, round(self.prices[name] * float(np.exp(move)))), self.instruments[name])
             self.prices[name] = self.liquidity.turn(name, price) if self.turns else price
             lots = int(self.random.integers(10**7, 10**8))
             prints.append(Print(name, self.prices[name], lots, ts_ns, jump=bool(gap)))
@@ -209,8 +238,12 @@ class World:
         self.venue.advance(step)
         self.liquidity.settle()
         self.cover.look()
-        books = [Book(name, self.prices[name] - 10, self.prices[name] + 10, 10**16) for name in SYMBOLS]
+        books = [self._book(name) for name in SYMBOLS]
         self.tell(prints, books if bars else (), bars, ts_ns)
+
+    def _book(self, name):
+        instrument, price = self.instruments[name], self.prices[name]
+        return Book(name, below(price - 10, instrument), above(price + 10, instrument), 10**16)
 
     def tell(self, prints, books, bars, ts_ns):
         """What is public."""
@@ -300,8 +333,11 @@ class Cover:
             held = (
                 sum(balances.get(instrument.base, (0, 0))) - world.owners_e8.get(instrument.base, 0)
             ) // instrument.lot_e8
-            bare = held - stops[name] - self.dust.get(name, 0)
-            if bare > 0 and instrument.notional_e8(world.prices[name], bare) > instrument.min_notional_e8:
+            bare = whole(held - stops[name] - self.dust.get(name, 0), instrument)
+            if (
+                bare >= instrument.min_lots
+                and instrument.notional_e8(world.prices[name], bare) > instrument.min_notional_e8
+            ):
                 if name not in self._since and bare == self._bare_lots.get(name):
                     self.note(name, GROWN)
                 self._since.setdefault(name, now)

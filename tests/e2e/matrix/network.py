@@ -136,7 +136,8 @@ class Network:
             self.world.exchange.refused_half = ("cancel", "new")[self.random.integers(0, 2)]
         try:
             caller = Caller(session_key=API_KEY)
-            result = perform(venue, operation, Params(dict(params)), caller)
+            with self.world.reading(operation):
+                result = perform(venue, operation, Params(dict(params)), caller)
         except VenueReject as reject:
             refused = refusal(venue, reject)
             data = msgspec.Raw(b"{}" if refused.data is None else msgspec.json.encode(refused.data))
@@ -169,11 +170,12 @@ class Socket:
 
     unit_ns = 1_000_000
 
-    def __init__(self, network, life, inbox, links):
+    def __init__(self, network, life, inbox, links, instruments):
         self.network = network
         self.life = life
         self.inbox = inbox
         self.links = links
+        self.instruments = instruments
         self.up = False
         self._waiting = set()
 
@@ -266,7 +268,7 @@ class Socket:
         if self.life.is_dead or not self.up:
             return
         event = msgspec.json.decode(frame, type=_Wrapped).event
-        item = user_item(event, self.network.world.instruments)
+        item = user_item(event, self.instruments)
         if item is not None:
             self.inbox.complete(0, (item,))
 

@@ -5,20 +5,21 @@ import time
 
 import structlog
 
-from tests.e2e.matrix.trial import try_seed
+from tests.e2e.matrix import trial
 
 
-def begin():
+def begin(oddities):
     """A process of the pool: silent, warm, and not looked through for garbage again."""
+    trial.ODDITIES = oddities
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), logger_factory=Nowhere)
-    try_seed(0)
+    trial.try_seed(0)
     gc.freeze()
 
 
 def tried(seed):
     """One outcome, and the processor time that it took; a daemon that ends by itself is a fault, too."""
     began = time.process_time()
-    outcome = try_seed(seed, catches=True)
+    outcome = trial.try_seed(seed, catches=True)
     return outcome, time.process_time() - began
 
 

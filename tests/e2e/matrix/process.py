@@ -32,6 +32,7 @@ from bnml.trading.compile import compile_engine
 from bnml.trading.dusting import DUST
 from bnml.trading.engine import Engine
 from bnml.trading.freeing import fills_once_now
+from bnml.trading.reference import keep_units
 from bnml.trading.watching import WATCH
 from bnml.venues.binance.codec import Beat, Print
 from bnml.venues.binance.venue import BinanceVenue
@@ -39,6 +40,7 @@ from bnml.venues.sim.klines import bar_events
 from tests.e2e.matrix.disk import Killed
 from tests.e2e.matrix.market import HISTORY, SYMBOLS, history
 from tests.e2e.matrix.network import WINDOW_MS, Rest, Socket
+from tests.e2e.matrix.units import Units
 from tests.trading.kit import Predictors, RandomPredictor, settings
 
 INSTANCE = "t35t"
@@ -177,7 +179,8 @@ class Process:
         self.links = Links()
         self.links.inbox = self.inbox
         self.symbols = world.symbols
-        self.instruments = dict(world.instruments)
+        self.instruments = world.shown_instruments()
+        self.units = None if world.grids is None else Units(world.instruments, self.instruments)
         self.guards = Guards(self.inbox, world.market_now_ns)
         rest, api = self._clients()
         self.venue = BinanceVenue(
@@ -197,7 +200,7 @@ class Process:
 
     def _clients(self):
         """What speaks REST, and what speaks the WebSocket API."""
-        self.socket = Socket(self.network, self.life, self.inbox, self.links)
+        self.socket = Socket(self.network, self.life, self.inbox, self.links, self.instruments)
         return Rest(self.socket), self.socket
 
     async def _connect(self):
@@ -264,6 +267,7 @@ class Process:
             engine.book.apply = partial(_apply_always, engine.book)
         if self.defect == "over is settled":  # nobody asks for what an order lacks that has ended
             engine.book.untold = list
+        keep_units(engine.state, self.instruments)
         self.since_ns = strangers.since_ns(engine)
         life.point("recovered")
         await journal.begin_session(
@@ -359,7 +363,7 @@ class Process:
         engine, world, pump = self.engine, self.world, self.pump
         now_ns = world.market_now_ns()
         for symbol in self.symbols:
-            pump.feed(InstrumentUpdate(world.instruments[symbol], now_ns))
+            pump.feed(InstrumentUpdate(self.instruments[symbol], now_ns))
         pump.feed(UniverseUpdate(self.symbols, now_ns))
         truth = await reconcile.bring_truth(self.venue, engine, pump.feed, now_ns, self._adoptions)
         self.life.spawn(settle_absent(self._parts(), pump, truth))
@@ -404,7 +408,8 @@ class Process:
         """Closed bars that opened in [start, end)."""
         rows = self.world.exchange.market[symbol].klines.bars
         first, last = rows["ts_open_ns"].searchsorted((start_ns, end_ns))
-        return bar_events(symbol, rows[first:last], self.world.frame_ns)
+        found = bar_events(symbol, rows[first:last], self.world.frame_ns)
+        return found if self.units is None else [self.units.bar(one) for one in found]
 
     def _submit(self, seq, commands):
         self.life.point("before_intent")
@@ -416,6 +421,9 @@ class Process:
 
     def _hear(self, prints, books, bars, ts_ns):
         items = [Print(one.symbol, one.ts_ns, one.price_ticks, one.quantity_lots, 0) for one in prints]
+        if self.units is not None:
+            items = [self.units.printed(one) for one in items]
+            books, bars = map(self.units.book, books), map(self.units.bar, bars)
         items += [*books, *bars, Beat(ts_ns)]
         self.inbox.complete(0, items)
 
