@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 from types import SimpleNamespace
+from urllib.parse import unquote
 
 import msgspec
 
@@ -294,7 +295,8 @@ class Rest:
         return self.socket.network.world.venue.wall_ms()
 
     async def public(self, path, params, lane=None):
-        return await self.socket.ask(ROUTES[("GET", path)], path, params, order=False)
+        decoded = {name: unquote(text) for name, text in params.items()}
+        return await self.socket.ask(ROUTES[("GET", path)], path, decoded, order=False)
 
     async def read(self, path, params, lane=None):
         return await self.socket.ask(ROUTES[("GET", path)], path, params, order=False)
