@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from bnml.app.logs import logger
+from bnml.app.resolving import LAG_S
 from bnml.app.strangers import is_known, name_of
 from bnml.app.uncompared import Uncompared
 from bnml.core.clock import NS_PER_MS
@@ -34,18 +35,28 @@ if TYPE_CHECKING:
     from bnml.venues.binance.wire import OrderAnswer
 
 GUARD = "account"
-LOOKS = 6  # until two say the same, or all agrees
-BETWEEN_LOOKS_S = 0.5
+PAUSES_S = (0.0, 0.5, 0.5, 1.0, 2.1, 2.0, 2.0)
+"""Before each look, until all agrees, or the same was seen for `LAG_S`."""
 UNSURE_MS = 1_000  # by which an event's time may be ahead of the venue's word of an order
 SYMBOLS_ASKED = 10  # whose orders are read for the story of a difference: a request of weight 20 each
 
 
-class Accountant:
-    """Compares once for each call; `changes` counts what the engine was told, so that only quiet moments count.
+class _Seen(msgspec.Struct):
+    """A difference, with how many fills had been told of when it was seen first."""
 
-    A difference that two looks in a row show, with nothing reported in between, is not on its way: somebody else
-    traded, paid in or paid out. It enters the engine as CapitalFlow, an alert tells its story, and nothing of it
-    is ever traded by us.
+    difference_e8: dict[str, int]
+    changes: int
+    since_s: float
+    is_asked_about: bool = False
+
+
+class Accountant:
+    """Compares once for each call; `changes` counts the fills that the engine was told of, so that only quiet moments count.
+
+    Balances and orders are read from places that lag behind what is true, and each behind the other. A difference
+    that stays the same for as long as that may last, with nothing reported in between, is none of ages: somebody
+    else traded, paid in or paid out. It enters the engine as CapitalFlow, an alert tells its story, and nothing of
+    it is ever traded by us.
     """
 
     def __init__(
@@ -77,13 +88,14 @@ class Accountant:
         Empty when it never stood still; that is told when it has gone on for minutes.
         When it is equal, the ramp is told as of when, if round trips wait for that.
         """
-        seen: dict[str, int] = {}
+        seen: _Seen | None = None
         difference_e8: dict[str, int] = {}
         self.compared += 1
-        for _ in range(LOOKS):
+        for pause_s in PAUSES_S:
+            await asyncio.sleep(pause_s)
             state = self._engine.state
-            before, totals, as_of_ns = self._changes(), dict(state.ledger.totals), state.now_ns
-            asked_ms = self._market_ms()
+            changes, totals, as_of_ns = self._changes(), dict(state.ledger.totals), state.now_ns
+            asked_ms, now_s = self._market_ms(), asyncio.get_running_loop().time()
             difference_e8 = compare_balances(totals, await self._venue.balances())
             if not difference_e8:
                 self._agreed_ms = asked_ms
@@ -91,18 +103,20 @@ class Accountant:
                 self._uncompared.ended()
                 self._guards.report(GUARD, ACTIVE)  # a halt for it then waits for the operator's word only
                 return [Timer(AGREED, as_of_ns)] if state.ramp.closed else []
-            await asyncio.sleep(BETWEEN_LOOKS_S)
-            if self._changes() != before:
-                seen = {}
-            elif difference_e8 == seen:
-                return await self._settle(difference_e8)
-            else:
-                seen = difference_e8
+            if self._changes() != changes:
+                seen = None
+            elif seen is None or (seen.difference_e8, seen.changes) != (difference_e8, changes):
+                seen = _Seen(difference_e8, changes, now_s)
+            elif not seen.is_asked_about or now_s - seen.since_s >= LAG_S:
+                seen.is_asked_about = True
+                found = await self._settle(difference_e8, is_old=now_s - seen.since_s >= LAG_S)
+                if found:
+                    return found
         self._uncompared.goes_on(difference_e8)
         return []
 
-    async def _settle(self, difference_e8: dict[str, int]) -> list[Event]:
-        """Fills of ours that no report told of come first; only what they leave is the doing of others."""
+    async def _settle(self, difference_e8: dict[str, int], *, is_old: bool) -> list[Event]:
+        """Fills of ours that no report told of come first; only what they leave is the doing of others, once it `is_old`."""
         since_ms, asked_ms = self._agreed_ms, self._market_ms()
         orders = await self._executed_since(since_ms, difference_e8)
         missed: list[Event] = [
@@ -116,6 +130,8 @@ class Accountant:
             )
             self._uncompared.ended()
             return missed
+        if not is_old:
+            return []
         strange = [one for one in orders if self._is_strange(one)]
         self._agreed_ms = asked_ms
         clones = [one for one in strange if is_ours(one.client_order_id, self._ids.instance)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from bnml.app.health import cpu_s, resident_bytes
 from bnml.app.words import action_text, exit_text, mood_text, reason_text
 from bnml.core.clock import NS_PER_S, format_utc
-from bnml.core.events import Bar, OrderReport, Slice, VenueStatus
+from bnml.core.events import Bar, Slice, VenueStatus
 from bnml.core.instrument import plain
 from bnml.core.orders import Side
 from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
@@ -65,7 +65,6 @@ class Picture:
         self.equity: EquityPoint | None = None
         self.scans = 0
         self.bars = 0
-        self.reports = 0
         self.links: dict[str, bool] = {}
         self.bare_spells = 0
         self.longest_bare_ns = 0
@@ -80,8 +79,6 @@ class Picture:
                 self.last_ticks[event.symbol] = event.close
             case Slice():
                 self.last_ticks[event.symbol] = event.last
-            case OrderReport():
-                self.reports += 1
             case VenueStatus():
                 self.links[event.channel] = event.up
         for outcome in outcomes:

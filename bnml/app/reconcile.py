@@ -20,7 +20,7 @@ from bnml.trading.engine import RECONCILE
 from bnml.trading.orders import Order, OrderBook, Role
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from bnml.core.events import Adoption, Event
     from bnml.trading.engine import Engine
@@ -47,10 +47,20 @@ async def bring_truth(
     feed: Callable[[Event], None],
     now_ns: int,
     find_adoptions: Callable[[], Awaitable[list[Adoption]]],
+    *,
+    is_compared_again: bool = False,
 ) -> Truth:
-    """Feed what the venue knows of our orders and balances, then let protection look at everything that is held."""
+    """Feed what the venue knows of our orders and balances, then let protection look at everything that is held.
+
+    Balances are read from a place that lags behind what is true, and orders from others. So what an account has less
+    than the ledger of an earlier session is left to the accountant where it `is_compared_again`, which takes as long
+    as the places may lag; what is held does not wait for that. Coins that it has more count at once: beside those of
+    others less is done.
+    """
     count, seen = 0, None
     before = set(engine.book.orders)  # what the looks themselves lead to is no request of the last process
+    ledger = engine.state.ledger
+    is_left = is_compared_again and bool(ledger.totals)
     for _ in range(MOST_READS):
         missed = await missed_reports(venue, engine.book)
         missed.absent = [order for order in missed.absent if order.client_order_id in before]
@@ -58,20 +68,29 @@ async def bring_truth(
         for event in _in_order(missed.reports, await find_adoptions()):
             feed(event)
         balances = msgspec.structs.replace(await patiently(venue.balances), ts_ns=now_ns)
-        difference_e8 = compare_balances(dict(engine.state.ledger.totals), balances)
+        difference_e8 = compare_balances(dict(ledger.totals), balances)
         # A fill between the two reads is in the balances only; the next pair of reads has it in both. An account
         # in which others trade all the time never stands still: the accountant settles what is left then.
         if not difference_e8 or difference_e8 == seen:
             break
         seen = difference_e8
         await asyncio.sleep(BETWEEN_READS_S)
-    feed(balances)
+    feed(_with_more(ledger.totals, ledger.quote, balances) if is_left else balances)
     for order in missed.absent:
         if order.side is Side.SELL and not left_with_purchase(order, engine.book):
             feed(_in_doubt(order, now_ns))
     if engine.portfolio.positions:
         feed(Timer(RECONCILE, now_ns))  # protection looks at all that is held, whatever happened meanwhile
     return Truth(balances, count, missed.absent, difference_e8)
+
+
+def _with_more(totals_e8: Mapping[str, int], quote: str, balances: Balances) -> Balances:
+    """The ledger's balances, with what the account has more of any coins."""
+    shown_e8 = {asset: sum(both) for asset, both in balances.assets.items() if asset != quote}
+    most_e8 = {
+        asset: max(totals_e8.get(asset, 0), shown_e8.get(asset, 0)) for asset in {**totals_e8, **shown_e8}
+    }
+    return msgspec.structs.replace(balances, assets={asset: (most_e8[asset], 0) for asset in sorted(most_e8)})
 
 
 def _in_doubt(order: Order, now_ns: int) -> OrderReport:

@@ -121,7 +121,7 @@ class Daemon:
         self._spool = Spool(
             parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts, self._life).act
         )
-        self._accountant = make_accountant(parts, lambda: self.picture.reports, self._now_ns)
+        self._accountant = make_accountant(parts, lambda: self.picture.trade_count, self._now_ns)
         self._rechecking = Rechecking(self._recheck)
         self._vigil = Vigil(parts.venue, engine.book, parts.links, parts.inbox)
         self._order_counts = OrderCounts(parts.venue.rest)

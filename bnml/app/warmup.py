@@ -68,7 +68,14 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
             )
 
     now_ns = parts.market_now_ns
-    truth = await reconcile.bring_truth(parts.venue, engine, pump.feed, now_ns, find_adoptions)
+    truth = await reconcile.bring_truth(
+        parts.venue,
+        engine,
+        pump.feed,
+        now_ns,
+        find_adoptions,
+        is_compared_again=not is_stepped and not parts.options.once,
+    )
     if recovered is not None:
         logger().info(
             "account_reconciled",

@@ -25,10 +25,14 @@ from bnml.trading.round_trips import Trip
 from bnml.venues.binance.wire import OrderAnswer
 from tests.journal.kit import header
 from tests.trading.kit import config, instrument
+from tests.virtual_time import in_virtual_time
 
 E8 = 10**8
 IDS = IdSource("ab12", 7)
 NOW_NS = 11_000 * 10**6 + 9  # of the market; what happened until a second before it is in the books
+
+
+PAUSES_S, LAG_S = accounting.PAUSES_S, accounting.LAG_S
 
 
 class Venue:
@@ -66,7 +70,8 @@ def ordered(name, side="BUY", quantity="0.01", at_ms=12_000):
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch):
-    monkeypatch.setattr(accounting, "BETWEEN_LOOKS_S", 0.0)
+    monkeypatch.setattr(accounting, "PAUSES_S", (0.0,) * 6)
+    monkeypatch.setattr(accounting, "LAG_S", 0.0)
 
 
 def accountant(venue, totals, changes=lambda: 0, journaled=(), clock=None):
@@ -159,6 +164,36 @@ async def test_a_difference_that_was_named_counts_as_compared():
     with capture_logs() as logs:
         assert await made.look() == []
     assert logs == []
+
+
+@in_virtual_time
+async def test_balances_that_lag_behind_a_fill_are_no_flow(monkeypatch):
+    """Two looks at what was before a sale once took its proceeds back, and what was held with them."""
+    monkeypatch.setattr(accounting, "PAUSES_S", PAUSES_S)
+    monkeypatch.setattr(accounting, "LAG_S", LAG_S)
+    made, _, _ = accountant(Venue(*[{"USDT": 5, "BTC": 3}] * 4, {"USDT": 9}), {"USDT": 9})
+    assert await made.look() == []
+    assert made.agreed == 1
+
+
+@in_virtual_time
+async def test_a_fill_that_orders_show_later_than_balances_is_no_flow(monkeypatch):
+    monkeypatch.setattr(accounting, "PAUSES_S", PAUSES_S)
+    monkeypatch.setattr(accounting, "LAG_S", LAG_S)
+    name = IDS.client_order_id(3, 0, "s")
+    fill = OrderReport("BTCUSDT", name, 8, OrderState.FILLED, Side.SELL, 1_000, 4, 1_000, 3_000_000)
+
+    class Lagging(Venue):
+        async def recent_orders(self, symbol):
+            found = await super().recent_orders(symbol)
+            return found if asyncio.get_running_loop().time() - began_s >= 2.0 else []
+
+    made, engine, _ = accountant(
+        Lagging({"USDT": 7}, orders=[ordered(name, "SELL")], reports=[fill]), {"USDT": 5}
+    )
+    engine.book.register(Order(name, "BTCUSDT", Side.SELL, Role.STOP, 1, 1_000, 2_900_000))
+    began_s = asyncio.get_running_loop().time()
+    assert await made.look() == [fill]
 
 
 async def test_f68_a_manual_trade_is_a_flow_with_its_story_and_never_ours():

@@ -115,6 +115,24 @@ async def test_a_difference_that_two_looks_show_is_taken_for_the_truth():
     assert (venue.reads, truth.difference_e8) == (2, {"USDT": 5})
 
 
+@in_virtual_time
+@pytest.mark.parametrize("is_compared_again", [True, False])
+async def test_what_an_account_lacks_at_a_start_is_left_to_who_compares_it_again(is_compared_again):
+    """An answer that was older than the last fill once took away what a position held; coins of others count at once."""
+
+    class Lagging(Venue):
+        async def balances(self):
+            return Balances(1, {"BTC": (3, 1), "ETH": (5, 0), "USDT": (9, 0)})
+
+    engine, fed = Engine(config(), None), []
+    engine.portfolio.ledger.totals |= {"BTC": 7, "ETH": 1, "USDT": 4}
+    await reconcile.bring_truth(Lagging(), engine, fed.append, 7, none, is_compared_again=is_compared_again)
+    totals = {asset: sum(both) for asset, both in fed[0].assets.items()}
+    assert totals == (
+        {"BTC": 7, "ETH": 5, "USDT": 4} if is_compared_again else {"BTC": 4, "ETH": 5, "USDT": 9}
+    )
+
+
 async def test_what_the_venue_does_not_show_is_in_doubt_but_for_what_left_with_a_purchase():
     """Protection may ask for another stop beside it; legs can arrive for as long as their purchase can."""
     engine, fed = Engine(config(), None), []

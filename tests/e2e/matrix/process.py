@@ -174,7 +174,7 @@ class Process:
         self.life = life
         self.defect = defect
         self.instance = instance
-        self.reports = 0
+        self.fills = 0
         self.inbox = LiveInbox()
         self.links = Links()
         self.links.inbox = self.inbox
@@ -194,6 +194,7 @@ class Process:
         self.started = life.loop.create_future()
         self.stopped = life.loop.create_future()
         self.is_stopping = False
+        self.accountant = None
         self.watched_ns = self.dusted_ns = 0
         self.alerts = []
         self.began_s = life.loop.time()
@@ -218,7 +219,7 @@ class Process:
             self.engine,
             self.guards,
             ids=self.engine.config.ids,
-            changes=lambda: self.reports,
+            changes=lambda: self.fills,
             now_ns=lambda: self.pump.now_ns,
             is_journaled=partial(strangers.is_known, (), self.disk.reader()),
             clock=self.world.clock,
@@ -365,7 +366,9 @@ class Process:
         for symbol in self.symbols:
             pump.feed(InstrumentUpdate(self.instruments[symbol], now_ns))
         pump.feed(UniverseUpdate(self.symbols, now_ns))
-        truth = await reconcile.bring_truth(self.venue, engine, pump.feed, now_ns, self._adoptions)
+        truth = await reconcile.bring_truth(
+            self.venue, engine, pump.feed, now_ns, self._adoptions, is_compared_again=True
+        )
         self.life.spawn(settle_absent(self._parts(), pump, truth))
         self._read_history(now_ns)
 
@@ -417,7 +420,7 @@ class Process:
         self.executor.submit(seq, commands)
 
     def follow(self, event, outcomes):
-        self.reports += type(event).__name__ == "OrderReport"
+        self.fills += type(event).__name__ == "OrderReport" and event.trade_id > 0
 
     def _hear(self, prints, books, bars, ts_ns):
         items = [Print(one.symbol, one.ts_ns, one.price_ticks, one.quantity_lots, 0) for one in prints]
@@ -437,7 +440,8 @@ class Process:
             self._recheck_soon()
 
     def _recheck_soon(self):
-        self.rechecking.soon(SimpleNamespace(create_task=self.life.spawn))
+        if self.accountant is not None:  # else a start still reads everything
+            self.rechecking.soon(SimpleNamespace(create_task=self.life.spawn))
 
     async def _recheck(self):
         try:
