@@ -20,7 +20,7 @@ from bnml.core.instrument import plain
 from bnml.journal.reader import JournalReader
 from bnml.trading.guarding import ACTIVE, HALTED
 from bnml.trading.ramp import AGREED
-from bnml.venues.binance.numbers import e8
+from bnml.venues.binance.numbers import e8, lots
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -161,9 +161,10 @@ class Accountant:
         return found
 
     def _knows_less(self, shown: OrderAnswer) -> bool:
+        """A rest finer than the lots that we count in is no fill that could be told of once more."""
         order = self._engine.book.get(shown.client_order_id)
-        lot_e8 = self._venue.instruments[shown.symbol].lot_e8
-        return order is not None and order.applied_lots * lot_e8 < e8(shown.executed_qty)
+        executed = lots(self._venue.instruments[shown.symbol], shown.executed_qty)
+        return order is not None and order.applied_lots < executed
 
     async def _reports(self, shown: OrderAnswer) -> list[OrderReport]:
         return await self._venue.order_reports(shown.symbol, shown.client_order_id)

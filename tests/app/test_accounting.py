@@ -233,6 +233,20 @@ async def test_a_fill_of_ours_that_nobody_told_of_is_no_flow():
     assert guards.told == []
 
 
+async def test_a_rest_that_is_finer_than_our_lots_is_no_fill_that_is_missed():
+    """Lots that became finer in the middle of a session: the same fill was found again at each look, and no flow ever."""
+    name = IDS.client_order_id(3, 0, "s")
+    fill = OrderReport("BTCUSDT", name, 8, OrderState.FILLED, Side.SELL, 1_000, 4, 1_000, 3_000_000)
+    executed = f"0.010{'0' * 4}9"  # of an instrument whose lots are larger than the last of these digits
+    made, engine, _ = accountant(
+        Venue({"USDT": 7}, orders=[ordered(name, "SELL", executed)], reports=[fill]), {"USDT": 5}
+    )
+    order = Order(name, "BTCUSDT", Side.SELL, Role.STOP, 1, 1_000, 2_900_000)
+    order.applied_lots = 10**6 // instrument().lot_e8
+    engine.book.register(order)
+    assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS, is_compared=True)]
+
+
 async def test_orders_under_our_name_that_we_did_not_send_halt():
     venue = Venue({"USDT": 7}, orders=[ordered(IdSource("ab12", 9).client_order_id(1, 0, "w"))])
     made, _, guards = accountant(venue, {"USDT": 5})

@@ -14,7 +14,7 @@ from bnml.venues.binance.reports import user_item
 from bnml.venues.binance.rest import Answer
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import VenueReject
-from bnml.venues.sim.operations import Caller, perform, refusal
+from bnml.venues.sim.operations import Caller, Security, perform, refusal
 from bnml.venues.sim.params import Params
 from bnml.venues.sim.rest import ROUTES
 from bnml.venues.sim.wsapi import METHODS
@@ -188,14 +188,13 @@ class Socket:
         return Answer(found)
 
     async def ask(self, operation, what, params, *, order, window_ms=0):
-        """One signed request, over whichever transport."""
+        """One request, over whichever transport."""
         kind = "order" if order else "read"
         self.life.point(f"before_send_{kind}")
-        stamped = {
-            **params,
-            "timestamp": str(self.network.world.venue.wall_ms()),
-            "recvWindow": str(window_ms or WINDOW_MS),
-        }
+        stamped = dict(params)
+        if operation.security is not Security.OPEN:
+            stamped["timestamp"] = str(self.network.world.venue.wall_ms())
+            stamped["recvWindow"] = str(window_ms or WINDOW_MS)
         future = self.network.loop.create_future()
         if order:
             await depart((operation, stamped, future), self._write)
@@ -289,7 +288,7 @@ class Rest:
         self.socket = socket
         self.signer = SimpleNamespace(lost=False)  # a key that the venue accepts
         self.clock = SimpleNamespace(round_trip_ns=0)  # the world has one
-        self.budget = SimpleNamespace(delay_s=lambda *_, **__: 0.0)  # of everything
+        self.budget = SimpleNamespace(delay_s=lambda *_, **__: 0.0, adopt=lambda _: None)  # of everything
 
     def timestamp_ms(self):
         return self.socket.network.world.venue.wall_ms()

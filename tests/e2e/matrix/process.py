@@ -421,6 +421,11 @@ class Process:
 
     def follow(self, event, outcomes):
         self.fills += type(event).__name__ == "OrderReport" and event.trade_id > 0
+        if self.units is not None:  # coarse lots leave more than crumbs
+            known = self.engine.state.ledger.dust
+            self.world.cover.dust = {
+                name: one.base_e8 // self.world.instruments[name].lot_e8 for name, one in known.items()
+            }
 
     def _hear(self, prints, books, bars, ts_ns):
         items = [Print(one.symbol, one.ts_ns, one.price_ticks, one.quantity_lots, 0) for one in prints]
