@@ -15,9 +15,7 @@ class Oddities:
     thin: float = 0.25  # of a market: what takes finds a part of it now and then
     owner: float = 0.3  # of an account: its owner trades, pays, cancels and converts
     venue: float = 0.15  # of a venue: it halts symbols and changes filters
-    lagging: float = (
-        0.0  # of a venue: what it answers to reads of orders, trades and balances is up to 2 s old
-    )
+    lagging: float = 0.15  # of a venue: reads of orders, trades and balances are up to 2 s old
     grids: float = 0.0  # of a venue: it changes ticks, lots, and how many lots an order may have
     turns: float = 0.5  # the price turns at orders that rest, and leaves them half filled
 
