@@ -86,7 +86,7 @@ class Accountant:
         """What makes the ledger equal again: reports that never came, or flows.
 
         Empty when it never stood still; that is told when it has gone on for minutes.
-        When it is equal, the ramp is told as of when, if round trips wait for that.
+        When it is equal, the engine is told as of when, if round trips of the ramp wait for that, or coins were suspected.
         """
         seen: _Seen | None = None
         difference_e8: dict[str, int] = {}
@@ -102,7 +102,7 @@ class Accountant:
                 self.agreed += 1
                 self._uncompared.ended()
                 self._guards.report(GUARD, ACTIVE)  # a halt for it then waits for the operator's word only
-                return [Timer(AGREED, as_of_ns)] if state.ramp.closed else []
+                return [Timer(AGREED, as_of_ns)] if state.ramp.closed or state.ledger.strange else []
             if self._changes() != changes:
                 seen = None
             elif seen is None or (seen.difference_e8, seen.changes) != (difference_e8, changes):

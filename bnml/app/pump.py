@@ -13,12 +13,14 @@ from bnml.core.events import (
     Bar,
     Book,
     CapitalFlow,
+    OrderReport,
     Scan,
 )
 from bnml.core.outcomes import Decision
 from bnml.kernels.records import Action
 from bnml.trading.crosscheck import CrossCheck, Difference
 from bnml.trading.flows import takes_ours
+from bnml.trading.freeing import strange_e8
 from bnml.venues.binance.codec import Beat, Print, Shutdown
 from bnml.venues.binance.reports import StreamEnded
 
@@ -77,6 +79,7 @@ class Pump:
         self._snapshot_version = snapshot_version
         self._photographed_seq = journal.last_seq
         self._last_close_ns: dict[str, int] = {}
+        self._traded_ns: dict[str, int] = {}  # by asset: time of the newest trade that was told
         self.now_ns = 0
         self.scans = 0
         self.last_scan_ns = 0
@@ -116,17 +119,23 @@ class Pump:
                 self._advance(item.ts_ns)
                 self._common_ns = item.ts_ns if item.is_common else 0
                 self._feed_all(self._gate.on_clock(self._common_ns or self.now_ns))
-            case Balances() | Shutdown() | StreamEnded():
-                # Balances of the user stream name only some assets; the ledger follows the fills, and
-                # reconciliation reads the whole account.
+            case Balances():
+                # They name only some assets; the ledger follows the fills, and reconciliation reads the whole account.
+                self._suspect(item)
                 return
+            case Shutdown() | StreamEnded():
+                return
+            case CapitalFlow():
+                self._flow(item)
             case _:
-                if isinstance(item, CapitalFlow):
-                    self._advance(item.ts_ns)
-                    if self._is_left_to_comparison(item):
-                        return
+                self._note_trade(item)
                 self.feed(item)
         await self._journal.room()
+
+    def _flow(self, item: CapitalFlow) -> None:
+        self._advance(item.ts_ns)
+        if not self._is_left_to_comparison(item):
+            self.feed(item)
 
     def _is_left_to_comparison(self, flow: CapitalFlow) -> bool:
         """Coins that are paid out may have been bought by somebody else a moment ago: no position gets smaller for that."""
@@ -142,6 +151,26 @@ class Pump:
         )
         self._compare()
         return True
+
+    def _suspect(self, shown: Balances) -> None:
+        """Coins that others bring are told of here long before the account is compared, and no order of ours may sell them."""
+        if self._compare is None:
+            return
+        engine = self._engine
+        for asset, (free_e8, locked_e8) in shown.assets.items():
+            if shown.ts_ns < self._traded_ns.get(asset, 0):
+                continue  # late: what was sold since is still in it
+            more_e8 = strange_e8(asset, free_e8 + locked_e8, engine.state, engine.book, engine.portfolio)
+            if more_e8:
+                self.feed(CapitalFlow(asset, 0, max(self.now_ns, shown.ts_ns), strange_e8=more_e8))
+
+    def _note_trade(self, event: Event) -> None:
+        if not isinstance(event, OrderReport) or event.trade_id <= 0:
+            return
+        state = self._engine.state.symbols.get(event.symbol)
+        if state is not None:
+            asset = state.instrument.base
+            self._traded_ns[asset] = max(self._traded_ns.get(asset, 0), event.ts_ns)
 
     def feed(self, event: Event) -> None:
         """Number, journal, process, journal, pass on. The engine never sees what the journal has not accepted."""

@@ -43,7 +43,7 @@ from bnml.app.weather import make_weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Rejected, Retryable
-from bnml.core.events import ModelPublished
+from bnml.core.events import ModelPublished, Timer
 from bnml.trading.bars import BarGate
 from bnml.trading.freeing import fills_once_now
 from bnml.trading.guarding import ACTIVE
@@ -300,7 +300,7 @@ class Daemon:
         except (Retryable, Rejected) as error:
             logger().warning("reconciliation_postponed", error=str(error))
             return False
-        return not found
+        return all(isinstance(one, Timer) for one in found)
 
     async def _wind_down(self) -> None:
         """No new data; let what is under way end; photograph the engine after the last event."""

@@ -99,12 +99,14 @@ class CapitalFlow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     """A deposit (positive) or withdrawal (negative); changes equity without being a result.
 
     `is_compared`: it is what the account has more or less than the ledger, not what the venue told of one payment.
+    `strange_e8`: nothing is booked yet, but the account's events show so much more than the ledger knows.
     """
 
     asset: str
     amount_e8: int
     ts_ns: int
     is_compared: bool = False
+    strange_e8: int = 0
 
 
 class FeePurchase(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):

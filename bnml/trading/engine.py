@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from bnml.core.clock import NS_PER_S
 from bnml.core.commands import Command
 from bnml.core.events import (
     Adoption,
@@ -47,7 +48,7 @@ from bnml.trading.orders import OrderBook
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Ledger, Portfolio
 from bnml.trading.protection import Protection
-from bnml.trading.ramp import RampDesk
+from bnml.trading.ramp import AGREED, RampDesk
 from bnml.trading.reference import ReferenceDesk
 from bnml.trading.rejects import RejectGuard
 from bnml.trading.reports import ReportDesk
@@ -61,6 +62,9 @@ from bnml.trading.watching import WATCH, Watch
 
 RECONCILE = "reconcile"
 """Name of the Timer that asks the venue for every order whose state is not sure."""
+
+LAG_NS = 5 * NS_PER_S
+"""What an account that agrees says nothing of: it may be read from a place that lags behind."""
 
 DUE_CHANNELS = frozenset({"user", "orders"})
 """Channels after whose return reports may be missing."""
@@ -253,6 +257,9 @@ class Engine:
             for symbol in self._dust.take_up(out):
                 self._protection.stir(symbol)
                 self._reports.advance(symbol, event.ts_ns, out, patient=False)
+            return
+        if event.name == AGREED:
+            self.portfolio.ledger.trust(event.ts_ns - LAG_NS)
             return
         if event.name == RECONCILE:
             self._reports.query_unsure(out, at_once=False)

@@ -47,7 +47,13 @@ class FlowDesk:
             self._let_go(asset, event.ts_ns, out)
 
     def flow(self, event: CapitalFlow, out: Outbox) -> None:
-        """One asset grew or shrank."""
+        """One asset grew or shrank; or more of it was seen than is known, and is nobody's of ours."""
+        if event.strange_e8:
+            self._portfolio.ledger.suspect(event.asset, event.strange_e8, event.ts_ns)
+            self._protection.stir()  # beside coins of others less is done than without them
+            return
+        if event.is_compared:
+            self._portfolio.ledger.trust(event.ts_ns, event.asset)
         self._portfolio.flow(event.asset, event.amount_e8)
         self._state.ramp.flowed_ns = self._state.now_ns
         if event.asset == self._state.ledger.quote:

@@ -43,26 +43,31 @@ def bond(
     position = portfolio.positions.get(instrument.symbol)
     if not freed or position is None:
         return Bond.NONE
-    if any(_is_filling(leg, book) for leg in legs) and not owns_all(instrument, book, portfolio):
+    if any(_is_filling_untold(leg, book) for leg in legs):
+        return (
+            Bond.NONE
+        )  # it frees less than we know: the venue would refuse what is made for all, or take coins of others
+    is_filling = any(leg.state is OrderState.PARTLY_FILLED for leg in legs)
+    if is_filling and not owns_all(instrument, book, portfolio):
         return Bond.NONE  # it may free less than we know, and coins of others make up for it
     coming_lots, others = _others(legs, instrument, book)
-    all_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8)
+    all_lots = -(-portfolio.most_e8(instrument.base) // instrument.lot_e8)
     all_freed, smallest = sum(freed.values()), min(freed.values())
     free_lots = all_lots - sum(locks(others).values()) - smallest
     locked = {order.tranche for order in (*others, *legs)}
     loose_lots = sum(held_lots(one, instrument) for one in position.tranches if one.index not in locked)
     # The legs may lock what the other tranche waits for; but one that is just filling has less left already.
-    is_less = lots < all_freed and not any(leg.state is OrderState.PARTLY_FILLED for leg in legs)
+    is_less = lots < all_freed and not is_filling
     if free_lots + coming_lots < lots and (is_less or loose_lots <= lots - all_freed):
         return Bond.SURE
     return Bond.LATER if free_lots - loose_lots < lots else Bond.NONE
 
 
-def _is_filling(leg: Order, book: OrderBook) -> bool:
-    """Whether the venue has filled a part of a leg, or ended the other one of its list, which says so."""
+def _is_filling_untold(leg: Order, book: OrderBook) -> bool:
+    """Whether the venue has ended the other leg of its list, which says that this one is filling, and not told how far."""
     mates = book.of_list(leg.list_id) if leg.list_id else ()
     is_alone = any(one.side is Side.SELL and one.state is OrderState.EXPIRED for one in mates)
-    return leg.state is OrderState.PARTLY_FILLED or is_alone
+    return is_alone and not leg.applied_lots
 
 
 def may_wait(legs: Sequence[Order], lots: int) -> bool:
@@ -110,7 +115,7 @@ def exclude_each_other(
         return False
     dust = portfolio.ledger.dust.get(instrument.symbol)
     dust_e8 = dust.base_e8 if dust is not None else 0
-    total_e8 = portfolio.total_e8(instrument.base)
+    total_e8 = portfolio.most_e8(instrument.base)
     coming_lots, others = _others(sales, instrument, book)
     if coming_lots or total_e8 - dust_e8 - sum(one.base_e8 for one in position.tranches) >= lot_e8:
         return False
@@ -131,7 +136,7 @@ def owns_all(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> b
         return False
     dust = portfolio.ledger.dust.get(instrument.symbol)
     own_e8 = sum(one.base_e8 for one in position.tranches) + (dust.base_e8 if dust is not None else 0)
-    return portfolio.total_e8(instrument.base) - own_e8 < instrument.lot_e8
+    return portfolio.most_e8(instrument.base) - own_e8 < instrument.lot_e8
 
 
 def sells_enough(
@@ -152,7 +157,7 @@ def fills_once(sale: Order, instrument: Instrument, book: OrderBook, portfolio: 
     if not owns_all(instrument, book, portfolio):
         return False
     _, others = _others([sale], instrument, book)
-    free_lots = -(-portfolio.total_e8(instrument.base) // instrument.lot_e8) - sum(locks(others).values())
+    free_lots = -(-portfolio.most_e8(instrument.base) // instrument.lot_e8) - sum(locks(others).values())
     return free_lots - sale.quantity_lots < sale.quantity_lots
 
 
@@ -162,6 +167,16 @@ def fills_once_now(state: EngineState, book: OrderBook, portfolio: Portfolio, na
     if sale is None or sale.symbol not in state.symbols:
         return False
     return fills_once(sale, state.symbols[sale.symbol].instrument, book, portfolio)
+
+
+def strange_e8(asset: str, shown_e8: int, state: EngineState, book: OrderBook, portfolio: Portfolio) -> int:
+    """How much more of a coin that we trade an account shows than we know, and than own purchases may have brought."""
+    symbols = {name: one.instrument for name, one in state.symbols.items() if one.instrument.base == asset}
+    if not symbols:
+        return 0
+    buys = [one for one in book.unsettled() if one.side is Side.BUY and one.symbol in symbols]
+    coming_e8 = sum(one.due_lots * symbols[one.symbol].lot_e8 for one in buys)
+    return max(0, shown_e8 - portfolio.most_e8(asset) - coming_e8)
 
 
 def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:
@@ -192,7 +207,7 @@ def is_alone(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> b
     own are too small for any stop; below one lot, nothing can be sold.
     """
     dust = portfolio.ledger.dust.get(instrument.symbol)
-    others_e8 = portfolio.total_e8(instrument.base) - (dust.base_e8 if dust is not None else 0)
+    others_e8 = portfolio.most_e8(instrument.base) - (dust.base_e8 if dust is not None else 0)
     return others_e8 < instrument.lot_e8 and not any(
         order.symbol == instrument.symbol for order in book.unsettled()
     )

@@ -32,6 +32,19 @@ class Ledger(msgspec.Struct):
     flows_e8: int = 0  # deposits less withdrawals of the quote asset since the start
     positions: dict[str, Position] = msgspec.field(default_factory=dict)
     dust: dict[str, Dust] = msgspec.field(default_factory=dict)  # by symbol
+    strange: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)
+    """By asset: what the account was seen to have beyond `totals`, and when; until it is booked or has gone."""
+
+    def suspect(self, asset: str, more_e8: int, ts_ns: int) -> None:
+        """So much more was seen than is known."""
+        known_e8, _ = self.strange.get(asset, (0, 0))
+        self.strange[asset] = known_e8 + more_e8, ts_ns
+
+    def trust(self, before_ns: int, asset: str = "") -> None:
+        """The account was read: what was seen before that is booked now, or gone (of one asset; empty: of all)."""
+        seen = [one for one, (_, ts_ns) in self.strange.items() if asset in {"", one} and ts_ns <= before_ns]
+        for name in seen:
+            del self.strange[name]
 
 
 class Portfolio:
@@ -47,6 +60,10 @@ class Portfolio:
     def total_e8(self, asset: str) -> int:
         return self.ledger.totals.get(asset, 0)
 
+    def most_e8(self, asset: str) -> int:
+        """What the account may hold: coins included that others have brought and no comparison has booked yet."""
+        return self.total_e8(asset) + self.ledger.strange.get(asset, (0, 0))[0]
+
     def adopt(self, assets: Mapping[str, tuple[int, int]]) -> dict[str, int]:
         """Take the venue's balances as the truth; return by how much each known asset was off."""
         seen = {asset: free + locked for asset, (free, locked) in assets.items()}
@@ -56,6 +73,7 @@ class Portfolio:
             if seen.get(asset, 0) != total
         }
         self.ledger.totals = {asset: total for asset, total in sorted(seen.items()) if total}
+        self.ledger.strange.clear()
         return off
 
     def flow(self, asset: str, amount_e8: int) -> None:

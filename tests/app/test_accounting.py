@@ -21,6 +21,7 @@ from bnml.core.outcomes import Trade
 from bnml.journal.writer import JournalWriter
 from bnml.trading.engine import Engine
 from bnml.trading.orders import Order, Role
+from bnml.trading.ramp import AGREED
 from bnml.trading.round_trips import Trip
 from bnml.venues.binance.wire import OrderAnswer
 from tests.journal.kit import header
@@ -108,6 +109,13 @@ async def test_round_trips_that_wait_for_equal_books_are_told_as_of_when_ours_we
     engine.state.now_ns = 100
     engine.state.ramp.closed = [Trip("BTCUSDT", 1, 0, 1)]
     assert await made.look() == [Timer("agreed", 100)]
+
+
+async def test_coins_that_were_suspected_hear_that_the_books_are_equal():
+    made, engine, _ = accountant(Venue({"USDT": 5}), {"USDT": 5})
+    engine.portfolio.ledger.suspect("BTC", 7, 1)
+    (found,) = await made.look()
+    assert found.name == AGREED
 
 
 async def test_what_is_on_its_way_is_waited_for():

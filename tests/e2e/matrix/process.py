@@ -455,7 +455,7 @@ class Process:
         except Retryable:
             return False
         self.inbox.complete(0, found)
-        return not found
+        return all(isinstance(one, Timer) for one in found)
 
     def leave(self):
         """The world goes on without it."""
