@@ -76,8 +76,11 @@ def spare(
     (`borrowers`).
     """
     old = next((leg for leg in legs if leg.role is Role.STOP and leg.tranche == tranche.index), None)
-    lots = coverage.held_lots(tranche, instrument)
-    if lots and old is not None and owns_all(instrument, book, portfolio):
+    if old is None or not owns_all(instrument, book, portfolio):
+        return
+    # No more than was locked: what else is held was free, and may have been paid out or converted a moment ago.
+    lots = min(coverage.held_lots(tranche, instrument), old.open_lots)
+    if lots:
         spare_stop(tranche, instrument, lots, old.ticks, tuple(first), book, out)
 
 

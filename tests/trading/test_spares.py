@@ -294,6 +294,18 @@ def test_a_spare_of_a_refused_purchase_is_on_its_way_until_the_venue_has_refused
     assert not any(one.is_final for one in world.engine.book.orders.values() if one.spare_of)
 
 
+def test_a_spare_sells_no_more_than_the_old_stop_did():
+    """Crumbs beside it were free, and converted by the account's owner: nothing for all that is held was taken."""
+    world = entered(RUNNER)
+    (tranche,) = world.position().tranches
+    tranche.base_e8 += 5_000
+    world.engine.portfolio.ledger.totals["BTC"] += 5_000
+    replaced, left = moved(world)
+    assert (replaced.ticket.quantity_lots, ticket_of(left).quantity_lots) == (5_000, 4_995)
+    world.settle()
+    assert world.stops() == [(STOP, 4_995)]
+
+
 def test_with_coins_of_others_there_is_no_spare():
     """The venue could take both."""
     world = entered(RUNNER, balances={"USDT": 10**13, "BTC": 10**8})

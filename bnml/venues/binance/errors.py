@@ -13,6 +13,7 @@ from bnml.venues.binance.outcomes import Outcome, Step, verdict_of
 CLOCK_SKEW = -1021
 UNKNOWN_ORDER = -2011
 NO_SUCH_ORDER = -2013
+NO_SUCH_LIST = -2018
 NO_SUCH_SYMBOL = -1121
 ORDER_REFUSED = -2010
 REPLACE_HALF_DONE = -2021

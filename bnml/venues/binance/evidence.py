@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from bnml.core.errors import Fatal, Rejected, Retryable
 from bnml.core.orders import FINAL_STATES
 from bnml.venues.binance.budget import Lane
-from bnml.venues.binance.errors import NO_SUCH_ORDER
+from bnml.venues.binance.errors import NO_SUCH_LIST, NO_SUCH_ORDER
 from bnml.venues.binance.reports import STATES, account_trades, list_members, order_answers
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class Evidence:
             params = {"origClientOrderId": list_client_order_id}
             body = await self._rest.read("/api/v3/orderList", params, Lane.DOUBT)
         except Rejected as error:
-            if error.code == NO_SUCH_ORDER:
+            if error.code in {NO_SUCH_ORDER, NO_SUCH_LIST}:
                 return []
             raise
         return list_members(body)

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from bnml.core.errors import Rejected
 from bnml.venues.binance.evidence import ORDERS_PER_PAGE, Evidence
 
 
@@ -41,3 +42,18 @@ async def test_a_sale_that_is_not_shown_is_absent_only_with_the_cancel_that_came
 ):
     """One request does both: a list that lags behind shows neither."""
     assert await shows_none(every, ended) is is_proven
+
+
+@pytest.mark.parametrize(("code", "is_told"), [(-2013, True), (-2018, True), (-1102, False)])
+async def test_a_list_that_the_venue_does_not_know_has_no_orders(code, is_told):
+    """It is refused with a code of its own: a cancel of such a list stayed in doubt for ever."""
+
+    async def read(*_):
+        raise Rejected("Order list does not exist.", code=code)
+
+    evidence = Evidence(SimpleNamespace(read=read))
+    if is_told:
+        assert await evidence.list_members("l") == []
+    else:
+        with pytest.raises(Rejected):
+            await evidence.list_members("l")
