@@ -302,7 +302,7 @@ class Rest:
 
     async def signed(self, method, path, params, lane=None, *, order=False, window_ms=0):
         route, what = ROUTES[(method, path)], f"{method} {path}"
-        if order:
+        if order and not path.endswith("cancelReplace"):  # that is one request
             self.socket.network.world.cover.note(params.get("symbol", ""), f"{method}{BY_REST}")
         return Answer(await self.socket.ask(route, what, params, order=order, window_ms=window_ms))
 
