@@ -158,7 +158,7 @@ class Pump:
             return
         engine = self._engine
         for asset, (free_e8, locked_e8) in shown.assets.items():
-            if shown.ts_ns < self._traded_ns.get(asset, 0):
+            if shown.ts_ns <= self._traded_ns.get(asset, 0):
                 continue  # late: what was sold since is still in it
             more_e8 = strange_e8(asset, free_e8 + locked_e8, engine.state, engine.book, engine.portfolio)
             if more_e8:

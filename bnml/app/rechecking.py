@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from bnml.app.logs import logger
+from bnml.core.errors import Rejected, Retryable
+from bnml.core.events import Timer
+
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from bnml.core.events import Event
 
 PAUSE_S: Final = 5.0
 """After each look: an accelerated market must not become a flood of requests."""
@@ -40,3 +47,37 @@ class Rechecking:
             elif left:
                 left, self._is_due = left - 1, True
             await asyncio.sleep(PAUSE_S)
+
+
+class Comparisons:
+    """Of our orders with the venue's, and of the ledger with the account: apart, since the second takes as long as reads may lag.
+
+    What a look finds is passed to `tell`, and looked for once more: something may have waited for what had been missed.
+    """
+
+    def __init__(
+        self,
+        orders: Callable[[], Awaitable[Sequence[Event]]],
+        account: Callable[[], Awaitable[Sequence[Event]]],
+        tell: Callable[[Sequence[Event]], None],
+    ) -> None:
+        self._loops = [Rechecking(partial(self._look, read)) for read in (orders, account)]
+        self._tell = tell
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None] | None]:
+        return [one.task for one in self._loops]
+
+    def soon(self, group: asyncio.TaskGroup) -> None:
+        """Both, each at once or after the pause of its look under way."""
+        for one in self._loops:
+            one.soon(group)
+
+    async def _look(self, read: Callable[[], Awaitable[Sequence[Event]]]) -> bool:
+        try:
+            found = await read()
+        except (Retryable, Rejected) as error:
+            logger().warning("reconciliation_postponed", error=str(error))
+            return False
+        self._tell(found)
+        return all(isinstance(one, Timer) for one in found)

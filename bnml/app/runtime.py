@@ -20,7 +20,6 @@ from bnml.app.executor import Executor
 from bnml.app.gaps import Gaps
 from bnml.app.health import LoopLag, Notifier, watch_space
 from bnml.app.life import Life
-from bnml.app.logs import logger
 from bnml.app.membership import Membership
 from bnml.app.narrator import Narrator
 from bnml.app.order_counts import OrderCounts
@@ -28,7 +27,7 @@ from bnml.app.outlook import Outlook
 from bnml.app.parting import Parting
 from bnml.app.picture import Picture
 from bnml.app.pump import Pump
-from bnml.app.rechecking import Rechecking
+from bnml.app.rechecking import Comparisons
 from bnml.app.reconcile import recheck
 from bnml.app.refusals import after_steps
 from bnml.app.retrain import Trainer
@@ -42,8 +41,8 @@ from bnml.app.vigil import Vigil, hear
 from bnml.app.weather import make_weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS
-from bnml.core.errors import Rejected, Retryable
-from bnml.core.events import ModelPublished, Timer
+from bnml.core.errors import Retryable
+from bnml.core.events import ModelPublished
 from bnml.trading.bars import BarGate
 from bnml.trading.freeing import fills_once_now
 from bnml.trading.guarding import ACTIVE
@@ -121,8 +120,7 @@ class Daemon:
         self._spool = Spool(
             parts.folder.path, self._pump.feed, parts.journal.barrier, Desk(parts, self._life).act
         )
-        self._accountant = make_accountant(parts, lambda: self.picture.trade_count, self._now_ns)
-        self._rechecking = Rechecking(self._recheck)
+        self._comparisons = self._make_comparisons()
         self._vigil = Vigil(parts.venue, engine.book, parts.links, parts.inbox)
         self._order_counts = OrderCounts(parts.venue.rest)
         self._group: asyncio.TaskGroup | None = None
@@ -163,7 +161,7 @@ class Daemon:
                 for task in (
                     *self._streams.tasks,
                     *self._streams.helpers,
-                    self._rechecking.task,
+                    *self._comparisons.tasks,
                     self._renewing,
                     *tasks,
                 ):
@@ -286,21 +284,17 @@ class Daemon:
         await self._membership.renew()
         return True
 
+    def _make_comparisons(self) -> Comparisons:
+        parts = self._parts
+        accountant = make_accountant(parts, lambda: self.picture.trade_count, self._now_ns)
+        orders = partial(recheck, parts.venue, parts.engine)
+        return Comparisons(orders, accountant.look, partial(parts.inbox.complete, 0))
+
     def _recheck_soon(self) -> None:
         if self._group is None or self._stepped:
             return
         self._order_counts.look_soon()
-        self._rechecking.soon(self._group)
-
-    async def _recheck(self) -> bool:
-        """Whether nothing is left to be looked at: a payment may have waited for what was postponed or missed."""
-        try:
-            self._parts.inbox.complete(0, await recheck(self._parts.venue, self._parts.engine))
-            self._parts.inbox.complete(0, found := await self._accountant.look())
-        except (Retryable, Rejected) as error:
-            logger().warning("reconciliation_postponed", error=str(error))
-            return False
-        return all(isinstance(one, Timer) for one in found)
+        self._comparisons.soon(self._group)
 
     async def _wind_down(self) -> None:
         """No new data; let what is under way end; photograph the engine after the last event."""

@@ -4,7 +4,9 @@ import asyncio
 
 import pytest
 
-from bnml.app.rechecking import PAUSE_S, REPEATS, Rechecking
+from bnml.app.rechecking import PAUSE_S, REPEATS, Comparisons, Rechecking
+from bnml.core.errors import Retryable
+from bnml.core.events import Timer
 from tests.virtual_time import in_virtual_time
 
 LOOK_S = 1.0
@@ -59,3 +61,32 @@ async def test_what_a_look_has_not_seen_is_looked_for_again_a_few_times(fails, l
         case.fails = fails
         case.ask()
     assert len(case.began_s) == looks
+
+
+@in_virtual_time
+async def test_orders_do_not_wait_for_the_account_and_a_failure_of_one_is_none_of_the_other():
+    """A difference of the account is looked at for as long as reads may lag; a stop cancelled by hand waited for that."""
+    told, began_s = [], {"orders": [], "account": []}
+
+    async def orders():
+        began_s["orders"].append(asyncio.get_running_loop().time())
+        return ["missed"] if len(began_s["orders"]) == 1 else []
+
+    async def account():
+        began_s["account"].append(asyncio.get_running_loop().time())
+        await asyncio.sleep(20.0)
+        if len(began_s["account"]) == 1:
+            raise Retryable("no answer")
+        return [Timer("agreed", 7)]
+
+    async with asyncio.TaskGroup() as group:
+        both = Comparisons(orders, account, told.extend)
+        both.soon(group)
+    assert told == ["missed", Timer("agreed", 7)]
+    assert [len(times) for times in began_s.values()] == [
+        2,
+        2,
+    ]  # what had failed or found something is repeated
+    first_s, second_s = began_s["orders"]
+    assert second_s - first_s == pytest.approx(PAUSE_S)
+    assert len(both.tasks) == 2

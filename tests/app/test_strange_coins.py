@@ -62,9 +62,13 @@ async def test_what_own_sales_took_is_not_strange_when_balances_of_before_come_a
         SYMBOL, "bnt-x", world.now_ns, OrderState.FILLED, Side.SELL, trade_id=99, last_lots=1, last_ticks=1
     )
     await case.pump.take(sold)
-    await case.pump.take(Balances(before_ns, {"BTC": (HELD_E8, 0)}))
+    for ts_ns in (
+        before_ns,
+        world.now_ns,
+    ):  # a sale of two fills may have one word of the balances after each
+        await case.pump.take(Balances(ts_ns, {"BTC": (HELD_E8, 0)}))
     assert case.strange_e8 == 0
-    await case.show(10_000)
+    await case.show(10_000, later_ns=1)
     assert case.strange_e8 == 10_000
 
 

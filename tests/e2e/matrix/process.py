@@ -14,14 +14,14 @@ from bnml.app.links import Links
 from bnml.app.outlook import Outlook
 from bnml.app.parting import Parting
 from bnml.app.pump import Pump
-from bnml.app.rechecking import Rechecking
+from bnml.app.rechecking import Comparisons
 from bnml.app.refusals import after_steps
 from bnml.app.silence import Silence
 from bnml.app.timers import DUST_NS
 from bnml.app.warmup import settle_absent
 from bnml.bench.eager import EAGER_RISK
 from bnml.core.clock import NS_PER_S
-from bnml.core.errors import Retryable, UnknownOutcome
+from bnml.core.errors import UnknownOutcome
 from bnml.core.events import InstrumentUpdate, ModelPublished, Timer, UniverseUpdate
 from bnml.core.ids import IdSource
 from bnml.journal.recover import code_version, recover, snapshot_version
@@ -190,11 +190,10 @@ class Process:
             receive_window_ms=WINDOW_MS,
             protective_window_ms=WINDOW_MS // 2,
         )
-        self.rechecking = Rechecking(self._recheck)
         self.started = life.loop.create_future()
         self.stopped = life.loop.create_future()
         self.is_stopping = False
-        self.accountant = None
+        self.comparisons = None
         self.watched_ns = self.dusted_ns = 0
         self.alerts = []
         self.began_s = life.loop.time()
@@ -214,7 +213,7 @@ class Process:
     def _watch_account(self):
         """Both ledgers are compared, as the daemon does."""
         self.guards.recall(self.engine.state.activity.guards)
-        self.accountant = Accountant(
+        accountant = Accountant(
             self.venue,
             self.engine,
             self.guards,
@@ -224,6 +223,8 @@ class Process:
             is_journaled=partial(strangers.is_known, (), self.disk.reader()),
             clock=self.world.clock,
         )
+        orders = partial(reconcile.recheck, self.venue, self.engine)
+        self.comparisons = Comparisons(orders, accountant.look, partial(self.inbox.complete, 0))
 
     def _disconnect(self):
         self.socket.drop()
@@ -445,17 +446,8 @@ class Process:
             self._recheck_soon()
 
     def _recheck_soon(self):
-        if self.accountant is not None:  # else a start still reads everything
-            self.rechecking.soon(SimpleNamespace(create_task=self.life.spawn))
-
-    async def _recheck(self):
-        try:
-            self.inbox.complete(0, await reconcile.recheck(self.venue, self.engine))
-            found = await self.accountant.look()
-        except Retryable:
-            return False
-        self.inbox.complete(0, found)
-        return all(isinstance(one, Timer) for one in found)
+        if self.comparisons is not None:  # else a start still reads everything
+            self.comparisons.soon(SimpleNamespace(create_task=self.life.spawn))
 
     def leave(self):
         """The world goes on without it."""
