@@ -18,6 +18,8 @@ from tests.e2e.matrix.causes import (
     HALTED,
     HALVED,
     KEYLESS,
+    LAGGED,
+    LATE_READ,
     LISTLESS,
     PARTED,
     PASSED,
@@ -109,6 +111,18 @@ ANOTHER = "side=SELL type=MARKET newClientOrderId=two-0x"
 )
 def test_two_sales_that_fail_together_wait_for_reads(notes, until, found):
     assert cause(notes, until=until) == found
+
+
+@pytest.mark.parametrize(
+    ("at_s", "until", "found"),
+    [
+        pytest.param(0.5, 9.0, LAGGED, id="seen by the next comparison"),
+        pytest.param(-3.0, 9.0, UNEXPLAINED, id="long before"),
+        pytest.param(0.5, 12.0, UNEXPLAINED, id="longer than that"),
+    ],
+)
+def test_reads_that_lag_behind_excuse_the_time_until_the_next_comparison(at_s, until, found):
+    assert cause([(at_s, LATE_READ)], until=until) == found
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ TWICE = "the venue failed the repeated request too"
 TOGETHER = "the venue failed two sales at market at once: the coins of either are free, so none is repeated until reads must show it"
 UNREAD = "the venue failed a request, and the reads that were to tell what became of it"
 UNTOLD = "somebody else cancelled its orders, and the venue lost the word of it until the account was looked at again"
+LAGGED = "reads that were answered from what was did not show what no event had told"
 PASSED = "the price had passed the level that a stop or a target was moved to, and the process died before the sale"
 BANNED = "the venue had banned the address"
 CLOSED = "the venue's port was closed"
@@ -34,6 +35,7 @@ CAUSES = (
     TOGETHER,
     UNREAD,
     UNTOLD,
+    LAGGED,
     PASSED,
     BANNED,
     CLOSED,
@@ -85,6 +87,7 @@ NEAR_S = 0.2  # what was sent before a death is executed within this time after 
 ALONE = "bought without a list beside coins of the owner"
 BESIDE = "beside coins of the owner"
 BY_REST = " by REST"
+LATE_READ = "a read was answered from what was"
 BROKEN = "struck: reset of orders under way"
 SINGLE = "a cancel and what follows it are two requests beside coins of the owner"
 GROWN = "worth more than the minimum now"
@@ -107,8 +110,8 @@ def cause_of(span):
         once = UNREAD if unread else AGED if aged else _failed_once(span, recent) if failures else ""
         found = _shut(span) or (TWICE if failures > 1 else once)
         found = found or (TOGETHER if _failed_together(span, before, until_s) else "")
-        untold = UNTOLD if _is_untold(span) else STARTING if _is_starting(span) else UNEXPLAINED
-        return found or untold
+        untold = UNTOLD if _is_untold(span) else STARTING if _is_starting(span) else ""
+        return found or untold or (LAGGED if _is_lagged(span, recent) else UNEXPLAINED)
     if _is_slow(span):
         return _shut(span) or UNEXPLAINED
     return _of_death(span, before, recent, failures, until_s)
@@ -212,6 +215,11 @@ def _is_untold(span):
     by_hand = any(text.startswith(tuple(_OF_OTHERS)) for text in first)
     lost = any(text.startswith("struck: ") and " of executionReport" in text for text in first)
     return by_hand and lost and span.seconds - _shut_times(span)[1] <= LOOKED_AT_S + TOO_LONG_S
+
+
+def _is_lagged(span, recent):
+    """The next comparison reads again, and what it is told may be as old once more."""
+    return LATE_READ in recent and span.seconds <= LOOKED_AT_S + READ_LAG_S + TOO_LONG_S
 
 
 def _failed_together(span, notes, until_s):

@@ -7,6 +7,7 @@ from bnml.venues.sim import operations_account, operations_lists
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import VenueReject
 from bnml.venues.sim.orders import OPEN_STATUSES
+from tests.e2e.matrix.causes import LATE_READ
 
 LONGEST_S = 2.0
 LONG = 0.1  # of the reads are much older than the others
@@ -81,9 +82,6 @@ class Lags:
         if orders or hidden or balances is not self._balances:
             self._world.cover.note("", LATE_READ)
         return Past(self._read, orders, hidden, balances)
-
-
-LATE_READ = "a read was answered from what was"
 
 
 class Past:
