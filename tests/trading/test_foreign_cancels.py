@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from bnml.core.commands import CancelOrder, QueryOrder
-from bnml.core.events import CancelFailed
+from bnml.core.events import CancelFailed, CapitalFlow
 from bnml.core.orders import OrderState
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderKey, VenueReject
@@ -79,3 +79,21 @@ def test_what_we_cancel_ourselves_has_nothing_read():
     world.pass_seconds(3)
     assert world.position() is None
     assert not any(isinstance(one, QueryOrder) for one in world.sent)
+
+
+def test_what_was_refused_for_coins_that_are_gone_is_tried_at_once_when_that_is_known():
+    """The pause after the last refusal was waited for: a rest of the position was bare for seconds more."""
+    world = World()
+    world.enter(targets=((1, 5000, 0),))
+    world.settle()
+    (stop,) = world.open_orders()
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=stop.client_order_id))
+    world.venue.exchange.deposit(ACCOUNT, "BTC", -1_000_000)
+    world.reports += world.venue.drain()
+    world.deliver()
+    world.settle()
+    world.pass_seconds(9)
+    assert world.stops() == []
+    world.feed(CapitalFlow("BTC", -1_000_000, world.now_ns, is_compared=True))
+    world.settle()
+    assert world.position() is None or world.stops()
