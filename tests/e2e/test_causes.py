@@ -27,7 +27,9 @@ from tests.e2e.matrix.causes import (
     SINGLE,
     SPENT,
     STARTING,
+    TAKEN,
     TOGETHER,
+    TOOK,
     TWICE,
     UNEXPLAINED,
     UNLINKED,
@@ -123,6 +125,24 @@ def test_two_sales_that_fail_together_wait_for_reads(notes, until, found):
 )
 def test_reads_that_lag_behind_excuse_the_time_until_the_next_comparison(at_s, until, found):
     assert cause([(at_s, LATE_READ)], until=until) == found
+
+
+WANTING = (1.0, f"executed {STOP}: (-2010, 'Account has insufficient balance for requested action.')")
+
+
+@pytest.mark.parametrize("lived", [True, False])
+@pytest.mark.parametrize(
+    ("notes", "until", "found"),
+    [
+        pytest.param([(-2.0, TOOK), WANTING], 12.0, TAKEN, id="until it is known"),
+        pytest.param([WANTING], 12.0, UNEXPLAINED, id="nobody took any"),
+        pytest.param([(-2.0, TOOK)], 12.0, UNEXPLAINED, id="nothing was refused"),
+        pytest.param([(-2.0, TOOK), WANTING], 17.0, UNEXPLAINED, id="longer than that"),
+    ],
+)
+def test_coins_that_their_owner_takes_are_missed_until_reads_cannot_lag_any_more(lived, notes, until, found):
+    turns = [(-9.0, "born")] if lived else [(0.5, "died any moment"), (0.6, "born")]
+    assert cause([*notes, *turns], until=until, lived=lived) == found
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ TOGETHER = "the venue failed two sales at market at once: the coins of either ar
 UNREAD = "the venue failed a request, and the reads that were to tell what became of it"
 UNTOLD = "somebody else cancelled its orders, and the venue lost the word of it until the account was looked at again"
 LAGGED = "reads that were answered from what was did not show what no event had told"
+TAKEN = "its owner took coins, or locked them, that were free: what is left was known when reads could not lag any more"
 PASSED = "the price had passed the level that a stop or a target was moved to, and the process died before the sale"
 BANNED = "the venue had banned the address"
 CLOSED = "the venue's port was closed"
@@ -36,6 +37,7 @@ CAUSES = (
     UNREAD,
     UNTOLD,
     LAGGED,
+    TAKEN,
     PASSED,
     BANNED,
     CLOSED,
@@ -76,6 +78,7 @@ _OF_ORDERS = (" of order", " of POST", " of DELETE")
 _OF_OTHERS = {"struck: cancel_orders": BY_HAND, "struck: prevention": PREVENTED}
 _BEYOND = ("immediately", "relationship")
 _HALF = "-2021"
+_WANTING = "(-2010, 'Account has insufficient balance for requested action.')"
 _AT_MARKET = "side=SELL type=MARKET"
 _WIRED = ("sent order", "sent POST", "sent DELETE")
 RECENT_S = 2.0  # what a failed request about protection leads to takes a doubt of 1.6 s and the next step
@@ -88,6 +91,8 @@ ALONE = "bought without a list beside coins of the owner"
 BESIDE = "beside coins of the owner"
 BY_REST = " by REST"
 LATE_READ = "a read was answered from what was"
+TOOK = "coins go"
+BOOKED_S = 15.0  # begin of a process, the pause of a comparison, as long as reads may lag, and what follows
 BROKEN = "struck: reset of orders under way"
 SINGLE = "a cancel and what follows it are two requests beside coins of the owner"
 GROWN = "worth more than the minimum now"
@@ -111,9 +116,10 @@ def cause_of(span):
         found = _shut(span) or (TWICE if failures > 1 else once)
         found = found or (TOGETHER if _failed_together(span, before, until_s) else "")
         untold = UNTOLD if _is_untold(span) else STARTING if _is_starting(span) else ""
-        return found or untold or (LAGGED if _is_lagged(span, recent) else UNEXPLAINED)
+        late = LAGGED if _is_lagged(span, recent) else TAKEN if _is_taken(span) else UNEXPLAINED
+        return found or untold or late
     if _is_slow(span):
-        return _shut(span) or UNEXPLAINED
+        return _shut(span) or (TAKEN if _is_taken(span) else UNEXPLAINED)
     return _of_death(span, before, recent, failures, until_s)
 
 
@@ -220,6 +226,14 @@ def _is_untold(span):
 def _is_lagged(span, recent):
     """The next comparison reads again, and what it is told may be as old once more."""
     return LATE_READ in recent and span.seconds <= LOOKED_AT_S + READ_LAG_S + TOO_LONG_S
+
+
+def _is_taken(span):
+    """What is asked for is refused for want of coins since then; not for longer than it takes to know why."""
+    refused = [at for at, _, text in span.notes if at >= span.since_s and text.endswith(_WANTING)]
+    took = any(text == TOOK for _, _, text in span.notes)
+    born = [at for at, _, text in span.notes if text == "born" and at <= span.until_s]
+    return took and bool(refused) and span.until_s - max(refused[0], *born[-1:]) <= BOOKED_S
 
 
 def _failed_together(span, notes, until_s):

@@ -20,7 +20,7 @@ from bnml.venues.sim.market import Market
 from bnml.venues.sim.messages import Print, Step
 from bnml.venues.sim.signing import ApiKey, KeyRing
 from bnml.venues.sim.venue import Venue
-from tests.e2e.matrix.causes import ALONE, BESIDE, GROWN, SINGLE, TOO_LONG_S, cause_of
+from tests.e2e.matrix.causes import ALONE, BESIDE, GROWN, SINGLE, TOO_LONG_S, TOOK, cause_of
 from tests.e2e.matrix.grids import Grids
 from tests.e2e.matrix.lagging import Lags
 from tests.e2e.matrix.liquidity import PARTS_SEED, Liquidity, fill_in_parts
@@ -349,6 +349,8 @@ class Cover:
                     from_s = since - BEFORE_S
                     span.notes = [one for one in self.notes if one[0] >= from_s and one[1] in {name, ""}]
                     span.shuts = [one for one in self.shuts if one[1] >= from_s and one[2] in {name, ""}]
+                    if any(text == TOOK for _, _, text in self.notes):
+                        span.notes.append((since, name, TOOK))  # however long ago, if nobody has looked since
                     if world.owners_e8.get(instrument.base):
                         span.notes.append((since, name, BESIDE))
                         kinds = {ALONE: instrument.oto_allowed, SINGLE: instrument.cancel_replace_allowed}

@@ -10,7 +10,7 @@ from bnml.core.orders import OrderType, Side, TimeInForce
 from bnml.venues.sim.commissions import DISCOUNT_ASSET
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderRequest, VenueReject
-from tests.e2e.matrix.causes import FILTERED, HALTED
+from tests.e2e.matrix.causes import FILTERED, HALTED, TOOK
 from tests.e2e.matrix.liquidity import HALF_FILLED
 
 EACH_S = 8.0
@@ -86,6 +86,7 @@ class Others:
         mine_e8 = min(free_e8, owners_e8.get(base, 0))
         if mine_e8 and self._random.random() < 0.5:
             amount_e8 = -int(self._random.integers(1, mine_e8 + 1))
+            self._world.cover.note("", TOOK)
         else:
             amount_e8 = int(self._random.integers(1, 5 * E8))
         self._world.exchange.deposit(ACCOUNT, base, amount_e8)
@@ -130,6 +131,7 @@ class Others:
         worth_e8 = instrument.notional_e8(world.prices[name], free_e8 // instrument.lot_e8)
         is_ours = instrument.base != DISCOUNT_ASSET and not world.owners_e8.get(instrument.base)
         if free_e8 and is_ours and worth_e8 < instrument.min_notional_e8:
+            world.cover.note("", TOOK)
             world.exchange.deposit(ACCOUNT, instrument.base, -free_e8)
             world.exchange.deposit(ACCOUNT, DISCOUNT_ASSET, 1 + worth_e8 // 100)
             world.owners_e8[DISCOUNT_ASSET] = world.owners_e8.get(DISCOUNT_ASSET, 0) + 1 + worth_e8 // 100
@@ -145,6 +147,7 @@ class Others:
         worth_e8 = int(self._random.integers(10 * E8, 60 * E8))
         lots = worth_e8 // instrument.notional_e8(world.prices[name], 1)
         if not buys:
+            world.cover.note("", TOOK)
             lots = min(lots, world.owners_e8.get(instrument.base, 0) // instrument.lot_e8)
         request = OrderRequest(
             symbol=name,
