@@ -17,13 +17,11 @@ import msgspec
 
 from bnml.app.sim_process import Endpoint
 from bnml.config import load
-from bnml.core.orders import OrderType, Side
-from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.journal.reader import JournalReader
 from tests.e2e.kills import CONFIG, SYMBOLS, Rehearsal, _exchange
 from tests.e2e.nursery import POINTS
+from tests.e2e.uncovered import spells, table
 
-STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
-FINAL = {"FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH"}
 ORDERS = [f"{verb} /api/v3/order*" for verb in ("POST", "DELETE")] + [
     "order.place",
     "order.cancel",
@@ -140,36 +138,21 @@ class Litter(Rehearsal):
         return msgspec.json.decode((self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint)
 
 
-def uncovered_s(exchange, speed):
-    """Each time that something held had no resting stop, in seconds of wall time, from the exchange's own ledger."""
-    spans = []
-    for symbol, instrument in exchange.instruments.items():
-        moves = Counter()
-        for trade in exchange.read.trades(ACCOUNT, symbol, limit=100_000):
-            lots = trade.quantity_lots if trade.is_buyer else -trade.quantity_lots
-            if trade.commission_asset == instrument.base:
-                lots -= -(-trade.commission_e8 // instrument.lot_e8)
-            moves[trade.ts_ns] += lots
-        orders = exchange.read.all_orders(ACCOUNT, symbol, limit=100_000)
-        entries = {order.list_id: order for order in orders if order.side is Side.BUY and order.list_id >= 0}
-        for order in orders:
-            entry = entries.get(order.list_id)
-            sleeps = entry is not None and not entry.executed_lots
-            if order.side is Side.SELL and order.type in STOPS and order.status != "REJECTED" and not sleeps:
-                moves[order.created_ns if entry is None else entry.updated_ns] -= order.quantity_lots
-                if order.status in FINAL:
-                    moves[order.updated_ns] += order.quantity_lots
-        bare, since_ns, least = 0, 0, None
-        for ts_ns in sorted(moves):
-            bare += moves[ts_ns]
-            price = max(1, exchange.market[symbol].state.last_ticks)
-            least = instrument.min_notional_e8 * 4 // max(1, instrument.notional_e8(price, 1))
-            if bare > least and not since_ns:
-                since_ns = ts_ns
-            elif bare <= least and since_ns:
-                spans.append((ts_ns - since_ns) / 1e9 / speed)
-                since_ns = 0
-    return sorted(spans)
+def uncovered(state):
+    """The table of what lay without a stop, from the exchange's ledger; when the daemons died, from the journal."""
+    settings = load(
+        CONFIG, {}, {"app.state_dir": (str(state), ""), "universe.symbols": (SYMBOLS.split(","), "")}
+    )
+    exchange = _exchange(settings, state / "exchange" / "ledger.db")
+    with JournalReader(state / "journal.db") as journal:
+        numbers = [session.id for session in journal.sessions()]
+        ends_ns = [max(map(_heard_ns, journal.events(session=one)), default=0) for one in numbers]
+    return table(spells(exchange, max(ends_ns)), ends_ns[:-1], settings.venue.sim.speed)
+
+
+def _heard_ns(row):
+    """The venue's moment of an event; of a bar, which may be much older, none."""
+    return getattr(row[1], "ts_ns", 0)
 
 
 def rehearse(state, kills, seed):
@@ -186,24 +169,16 @@ def rehearse(state, kills, seed):
     finally:
         litter.close()
     found = litter.check()
-    settings = load(
-        CONFIG, {}, {"app.state_dir": (str(state), ""), "universe.symbols": (SYMBOLS.split(","), "")}
-    )
-    spans = uncovered_s(_exchange(settings, state / "exchange" / "ledger.db"), settings.venue.sim.speed)
-    share = {name: spans[min(len(spans) - 1, int(len(spans) * at))] for name, at in _AT} if spans else {}
     return {
         "kills": kills,
         "seconds_a_kill": round(took / kills, 2),
         **found,
         "lost": 0,
         "doubled": 0,
-        "uncovered": {"times": len(spans), **{name: round(one, 3) for name, one in share.items()}},
+        "uncovered": uncovered(state),
         "killed": dict(litter.kills),
         "faults": struck,
     }
-
-
-_AT = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("longest", 1.0))
 
 
 def main():
