@@ -89,12 +89,36 @@ def replaceable(legs: Sequence[Order], instrument: Instrument) -> Order | None:
 def are_apart(
     tranches: Sequence[Tranche], instrument: Instrument, book: OrderBook, portfolio: Portfolio
 ) -> bool:
-    """Whether one sale of all would have to wait for its cancels, because of coins of others, and a sale for each need not."""
+    """Whether one sale of all would wait for its cancels, or might sell coins of others, and a sale for each does neither."""
     legs = [book.orders[leg] for tranche in tranches for leg in tranche.legs]
     lots = sum(held_lots(tranche, instrument) for tranche in tranches)
     if not legs or not instrument.cancel_replace_allowed or owns_all(instrument, book, portfolio):
         return False
-    return bond(legs, lots, instrument, book, portfolio) is Bond.NONE
+    waits = bond(legs, lots, instrument, book, portfolio) is Bond.NONE
+    return waits or takes_others(legs, instrument, book, portfolio)
+
+
+def is_sale_sure(
+    legs: Sequence[Order], lots: int, instrument: Instrument, book: OrderBook, portfolio: Portfolio
+) -> bool:
+    """Whether a sale can leave with the cancels of these legs: it needs each of them, and sells no coins of others."""
+    if bond(legs, lots, instrument, book, portfolio) is not Bond.SURE:
+        return False
+    return not takes_others(legs, instrument, book, portfolio)
+
+
+def takes_others(
+    legs: Sequence[Order], instrument: Instrument, book: OrderBook, portfolio: Portfolio
+) -> bool:
+    """Whether coins of others are worth an order: a sale that leaves with the cancels of these legs could sell them.
+
+    One of them may be filling in that moment, and its cancel ends it all the same.
+    """
+    if owns_all(instrument, book, portfolio):
+        return False
+    coming_lots, _ = _others(legs, instrument, book)
+    lots = _foreign_e8(instrument, portfolio) // instrument.lot_e8 + coming_lots
+    return not is_rest(lots, min(leg.ticks for leg in legs), instrument)
 
 
 def exclude_each_other(
@@ -129,14 +153,18 @@ def exclude_each_other(
 
 def owns_all(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> bool:
     """Whether an order of a position can sell nothing but coins of that position: there are no others, and none come."""
-    position = portfolio.positions.get(instrument.symbol)
-    if position is None or any(
+    if portfolio.positions.get(instrument.symbol) is None or any(
         one.symbol == instrument.symbol and one.side is Side.BUY for one in book.unsettled()
     ):
         return False
-    dust = portfolio.ledger.dust.get(instrument.symbol)
+    return _foreign_e8(instrument, portfolio) < instrument.lot_e8
+
+
+def _foreign_e8(instrument: Instrument, portfolio: Portfolio) -> int:
+    """What there may be beside the position of a symbol, and its dust."""
+    dust, position = portfolio.ledger.dust.get(instrument.symbol), portfolio.positions[instrument.symbol]
     own_e8 = sum(one.base_e8 for one in position.tranches) + (dust.base_e8 if dust is not None else 0)
-    return portfolio.most_e8(instrument.base) - own_e8 < instrument.lot_e8
+    return portfolio.most_e8(instrument.base) - own_e8
 
 
 def sells_enough(

@@ -17,9 +17,8 @@ from bnml.core.ids import LEG_EXIT
 from bnml.core.instrument import Instrument
 from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, Side
 from bnml.kernels.records import ExitReason
-from bnml.trading import coverage
+from bnml.trading import coverage, freeing
 from bnml.trading.entries import lone_stop, protect
-from bnml.trading.freeing import Bond, are_apart, bond, may_wait, owns_all, replaceable, sells_enough
 from bnml.trading.insuring import borrowers, in_doubt, is_left_bare, spare
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
@@ -129,7 +128,7 @@ class Protection:
         These get stops of their own when they are free again; not while the venue takes none.
         """
         strays = [tranche for tranche in position.tranches if self._is_stray(tranche, instrument)]
-        if strays and is_closed and owns_all(instrument, self._book, self._portfolio):
+        if strays and is_closed and freeing.owns_all(instrument, self._book, self._portfolio):
             return False
         for tranche in strays:
             if not any(self._book.orders[leg].cancel_sent for leg in tranche.legs):
@@ -178,7 +177,7 @@ class Protection:
             stop is not None
             and stop.ticks == tranche.stop_ticks
             and len(legs) == (2 if tranche.target_ticks else 1)
-            and all(sells_enough(leg, lots, instrument, self._book, self._portfolio) for leg in legs)
+            and all(freeing.sells_enough(leg, lots, instrument, self._book, self._portfolio) for leg in legs)
         )
 
     def _guard(
@@ -237,18 +236,18 @@ class Protection:
         What has no stop does not wait.
         """
         legs = [self._book.orders[leg] for leg in tranche.legs]
-        found = bond(legs, lots, instrument, self._book, self._portfolio)
-        if found is Bond.LATER and may_wait(legs, lots):
+        found = freeing.bond(legs, lots, instrument, self._book, self._portfolio)
+        if found is freeing.Bond.LATER and freeing.may_wait(legs, lots):
             return
         # Own dust is nobody else's: beside it a list stays one, as in a backtest, which keeps none.
-        is_beside_others = found is Bond.NONE and not owns_all(instrument, self._book, self._portfolio)
-        old = replaceable(legs, instrument) if is_beside_others else None
+        is_alone = freeing.owns_all(instrument, self._book, self._portfolio)
+        old = freeing.replaceable(legs, instrument) if found is freeing.Bond.NONE and not is_alone else None
         if old is not None:  # no list can take the place of another in one request, a stop can
             tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
             self._replace(tranche, old, instrument, lots, out)
             return
         after = self._withdraw(tranche, out)
-        if found is Bond.SURE:
+        if found is freeing.Bond.SURE:
             protect(tranche, instrument, lots, self._book, out, after=after)
             spare(tranche, legs, tranche.legs[len(legs) :], instrument, self._book, self._portfolio, out)
 
@@ -278,7 +277,7 @@ class Protection:
             can_part = all(
                 is_sellable(coverage.held_lots(one, instrument), one.stop_ticks, instrument) for one in held
             )
-            if can_part and are_apart(held, instrument, self._book, self._portfolio):
+            if can_part and freeing.are_apart(held, instrument, self._book, self._portfolio):
                 self._portfolio.take_along(held[-1], instrument)
                 for one in held:
                     self._take_out([one], instrument, position.exit_reason, one.index, out)
@@ -320,14 +319,14 @@ class Protection:
             self._sell(tranches, instrument, reason, index, out)
             return
         lots = sum(coverage.held_lots(tranche, instrument) for tranche in tranches)
-        old = replaceable(legs, instrument) if len(tranches) == 1 and lots else None
+        old = freeing.replaceable(legs, instrument) if len(tranches) == 1 and lots else None
         if old is not None:
             self._sell(tranches, instrument, reason, index, out, replaces=old)
             spare(tranches[0], legs, [tranches[0].sale_id], instrument, self._book, self._portfolio, out)
             return
-        found = bond(legs, lots, instrument, self._book, self._portfolio)
+        is_sure = freeing.is_sale_sure(legs, lots, instrument, self._book, self._portfolio)
         after = [name for tranche in tranches for name in self._withdraw(tranche, out)]
-        if 0 < lots <= instrument.market_max_lots and found is Bond.SURE:
+        if 0 < lots <= instrument.market_max_lots and is_sure:
             self._sell(tranches, instrument, reason, index, out, after=tuple(after))
             for tranche in tranches:
                 spare(tranche, legs, [tranche.sale_id], instrument, self._book, self._portfolio, out)

@@ -26,6 +26,8 @@ from bnml.trading.state import EngineState
 
 FIRST_OF_LOCKED = 4
 """What is locked is often free in a moment: the pause after that refusal begins with this part of the others."""
+_NO_SALE_EITHER = {Cause.LOCKED, Cause.CLOSED}
+"""A sale would need the same coins, or the same market: the venue refuses it as it refuses the stop."""
 KNOWN_NS = NS_PER_S
 """What has the coins of an order that was asked for beside it is read within this time."""
 
@@ -78,7 +80,7 @@ class RefusalDesk:
             tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
         elif cause is Cause.TOO_LATE:
             tranche.exit_reason = self._passed(position, tranche)
-        elif cause is Cause.FILTER or (tranche.refusals >= MAX_REFUSALS and cause is not Cause.CLOSED):
+        elif cause is Cause.FILTER or (tranche.refusals >= MAX_REFUSALS and cause not in _NO_SALE_EITHER):
             tranche.exit_reason = order.reason
         else:
             tranche.move_after_ns = now_ns + pause_ns(tranche.refusals)  # where the old stop is there again

@@ -5,7 +5,7 @@ import sys
 import pytest
 import structlog
 
-from bnml.trading import freeing, protection, scan
+from bnml.trading import freeing, scan
 from tests.e2e.matrix.pool import Nowhere
 from tests.e2e.matrix.process import POINTS
 from tests.e2e.matrix.table import Table
@@ -49,9 +49,9 @@ def test_every_named_point_is_reached(point):
 def test_a_list_that_is_cancelled_before_its_successor_leaves_is_seen(monkeypatch, defect):
     """The measure judges what it is for: without chains the same deaths leave positions bare."""
     if defect:
-        monkeypatch.setattr(protection, "bond", lambda *_: freeing.Bond.NONE)
-        monkeypatch.setattr(protection, "replaceable", lambda *_: None)
-        monkeypatch.setattr(protection, "are_apart", lambda *_: False)
+        monkeypatch.setattr(freeing, "bond", lambda *_: freeing.Bond.NONE)
+        monkeypatch.setattr(freeing, "replaceable", lambda *_: None)
+        monkeypatch.setattr(freeing, "are_apart", lambda *_: False)
     table = Table()
     for seed in range(60):
         table.add(try_seed(seed, at=("during_cancel", 1 + seed % 4)))

@@ -353,6 +353,29 @@ def test_an_exit_with_coins_of_others_in_the_account_sells_ours_alone():
     assert world.balance("BTC") == 10**8
 
 
+@pytest.mark.parametrize("is_replaceable", [True, False])
+def test_a_target_that_fills_in_part_as_all_is_sold_leaves_coins_of_others_alone(is_replaceable):
+    """Found by the kill matrix: they were fewer than any list locks, so one sale left with all cancels, for all."""
+    owners = 1500
+    world = entered(
+        balances={"USDT": 10**13, "BTC": owners * 1000},
+        instruments=changed(cancel_replace_allowed=is_replaceable),
+    )
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    matcher, level = world.venue.exchange._matcher, TARGETS[0][2]
+    target = world.venue.exchange._desk.books[SYMBOL].asks.first(level)
+    matcher.trades.fill(target, 1000, level, matcher.trades.number(), is_maker=True)
+    matcher.finish()
+    world.reports += world.venue.drain()
+    world.settle()
+    world.pass_seconds(3)
+    sold = [one for one in world.trades if one.side is Side.SELL]
+    assert [one.quantity_lots for one in sold if one.reason == ExitReason.TARGET1] == [1000]
+    assert world.position() is None
+    assert world.balance("BTC") == owners * 1000
+    assert not world.ledger_differences()
+
+
 @pytest.mark.parametrize("foreign_lots", [0, 3000, 4995, 6000])
 def test_lists_for_less_than_is_held_are_moved_however_many_coins_of_others_there_are(foreign_lots):
     """Fees are paid in BNB, so a little more was bought than was foreseen; nothing is under way to be waited for."""

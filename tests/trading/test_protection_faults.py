@@ -12,6 +12,7 @@ from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.entries import fit
 from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.refusals import MAX_REFUSALS
 from bnml.trading.watching import WATCH
 from tests.trading.hand_venue import REFERENCE, STOP, SYMBOL, TARGETS, World, changed, ticket_of
 from tests.trading.kit import instrument
@@ -306,8 +307,17 @@ def test_it_is_asked_about_once_for_a_print():
     assert world.stops() == [(STOP, 4995)]
 
 
+def test_coins_that_are_not_free_are_asked_for_until_they_are():
+    """A sale needs the same coins: it would be refused as well, and sell later what can be guarded by then."""
+    world = entered(RUNNER, spares=False)
+    world.refuse(OrderType.STOP_LOSS, *["balance"] * (MAX_REFUSALS + 2))
+    world.move(3_100_000)
+    world.pass_seconds(40, step_s=0.25)
+    assert world.stops() == [(3_080_000, 4995)]
+    assert not any(map(is_sale, world.sent))
+
+
 def test_coins_that_are_locked_for_a_moment_are_not_asked_for_three_times_in_it():
-    """Three refusals sell what is held."""
     world = entered(RUNNER, spares=False)
     world.refuse(OrderType.STOP_LOSS, "balance", "balance")
     world.move(3_100_000)
