@@ -145,6 +145,10 @@ def test_coins_that_their_owner_takes_are_missed_until_reads_cannot_lag_any_more
     assert cause([*notes, *turns], until=until, lived=lived) == found
 
 
+def test_of_a_process_that_was_born_too_long_ago_for_the_notes_as_well():
+    assert cause([(-2.0, TOOK), WANTING], until=12.0) == TAKEN
+
+
 @pytest.mark.parametrize(
     ("why", "until", "shut", "found"),
     [

@@ -233,7 +233,7 @@ def _is_taken(span):
     refused = [at for at, _, text in span.notes if at >= span.since_s and text.endswith(_WANTING)]
     took = any(text == TOOK for _, _, text in span.notes)
     born = [at for at, _, text in span.notes if text == "born" and at <= span.until_s]
-    return took and bool(refused) and span.until_s - max(refused[0], *born[-1:]) <= BOOKED_S
+    return took and bool(refused) and span.until_s - max([refused[0], *born[-1:]]) <= BOOKED_S
 
 
 def _failed_together(span, notes, until_s):

@@ -53,11 +53,21 @@ class VirtualClock:
 
 
 def run_virtually(make):
-    """Run the coroutine that `make(loop)` gives to its end on a loop of its own."""
-    loop = VirtualLoop()
+    """Run the coroutine that `make(loop)` gives to its end on a loop of its own; a callback that failed spoils it."""
+    loop, broken = VirtualLoop(), []
+
+    def note(loop, context):
+        if "handle" in context:
+            broken.append(context["exception"])
+        loop.default_exception_handler(context)
+
+    loop.set_exception_handler(note)
     try:
         asyncio.set_event_loop(loop)
-        return loop.run_until_complete(make(loop))
+        result = loop.run_until_complete(make(loop))
+        for error in broken:
+            raise error
+        return result
     finally:
         asyncio.set_event_loop(None)
         loop.close()
