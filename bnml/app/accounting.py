@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 GUARD = "account"
 PAUSES_S = (0.0, 0.5, 0.5, 1.0, 2.1, 2.0, 2.0)
 """Before each look, until all agrees, or the same was seen for `LAG_S`."""
-UNSURE_MS = 1_000  # by which an event's time may be ahead of the venue's word of an order
+UNSURE_MS = 1_000 + int(LAG_S * 1_000)
+"""By which an event's time may be ahead of the venue's word of an order, and what is read may lag behind that."""
 SYMBOLS_ASKED = 10  # whose orders are read for the story of a difference: a request of weight 20 each
 
 
@@ -106,17 +107,22 @@ class Accountant:
             if self._changes() != changes:
                 seen = None
             elif seen is None or (seen.difference_e8, seen.changes) != (difference_e8, changes):
-                seen = _Seen(difference_e8, changes, now_s)
+                seen = _Seen(difference_e8, changes, asyncio.get_running_loop().time())
             elif not seen.is_asked_about or now_s - seen.since_s >= LAG_S:
                 seen.is_asked_about = True
-                found = await self._settle(difference_e8, is_old=now_s - seen.since_s >= LAG_S)
+                found = await self._settle(difference_e8, totals, is_old=now_s - seen.since_s >= LAG_S)
                 if found:
                     return found
         self._uncompared.goes_on(difference_e8)
         return []
 
-    async def _settle(self, difference_e8: dict[str, int], *, is_old: bool) -> list[Event]:
-        """Fills of ours that no report told of come first; only what they leave is the doing of others, once it `is_old`."""
+    async def _settle(
+        self, difference_e8: dict[str, int], totals: Mapping[str, int], *, is_old: bool
+    ) -> list[Event]:
+        """Fills of ours that no report told of come first; only what they leave is the doing of others, once it `is_old`.
+
+        What is told while orders are read is in the ledger, which had these `totals`, and would be booked once more.
+        """
         since_ms, asked_ms = self._agreed_ms, self._market_ms()
         orders = await self._executed_since(since_ms, difference_e8)
         missed: list[Event] = [
@@ -130,7 +136,7 @@ class Accountant:
             )
             self._uncompared.ended()
             return missed
-        if not is_old:
+        if not is_old or self._engine.state.ledger.totals != totals:
             return []
         strange = [one for one in orders if self._is_strange(one)]
         self._agreed_ms = asked_ms

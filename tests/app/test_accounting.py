@@ -206,7 +206,7 @@ async def test_a_fill_that_orders_show_later_than_balances_is_no_flow(monkeypatc
 
 async def test_f68_a_manual_trade_is_a_flow_with_its_story_and_never_ours():
     venue = Venue(
-        {"USDT": 350 * E8, "BTC": E8 // 100}, orders=[ordered("web_1"), ordered("web_0", at_ms=9_000)]
+        {"USDT": 350 * E8, "BTC": E8 // 100}, orders=[ordered("web_1"), ordered("web_0", at_ms=5_000)]
     )
     made, engine, guards = accountant(venue, {"USDT": 1_000 * E8})
     with capture_logs() as logs:
@@ -344,7 +344,7 @@ async def test_an_order_that_was_named_once_is_not_blamed_for_the_next_differenc
     assert [level for _, level, _ in guards.told] == ["HALTED"]
 
 
-@pytest.mark.parametrize(("at_ms", "is_ours"), [(29_500, True), (28_500, False)])
+@pytest.mark.parametrize(("at_ms", "is_ours"), [(29_500, True), (24_500, False)])
 async def test_a_fill_that_the_venue_dates_a_little_before_the_books_agreed_is_no_flow(at_ms, is_ours):
     """Its clock and ours are not the same: what it executed just after that look may bear an earlier time."""
     name = IDS.client_order_id(3, 0, "s")
