@@ -16,7 +16,7 @@ from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Misconfigured, Retryable
 from bnml.core.events import CapitalFlow, Timer
 from bnml.core.ids import is_ours
-from bnml.core.instrument import plain
+from bnml.core.instrument import DELISTED, plain
 from bnml.journal.reader import JournalReader
 from bnml.trading.guarding import ACTIVE, HALTED
 from bnml.trading.ramp import AGREED
@@ -158,7 +158,8 @@ class Accountant:
         symbols = [
             name
             for name, one in sorted(self._venue.instruments.items())
-            if one.base in difference_e8 or (only_quote and one.quote in difference_e8)
+            if one.status != DELISTED  # nobody answers for its orders
+            and (one.base in difference_e8 or (only_quote and one.quote in difference_e8))
         ]
         found: list[OrderAnswer] = []
         for symbol in symbols[:SYMBOLS_ASKED]:

@@ -2,10 +2,13 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from bnml.app.accounting import LAG_S
+from bnml.core.errors import Rejected
 from bnml.core.events import CapitalFlow, OrderReport
+from bnml.core.instrument import DELISTED
 from bnml.core.orders import OrderState, Side
 from bnml.trading.orders import Order, Role
 from tests.app.test_accounting import IDS, Venue, accountant, ordered
@@ -81,3 +84,21 @@ async def test_a_fill_that_balances_did_not_show_when_the_books_agreed_is_no_flo
     assert await made.look() == []
     assert made.agreed == 1
     assert await made.look() == [FILL]
+
+
+@pytest.mark.parametrize("asset", ["BTC", "USDT"])
+@in_virtual_time
+async def test_a_symbol_that_is_gone_keeps_no_difference_from_being_booked(asset):
+    """Nobody answers for its orders: each look ended with that refusal, for as long as the position was parked."""
+
+    class Parked(Venue):
+        async def recent_orders(self, symbol):
+            if symbol == "BTCUSDT":
+                raise Rejected("Invalid symbol.", code=-1121)
+            return await super().recent_orders(symbol)
+
+    made, _, _ = accountant(Parked({asset: 7, "ETH": 1}), {asset: 5, "ETH": 1})
+    shown = made._venue.instruments
+    shown["BTCUSDT"] = msgspec.structs.replace(shown["BTCUSDT"], status=DELISTED)
+    (flow,) = await made.look()
+    assert (flow.asset, flow.amount_e8) == (asset, 2)
