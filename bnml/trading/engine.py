@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from bnml.core.clock import NS_PER_S
 from bnml.core.commands import Command
 from bnml.core.events import (
     Adoption,
@@ -62,9 +61,6 @@ from bnml.trading.watching import WATCH, Watch
 
 RECONCILE = "reconcile"
 """Name of the Timer that asks the venue for every order whose state is not sure."""
-
-LAG_NS = 5 * NS_PER_S
-"""What an account that agrees says nothing of: it may be read from a place that lags behind."""
 
 DUE_CHANNELS = frozenset({"user", "orders"})
 """Channels after whose return reports may be missing."""
@@ -259,7 +255,7 @@ class Engine:
                 self._reports.advance(symbol, event.ts_ns, out, patient=False)
             return
         if event.name == AGREED:
-            self.portfolio.ledger.trust(event.ts_ns - LAG_NS)
+            self.portfolio.ledger.trust(event.ts_ns)
             return
         if event.name == RECONCILE:
             self._reports.query_unsure(out, at_once=False)

@@ -53,7 +53,7 @@ class FlowDesk:
             self._protection.stir()  # beside coins of others less is done than without them
             return
         if event.is_compared:
-            self._portfolio.ledger.trust(event.ts_ns, event.asset)
+            self._portfolio.ledger.know(event.asset, event.amount_e8, event.ts_ns)
         self._portfolio.flow(event.asset, event.amount_e8)
         self._state.ramp.flowed_ns = self._state.now_ns
         if event.asset == self._state.ledger.quote:

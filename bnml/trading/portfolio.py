@@ -6,9 +6,13 @@ from collections.abc import Mapping
 
 import msgspec
 
+from bnml.core.clock import NS_PER_S
 from bnml.core.events import OrderReport
 from bnml.core.instrument import Instrument
 from bnml.trading.positions import Position, Tranche
+
+LAG_NS = 5 * NS_PER_S
+"""What an account that was read says nothing of: it may be read from a place that lags behind."""
 
 
 class Dust(msgspec.Struct):
@@ -40,8 +44,17 @@ class Ledger(msgspec.Struct):
         known_e8, _ = self.strange.get(asset, (0, 0))
         self.strange[asset] = known_e8 + more_e8, ts_ns
 
-    def trust(self, before_ns: int, asset: str = "") -> None:
+    def know(self, asset: str, more_e8: int, ts_ns: int) -> None:
+        """So much of what was seen is booked, and what has come since is not."""
+        known_e8, seen_ns = self.strange.pop(asset, (0, 0))
+        left_e8 = known_e8 - max(0, more_e8)
+        if left_e8 > 0:
+            self.strange[asset] = left_e8, seen_ns
+        self.trust(ts_ns, asset)
+
+    def trust(self, read_ns: int, asset: str = "") -> None:
         """The account was read: what was seen before that is booked now, or gone (of one asset; empty: of all)."""
+        before_ns = read_ns - LAG_NS
         seen = [one for one, (_, ts_ns) in self.strange.items() if asset in {"", one} and ts_ns <= before_ns]
         for name in seen:
             del self.strange[name]
