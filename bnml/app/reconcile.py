@@ -75,7 +75,8 @@ async def bring_truth(
             break
         seen = difference_e8
         await asyncio.sleep(BETWEEN_READS_S)
-    feed(_with_more(ledger.totals, ledger.quote, balances) if is_left else balances)
+    most_e8 = {asset: engine.portfolio.most_e8(asset) for asset in {*ledger.totals, *ledger.strange}}
+    feed(_with_more(most_e8, ledger.quote, balances) if is_left else balances)
     for order in missed.absent:
         if order.side is Side.SELL and not left_with_purchase(order, engine.book):
             feed(_in_doubt(order, now_ns))
@@ -85,7 +86,7 @@ async def bring_truth(
 
 
 def _with_more(totals_e8: Mapping[str, int], quote: str, balances: Balances) -> Balances:
-    """The ledger's balances, with what the account has more of any coins."""
+    """The ledger's balances, what it was told of beyond them included, with what the account has more of any coins."""
     shown_e8 = {asset: sum(both) for asset, both in balances.assets.items() if asset != quote}
     most_e8 = {
         asset: max(totals_e8.get(asset, 0), shown_e8.get(asset, 0)) for asset in {**totals_e8, **shown_e8}

@@ -1,3 +1,4 @@
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -131,6 +132,28 @@ async def test_what_an_account_lacks_at_a_start_is_left_to_who_compares_it_again
     assert totals == (
         {"BTC": 7, "ETH": 5, "USDT": 4} if is_compared_again else {"BTC": 4, "ETH": 5, "USDT": 9}
     )
+
+
+@in_virtual_time
+async def test_coins_that_an_earlier_session_was_told_of_are_not_forgotten_at_a_start():
+    """Balances that lag behind do not show them yet, and nobody tells of them again: an order could sell them."""
+
+    class Lagging(Venue):
+        async def balances(self):
+            return Balances(1, {"BTC": (7, 0), "USDT": (9, 0)})
+
+    engine = Engine(config(), None)
+    ledger = engine.portfolio.ledger
+    ledger.totals |= {"BTC": 7, "USDT": 9}
+    ledger.suspect("BTC", 3, 5)
+    ledger.suspect("ETH", 2, 5)
+    feed = partial(engine.process, sequence=1)
+    await reconcile.bring_truth(Lagging(), engine, feed, 7, none, is_compared_again=True)
+    assert {name: engine.portfolio.most_e8(name) for name in ("BTC", "ETH", "USDT")} == {
+        "BTC": 10,
+        "ETH": 2,
+        "USDT": 9,
+    }
 
 
 async def test_what_the_venue_does_not_show_is_in_doubt_but_for_what_left_with_a_purchase():
