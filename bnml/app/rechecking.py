@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from bnml.app.logs import logger
+from bnml.app.resolving import LAG_S
 from bnml.core.errors import Rejected, Retryable
 from bnml.core.events import Timer
 
@@ -24,17 +25,20 @@ REPEATS: Final = 3
 class Rechecking:
     """What is asked for during a look, or the pause after it, may be about what that look has not seen: a payment, say.
 
+    Nor need a look have seen it that began so soon after the asking that what it read may be older: another one follows.
     `look` says whether it has seen all; if not it is repeated, a few times: an outage must not use up the minute's weight.
     """
 
     def __init__(self, look: Callable[[], Awaitable[bool]]) -> None:
         self._look = look
         self._is_due = False
+        self._asked_s = 0.0
         self.task: asyncio.Task[None] | None = None
 
     def soon(self, group: asyncio.TaskGroup) -> None:
         """At once, or after the pause of the look under way."""
         self._is_due = True
+        self._asked_s = asyncio.get_running_loop().time()
         if self.task is None or self.task.done():
             self.task = group.create_task(self._run())
 
@@ -42,8 +46,10 @@ class Rechecking:
         left = REPEATS
         while self._is_due:
             self._is_due = False
+            began_s = asyncio.get_running_loop().time()
             if await self._look():
                 left = REPEATS
+                self._is_due |= began_s < self._asked_s + LAG_S
             elif left:
                 left, self._is_due = left - 1, True
             await asyncio.sleep(PAUSE_S)
