@@ -78,6 +78,7 @@ class Watch:
         """Do what is overdue; whatever follows from it is protection's next step."""
         now_ns, dues = self._state.now_ns, []
         for tranche in position.tranches:
+            self._ask_purchase(tranche, out)
             dues += [
                 *self._working(tranche, out),
                 *(due for stop in self._stops(tranche) for due in self._stop(tranche, stop, out)),
@@ -134,6 +135,15 @@ class Watch:
         order.cancel_sent = True
         reason = f"entry of tranche {tranche.index} filled in part only"
         out.commands.append(CancelOrder(order.symbol, order.client_order_id, reason))
+
+    def _ask_purchase(self, tranche: Tranche, out: Outbox) -> None:
+        """A purchase whose legs are awake has filled; until that is told, they seem to lock what others need."""
+        working = self._book.get(tranche.working_id)
+        if working is None or working.is_settled:
+            return
+        opened_ns = [self._book.orders[leg].open_ns for leg in tranche.legs]
+        if any(0 < one <= self._state.now_ns - SILENT_NS for one in opened_ns):
+            out.commands.append(QueryOrder(working.symbol, working.client_order_id))
 
     def _ask_silent(self, position: Position, out: Outbox) -> None:
         """Legs that sleep although their working order is over: awake, or expired, and nobody said so."""

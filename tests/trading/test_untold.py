@@ -5,6 +5,7 @@ from bnml.core.commands import QueryOrder
 from bnml.core.events import OrderReport, Timer
 from bnml.core.orders import OrderState, Side
 from bnml.trading.engine import RECONCILE
+from bnml.trading.orders import Role
 from bnml.trading.watching import WATCH
 from tests.trading.hand_venue import SYMBOL, World
 
@@ -66,3 +67,15 @@ def test_a_cancel_that_was_under_way_at_the_reconciliation_delays_no_question():
     world.feed(Timer(RECONCILE, world.now_ns))
     told(world, target, OrderState.CANCELED, cumulative_lots=4000)
     assert seconds_until_asked(world, target) == 1
+
+
+def test_a_purchase_whose_legs_are_awake_is_asked_for():
+    """They counted as protection of what others had bought, which waited without a stop until its report came (kill matrix)."""
+    world = World()
+    world.enter(targets=ONE)
+    orders = {order.role: order for order in world.engine.book.orders.values()}
+    working, stop = orders[Role.WORKING], orders[Role.STOP]
+    told(world, stop, OrderState.SLEEPING)
+    assert seconds_until_asked(world, working) is None
+    told(world, stop, OrderState.OPEN)
+    assert seconds_until_asked(world, working) == 1
