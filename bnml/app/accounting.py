@@ -83,10 +83,10 @@ class Accountant:
         self._agreed_ms = self._market_ms()
         self.compared = self.agreed = 0
 
-    async def look(self) -> list[Event]:
+    async def look(self) -> list[Event] | None:
         """What makes the ledger equal again: reports that never came, or flows.
 
-        Empty when it never stood still; that is told when it has gone on for minutes.
+        None when it never stood still; that is told when it has gone on for minutes.
         When it is equal, the engine is told as of when, if round trips of the ramp wait for that, or coins were suspected.
         """
         seen: _Seen | None = None
@@ -114,7 +114,7 @@ class Accountant:
                 if found:
                     return found
         self._uncompared.goes_on(difference_e8)
-        return []
+        return None
 
     async def _settle(
         self, difference_e8: dict[str, int], totals: Mapping[str, int], *, is_old: bool

@@ -64,7 +64,7 @@ class Comparisons:
     def __init__(
         self,
         orders: Callable[[], Awaitable[Sequence[Event]]],
-        account: Callable[[], Awaitable[Sequence[Event]]],
+        account: Callable[[], Awaitable[Sequence[Event] | None]],
         tell: Callable[[Sequence[Event]], None],
     ) -> None:
         self._loops = [Rechecking(partial(self._look, read)) for read in (orders, account)]
@@ -79,11 +79,13 @@ class Comparisons:
         for one in self._loops:
             one.soon(group)
 
-    async def _look(self, read: Callable[[], Awaitable[Sequence[Event]]]) -> bool:
+    async def _look(self, read: Callable[[], Awaitable[Sequence[Event] | None]]) -> bool:
         try:
             found = await read()
         except (Retryable, Rejected) as error:
             logger().warning("reconciliation_postponed", error=str(error))
+            return False
+        if found is None:  # it came to no end
             return False
         self._tell(found)
         return all(isinstance(one, Timer) for one in found)

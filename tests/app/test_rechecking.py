@@ -93,3 +93,19 @@ async def test_orders_do_not_wait_for_the_account_and_a_failure_of_one_is_none_o
     first_s, second_s = began_s["orders"]
     assert second_s - first_s == pytest.approx(PAUSE_S)
     assert len(both.tasks) == 2
+
+
+@in_virtual_time
+async def test_a_look_that_came_to_no_end_is_repeated():
+    """Fills that were told meanwhile ended it: coins that had been taken waited for the interval, and what was left had no stop."""
+    answers = [None, None, []]
+    told, looks = [], []
+
+    async def account():
+        looks.append(1)
+        await asyncio.sleep(8.0)
+        return answers.pop(0)
+
+    async with asyncio.TaskGroup() as group:
+        Comparisons(account, account, told.extend)._loops[1].soon(group)
+    assert (len(looks), told) == (3, [])
