@@ -89,13 +89,44 @@ async def test_it_ends_when_the_account_has_been_compared(word):
         {
             "booked": CapitalFlow("BTC", 5_000_000, now_ns, is_compared=True),
             "another booked": CapitalFlow("ETH", 5_000_000, now_ns, is_compared=True),
-            "adopted": Balances(now_ns, totals),
+            "adopted": Balances(now_ns + 5 * NS_PER_S, totals),
             "agreed": Timer(AGREED, now_ns + 5 * NS_PER_S),
             # It may have been read from a place that lags behind.
             "agreed of a moment ago": Timer(AGREED, now_ns + 4 * NS_PER_S),
         }[word]
     )
     assert case.strange_e8 == (0 if word in {"booked", "adopted", "agreed"} else 5_000_000)
+
+
+async def test_what_came_while_a_difference_was_booked_is_still_of_others():
+    """The look that found the difference was over, and what its story is was still being read."""
+    case = Shown()
+    await case.show(5_000_000)
+    await case.show(7_000_000)
+    case.world.feed(CapitalFlow("BTC", 5_000_000, case.world.now_ns + 1, is_compared=True))
+    assert case.total_e8 == HELD_E8 + 5_000_000
+    assert case.strange_e8 == 2_000_000
+    assert not case.owns_all
+
+
+async def test_coins_that_came_again_are_not_over_with_an_account_that_is_read_as_of_in_between():
+    case = Shown()
+    await case.show(5_000_000)
+    await case.show(0)  # gone
+    await case.show(5_000_000, later_ns=10 * NS_PER_S)
+    case.world.feed(Timer(AGREED, case.world.now_ns + 12 * NS_PER_S))
+    assert case.strange_e8 == 5_000_000
+    case.world.feed(Timer(AGREED, case.world.now_ns + 15 * NS_PER_S))
+    assert case.strange_e8 == 0
+
+
+async def test_coins_that_came_a_moment_before_a_start_read_the_account_are_still_of_others():
+    """It may have been read from a place that lags behind."""
+    case = Shown()
+    await case.show(5_000_000)
+    totals = {asset: (total, 0) for asset, total in case.engine.state.ledger.totals.items()}
+    case.world.feed(Balances(case.world.now_ns + 4 * NS_PER_S, totals))
+    assert case.strange_e8 == 5_000_000
 
 
 async def test_a_snapshot_keeps_it():

@@ -10,6 +10,8 @@ from bnml.app.parting import Parting
 from bnml.core.events import Balances, CapitalFlow, Timer
 from bnml.core.instrument import Instrument
 from bnml.trading.engine import Engine
+from bnml.trading.portfolio import LAG_NS
+from bnml.trading.ramp import AGREED
 from bnml.trading.watching import WATCH
 from bnml.venues.sim.inprocess import ACCOUNT
 from tests.trading.hand_venue import World, changed
@@ -43,11 +45,19 @@ def adopted(world):
     return Balances(world.now_ns, {asset: (total, 0) for asset, total in totals.items()})
 
 
-@pytest.mark.parametrize("others_leave", [flow, adopted])
+def agreed(world):
+    """They were seen and never booked; the account was found to have none."""
+    world.feed(CapitalFlow("BTC", 0, world.now_ns, strange_e8=OTHERS_E8))
+    world.feed(flow(world))
+    world.pass_seconds(1)
+    return Timer(AGREED, world.now_ns + LAG_NS)
+
+
+@pytest.mark.parametrize("others_leave", [flow, adopted, agreed])
 def test_a_restart_looks_no_further_than_the_process_before(others_leave):
     world = with_a_rest()
-    twin = Engine.restore(world.config, None, world.engine.snapshot())
     event, tick = others_leave(world), Timer(WATCH, world.now_ns + 1)
+    twin = Engine.restore(world.config, None, world.engine.snapshot())
     asked = [[*one.process(event, 10**6), *one.process(tick, 10**6 + 1)] for one in (world.engine, twin)]
     assert asked[0] == asked[1]
 
