@@ -256,6 +256,7 @@ class Engine:
             return
         if event.name == AGREED:
             self.portfolio.ledger.trust(event.ts_ns)
+            self._protection.stir()  # a rest that no stop sells is left alone beside coins of others only
             return
         if event.name == RECONCILE:
             self._reports.query_unsure(out, at_once=False)

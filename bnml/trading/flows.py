@@ -37,7 +37,7 @@ class FlowDesk:
 
     def balances(self, event: Balances, out: Outbox) -> None:
         """Take the venue's account as the truth; what it has more or less than ours came or went."""
-        off = self._portfolio.adopt(event.assets)
+        off = self._portfolio.adopt(event.assets, event.ts_ns)
         if off:
             self._state.ramp.flowed_ns = self._state.now_ns
             text = ", ".join(f"{asset} by {amount}" for asset, amount in sorted(off.items()))
@@ -53,7 +53,7 @@ class FlowDesk:
             self._protection.stir()  # beside coins of others less is done than without them
             return
         if event.is_compared:
-            self._portfolio.ledger.know(event.asset, event.amount_e8, event.ts_ns)
+            self._portfolio.ledger.explain(event.asset, event.amount_e8)
         self._portfolio.flow(event.asset, event.amount_e8)
         self._state.ramp.flowed_ns = self._state.now_ns
         if event.asset == self._state.ledger.quote:

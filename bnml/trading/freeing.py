@@ -204,7 +204,7 @@ def strange_e8(asset: str, shown_e8: int, state: EngineState, book: OrderBook, p
         return 0
     buys = [one for one in book.unsettled() if one.side is Side.BUY and one.symbol in symbols]
     coming_e8 = sum(one.due_lots * symbols[one.symbol].lot_e8 for one in buys)
-    return max(0, shown_e8 - portfolio.most_e8(asset) - coming_e8)
+    return max(0, shown_e8 - portfolio.total_e8(asset) - coming_e8)
 
 
 def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:

@@ -12,7 +12,7 @@ from bnml.core.instrument import Instrument
 from bnml.trading.positions import Position, Tranche
 
 LAG_NS = 5 * NS_PER_S
-"""What an account that was read says nothing of: it may be read from a place that lags behind."""
+"""What an account that is read says nothing of: it may be read from a place that lags behind."""
 
 
 class Dust(msgspec.Struct):
@@ -42,22 +42,18 @@ class Ledger(msgspec.Struct):
     def suspect(self, asset: str, more_e8: int, ts_ns: int) -> None:
         """So much more was seen than is known."""
         known_e8, _ = self.strange.get(asset, (0, 0))
-        self.strange[asset] = known_e8 + more_e8, ts_ns
+        self.strange[asset] = max(known_e8, more_e8), ts_ns
 
-    def know(self, asset: str, more_e8: int, ts_ns: int) -> None:
-        """So much of what was seen is booked, and what has come since is not."""
-        known_e8, seen_ns = self.strange.pop(asset, (0, 0))
-        left_e8 = known_e8 - max(0, more_e8)
-        if left_e8 > 0:
-            self.strange[asset] = left_e8, seen_ns
-        self.trust(ts_ns, asset)
+    def explain(self, asset: str, booked_e8: int) -> None:
+        """So much was booked of it; what was seen beyond that may have come since."""
+        more_e8, ts_ns = self.strange.pop(asset, (0, 0))
+        if more_e8 > max(0, booked_e8):
+            self.strange[asset] = more_e8 - max(0, booked_e8), ts_ns
 
-    def trust(self, read_ns: int, asset: str = "") -> None:
-        """The account was read: what was seen before that is booked now, or gone (of one asset; empty: of all)."""
-        before_ns = read_ns - LAG_NS
-        seen = [one for one, (_, ts_ns) in self.strange.items() if asset in {"", one} and ts_ns <= before_ns]
-        for name in seen:
-            del self.strange[name]
+    def trust(self, read_ns: int) -> None:
+        """The account was read, and agrees by now: what was seen long enough before that has gone."""
+        for asset in [one for one, (_, ts_ns) in self.strange.items() if ts_ns <= read_ns - LAG_NS]:
+            del self.strange[asset]
 
 
 class Portfolio:
@@ -77,7 +73,7 @@ class Portfolio:
         """What the account may hold: coins included that others have brought and no comparison has booked yet."""
         return self.total_e8(asset) + self.ledger.strange.get(asset, (0, 0))[0]
 
-    def adopt(self, assets: Mapping[str, tuple[int, int]]) -> dict[str, int]:
+    def adopt(self, assets: Mapping[str, tuple[int, int]], read_ns: int) -> dict[str, int]:
         """Take the venue's balances as the truth; return by how much each known asset was off."""
         seen = {asset: free + locked for asset, (free, locked) in assets.items()}
         off = {
@@ -85,8 +81,10 @@ class Portfolio:
             for asset, total in self.ledger.totals.items()
             if seen.get(asset, 0) != total
         }
+        for asset in list(self.ledger.strange):
+            self.ledger.explain(asset, seen.get(asset, 0) - self.total_e8(asset))
         self.ledger.totals = {asset: total for asset, total in sorted(seen.items()) if total}
-        self.ledger.strange.clear()
+        self.ledger.trust(read_ns)
         return off
 
     def flow(self, asset: str, amount_e8: int) -> None:

@@ -27,7 +27,7 @@ class Books:
         self.venue.print("BTCUSDT", 3_000_000, START_NS, jump=True)
         self.venue.print("BNBUSDT", 60_000, START_NS, jump=True)
         self.portfolio = Portfolio(Ledger("USDT"))
-        self.portfolio.adopt(self.venue.balances().assets)
+        self.portfolio.adopt(self.venue.balances().assets, 0)
         self.ts_ns = START_NS
         self.assets = []
 

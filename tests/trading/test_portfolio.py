@@ -88,7 +88,7 @@ def test_equity_marks_whole_lots_and_takes_cost_where_no_price_is_known():
 
 def test_adopting_balances_says_by_how_much_known_assets_were_off():
     portfolio, _ = opened()
-    off = portfolio.adopt({"USDT": (9_000 * E8, 500 * E8), "ETH": (5, 0)})
+    off = portfolio.adopt({"USDT": (9_000 * E8, 500 * E8), "ETH": (5, 0)}, 0)
     assert off == {"USDT": -500 * E8}
     assert portfolio.total_e8("ETH") == 5
 
