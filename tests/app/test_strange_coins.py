@@ -135,14 +135,3 @@ async def test_a_snapshot_keeps_it():
     world = case.world
     world.restart()
     assert world.engine.state.ledger.strange == case.engine.state.ledger.strange != {}
-
-
-async def test_what_came_since_is_not_forgotten_with_what_is_booked():
-    """Balances that were read a moment ago may be those of before it: as much as was booked is known now, and no more."""
-    case = Shown()
-    await case.show(5_000_000)
-    await case.show(8_000_000, later_ns=2 * NS_PER_S)
-    booked_ns = case.world.now_ns + 4 * NS_PER_S
-    case.world.feed(CapitalFlow("BTC", 5_000_000, booked_ns, is_compared=True))
-    assert case.strange_e8 == 3_000_000
-    assert case.total_e8 == HELD_E8 + 5_000_000
