@@ -91,6 +91,10 @@ class Pump:
         """Bars up to these closing times are known already (restored engine)."""
         self._last_close_ns.update(closes_ns)
 
+    def remember_replay(self, events: int) -> None:
+        """So many were replayed since the last photograph: lives that end before the next one would make starts ever longer."""
+        self._photographed_seq -= events
+
     def last_close_ns(self, symbol: str) -> int:
         """Closing time of the newest bar fed, 0 for none."""
         return self._last_close_ns.get(symbol, 0)

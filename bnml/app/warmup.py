@@ -46,6 +46,8 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
         _judge(parts)
         if not recovered.same_arithmetic:
             engine.state.symbols.clear()  # running values of other kernels; the bars are read again
+        else:
+            pump.remember_replay(recovered.replayed)
     for symbol in sorted(parts.instruments):
         instrument = parts.instruments[symbol]
         pump.feed(InstrumentUpdate(instrument, parts.market_now_ns))

@@ -75,9 +75,10 @@ class JournalReader:
 
     def sessions(self) -> list[Session]:
         """All sessions, oldest first."""
+        # Each begins with the number after the last one's; to look at the events themselves takes a scan a session.
         rows = self._database.execute(
             "SELECT id, started_ns, first_seq, header, ended_ns, coalesce(ending, ''),"
-            " coalesce((SELECT max(seq) FROM event WHERE event.session = session.id), first_seq - 1)"
+            " coalesce(lead(first_seq) OVER (ORDER BY id), (SELECT max(seq) FROM event) + 1, first_seq) - 1"
             " FROM session ORDER BY id"
         )
         return [
@@ -156,7 +157,7 @@ class JournalReader:
 
     def features(self, session: int | None = None) -> Iterator[tuple[int, tuple[str, bytes]]]:
         """(symbol, row as float64 bytes) of the decisions that were not HOLD."""
-        bounds, values = _bounds(self._database, "decision", 0, session)
+        bounds, values = _bounds(self._database, 0, session)
         query = f"SELECT seq, symbol, features FROM decision WHERE features IS NOT NULL AND {bounds} ORDER BY seq, n"  # noqa: S608
         for row in self._database.execute(query, values):
             yield int(row[0]), (str(row[1]), bytes(row[2]))
@@ -187,7 +188,7 @@ def _rows(
     after_seq: int,
     session: int | None,
 ) -> Iterator[tuple[int, T]]:
-    bounds, values = _bounds(database, table, after_seq, session)
+    bounds, values = _bounds(database, after_seq, session)
     order = "seq, n" if table in {"command", "decision", "trade", "bareness"} else "seq"
     # Only names from this file are put into the text.
     query = f"SELECT {columns} FROM {table} WHERE {bounds} ORDER BY {order}"  # noqa: S608
@@ -204,13 +205,9 @@ def _rows(
             yield int(seq), value
 
 
-def _bounds(
-    database: sqlite3.Connection, table: str, after_seq: int, session: int | None
-) -> tuple[str, list[Any]]:
+def _bounds(database: sqlite3.Connection, after_seq: int, session: int | None) -> tuple[str, list[Any]]:
     if session is None:
         return "seq > ?", [after_seq]
-    if table == "event":
-        return "seq > ? AND session = ?", [after_seq, session]
     row = database.execute("SELECT first_seq FROM session WHERE id = ?", (session,)).fetchone()
     if row is None:
         raise Misconfigured(f"the journal holds no session {session}")

@@ -42,6 +42,16 @@ async def test_the_engine_is_photographed_every_so_many_events_and_not_while_his
     assert journal.photographs == [3, 6, 15]
 
 
+async def test_what_a_start_replayed_counts_towards_the_next_photograph():
+    """Lives that end before it would make each start longer than the last."""
+    engine, journal = Camera(), Kept()
+    pump = make_pump(engine, engine, journal=journal, snapshot_every=3)
+    pump.remember_replay(2)
+    for _ in range(4):
+        pump.feed(EVENT)
+    assert journal.photographs == [1, 4]
+
+
 async def test_a_journal_that_cannot_follow_holds_up_what_comes_next():
     engine, journal = Engine(), Kept()
     taking = asyncio.create_task(make_pump(engine, engine, journal=journal).take(EVENT))

@@ -56,6 +56,27 @@ async def test_everything_comes_back_as_it_went_in(journal, tmp_path):
         assert reader.session().header.symbols == ("BTCUSDT",)
 
 
+async def test_sessions_are_told_apart_without_a_look_at_their_events(tmp_path):
+    """A scan of all events for each session once made each start slower than the last: minutes, after some months."""
+    path, counts, steps = tmp_path / "journal.db", [0, 3000, 0, 2, 0], []
+    for number, count in enumerate(counts, start=1):
+        writer = await JournalWriter.open(path, "process")
+        await writer.begin_session(header(number), number)
+        for _ in range(count):
+            writer.append_event(BAR)
+        await writer.close()
+    with JournalReader(path) as reader:
+        reader._database.set_progress_handler(lambda: steps.append(1), 100)
+        found = reader.sessions()
+        assert len(steps) < 30  # hundreds of instructions, not of events
+        reader._database.set_progress_handler(None, 0)
+        assert [(one.first_seq, one.last_seq) for one in found] == [
+            (1, 0), (1, 3000), (3001, 3000), (3001, 3002), (3003, 3002),
+        ]  # fmt: skip
+        assert [len(list(reader.events(session=one.id))) for one in found] == counts
+        assert [seq for seq, _ in reader.events(3001, session=4)] == [3002]
+
+
 async def test_the_barrier_returns_only_when_everything_is_on_disk(journal, tmp_path):
     for _ in range(50):
         journal.append_event(BAR)
