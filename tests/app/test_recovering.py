@@ -56,6 +56,21 @@ def test_f44_a_damaged_journal_is_found_and_kept_aside(folder, how):
     assert folder.rebuild_note() == aside.name
 
 
+def test_of_a_large_journal_a_start_reads_what_it_needs_and_recover_all(folder, monkeypatch):
+    """What is held has to be guarded within five seconds, and a journal grows for years."""
+    monkeypatch.setattr(recovering, "LARGE_BYTES", 10_000)
+    database = sqlite3.connect(folder.journal)
+    (old,) = database.execute("SELECT payload FROM event ORDER BY seq LIMIT 1 OFFSET 50").fetchone()
+    database.close()
+    content, page = folder.journal.read_bytes(), 4096
+    spot = content.index(old) // page * page
+    folder.journal.write_bytes(content[:spot] + b"\x5a" * page + content[spot + page :])
+    assert damage_of(folder.journal, 3) == ""
+    assert damage_of(folder.journal, 3, is_whole=True)
+    tear(folder.journal, "torn pages")
+    assert damage_of(folder.journal, 3)
+
+
 @pytest.mark.parametrize("renames", range(4))
 def test_f44_a_process_that_dies_while_it_sets_a_journal_aside_leaves_neither_its_log_nor_entries(
     folder, monkeypatch, renames
