@@ -7,6 +7,7 @@ import msgspec
 from bnml.core.clock import NS_PER_S
 from bnml.core.commands import Alert, CancelList, CancelOrder, Halt, QueryOrder, ReplaceOrder, Submit
 from bnml.core.events import CancelFailed, InstrumentUpdate, OrderReport, Slice, Timer
+from bnml.core.instrument import Instrument
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.core.outcomes import Bareness, Trade
 from bnml.kernels.records import COSTS, record
@@ -268,3 +269,12 @@ class World:
 def changed(**fields):
     """The usual instrument with other filters."""
     return {SYMBOL: msgspec.structs.replace(instrument(), **fields)}
+
+
+def with_fees_in_bnb(instruments, ticks=60_000, **coins_e8):
+    """A world whose commissions are paid in BNB: a little more is bought than a list without OPO is made for."""
+    bnb = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
+    world = World({**instruments, "BNBUSDT": bnb}, balances={"USDT": 10**13, **coins_e8})
+    world.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
+    world.venue.print("BNBUSDT", ticks, world.now_ns, jump=True)
+    return world

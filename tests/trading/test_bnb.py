@@ -1,21 +1,13 @@
 """What commissions are paid in is traded, too: no sale may ask for coins that commissions have taken."""
 
 from bnml.core.events import OperatorCommand
-from bnml.core.instrument import Instrument
 from bnml.trading.portfolio import Dust
 from bnml.venues.sim.inprocess import ACCOUNT
-from tests.trading.hand_venue import World
-from tests.trading.kit import instrument
-
-BNB = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
-BOTH = {"BTCUSDT": instrument(), "BNBUSDT": BNB}
+from tests.trading.hand_venue import changed, with_fees_in_bnb
 
 
 def world(bnb_e8, ticks=60_000):
-    made = World(BOTH, balances={"USDT": 10**13, "BNB": bnb_e8})
-    made.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
-    made.venue.print("BNBUSDT", ticks, made.now_ns, jump=True)
-    return made
+    return with_fees_in_bnb(changed(), ticks, BNB=bnb_e8)
 
 
 def left(made):

@@ -5,10 +5,8 @@ import pytest
 
 from bnml.core.commands import CancelList, CancelOrder, Submit
 from bnml.core.events import OrderReport
-from bnml.core.instrument import Instrument
 from bnml.core.orders import ListKind, OrderState, Side
-from bnml.venues.sim.inprocess import ACCOUNT
-from tests.trading.hand_venue import STOP, SYMBOL, World, changed
+from tests.trading.hand_venue import STOP, SYMBOL, World, changed, with_fees_in_bnb
 
 ONE = ((1, 5000, 3_060_000),)
 TWO = ((1, 5000, 3_060_000), (2, 5000, 0))
@@ -57,11 +55,8 @@ def test_a_leg_that_ends_with_its_list_lends_no_coins_to_it():
 @pytest.mark.parametrize("is_replaceable", [True, False])
 def test_a_list_is_not_taken_away_for_a_rest_where_its_successor_would_leave_later(is_replaceable):
     """Fees are paid in BNB, so a little more was bought than was foreseen; coins of others would let it in untied."""
-    bnb = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
     usual = changed(opo_allowed=False, cancel_replace_allowed=is_replaceable)
-    world = World({**usual, "BNBUSDT": bnb}, balances={"USDT": 10**13, "BTC": 10**8, "BNB": 10**9})
-    world.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
-    world.venue.print("BNBUSDT", 60_000, world.now_ns, jump=True)
+    world = with_fees_in_bnb(usual, BTC=10**8, BNB=10**9)
     world.enter(targets=ONE)
     world.settle()
     world.pass_seconds(30)
@@ -80,11 +75,8 @@ def test_a_list_is_not_taken_away_for_a_rest_where_its_successor_would_leave_lat
     ids=["no coins of others", "a rest that can be sold", "too few lots"],
 )
 def test_a_rest_that_a_list_does_not_sell_stays_only_where_it_must(coins, filters, lots):
-    bnb = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
     usual = changed(opo_allowed=False, cancel_replace_allowed=False, **filters)
-    world = World({**usual, "BNBUSDT": bnb}, balances={"USDT": 10**13, "BTC": coins, "BNB": 10**9})
-    world.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
-    world.venue.print("BNBUSDT", 60_000, world.now_ns, jump=True)
+    world = with_fees_in_bnb(usual, BTC=coins, BNB=10**9)
     world.enter(targets=ONE)
     world.settle()
     world.pass_seconds(3)

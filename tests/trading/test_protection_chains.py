@@ -4,13 +4,12 @@ import pytest
 
 from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.events import CancelFailed, InstrumentUpdate, OperatorCommand, OrderReport, Timer
-from bnml.core.instrument import Instrument
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.engine import RECONCILE
 from bnml.trading.portfolio import Dust
 from bnml.venues.sim.inprocess import ACCOUNT
-from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, World, changed
+from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, World, changed, with_fees_in_bnb
 from tests.trading.test_protection_faults import flatten, is_sale
 
 LISTS = ((1, 5000, 3_160_000), (2, 5000, 3_220_000))
@@ -379,11 +378,7 @@ def test_a_target_that_fills_in_part_as_all_is_sold_leaves_coins_of_others_alone
 @pytest.mark.parametrize("foreign_lots", [0, 3000, 4995, 6000])
 def test_lists_for_less_than_is_held_are_moved_however_many_coins_of_others_there_are(foreign_lots):
     """Fees are paid in BNB, so a little more was bought than was foreseen; nothing is under way to be waited for."""
-    bnb = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
-    coins = {"USDT": 10**13, "BTC": foreign_lots * 1000, "BNB": 10**9}
-    world = World({**changed(opo_allowed=False), "BNBUSDT": bnb}, balances=coins)
-    world.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
-    world.venue.print("BNBUSDT", 60_000, world.now_ns, jump=True)
+    world = with_fees_in_bnb(changed(opo_allowed=False), BTC=foreign_lots * 1000, BNB=10**9)
     world.enter(targets=((1, 5000, 3_060_000), (2, 5000, 3_120_000)))
     world.settle()
     world.pass_seconds(30)

@@ -8,13 +8,11 @@ import pytest
 from bnml.app.inbox import LiveInbox
 from bnml.app.parting import Parting
 from bnml.core.events import Balances, CapitalFlow, Timer
-from bnml.core.instrument import Instrument
 from bnml.trading.engine import Engine
 from bnml.trading.portfolio import LAG_NS
 from bnml.trading.ramp import AGREED
 from bnml.trading.watching import WATCH
-from bnml.venues.sim.inprocess import ACCOUNT
-from tests.trading.hand_venue import World, changed
+from tests.trading.hand_venue import changed, with_fees_in_bnb
 from tests.virtual_time import in_virtual_time
 
 ONE = ((1, 5000, 3_060_000),)
@@ -23,11 +21,8 @@ OTHERS_E8 = 10**8
 
 def with_a_rest():
     """Fees are paid in BNB, so a little more was bought than the list was made for."""
-    bnb = Instrument("BNBUSDT", "BNB", "USDT", 10**6, 10**5)
     usual = changed(opo_allowed=False, cancel_replace_allowed=False)
-    world = World({**usual, "BNBUSDT": bnb}, balances={"USDT": 10**13, "BTC": OTHERS_E8, "BNB": 10**9})
-    world.venue.exchange._desk.accounts[ACCOUNT].pays_in_bnb = True
-    world.venue.print("BNBUSDT", 60_000, world.now_ns, jump=True)
+    world = with_fees_in_bnb(usual, BTC=OTHERS_E8, BNB=10**9)
     world.enter(targets=ONE)
     world.settle()
     world.pass_seconds(3)

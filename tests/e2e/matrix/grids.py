@@ -1,10 +1,9 @@
 """A venue that changes ticks, lots, and how many of them an order may have."""
 
-from math import inf
-
 import msgspec
 
 from tests.e2e.matrix.causes import FILTERED
+from tests.e2e.matrix.timed import Timed
 
 EACH_S = 10.0
 STEPS = (1, 10, 100)  # of the exchange's own ticks and lots, in those that it shows
@@ -14,34 +13,20 @@ KINDS = ("tick", "lot", "both", "least", "most")
 OFTEN = (0.3, 0.3, 0.2, 0.1, 0.1)
 
 
-class Grids:
-    """Acts between two prints; orders that rest keep what they have, new ones are judged by what is in force."""
+class Grids(Timed):
+    """Orders that rest keep what they have, new ones are judged by what is in force; at rest the grids stay."""
 
     def __init__(self, world, random):
-        self._world = world
-        self._random = random
-        self._undo = []  # (when, what)
+        super().__init__(world, random, EACH_S)
         self._instruments = world.exchange._desk.instruments
         for name in world.symbols:
             self._set(name, price_step=self._step(), lot_step=self._step())
-        self._next_s = self._pause_s()
+        self._begin()
 
     def _step(self):
         return int(self._random.choice(STEPS))
 
-    def _pause_s(self):
-        return self._world.loop.time() + float(self._random.exponential(EACH_S))
-
-    def look(self):
-        """Do what is due."""
-        now = self._world.loop.time()
-        for due_s, undo in self._undo:
-            if due_s <= now:
-                undo()
-        self._undo = [one for one in self._undo if one[0] > now]
-        if now < self._next_s:
-            return
-        self._next_s = self._pause_s()
+    def _act(self):
         name, kind = str(self._random.choice(self._world.symbols)), self._random.choice(KINDS, p=OFTEN)
         if kind in {"least", "most"}:
             self._bound(name, kind)
@@ -63,16 +48,10 @@ class Grids:
             both = {"max_lots": most} if self._random.random() < 0.5 else {}
             self._set(name, market_max_lots=most, **both)
         self._world.cover.shut(name, FILTERED, lasts_s)
-        self._undo.append((self._world.loop.time() + lasts_s, lambda: self._free(name)))
+        self._later(lasts_s, lambda: self._free(name))
 
     def _free(self, name):
         self._set(name, min_lots=1, max_lots=2**53, market_max_lots=2**53)
 
     def _set(self, name, **changes):
         self._instruments[name] = msgspec.structs.replace(self._instruments[name], **changes)
-
-    def rest(self):
-        """Nothing more happens, and bounds that lasted are over; the grids stay as they are."""
-        for _, undo in self._undo:
-            undo()
-        self._undo, self._next_s = [], inf

@@ -1,7 +1,5 @@
 """What else happens to a real account: its owner pays, trades, cancels and converts; the venue halts and changes filters."""
 
-from math import inf
-
 import msgspec
 
 from bnml.core.ids import PREFIX
@@ -12,6 +10,7 @@ from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderRequest, VenueReject
 from tests.e2e.matrix.causes import FILTERED, HALTED, TOOK
 from tests.e2e.matrix.liquidity import HALF_FILLED
+from tests.e2e.matrix.timed import Timed
 
 EACH_S = 8.0
 OWNERS = ("pay", "coins", "cancel", "rest", "trade", "sweep", "convert")
@@ -22,19 +21,16 @@ MOST_USUAL = (0.6, 0.15, 0.15, 0.1)
 LASTS_S = 12.0
 
 
-class Others:
-    """Acts between two prints, each at a time of its own; `kinds` are those that this trial has."""
+class Others(Timed):
+    """Owner and venue; `kinds` are those that this trial has."""
 
     def __init__(self, world, random, kinds):
-        self._world = world
-        self._random = random
+        super().__init__(world, random, EACH_S)
         self._kinds = kinds
-        self._undo = []  # (when, what)
-        self._next_s = inf
         self.has_acted = False
         self.halted = set()
         if kinds:
-            self._next_s = self._pause_s()
+            self._begin()
             prevention = world.exchange._matcher.taking._prevention
             self._prevent, prevention.prevent = prevention.prevent, self._noted
             for name in world.symbols:
@@ -46,19 +42,8 @@ class Others:
         self._world.cover.note(taker.symbol, "struck: prevention of a trade of the account with itself")
         self._prevent(taker, maker)
 
-    def _pause_s(self):
-        return self._world.loop.time() + float(self._random.exponential(EACH_S))
-
-    def look(self):
-        """Do what is due."""
-        now = self._world.loop.time()
-        for due_s, undo in self._undo:
-            if due_s <= now:
-                undo()
-        self._undo = [one for one in self._undo if one[0] > now]
-        if now < self._next_s:
-            return
-        self._next_s, self.has_acted = self._pause_s(), True
+    def _act(self):
+        self.has_acted = True
         name = str(self._random.choice(self._world.symbols))
         try:
             getattr(self, f"_{self._random.choice(self._kinds)}")(name)
@@ -66,12 +51,6 @@ class Others:
             return  # as the owner is told
         self._world.venue.settle_request()
         self._world.cover.look()
-
-    def rest(self):
-        """Nothing more happens, and what lasted is over."""
-        for _, undo in self._undo:
-            undo()
-        self._undo, self._next_s = [], inf
 
     # -- the owner -------------------------------------------------------------------------------------
     def _pay(self, _):
@@ -182,9 +161,6 @@ class Others:
     def _limit(self, name, least_e8):
         instruments = self._world.exchange._desk.instruments
         instruments[name] = msgspec.structs.replace(instruments[name], min_notional_e8=least_e8)
-
-    def _later(self, after_s, undo):
-        self._undo.append((self._world.loop.time() + after_s, undo))
 
 
 def is_ours(client_order_id):
