@@ -129,6 +129,7 @@ class Outlook:
         self._pace, self._runs_out = FeePace(), False
         self._look_now = asyncio.Event()
         self._untold: set[str] = set()  # looks that the venue refused when it was asked last
+        self._next_ns = 0  # of a look at what is closed, in event time
         self._looks: dict[str, Callable[[], Awaitable[None]]] = {
             "symbols": self.see_symbols,
             "delistings": self.see_delistings,
@@ -158,19 +159,30 @@ class Outlook:
         """Everything once."""
         if not self._settings.depeg_symbol:
             self._guards.report(DEPEG, ACTIVE)  # of a session that watched it
-        for name, see in self._looks.items():
-            try:
-                await see()
-            except (Retryable, msgspec.DecodeError) as error:
-                logger().warning("outlook_postponed", what=name, error=str(error))
-            except Rejected as error:
-                if name not in self._untold:
-                    logger().warning(
-                        "outlook_not_told", what=name, error=str(error), note="asked again each minute"
-                    )
-                self._untold.add(name)
-            else:
-                self._untold.discard(name)
+        for name in self._looks:
+            await self._see(name)
+
+    async def look_at_closed(self) -> bool:
+        """For stepped sessions, where nobody runs: each hour of the market while a symbol is closed; whether it looked."""
+        if self._now_ns() < self._next_ns or not self._guards.standing(STATUS):
+            return False
+        self._next_ns = self._now_ns() + HOUR_NS
+        await self._see("symbols")
+        return True
+
+    async def _see(self, name: str) -> None:
+        try:
+            await self._looks[name]()
+        except (Retryable, msgspec.DecodeError) as error:
+            logger().warning("outlook_postponed", what=name, error=str(error))
+        except Rejected as error:
+            if name not in self._untold:
+                logger().warning(
+                    "outlook_not_told", what=name, error=str(error), note="asked again each minute"
+                )
+            self._untold.add(name)
+        else:
+            self._untold.discard(name)
 
     async def see_delistings(self) -> None:
         """No entries of what will go; what is held leaves `delist_exit_h` before."""

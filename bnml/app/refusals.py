@@ -28,7 +28,7 @@ def after_steps(
     A symbol that the venue calls gone or closed is not entered from here on; `look_soon` has its status read,
     which parks it, or ends the guard where the answer was an error. Filters that refused an order are read then,
     too: until that minute's look the symbol was entered, and left at once, again and again. Without `guards`
-    (stepped, where nobody looks) it is only told.
+    (stepped, where looks are rare) it is only told.
     """
 
     def after(step: Step, symbol: str, text: str) -> None:

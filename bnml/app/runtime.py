@@ -110,7 +110,7 @@ class Daemon:
             {name: one.bar.ts_close_ns for name, one in engine.state.symbols.items() if one.bar is not None}
         )
         self._rhythm = Rhythm(
-            parts, self._pump, self._gate, self._executor, stop, self._is_over, self._timers, self._new_day
+            parts, self._pump, self._gate, self._executor, stop, self._is_over, self._timers, self._between
         )
         self._clockwork = Timers(
             engine, self._pump, settings.app.reconcile_interval_s, sells_dust=not self._stepped
@@ -277,10 +277,10 @@ class Daemon:
         if self._membership.roll() and self._group is not None and not is_renewing:
             self._renewing = self._group.create_task(self._membership.renew_until_done())
 
-    async def _new_day(self) -> bool:
-        """A stepped market waits until the day's universe is settled."""
+    async def _between(self) -> bool:
+        """A stepped market waits until the day's universe is settled, and what was closed is looked at."""
         if not self._membership.roll():
-            return False
+            return await self._outlook.look_at_closed()
         await self._membership.renew()
         return True
 

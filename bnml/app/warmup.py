@@ -91,7 +91,7 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
 
 
 def report_status(guards: Guards, instrument: Instrument) -> None:
-    """What an earlier session left ends here: until it does, no stop of the symbol moves, and stepped nobody looks later."""
+    """What an earlier session left ends here: until it does, no stop of the symbol moves, and stepped looks are rare."""
     name = f"{STATUS}{instrument.symbol}"
     if instrument.status != TRADING:
         guards.report(name, REDUCING, f"is {instrument.status} at the venue")

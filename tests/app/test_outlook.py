@@ -373,6 +373,21 @@ async def test_f25_a_symbol_that_stops_is_not_bought_until_it_trades_again():
     assert "status:ETHUSDT" not in case.guards.levels, "the others go on"
 
 
+async def test_f25_a_stepped_session_looks_each_hour_of_the_market_at_what_is_closed_and_at_nothing_else():
+    case = Case(Venue())
+    assert not await case.outlook.look_at_closed()
+    case.venue.now["BTCUSDT"] = changed(status="BREAK")
+    await case.outlook.look()
+    case.venue.now["BTCUSDT"], asked = instrument(), len(case.venue.asked)
+    assert await case.outlook.look_at_closed()
+    assert case.guards.levels["status:BTCUSDT"][0] == "ACTIVE"
+    assert len(case.venue.asked) == asked
+    case.guards.report("status:BTCUSDT", "REDUCING")
+    assert not await case.outlook.look_at_closed()
+    case.now_ns += HOUR_NS
+    assert await case.outlook.look_at_closed()
+
+
 async def test_f25_a_symbol_that_is_gone_is_parked_and_comes_back():
     case = Case(Venue())
     del case.venue.now["BTCUSDT"]

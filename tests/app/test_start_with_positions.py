@@ -71,7 +71,7 @@ def test_with_a_position_a_clock_that_is_off_and_a_full_disk_do_not_keep_it_from
 
 @pytest.mark.parametrize(("status", "told"), [("TRADING", ["ACTIVE"]), ("HALT", [])])
 def test_a_symbol_that_trades_again_is_not_left_closed_by_an_earlier_session(status, told):
-    """While it counts as closed no stop of it moves, and nothing that has one is sold; a stepped session never looks again."""
+    """While it counts as closed no stop of it moves, and nothing that has one is sold; a stepped session looks again an hour of the market later."""
     made = parts()
     made.guards.recall({"status:BTCUSDT": ("REDUCING", "is HALT at the venue")})
     warmup.report_status(made.guards, msgspec.structs.replace(instrument(), status=status))

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from bnml.core.events import Bar, OperatorCommand
+from bnml.core.events import Bar, Guard, OperatorCommand
 from bnml.journal.reader import JournalReader
 from tests.e2e.kills import CONFIG, Rehearsal, rehearse
 
+HOUR_NS = 3_600 * 10**9
 STATUS_KEYS = {
     "mode",
     "venue",
@@ -104,6 +105,25 @@ def test_what_orders_gave_away_is_what_the_exchange_was_told_to_take(two_session
     assert abs(proposed["slippage_bps"] - 2.0) < 0.01
     assert abs(proposed["taker_bps"] - 10.0) < 0.05
     assert abs(proposed["maker_bps"] - 10.0) < 0.05
+
+
+def test_f25_a_symbol_that_is_halted_as_a_stepped_session_begins_is_traded_when_it_opens(
+    data_dir, tmp_path, monkeypatch
+):
+    """Nobody looked again: no stop of it moved, it had neither entries nor exits, for as long as the session lasted."""
+    script = tmp_path / "halt.yaml"
+    halt = {"action": "symbol_status", "symbol": "DOGEUSDT", "status": "HALT", "lasts_market_s": 6 * 3600}
+    script.write_text(json.dumps({"rules": [{"do": halt}]}))
+    monkeypatch.setenv("BNML_VENUE__SIM__FAULTS", str(script))
+    run = stepped(data_dir, tmp_path / "state")
+    assert run.returncode == 0, run.stderr[-2000:]
+    with JournalReader(tmp_path / "state" / "journal.db") as journal:
+        told = [(one.level, one.ts_ns) for _, one in journal.events() if isinstance(one, Guard)]
+        first_ns = min(one.ts_ns for _, one in journal.trades() if one.symbol == "DOGEUSDT")
+    (shut, shut_ns), (opened, opened_ns) = told[:2]
+    assert (shut, opened) == ("REDUCING", "ACTIVE")
+    assert 6 * HOUR_NS <= opened_ns - shut_ns <= 7 * HOUR_NS
+    assert first_ns > opened_ns
 
 
 def said_by_status_after(word, state):
