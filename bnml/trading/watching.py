@@ -1,4 +1,4 @@
-"""What time makes of orders that should have ended: triggered stops that rest, entries filled in part, silent legs."""
+"""What time makes of orders that should have ended: stops and targets passed, entries filled in part, silent legs."""
 
 from __future__ import annotations
 
@@ -61,8 +61,10 @@ class Watch:
         return (one for one in self._book.untold() if symbols[one.symbol].instrument.status != DELISTED)
 
     def on_slice(self, position: Position, event: Slice) -> None:
-        """Mark the stops that these prints trigger, sell where a target could not rest, see a symbol that opens."""
-        if event.low <= max(one.stop_ticks for one in position.tranches):
+        """Mark stops and targets that these prints pass, sell where a target could not rest, see a symbol that opens."""
+        if event.low <= max(one.stop_ticks for one in position.tranches) or any(
+            0 < one.target_ticks < event.high for one in position.tranches
+        ):
             self._mark(position, event)
         instrument = self._state.symbols[position.symbol].instrument
         quiet_ns, position.printed_ns = event.ts_ns - position.printed_ns, event.ts_ns
@@ -81,7 +83,7 @@ class Watch:
             self._ask_purchase(tranche, out)
             dues += [
                 *self._working(tranche, out),
-                *(due for stop in self._stops(tranche) for due in self._stop(tranche, stop, out)),
+                *(due for leg in self._resting(tranche) for due in self._overdue(tranche, leg, out)),
             ]
         position.look_ns = min(dues, default=0)
         bare_ns = now_ns - position.bare_since_ns if position.bare_since_ns else 0
@@ -94,36 +96,39 @@ class Watch:
             out.alert("critical", "position_bare", text)
 
     def _mark(self, position: Position, event: Slice) -> None:
+        """A stop is passed at its price; at that of a target others may have been first."""
         for tranche in position.tranches:
-            for stop in self._stops(tranche):
-                is_older = event.ts_ns - stop.open_ns > SLICE_NS
-                if (event.low if is_older else event.last) <= stop.ticks and not stop.moved_ns:
-                    stop.moved_ns = event.ts_ns
+            for leg in self._resting(tranche):
+                is_older = event.ts_ns - leg.open_ns > SLICE_NS
+                low, high = (event.low, event.high) if is_older else (event.last, event.last)
+                is_passed = low <= leg.ticks if leg.role is Role.STOP else high > leg.ticks
+                if is_passed and not leg.moved_ns:
+                    leg.moved_ns = event.ts_ns
                     position.look_ns = position.look_ns or event.ts_ns + UNFILLED_NS
 
-    def _stops(self, tranche: Tranche) -> Iterator[Order]:
-        for leg in tranche.legs:
-            order = self._book.orders[leg]
-            if order.role is Role.STOP and order.state in {OrderState.OPEN, OrderState.PARTLY_FILLED}:
-                yield order
+    def _resting(self, tranche: Tranche) -> Iterator[Order]:
+        for name in tranche.legs:
+            leg = self._book.orders[name]
+            if leg.state in {OrderState.OPEN, OrderState.PARTLY_FILLED}:
+                yield leg
 
-    def _stop(self, tranche: Tranche, stop: Order, out: Outbox) -> Iterator[int]:
-        """A triggered stop that may rest becomes a market sale; one at market has filled, and its report is missing."""
-        if not stop.moved_ns:
+    def _overdue(self, tranche: Tranche, leg: Order, out: Outbox) -> Iterator[int]:
+        """A triggered stop that may rest becomes a market sale; another leg has filled, and reports are missing."""
+        if not leg.moved_ns:
             return
-        if self._state.now_ns < stop.moved_ns + UNFILLED_NS:
-            yield stop.moved_ns + UNFILLED_NS
-        elif stop.limit_ticks and not tranche.exit_reason:
-            tranche.exit_reason = stop.reason
-            self._protection.stir(stop.symbol)
+        if self._state.now_ns < leg.moved_ns + UNFILLED_NS:
+            yield leg.moved_ns + UNFILLED_NS
+        elif leg.limit_ticks and not tranche.exit_reason:
+            tranche.exit_reason = leg.reason
+            self._protection.stir(leg.symbol)
             out.alert(
                 "warning",
                 "stop_unfilled",
-                f"{stop.symbol} tranche {tranche.index}: its stop was triggered and does not fill; sold at market",
+                f"{leg.symbol} tranche {tranche.index}: its stop was triggered and does not fill; sold at market",
             )
-        elif not stop.limit_ticks:
-            stop.moved_ns = 0  # marked again by the next print that should trigger it
-            out.commands.append(QueryOrder(stop.symbol, stop.client_order_id))
+        elif not leg.limit_ticks:
+            leg.moved_ns = 0  # marked again by the next print that passes it
+            out.commands += [QueryOrder(one.symbol, one.client_order_id) for one in self._resting(tranche)]
 
     def _working(self, tranche: Tranche, out: Outbox) -> Iterator[int]:
         order = self._book.get(tranche.working_id)

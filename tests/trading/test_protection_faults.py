@@ -21,6 +21,7 @@ from tests.trading.test_protection_model import ProtectionModel
 ONE = ((1, 5000, 3_060_000),)
 SECOND = ((2, 5000, 3_120_000),)
 RUNNER = ((1, 5000, 0),)
+NEAR = ((1, 5000, 3_030_000),)  # below the level from which the stop follows
 
 
 def entered(targets=RUNNER, **options):
@@ -315,6 +316,39 @@ def test_coins_that_are_not_free_are_asked_for_until_they_are():
     world.pass_seconds(40, step_s=0.25)
     assert world.stops() == [(3_080_000, 4995)]
     assert not any(map(is_sale, world.sent))
+
+
+def test_a_target_that_is_traded_through_is_asked_about():
+    """Its coins count as held, and as covered by the stop of its list: that has ended, too, and is asked about with it."""
+    world = entered(targets=NEAR)
+    world.now_ns += 10**9
+    world.venue.print(SYMBOL, 3_030_100, world.now_ns)  # its report is lost
+    world.venue.drain()
+    world.feed_slice(3_030_100)
+    world.pass_seconds(2)
+    assert [one.price_ticks for one in world.trades[-1:]] == [3_030_000]
+    assert world.position() is None
+    assert not world.ledger_differences()
+
+
+@pytest.mark.parametrize(("ticks", "asked"), [(3_030_000, 0), (3_030_100, 1)])
+def test_a_target_is_asked_about_once_for_a_print_beyond_its_price(ticks, asked):
+    """At its price others may have been first."""
+    world = entered(targets=NEAR)
+    for count in (1, 2):
+        world.feed_slice(ticks)
+        world.pass_seconds(10)
+        questions = [one.client_order_id for one in world.sent if isinstance(one, QueryOrder)]
+        assert questions == world.position().tranches[0].legs * count * asked
+
+
+def test_a_younger_target_is_not_reached_by_a_print_before_it():
+    world = entered(targets=NEAR)
+    target = world.engine.book.get(world.position().tranches[0].legs[0])
+    for age_ns, is_reached in ((NS_PER_S // 10, False), (NS_PER_S, True)):
+        world.now_ns = target.open_ns + age_ns
+        world.feed(Slice(SYMBOL, world.now_ns, REFERENCE, 3_030_100, REFERENCE, 1))
+        assert bool(target.moved_ns) is is_reached
 
 
 def test_coins_that_are_locked_for_a_moment_are_not_asked_for_three_times_in_it():
