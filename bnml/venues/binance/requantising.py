@@ -35,12 +35,16 @@ def requantised(command: VenueCommand, old: Instrument, new: Instrument) -> Venu
 
 
 def _list(asked: ListTicket, old: Instrument, new: Instrument) -> ListTicket | None:
-    working = _ticket(asked.working, old, new) if asked.working is not None else None
-    pending = [_ticket(leg, old, new) for leg in asked.pending]
-    kept = tuple(leg for leg in pending if leg is not None)
-    if len(kept) < len(pending) or (asked.working is not None and working is None):
-        return None
-    return replace(asked, working=working, pending=kept)
+    """The legs of a smaller purchase become as much smaller, and fit then: commissions are taken of it, too."""
+    working, less = None, 0
+    if asked.working is not None:
+        working = _ticket(asked.working, old, new)
+        if working is None:
+            return None
+        less = asked.working.quantity_lots - working.quantity_lots
+    smaller = [replace(leg, quantity_lots=leg.quantity_lots - less) for leg in asked.pending]
+    kept = [found for leg in smaller if (found := _ticket(leg, old, new)) is not None]
+    return replace(asked, working=working, pending=tuple(kept)) if len(kept) == len(smaller) else None
 
 
 def _ticket(asked: OrderTicket, old: Instrument, new: Instrument) -> OrderTicket | None:
