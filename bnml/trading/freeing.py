@@ -89,12 +89,19 @@ def replaceable(legs: Sequence[Order], instrument: Instrument) -> Order | None:
 def are_apart(
     tranches: Sequence[Tranche], instrument: Instrument, book: OrderBook, portfolio: Portfolio
 ) -> bool:
-    """Whether one sale of all would wait for its cancels, or might sell coins of others, and a sale for each does neither."""
+    """Whether one sale of all would wait for its cancels, or might sell coins of others, and a sale for each does neither.
+
+    It waits, too, where it would be larger than the venue's largest sale at market.
+    """
     legs = [book.orders[leg] for tranche in tranches for leg in tranche.legs]
-    lots = sum(held_lots(tranche, instrument) for tranche in tranches)
-    if not legs or not instrument.cancel_replace_allowed or owns_all(instrument, book, portfolio):
+    each = [held_lots(tranche, instrument) for tranche in tranches]
+    if not legs or not instrument.cancel_replace_allowed:
         return False
-    waits = bond(legs, lots, instrument, book, portfolio) is Bond.NONE
+    if sum(each) > instrument.market_max_lots:
+        return max(each) <= instrument.market_max_lots
+    if owns_all(instrument, book, portfolio):
+        return False
+    waits = bond(legs, sum(each), instrument, book, portfolio) is Bond.NONE
     return waits or takes_others(legs, instrument, book, portfolio)
 
 

@@ -92,13 +92,31 @@ def test_beside_a_tranche_without_a_stop_the_list_of_the_other_is_withdrawn_befo
     is_over(world)
 
 
-def test_more_than_one_sale_can_take_is_not_asked_for_in_one_write_with_the_cancels():
+@pytest.mark.parametrize(
+    ("filters", "sales"),
+    [
+        ({"market_max_lots": 6000, "cancel_replace_allowed": False}, [6000, 3990]),
+        ({"market_max_lots": 4000}, [4000, 4000, 1990]),
+    ],
+    ids=["without replacements", "more than one can take of each"],
+)
+def test_more_than_one_sale_can_take_is_not_asked_for_in_one_write_with_the_cancels(filters, sales):
     """A part of it would be taken although one of the cancels failed."""
-    world = entered(LISTS, instruments=changed(market_max_lots=6000))
+    world = entered(LISTS, instruments=changed(**filters))
     assert [type(one) for one in leave(world)] == [CancelList] * 2
     world.settle()
     world.pass_seconds(3)
-    assert sold(world) == [6000, 3990]
+    assert sold(world) == sales
+    is_over(world)
+
+
+def test_more_than_one_sale_can_take_is_sold_by_one_for_each_tranche():
+    """All stops left before any sale did, and one of the venue's largest lots may come at any time."""
+    world = entered(LISTS, instruments=changed(market_max_lots=6000))
+    assert [one.ticket.quantity_lots for one in leave(world) if isinstance(one, ReplaceOrder)] == [4995, 4995]
+    world.settle()
+    assert sold(world) == [4995, 4995]
+    assert not world.bareness
     is_over(world)
 
 
