@@ -160,9 +160,7 @@ def exclude_each_other(
 
 def owns_all(instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> bool:
     """Whether an order of a position can sell nothing but coins of that position: there are no others, and none come."""
-    if portfolio.positions.get(instrument.symbol) is None or any(
-        one.symbol == instrument.symbol and one.side is Side.BUY for one in book.unsettled()
-    ):
+    if portfolio.positions.get(instrument.symbol) is None or _is_bought(instrument, book):
         return False
     return _foreign_e8(instrument, portfolio) < instrument.lot_e8
 
@@ -180,11 +178,13 @@ def sells_enough(
     """Whether a leg sells all; or all but a rest, where one that sells that, too, would follow its cancel by another request.
 
     A list is made for what is left when commissions are taken of the purchase, and they may be paid in another asset.
+    Nor is it moved for a rest while more is bought: no spare may leave with it before that is over.
     """
     missing = lots - leg.open_lots
-    if missing <= 0 or instrument.cancel_replace_allowed or owns_all(instrument, book, portfolio):
+    if missing <= 0 or not is_rest(missing, leg.ticks, instrument):
         return missing == 0
-    return is_rest(missing, leg.ticks, instrument)
+    is_moved_at_once = instrument.cancel_replace_allowed or owns_all(instrument, book, portfolio)
+    return _is_bought(instrument, book) or not is_moved_at_once
 
 
 def fills_once(sale: Order, instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> bool:
@@ -212,6 +212,10 @@ def strange_e8(asset: str, shown_e8: int, state: EngineState, book: OrderBook, p
     buys = [one for one in book.unsettled() if one.side is Side.BUY and one.symbol in symbols]
     coming_e8 = sum(one.due_lots * symbols[one.symbol].lot_e8 for one in buys)
     return max(0, shown_e8 - portfolio.total_e8(asset) - coming_e8)
+
+
+def _is_bought(instrument: Instrument, book: OrderBook) -> bool:
+    return any(one.symbol == instrument.symbol and one.side is Side.BUY for one in book.unsettled())
 
 
 def _others(legs: Sequence[Order], instrument: Instrument, book: OrderBook) -> tuple[int, list[Order]]:

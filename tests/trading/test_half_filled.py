@@ -65,6 +65,20 @@ def test_a_list_is_not_taken_away_for_a_rest_where_its_successor_would_leave_lat
     assert not [one for one in world.alerts if one.name == "position_bare"]
 
 
+def test_a_list_is_not_taken_away_for_a_rest_while_another_purchase_is_under_way():
+    """No spare may leave with the move then: refused by lots that had become coarser, it left the position bare."""
+    world = with_fees_in_bnb(changed(opo_allowed=False), BNB=10**9)
+    world.enter(targets=((1, 5000, 3_060_000), (2, 2000, 0)))
+    first, second = world.queue
+    world.queue[:] = [first]
+    world.settle()
+    assert world.stops() == [(STOP, 4995)]
+    world.queue[:] = [second]
+    world.settle()
+    assert sorted(lots for _, lots in world.stops()) == [2000, 5000]
+    assert any(isinstance(one, Submit) and one.is_spare for one in world.sent)
+
+
 @pytest.mark.parametrize(
     ("coins", "filters", "lots"),
     [
