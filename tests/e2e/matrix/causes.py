@@ -251,9 +251,13 @@ def _is_aged(span, recent):
 
 
 def _is_parted(before, died_s):
-    """Whether the last order that was sent was a cancel by REST, in the moment of death."""
+    """Whether one of the cancels by REST in the moment of death had nothing sent after it."""
     sent = [(at, text) for at, text in before if text.startswith(_WIRED) or text.endswith(BY_REST)]
-    return bool(sent) and sent[-1][1].startswith(("sent DELETE", "DELETE")) and died_s - sent[-1][0] <= NEAR_S
+    are_cancels = [text.startswith(("sent DELETE", "DELETE")) for at, text in sent if died_s - at <= NEAR_S]
+    if not any(are_cancels):
+        return False
+    others = are_cancels[are_cancels.index(True) :].count(False)
+    return are_cancels[-1] or sum(are_cancels) > others
 
 
 def _is_lost_read(text):

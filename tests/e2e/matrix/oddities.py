@@ -16,7 +16,7 @@ class Oddities:
     owner: float = 0.3  # of an account: its owner trades, pays, cancels and converts
     venue: float = 0.15  # of a venue: it halts symbols and changes filters
     lagging: float = 0.15  # of a venue: reads of orders, trades and balances are up to 2 s old
-    grids: float = 0.0  # of a venue: it changes ticks, lots, and how many lots an order may have
+    grids: float = 0.03  # of a venue: it changes ticks, lots, and how many lots an order may have
     turns: float = 0.5  # the price turns at orders that rest, and leaves them half filled
 
 

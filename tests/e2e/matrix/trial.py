@@ -237,12 +237,10 @@ class Trial:
         strange = (balances.get(instrument.base, 0) - owners - known_e8) // instrument.lot_e8 - ours
         short = max(0, ours - theirs)
         others = self.world.others
-        if (
-            others is not None
-            and others.has_acted
-            and instrument.notional_e8(self.world.prices[symbol], short) < smallest
-        ):
-            short = 0  # which coins left, of those that are alike, is not told
+        # Which coins left, of those that are alike, is not told; nor what a session sold that counts coarser lots.
+        is_untold = (others is not None and others.has_acted) or self.world.grids is not None
+        if is_untold and instrument.notional_e8(self.world.prices[symbol], short) < smallest:
+            short = 0
         if short or instrument.notional_e8(self.world.prices[symbol], strange) > smallest:
             self.outcome.faults.append(f"held: {symbol} {theirs} there, {ours} here")
         bare_s = self.world.cover.still_bare(symbol)
