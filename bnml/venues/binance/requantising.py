@@ -29,6 +29,8 @@ def requantised(command: VenueCommand, old: Instrument, new: Instrument) -> Venu
         fitted = replace(command, ticket=ticket) if ticket is not None else None
     elif isinstance(command, Submit):
         asked = command.order.ticket
+        if isinstance(asked, OrderTicket) and asked.side is Side.BUY:
+            return None  # what guards it left in the same write, and was refused as it was
         found = _list(asked, old, new) if isinstance(asked, ListTicket) else _ticket(asked, old, new)
         fitted = replace(command, order=replace(command.order, ticket=found)) if found is not None else None
     return None if fitted == command else fitted

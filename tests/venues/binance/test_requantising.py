@@ -37,3 +37,16 @@ def test_one_that_sells_all_that_is_bought_still_does():
     coarser = msgspec.structs.replace(known, lot_e8=known.lot_e8 * 10)
     fitted = requantised(purchase(20_748, 20_748), known, coarser).order.ticket
     assert {one.quantity_lots for one in (fitted.working, *fitted.pending)} == {20_740}
+
+
+def test_f43_a_purchase_without_its_list_is_not_fitted():
+    """Its stop left in the same write and was refused, too: bought alone it lay bare until that had been fitted."""
+    known = instrument()
+    coarser = msgspec.structs.replace(known, lot_e8=known.lot_e8 * 10)
+    working, stop = (
+        msgspec.structs.replace(one, quantity_lots=20_748)
+        for one in (purchase(1, 1).order.ticket.working, *purchase(1, 1).order.ticket.pending)
+    )
+    alone, guard = (Submit(ApprovedOrder(one, "")) for one in (working, stop))
+    assert requantised(alone, known, coarser) is None
+    assert requantised(guard, known, coarser).order.ticket.quantity_lots == 20_740
