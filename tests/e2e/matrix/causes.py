@@ -96,7 +96,6 @@ BOOKED_S = 15.0  # begin of a process, the pause of a comparison, as long as rea
 BROKEN = "struck: reset of orders under way"
 SINGLE = "a cancel and what follows it are two requests beside coins of the owner"
 GROWN = "worth more than the minimum now"
-LOOKED_AT_S = 5.0  # the pause between two looks at the account (`process.TIMER_S`)
 PATIENCE_S = 0.9  # nothing takes so long here unless it was made to
 READ_LAG_S = 4.0  # `resolving.LAG_S`
 TOO_OLD = "answered 400 -1021"
@@ -216,16 +215,16 @@ def _has_failed(text):
 
 
 def _is_untold(span):
-    """Cancelled by hand, with a fault on the event that tells it; both ledgers are compared each five seconds."""
+    """Cancelled by hand, with a fault on the event that tells it; both ledgers are compared now and then only."""
     first = [text for at, _, text in span.notes if abs(at - span.since_s) <= NEAR_S]
     by_hand = any(text.startswith(tuple(_OF_OTHERS)) for text in first)
     lost = any(text.startswith("struck: ") and " of executionReport" in text for text in first)
-    return by_hand and lost and span.seconds - _shut_times(span)[1] <= LOOKED_AT_S + TOO_LONG_S
+    return by_hand and lost and span.seconds - _shut_times(span)[1] <= span.look_s + TOO_LONG_S
 
 
 def _is_lagged(span, recent):
     """The next comparison reads again, and what it is told may be as old once more."""
-    return LATE_READ in recent and span.seconds <= LOOKED_AT_S + READ_LAG_S + TOO_LONG_S
+    return LATE_READ in recent and span.seconds <= span.look_s + READ_LAG_S + TOO_LONG_S
 
 
 def _is_taken(span):

@@ -35,6 +35,7 @@ FEES_LIKE = SYMBOLS[-1]  # BNB costs what this does
 MOST_RESERVE_E8 = E8 // 4  # of BNB: enough for some trials, and not for others
 FRAME_NS = 60 * NS_PER_S
 HISTORY = 700
+LOOK_S = 5.0
 PRINT_S = 0.5  # of wall time
 SPEED = 6  # market seconds in a second
 PRINT_NS = round(PRINT_S * SPEED * NS_PER_S)
@@ -96,12 +97,13 @@ class World:
     frame_ns = FRAME_NS
     others = None  # who acts beside the daemon, if anybody does
     lags = None  # of what is read, where it does
+    look_s = LOOK_S  # between two looks of the daemon at the account
     grids = None  # what changes ticks and lots, where it does
 
     def __init__(self, loop, random, past, pricing, *, owned=0.0, oddities=USUAL):
         """`owned`: how likely the account holds coins of its owner, too."""
         self.random = random
-        owner, odd, late, grid = (*random.spawn(1), *random.spawn(1), *random.spawn(2))
+        owner, odd, late, grid, patience = (*random.spawn(1), *random.spawn(1), *random.spawn(3))
         listed = instruments(random, odd, oddities)
         owners_e8 = {}
         if owner.random() < owned:
@@ -126,6 +128,8 @@ class World:
         self.others = Others(self, odd, kinds + (VENUES if odd.random() < oddities.venue else ()))
         if late.random() < oddities.lagging:
             self.lags = Lags(self, late)
+        if patience.random() < oddities.patient:
+            self.look_s = 60.0
         if grid.random() < oddities.grids:
             self.grids = Grids(self, grid)
         self.prices = {name: int(rows["close"][-1]) for name, rows in past.items()}
@@ -277,6 +281,7 @@ class Span:
     since_s: float
     until_s: float
     lived: bool  # the process, all the time
+    look_s: float = LOOK_S  # of its looks at the account
     cause: str = ""  # of one that was too long
     notes: list = field(default_factory=list)
     shuts: list = field(default_factory=list)  # times in which the venue took no orders
@@ -344,7 +349,7 @@ class Cover:
                 self._was_dead[name] = self._was_dead.get(name, False) or not self.alive
             elif name in self._since:
                 since, lived = self._since.pop(name), not self._was_dead.pop(name, False)
-                span = Span(name, since, now, lived)
+                span = Span(name, since, now, lived, world.look_s)
                 if span.seconds > TOO_LONG_S:
                     from_s = since - BEFORE_S
                     span.notes = [one for one in self.notes if one[0] >= from_s and one[1] in {name, ""}]

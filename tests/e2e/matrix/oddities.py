@@ -17,6 +17,7 @@ class Oddities:
     venue: float = 0.15  # of a venue: it halts symbols and changes filters
     lagging: float = 0.15  # of a venue: reads of orders, trades and balances are up to 2 s old
     grids: float = 0.03  # of a venue: it changes ticks, lots, and how many lots an order may have
+    patient: float = 0.1  # of a daemon: it looks at the account each minute, as it does by default
     turns: float = 0.5  # the price turns at orders that rest, and leaves them half filled
 
 

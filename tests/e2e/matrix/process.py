@@ -46,7 +46,6 @@ from tests.trading.kit import Predictors, RandomPredictor, settings
 INSTANCE = "t35t"
 CONFIG_HASH = "matrix"
 PAST_SEED = 5
-TIMER_S = 5.0
 STOP_S = 4.0
 CONFLATE_NS = 100_000_000
 POINTS = (
@@ -441,7 +440,7 @@ class Process:
 
     async def _keep_time(self):
         while True:
-            await asyncio.sleep(TIMER_S)
+            await asyncio.sleep(self.world.look_s)
             self.inbox.complete(0, (Timer("reconcile", self.pump.now_ns),))
             self._recheck_soon()
 

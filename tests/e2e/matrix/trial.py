@@ -169,7 +169,7 @@ class Trial:
         """A calm life; then the market stands still until nothing is under way."""
         await asyncio.wait({life.ended}, timeout=SETTLE_S)
         self.world.is_moving = False
-        await asyncio.wait({life.ended}, timeout=20.0)
+        await asyncio.wait({life.ended}, timeout=15.0 + self.world.look_s)
         if life.ended.done():
             life.ended.result()
 
