@@ -59,7 +59,7 @@ def bond(
     # The legs may lock what the other tranche waits for; but one that is just filling has less left already.
     is_less = lots < all_freed and not is_filling
     if free_lots + coming_lots < lots and (is_less or loose_lots <= lots - all_freed):
-        return Bond.SURE
+        return Bond.NONE if takes_others(legs, instrument, portfolio) else Bond.SURE
     return Bond.LATER if free_lots - loose_lots < lots else Bond.NONE
 
 
@@ -101,30 +101,15 @@ def are_apart(
         return max(each) <= instrument.market_max_lots
     if owns_all(instrument, book, portfolio):
         return False
-    waits = bond(legs, sum(each), instrument, book, portfolio) is Bond.NONE
-    return waits or takes_others(legs, instrument, book, portfolio)
+    return bond(legs, sum(each), instrument, book, portfolio) is Bond.NONE
 
 
-def is_sale_sure(
-    legs: Sequence[Order], lots: int, instrument: Instrument, book: OrderBook, portfolio: Portfolio
-) -> bool:
-    """Whether a sale can leave with the cancels of these legs: it needs each of them, and sells no coins of others."""
-    if bond(legs, lots, instrument, book, portfolio) is not Bond.SURE:
-        return False
-    return not takes_others(legs, instrument, book, portfolio)
-
-
-def takes_others(
-    legs: Sequence[Order], instrument: Instrument, book: OrderBook, portfolio: Portfolio
-) -> bool:
-    """Whether coins of others are worth an order: a sale that leaves with the cancels of these legs could sell them.
+def takes_others(legs: Sequence[Order], instrument: Instrument, portfolio: Portfolio) -> bool:
+    """Whether coins of others are worth an order: one that leaves with the cancels of these legs could sell them.
 
     One of them may be filling in that moment, and its cancel ends it all the same.
     """
-    if owns_all(instrument, book, portfolio):
-        return False
-    coming_lots, _ = _others(legs, instrument, book)
-    lots = _foreign_e8(instrument, portfolio) // instrument.lot_e8 + coming_lots
+    lots = _foreign_e8(instrument, portfolio) // instrument.lot_e8
     return not is_rest(lots, min(leg.ticks for leg in legs), instrument)
 
 

@@ -324,9 +324,9 @@ class Protection:
             self._sell(tranches, instrument, reason, index, out, replaces=old)
             spare(tranches[0], legs, [tranches[0].sale_id], instrument, self._book, self._portfolio, out)
             return
-        is_sure = freeing.is_sale_sure(legs, lots, instrument, self._book, self._portfolio)
+        found = freeing.bond(legs, lots, instrument, self._book, self._portfolio)
         after = [name for tranche in tranches for name in self._withdraw(tranche, out)]
-        if 0 < lots <= instrument.market_max_lots and is_sure:
+        if 0 < lots <= instrument.market_max_lots and found is freeing.Bond.SURE:
             self._sell(tranches, instrument, reason, index, out, after=tuple(after))
             for tranche in tranches:
                 spare(tranche, legs, [tranche.sale_id], instrument, self._book, self._portfolio, out)

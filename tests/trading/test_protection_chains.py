@@ -352,6 +352,15 @@ def test_an_exit_with_coins_of_others_in_the_account_sells_ours_alone():
     assert world.balance("BTC") == 10**8
 
 
+def fill_target(world, lots, level=TARGETS[0][2]):
+    """The market meets a resting target for so much of it."""
+    matcher = world.venue.exchange._matcher
+    target = world.venue.exchange._desk.books[SYMBOL].asks.first(level)
+    matcher.trades.fill(target, lots, level, matcher.trades.number(), is_maker=True)
+    matcher.finish()
+    world.reports += world.venue.drain()
+
+
 @pytest.mark.parametrize("is_replaceable", [True, False])
 def test_a_target_that_fills_in_part_as_all_is_sold_leaves_coins_of_others_alone(is_replaceable):
     """Found by the kill matrix: they were fewer than any list locks, so one sale left with all cancels, for all."""
@@ -361,11 +370,7 @@ def test_a_target_that_fills_in_part_as_all_is_sold_leaves_coins_of_others_alone
         instruments=changed(cancel_replace_allowed=is_replaceable),
     )
     world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
-    matcher, level = world.venue.exchange._matcher, TARGETS[0][2]
-    target = world.venue.exchange._desk.books[SYMBOL].asks.first(level)
-    matcher.trades.fill(target, 1000, level, matcher.trades.number(), is_maker=True)
-    matcher.finish()
-    world.reports += world.venue.drain()
+    fill_target(world, 1000)
     world.settle()
     world.pass_seconds(3)
     sold = [one for one in world.trades if one.side is Side.SELL]
@@ -373,6 +378,21 @@ def test_a_target_that_fills_in_part_as_all_is_sold_leaves_coins_of_others_alone
     assert world.position() is None
     assert world.balance("BTC") == owners * 1000
     assert not world.ledger_differences()
+
+
+@pytest.mark.parametrize("is_replaceable", [True, False])
+def test_a_target_that_fills_in_part_as_its_list_is_moved_locks_no_coins_of_others(is_replaceable):
+    """Found by the kill matrix: the new list was for all that had been held, and the process died before it was mended."""
+    world = entered(
+        LISTS,
+        balances={"USDT": 10**13, "BTC": 1500 * 1000},
+        instruments=changed(cancel_replace_allowed=is_replaceable),
+    )
+    moved(world)
+    fill_target(world, 1000, LISTS[0][2])
+    while world.queue:  # and nothing is heard any more
+        world.execute()
+    assert sum(lots for _, lots in world.stops()) <= 2 * 4995 - 1000
 
 
 @pytest.mark.parametrize("foreign_lots", [0, 3000, 4995, 6000])
