@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -144,7 +145,7 @@ class World:
     def _open(self, loop, market, start_ns, owners_e8=None):
         """The exchange with one account of ours; some of its coins may be nobody's business."""
         self.loop = loop
-        self.owners_e8 = owners_e8 or {}
+        self.owners_e8, self.overdrawn_e8 = owners_e8 or {}, Counter()
         self.clock = VirtualClock(loop, start_ns)
         self.exchange = Exchange(market)
         fill_in_parts(self.exchange, np.random.default_rng(PARTS_SEED))
@@ -180,7 +181,11 @@ class World:
             if not is_ours(order.client_order_id):
                 spent_e8 = 0 if is_of_base or base != DISCOUNT_ASSET else paid_e8
                 moved_e8 = sum(account.balances[base]) - held_e8 + spent_e8
-                self.owners_e8[base] = max(0, self.owners_e8.get(base, 0) + moved_e8)
+                left_e8 = self.owners_e8.get(base, 0) + moved_e8
+                self.owners_e8[base] = max(0, left_e8)
+                self.overdrawn_e8[base] += max(
+                    0, -left_e8
+                )  # an order of the owner's rested, and its coins went twice
 
         trades.fill = fill
 
@@ -373,6 +378,10 @@ class Cover:
         self.note("", "born")
         self.look()
         self.alive = True
+
+    def bare_lots(self, symbol):
+        """At the last look."""
+        return self._bare_lots.get(symbol, 0)
 
     def still_bare(self, symbol):
         """Seconds so far that a symbol is bare now."""

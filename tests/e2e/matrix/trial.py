@@ -232,7 +232,8 @@ class Trial:
         known_e8 = 0 if dust is None else dust.base_e8
         ours = 0 if position is None else position.lots(instrument.lot_e8)
         owners = self.world.owners_e8.get(instrument.base, 0)
-        theirs = (balances.get(instrument.base, 0) - owners) // instrument.lot_e8
+        gone = self.world.overdrawn_e8[instrument.base]  # of ours, taken by their owner while they were free
+        theirs = (balances.get(instrument.base, 0) - owners + gone) // instrument.lot_e8
         smallest = instrument.min_notional_e8
         strange = (balances.get(instrument.base, 0) - owners - known_e8) // instrument.lot_e8 - ours
         short = max(0, ours - theirs)
@@ -244,7 +245,11 @@ class Trial:
         if short or instrument.notional_e8(self.world.prices[symbol], strange) > smallest:
             self.outcome.faults.append(f"held: {symbol} {theirs} there, {ours} here")
         bare_s = self.world.cover.still_bare(symbol)
-        if bare_s and position is not None:
+        rests_e8 = known_e8 + sum(
+            one.base_e8 % instrument.lot_e8 for one in (position.tranches if position else ())
+        )
+        is_rest = self.world.cover.bare_lots(symbol) <= -(-rests_e8 // instrument.lot_e8)
+        if bare_s and position is not None and not is_rest:
             self.outcome.faults.append(f"bare at the end: {symbol} for {bare_s:.1f} s")
 
 
