@@ -179,6 +179,8 @@ class World:
             if paid_e8 and not is_of_base and DISCOUNT_ASSET in self.owners_e8:
                 self.owners_e8[DISCOUNT_ASSET] = max(0, self.owners_e8[DISCOUNT_ASSET] - paid_e8)
             if not is_ours(order.client_order_id):
+                if paid_e8:
+                    self.cover.note("", TOOK)
                 spent_e8 = 0 if is_of_base or base != DISCOUNT_ASSET else paid_e8
                 moved_e8 = sum(account.balances[base]) - held_e8 + spent_e8
                 left_e8 = self.owners_e8.get(base, 0) + moved_e8
