@@ -114,8 +114,8 @@ class Watch:
 
     def _overdue(self, tranche: Tranche, leg: Order, out: Outbox) -> Iterator[int]:
         """A triggered stop that may rest becomes a market sale; another leg has filled, and reports are missing."""
-        if not leg.moved_ns:
-            return
+        if not leg.moved_ns or (leg.role is Role.TARGET and leg.state is OrderState.PARTLY_FILLED):
+            return  # a target half filled is withdrawn, which tells of it; each answer would mark it again
         if self._state.now_ns < leg.moved_ns + UNFILLED_NS:
             yield leg.moved_ns + UNFILLED_NS
         elif leg.limit_ticks and not tranche.exit_reason:

@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from bnml.core.commands import CancelList, CancelOrder, Submit
+from bnml.core.commands import CancelList, CancelOrder, QueryOrder, Submit
 from bnml.core.events import OrderReport
 from bnml.core.orders import ListKind, OrderState, Side
 from tests.trading.hand_venue import STOP, SYMBOL, World, changed, with_fees_in_bnb
@@ -109,3 +109,21 @@ def test_without_pairs_a_list_holds_the_stop_and_the_target_is_sold_at_market():
     world.move(3_060_000)
     assert world.position() is None
     assert msgspec.structs.asdict(world.trades[-1])["reason"] > 0
+
+
+def test_a_target_half_filled_that_the_venue_does_not_let_go_is_not_asked_for_each_second():
+    """What a question was answered with counted as a new fill of it, and led to the next question."""
+    world = entered(balances={"USDT": 10**13, "BTC": 10**8})
+    matcher, level = world.venue.exchange._matcher, ONE[0][2]
+    target = world.venue.exchange._desk.books[SYMBOL].asks.first(level)
+    world.is_down = True
+    matcher.trades.fill(target, 1000, level, matcher.trades.number(), is_maker=True)
+    matcher.finish()
+    world.reports += world.venue.drain()
+    world.deliver()
+    world.pass_seconds(5)
+    del world.sent[:]
+    world.pass_seconds(60)
+    questions = [one for one in world.sent if isinstance(one, QueryOrder)]
+    cancels = [one for one in world.sent if isinstance(one, CancelOrder | CancelList)]
+    assert len(questions) <= 2 * len(cancels)
