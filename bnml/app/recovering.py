@@ -34,7 +34,8 @@ SUFFIXES = ("-wal", "-shm", "")  # the file itself last: a log that is left woul
 LARGE_BYTES = 1 << 30
 """A start looks through a journal of this size in less than two seconds; what is held has to be guarded within five."""
 NEEDED_TABLES = ("meta", "session", "snapshot", "trade")
-"""Beside the newest events, which are replayed: what they are written in is found damaged by that."""
+NUMBERED_TABLES = ("event", "command", "decision", "equity", "bareness")
+"""Of them a start replays what is newer than the last photograph, and writes on behind that."""
 GUARD = "recovery"
 PATIENCE_S = 10.0
 CONFIRM = (
@@ -58,6 +59,8 @@ def damage_of(journal: Path, epoch: int, *, is_whole: bool = False) -> str:
         try:
             parts = ("1",) if is_whole or size <= LARGE_BYTES else NEEDED_TABLES
             checks = [database.execute(f"PRAGMA quick_check({part})").fetchone()[0] for part in parts]
+            if parts is NEEDED_TABLES:
+                _read_newest(database)
             database.execute("SELECT max(seq) FROM event").fetchone()
             database.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
         finally:
@@ -70,6 +73,16 @@ def damage_of(journal: Path, epoch: int, *, is_whole: bool = False) -> str:
     except sqlite3.DatabaseError as error:
         return str(error)
     return next((str(found) for found in checks if found != "ok"), "")
+
+
+def _read_newest(database: sqlite3.Connection) -> None:
+    """DatabaseError where what is replayed, or written next to, is damaged: the most likely place when the power fails."""
+    for table in NUMBERED_TABLES:
+        rows = database.execute(
+            f"SELECT * FROM {table} WHERE seq > (SELECT coalesce(max(seq), 0) FROM snapshot)"  # noqa: S608
+        )
+        for _ in rows:
+            pass
 
 
 def quarantine(folder: StateFolder, now_ns: int) -> Path:

@@ -71,6 +71,44 @@ def test_of_a_large_journal_a_start_reads_what_it_needs_and_recover_all(folder, 
     assert damage_of(folder.journal, 3)
 
 
+def harm_page_of(journal, query):
+    """Overwrite the page that holds what the query finds."""
+    database = sqlite3.connect(journal)
+    (found,) = database.execute(query).fetchone()
+    database.close()
+    content, page = journal.read_bytes(), 4096
+    spot = content.index(found) // page * page
+    journal.write_bytes(content[:spot] + b"\x5a" * page + content[spot + page :])
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT payload FROM event WHERE seq > (SELECT max(seq) FROM snapshot) LIMIT 1 OFFSET 50",
+        "SELECT payload FROM command ORDER BY seq LIMIT 1 OFFSET 50",
+        "SELECT payload FROM equity ORDER BY seq DESC LIMIT 1",
+    ],
+    ids=["an event to replay", "commands to compare", "where rows are written next"],
+)
+def test_f44_of_a_large_journal_damage_of_what_is_replayed_or_written_next_is_found(
+    folder, monkeypatch, query
+):
+    """Else each start would end with it, and nobody would look after what is held."""
+    monkeypatch.setattr(recovering, "LARGE_BYTES", 10_000)
+    database = sqlite3.connect(folder.journal)
+    (last,) = database.execute("SELECT max(seq) FROM event").fetchone()
+    for number in range(last + 1, last + 201):
+        text = f"payload {number} ".encode() * 20
+        database.execute("INSERT INTO event VALUES (?, 1, 'Timer', '', ?, ?)", (number, number, text))
+        database.execute("INSERT INTO command VALUES (?, 0, 'Alert', '', ?)", (number, b"command " + text))
+        database.execute("INSERT INTO equity VALUES (?, 1, ?)", (number, b"equity " + text))
+    database.commit()
+    database.close()
+    assert damage_of(folder.journal, 3) == ""
+    harm_page_of(folder.journal, query)
+    assert damage_of(folder.journal, 3)
+
+
 @pytest.mark.parametrize("renames", range(4))
 def test_f44_a_process_that_dies_while_it_sets_a_journal_aside_leaves_neither_its_log_nor_entries(
     folder, monkeypatch, renames
