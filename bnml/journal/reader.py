@@ -28,6 +28,8 @@ from bnml.journal.schema import (
 
 T = TypeVar("T")
 ROWS_AT_ONCE = 2000
+ENDLESS = 2**62
+"""A number that no event ever has."""
 
 
 class Session(msgspec.Struct, frozen=True):
@@ -73,13 +75,15 @@ class JournalReader:
     ) -> None:
         self._database.close()
 
-    def sessions(self) -> list[Session]:
-        """All sessions, oldest first."""
+    def sessions(self, after_seq: int = 0) -> list[Session]:
+        """All sessions, oldest first, or that of event `after_seq` and those after it: of a year there are thousands."""
         # Each begins with the number after the last one's; to look at the events themselves takes a scan a session.
         rows = self._database.execute(
             "SELECT id, started_ns, first_seq, header, ended_ns, coalesce(ending, ''),"
             " coalesce(lead(first_seq) OVER (ORDER BY id), (SELECT max(seq) FROM event) + 1, first_seq) - 1"
-            " FROM session ORDER BY id"
+            " FROM session WHERE id >="
+            " coalesce((SELECT id FROM session WHERE first_seq <= ? ORDER BY id DESC LIMIT 1), 0) ORDER BY id",
+            (after_seq,),
         )
         return [
             Session(
@@ -96,7 +100,7 @@ class JournalReader:
 
     def session(self, number: int | None = None) -> Session:
         """The session of that number, or the newest."""
-        found = self.sessions()
+        found = self.sessions(ENDLESS if number is None else 0)
         chosen = [one for one in found if number is None or one.id == number]
         if not chosen:
             raise Misconfigured(f"the journal holds no session {'yet' if number is None else number}")
@@ -211,6 +215,9 @@ def _bounds(database: sqlite3.Connection, after_seq: int, session: int | None) -
     row = database.execute("SELECT first_seq FROM session WHERE id = ?", (session,)).fetchone()
     if row is None:
         raise Misconfigured(f"the journal holds no session {session}")
-    following = database.execute("SELECT min(first_seq) FROM session WHERE id > ?", (session,)).fetchone()
-    last = 2**62 if following[0] is None else int(following[0]) - 1
-    return "seq > ? AND seq >= ? AND seq <= ?", [after_seq, int(row[0]), last]
+    following = database.execute(
+        "SELECT first_seq FROM session WHERE id > ? ORDER BY id LIMIT 1", (session,)
+    ).fetchone()
+    last = ENDLESS if following is None else int(following[0]) - 1
+    # One lower bound: of two the database takes the first, and walks from there.
+    return "seq > ? AND seq <= ?", [max(after_seq, int(row[0]) - 1), last]

@@ -80,10 +80,10 @@ def recover(
 def _recover(
     journal: JournalReader, config: EngineConfig, predictors: PredictorSource, config_hash: str
 ) -> Recovered | None:
-    sessions = journal.sessions()
+    photograph, engine = _start(journal, config, predictors)
+    sessions = journal.sessions(0 if photograph is None else photograph.seq)
     if not sessions or sessions[-1].last_seq == 0:
         return None
-    photograph, engine = _start(journal, config, predictors)
     replayed = compared = 0
     differences: list[str] = []
     last_seq = photograph.seq if photograph is not None else 0
