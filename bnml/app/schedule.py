@@ -43,6 +43,9 @@ def start(
             )
 
     scheduler = AsyncIOScheduler(timezone="UTC")
+    scheduler.add_job(
+        keep_house, misfire_grace_time=None
+    )  # now: a life may end before the first interval does
     scheduler.add_job(keep_house, "interval", minutes=HOUSEKEEPING_MINUTES, max_instances=1, coalesce=True)
     if check_models is not None:
         scheduler.add_job(check_models, "interval", seconds=check_s, max_instances=1, coalesce=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 Durability = Literal["power", "process"]
 Batch = Mapping[str, Sequence[Row]]
 KEPT_SNAPSHOTS = 3
+AT_ONCE = 200
+"""Rows that are deleted at once: an order's commit waits behind them, for milliseconds."""
 BUSY_MS = 5_000
 BUSY_TIMES = 12
 """A file that another program writes to is waited for so long, so often: a minute; then the owner stops."""
@@ -67,13 +69,26 @@ def commit(
 
 
 def prunings(older_than_ns: int) -> tuple[tuple[str, Row], ...]:
-    """Statements that keep house: old health rows, all but the newest snapshots, and a checkpoint of the log."""
-    keep_newest = "DELETE FROM snapshot WHERE seq NOT IN (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT ?)"
+    """Statements that keep house, each to be done until it changes nothing: old health rows, all but the newest snapshots.
+
+    The last is a checkpoint of the log.
+    """
+    old = (
+        "DELETE FROM health WHERE ts_ns IN (SELECT ts_ns FROM health WHERE ts_ns < ? ORDER BY ts_ns LIMIT ?)"
+    )
+    next_one = (
+        "DELETE FROM snapshot WHERE seq = (SELECT seq FROM snapshot ORDER BY seq DESC LIMIT 1 OFFSET ?)"
+    )
     return (
-        ("DELETE FROM health WHERE ts_ns < ?", (older_than_ns,)),
-        (keep_newest, (KEPT_SNAPSHOTS,)),
+        (old, (older_than_ns, AT_ONCE)),
+        (next_one, (KEPT_SNAPSHOTS,)),
         ("PRAGMA wal_checkpoint(PASSIVE)", ()),
     )
+
+
+def prune(connection: sqlite3.Connection, statement: str, values: Row) -> int:
+    """Do it once; returns how many rows went."""
+    return connection.execute(statement, values).rowcount
 
 
 def unwritable(path: Path, error: Exception) -> Misconfigured:

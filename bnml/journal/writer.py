@@ -162,10 +162,10 @@ class JournalWriter:
 
     async def prune(self, older_than_ns: int) -> None:
         """Housekeeping: old health rows, all but the newest snapshots, and a checkpoint of the log."""
-        for statement, values in file_work.prunings(
-            older_than_ns
-        ):  # one by one: a barrier may come in between
-            await self._database.run(partial(file_work.change, statement=statement, values=values))
+        for statement, values in file_work.prunings(older_than_ns):
+            work = partial(file_work.prune, statement=statement, values=values)
+            while await self._database.run(work) > 0:  # bit by bit: a barrier may come in between
+                pass
 
     async def close(self) -> None:
         """Commit the rest and close the file; Fatal for a failure that nobody has heard of."""

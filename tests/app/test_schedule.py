@@ -7,8 +7,10 @@ from bnml.core.clock import LiveClock
 
 
 class Journal:
+    prunings = 0
+
     async def prune(self, _older_ns):
-        return None
+        self.prunings += 1
 
 
 async def test_f62_a_slow_job_never_overlaps_itself_and_what_it_misses_is_counted(tmp_path):
@@ -30,3 +32,12 @@ async def test_f62_a_slow_job_never_overlaps_itself_and_what_it_misses_is_counte
     assert most == 1
     assert runs == 2
     assert schedule.misses.total - before >= 2
+
+
+async def test_a_life_that_ends_before_the_first_interval_keeps_house_too(tmp_path):
+    """Lives of some minutes left two photographs each, and the next start looked through all of them."""
+    journal = Journal()
+    scheduler = schedule.start(journal, LiveClock(), tmp_path, None, 1)
+    await asyncio.sleep(0.1)
+    scheduler.shutdown(wait=False)
+    assert journal.prunings == 1

@@ -11,6 +11,7 @@ from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
 from bnml.core.events import Bar, Scan, Timer
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.journal import file_work
 from bnml.journal import writer as module
 from bnml.journal.reader import JournalReader
 from bnml.journal.schema import client_id_of, encode
@@ -278,6 +279,33 @@ async def test_pruning_keeps_the_newest_photographs_and_what_is_not_too_old(jour
     with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as database:
         assert database.execute("SELECT seq FROM snapshot").fetchall() == [(4,), (5,), (6,)]
         assert database.execute("SELECT ts_ns FROM health").fetchall() == [(5,)]
+
+
+async def test_pruning_what_gathered_for_long_never_keeps_an_order_waiting_for_all_of_it(journal):
+    """After a week's pause one statement took away all that had become old: for six seconds no order could leave."""
+    run, pieces = journal._database.run, []
+
+    def counted(work):
+        def count(connection):
+            before = connection.total_changes
+            result = work(connection)
+            pieces.append(connection.total_changes - before)
+            return result
+
+        return run(count)
+
+    for number in range(1_000):
+        journal._put("health", (number, b"{}"))
+    for _ in range(10):
+        journal.append_event(Timer("x", 1))
+        journal.append_snapshot("v", b"state")
+    await journal.barrier()
+    journal._database.run = counted
+    await journal.prune(older_than_ns=1_000)
+    journal._database.run = run
+    assert sum(pieces) == 1_000 + 10 - file_work.KEPT_SNAPSHOTS
+    assert max(pieces) <= file_work.AT_ONCE == 200
+    assert sorted(pieces)[-6] == 1  # photographs, which are large, one by one
 
 
 async def test_the_newest_of_everything_is_what_is_shown_and_a_reader_changes_nothing(tmp_path):
