@@ -15,7 +15,7 @@ from bnml.app.folder import StateFolder
 from bnml.app.heartbeat import Heartbeat, beat, last_beat
 from bnml.app.limits import make_budget
 from bnml.app.panic import panic
-from bnml.app.rescue import Booked, Rescue
+from bnml.app.rescue import Booked, Rescue, VenueOrder
 from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured, Rejected, Retryable, UnknownOutcome
@@ -275,3 +275,12 @@ def test_one_look_is_good_only_when_all_was_verified(monkeypatch, tmp_path, foun
     monkeypatch.setattr(module, "check", check)
     settings = load(None, {}, {"app.state_dir": (tmp_path, "")})
     assert module.deadman(settings, DeadmanOptions(once=True)) == code
+
+
+async def test_what_is_likely_held_comes_before_all_that_was_ever_traded():
+    """By name, what is held waited behind the requests for two hundred symbols that were sold months ago."""
+    traded = ["AAVEUSDT", "BNBUSDT", "ETHUSDT", "AAVEUSDT", "XRPUSDT", "ETHUSDT"]
+    booked = {str(number): Booked(symbol, Side.BUY) for number, symbol in enumerate(traded)}
+    order = VenueOrder("BTCUSDT", "bnab121-1-0t", 1, "NEW", "SELL", "LIMIT_MAKER", "0.5", "0")
+    found = await Rescue(None, "ab12", booked).symbols([order], "USDT")
+    assert found == ["BTCUSDT", "ETHUSDT", "XRPUSDT", "AAVEUSDT", "BNBUSDT"]
