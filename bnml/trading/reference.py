@@ -121,6 +121,5 @@ class ReferenceDesk:
 
     def unknown_symbol(self, symbol: str, out: Outbox) -> None:
         """Tell once of bars that nothing can be done with."""
-        if symbol not in self._state.told:
-            self._state.told.append(symbol)
+        if self._state.is_news(symbol):
             out.alert("warning", "symbol_unknown", f"{symbol}: bars without an instrument are ignored")

@@ -267,8 +267,7 @@ class ReportDesk:
         out.commands.append(Halt(text))
 
     def _tell_once(self, key: str, text: str, out: Outbox) -> None:
-        if key not in self._state.told:
-            self._state.told.append(key)
+        if self._state.is_news(key):
             out.alert("warning", "order_unknown", text)
 
     @staticmethod

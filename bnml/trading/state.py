@@ -15,6 +15,8 @@ from bnml.trading.universe import TRADING
 HISTORY = 400
 """Closes kept per symbol: 305 are compared for drift, 301 common ones with other symbols for correlation."""
 ATR_HISTORY = 96
+KEPT_TOLD = 1024
+"""Of orders and symbols that are not ours: others may trade on the account for ever."""
 OF_SYMBOL = ":"
 """Between the name of a guard and the symbol that it is about."""
 STATUS = f"status{OF_SYMBOL}"
@@ -94,3 +96,11 @@ class EngineState(msgspec.Struct):
     last_equity_e8: int = 0
     ramp: Ramp = msgspec.field(default_factory=Ramp)
     fees_asked_ns: int = 0  # when the reserve for fees was last asked for; 0: never
+
+    def is_news(self, name: str) -> bool:
+        """Whether an unknown order or symbol is to be told of, and remember that it was; of the oldest it is forgotten."""
+        if name in self.told:
+            return False
+        self.told.append(name)
+        del self.told[:-KEPT_TOLD]
+        return True

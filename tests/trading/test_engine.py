@@ -32,6 +32,7 @@ from bnml.trading.engine import Engine
 from bnml.trading.orders import Order, Role
 from bnml.trading.portfolio import Dust
 from bnml.trading.scan import ScanStages
+from bnml.trading.state import KEPT_TOLD
 from bnml.venues.sim.feed import BarFeed
 from bnml.venues.sim.inprocess import SimVenue
 from bnml.venues.sim.pricing import Pricing
@@ -222,6 +223,16 @@ def test_an_unknown_order_is_told_of_once():
     report = OrderReport(SYMBOL, "bnXXXX1-1-0w", 5, OrderState.OPEN, Side.BUY)
     assert [type(one) for one in engine.process(report, 1)] == [Alert]
     assert engine.process(report, 2) == []
+
+
+def test_of_the_orders_of_others_only_the_newest_are_remembered():
+    """Each of them made every snapshot and every look at the list longer, for ever."""
+    _, engine, _ = started()
+    for number in range(2 * KEPT_TOLD):
+        report = OrderReport(SYMBOL, f"web_{number}", 5, OrderState.OPEN, Side.BUY)
+        told = [engine.process(report, seq) for seq in (2 * number, 2 * number + 1)]
+        assert [len(one) for one in told] == [1, 0]
+    assert len(engine.state.told) == KEPT_TOLD
 
 
 def test_an_entry_is_three_lists_that_protect_themselves():
