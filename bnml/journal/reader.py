@@ -140,8 +140,9 @@ class JournalReader:
         return int(row[0]) if row is not None else 0
 
     def traded_symbols(self) -> list[str]:
-        """Every symbol with a fill, by name."""
-        return [row[0] for row in self._database.execute("SELECT DISTINCT symbol FROM trade ORDER BY symbol")]
+        """Every symbol with a fill, the last traded first."""
+        query = "SELECT symbol FROM trade GROUP BY symbol ORDER BY max(seq) DESC"
+        return [row[0] for row in self._database.execute(query)]
 
     def decisions(self, session: int | None = None) -> Iterator[tuple[int, Decision]]:
         """Every decision of every scan."""

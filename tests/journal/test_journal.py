@@ -103,6 +103,17 @@ async def test_the_newest_sessions_are_read_without_all_those_before_them(tmp_pa
         reader._database.set_progress_handler(None, 0)
 
 
+async def test_what_was_traded_last_is_named_first(journal, tmp_path):
+    """A start may ask for the orders of a hundred symbols: those left out are the ones traded longest ago."""
+    for symbol in ("BTCUSDT", "AAVEUSDT", "BTCUSDT", "ETHUSDT", "BTCUSDT"):
+        seq = journal.append_event(Timer("x", 1))
+        trade = Trade(symbol, 1, Side.BUY, 1, 500, 1, 7, "BTC", 0, 0, f"bnab12-{seq}")
+        journal.append_outcomes(seq, [trade], {})
+    await journal.barrier()
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert reader.traded_symbols() == ["BTCUSDT", "ETHUSDT", "AAVEUSDT"]
+
+
 async def test_the_barrier_returns_only_when_everything_is_on_disk(journal, tmp_path):
     for _ in range(50):
         journal.append_event(BAR)
