@@ -167,10 +167,11 @@ class JournalReader:
         for row in self._database.execute(query, values):
             yield int(row[0]), (str(row[1]), bytes(row[2]))
 
-    def snapshot(self) -> Snapshot | None:
-        """The newest photograph of the engine."""
+    def snapshot(self, before_seq: int = ENDLESS) -> Snapshot | None:
+        """The newest photograph of the engine, of those before that event."""
         row = self._database.execute(
-            "SELECT seq, session, version, engine FROM snapshot ORDER BY seq DESC LIMIT 1"
+            "SELECT seq, session, version, engine FROM snapshot WHERE seq < ? ORDER BY seq DESC LIMIT 1",
+            (before_seq,),
         ).fetchone()
         return Snapshot(*row) if row is not None else None
 

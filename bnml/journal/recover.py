@@ -124,13 +124,12 @@ def _start(
     journal: JournalReader, config: EngineConfig, predictors: PredictorSource
 ) -> tuple[Snapshot | None, Engine]:
     photograph = journal.snapshot()
-    if photograph is not None:
+    while photograph is not None:
         try:
             return photograph, Engine.restore(config, predictors, photograph.engine)
-        except RecoveryNeeded:
-            # Of another schema, or damaged: the events before it tell the same story, only slower.
-            return None, Engine(config, predictors)
-    return None, Engine(config, predictors)
+        except RecoveryNeeded:  # of another schema, or damaged: the one before, and the events since
+            photograph = journal.snapshot(photograph.seq)
+    return None, Engine(config, predictors)  # all events tell the same story, only slower
 
 
 def _with_ids(engine: Engine, config: EngineConfig, predictors: PredictorSource, session: Session) -> Engine:

@@ -157,11 +157,24 @@ def test_commands_that_come_out_otherwise_are_reported(tmp_path):
 
 
 def test_a_photograph_of_another_schema_is_passed_over(tmp_path):
-    engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=800))
+    engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
     with sqlite3.connect(tmp_path / "j.db") as database:
         database.execute("UPDATE snapshot SET engine = ?", (b"another schema",))
     with JournalReader(tmp_path / "j.db") as journal:
         found = recover(journal, config, _NoModels(), "settings")
+    assert found.differences == ()
+    assert state_of(found.engine) == state_of(engine)
+
+
+def test_of_photographs_the_newest_that_can_be_read_is_taken(tmp_path):
+    """One that was damaged had the events of a whole year replayed, while nothing looked after what was held."""
+    engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        damaged = "INSERT INTO snapshot SELECT seq + 20, session, version, ? FROM snapshot"
+        database.execute(damaged, (b"damaged",))
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, config, _NoModels(), "settings")
+    assert found.replayed == found.compared == found.last_seq - 700
     assert found.differences == ()
     assert state_of(found.engine) == state_of(engine)
 
