@@ -26,6 +26,7 @@ POLL_S = 0.5
 STOP_TIMEOUT_S = 3.0
 REST_AFTER_FAILURE_S = 300.0
 NICENESS = "10"
+KEPT_IN_MEMORY = 2  # bundles of a symbol: until the engine is told of the new one it decides with that before
 
 
 class Trainer:
@@ -45,6 +46,7 @@ class Trainer:
         self._publish = publish
         self._now_ns = now_ns
         self._versions: dict[str, str] = {}
+        self._loaded: dict[str, list[str]] = {}  # by symbol: its bundles in memory, the one in use last
         self._refused: dict[str, str] = {}
         self._wanted: dict[str, str] = {}
         self._trained: set[str] = set()
@@ -134,6 +136,11 @@ class Trainer:
         self._versions[symbol] = version
         self._settled(symbol)
         self._publish(ModelPublished(symbol, bundle_id, self._now_ns()))
+        loaded = self._loaded.setdefault(symbol, [])
+        if bundle_id not in loaded:
+            loaded.append(bundle_id)
+        if len(loaded) > KEPT_IN_MEMORY:
+            self._store.forget(loaded.pop(0))
         logger().info("model_published", symbol=symbol, bundle=bundle_id)
 
     def _settled(self, symbol: str) -> None:

@@ -67,6 +67,20 @@ async def test_a_new_version_is_published_once(trainer):
     ]
 
 
+async def test_of_a_model_made_each_day_only_the_last_two_stay_in_memory(trainer, monkeypatch):
+    """All were kept for as long as the daemon lived: the engine may still decide with the one before, and with no other."""
+    made, published = trainer()
+    loaded = made._store.loaded = []
+    made._store.load = lambda symbol, _: loaded.append(f"{symbol}/{day}") or f"{symbol}/{day}"
+    made._store.forget = loaded.remove
+    for day in range(5):
+        monkeypatch.setattr("bnml.app.retrain.current_version", lambda *_, day=day: Current(f"{day}", ""))
+        await made.load_all(["AUSDT", "BUSDT"])
+        assert len(loaded) == 2 * min(2, day + 1)
+    assert len(published) == 10
+    assert sorted(loaded) == ["AUSDT/3", "AUSDT/4", "BUSDT/3", "BUSDT/4"]
+
+
 async def test_a_refused_version_is_made_anew_once_then_only_when_old(trainer):
     made, published = trainer(refused=("AUSDT",))
     await made.load_all(["AUSDT"])
