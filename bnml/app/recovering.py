@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from bnml.options import RecoverOptions
 
 SUFFIXES = ("-wal", "-shm", "")  # the file itself last: a log that is left would be read into the next one
-LARGE_BYTES = 1 << 30
-"""A start looks through a journal of this size in less than two seconds; what is held has to be guarded within five."""
+LARGE_BYTES = 1 << 26
+"""So much is looked through in less than two seconds by a machine that has just started; what is held has to be guarded within five."""
 NEEDED_TABLES = ("meta", "session", "snapshot", "trade")
 NUMBERED_TABLES = ("event", "command", "decision", "equity", "bareness")
 """Of them a start replays what is newer than the last photograph, and writes on behind that."""
