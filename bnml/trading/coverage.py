@@ -33,8 +33,8 @@ class Coverage(msgspec.Struct, frozen=True):
 
 
 def held_lots(tranche: Tranche, instrument: Instrument) -> int:
-    """Lots of a tranche that the venue's own step lets an order be for; the rest of it is dust."""
-    lots = tranche.lots(instrument.lot_e8)
+    """Lots of a tranche that an order can be for: whole steps of the venue, and not what is not free there; the rest is dust."""
+    lots = max(0, tranche.lots(instrument.lot_e8) - tranche.short_lots)
     return lots - lots % instrument.lot_step
 
 

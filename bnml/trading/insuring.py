@@ -84,6 +84,19 @@ def spare(
         spare_stop(tranche, instrument, lots, old.ticks, tuple(first), book, out)
 
 
+def untied(tranche: Tranche, instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> list[Order]:
+    """Spares that stand although what they were to replace may rest as well: only coins of others can have let them in.
+
+    Both would sell. Where the others are gone after all, what is bare is guarded again when that is known.
+    """
+    legs = [book.orders[name] for name in tranche.legs]
+    spares = [leg for leg in legs if leg.spare_of and leg.state in coverage.LIVE and not leg.cancel_sent]
+    may_rest = [
+        leg for leg in legs if not leg.spare_of and not leg.is_final and leg.state is not OrderState.PENDING
+    ]
+    return spares if spares and may_rest and not owns_all(instrument, book, portfolio) else []
+
+
 def borrowers(position: Position, instrument: Instrument, book: OrderBook, *, is_late: bool) -> list[Tranche]:
     """Tranches whose orders lock coins of others, or may be about to: what has no order of its own waits for them.
 

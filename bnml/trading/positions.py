@@ -31,6 +31,9 @@ class Tranche(msgspec.Struct):
     emulated_ticks: int = (
         0  # target that cannot rest beside its stop at this venue: sold at market from here on
     )
+    short_lots: int = (
+        0  # not asked for: something else holds them at the venue, and they are too few to matter
+    )
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held; the rest below one lot is dust of the asset."""

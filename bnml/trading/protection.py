@@ -19,7 +19,7 @@ from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, 
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage, freeing
 from bnml.trading.entries import lone_stop, protect
-from bnml.trading.insuring import borrowers, in_doubt, is_left_bare, spare
+from bnml.trading.insuring import borrowers, in_doubt, is_left_bare, spare, untied
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -77,6 +77,8 @@ class Protection:
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
                 unsure += not self._is_over(tranche, instrument)
+                both = untied(tranche, instrument, self._book, self._portfolio)
+                _cancel(both, "coins of others let it in", out)
                 self._insure(position, tranche, instrument, out, patient=patient)
                 continue
             wants = bool(tranche.exit_reason or position.exit_reason)
@@ -222,16 +224,14 @@ class Protection:
         ticket = lone_stop(tranche, instrument, lots, self._book, out, replaces=old.client_order_id)
         for leg in tranche.legs[:-1]:
             self._book.orders[leg].cancel_sent = True  # with it goes its list
-        out.commands.append(
-            ReplaceOrder(old.client_order_id, ticket, f"stop of tranche {tranche.index} moves")
-        )
+        reason = f"stop of tranche {tranche.index} moves"
+        out.commands.append(ReplaceOrder(old.client_order_id, ticket, reason))
         spare(tranche, [old], tranche.legs[-1:], instrument, self._book, self._portfolio, out)
 
     def _move(self, tranche: Tranche, instrument: Instrument, lots: int, out: Outbox) -> None:
         """New legs for old ones: both requests at once if the new legs cannot rest beside the old ones.
 
         Where they could, beside coins of others, a stop alone takes the place of the list, and its target is sold at market.
-
         Lists of one position move one after the other: coins that are free meanwhile would untie the two requests.
         What has no stop does not wait.
         """
@@ -242,7 +242,7 @@ class Protection:
         # Own dust is nobody else's: beside it a list stays one, as in a backtest, which keeps none.
         is_alone = freeing.owns_all(instrument, self._book, self._portfolio)
         old = freeing.replaceable(legs, instrument) if found is freeing.Bond.NONE and not is_alone else None
-        if old is not None:  # no list can take the place of another in one request, a stop can
+        if old is not None:  # no list can take the place of another in one request
             tranche.emulated_ticks, tranche.target_ticks = tranche.target_ticks or tranche.emulated_ticks, 0
             self._replace(tranche, old, instrument, lots, out)
             return

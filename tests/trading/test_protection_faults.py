@@ -14,6 +14,8 @@ from bnml.trading.entries import fit
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.refusals import MAX_REFUSALS
 from bnml.trading.watching import WATCH
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.messages import OrderKey
 from tests.trading.hand_venue import REFERENCE, STOP, SYMBOL, TARGETS, World, changed, ticket_of
 from tests.trading.kit import instrument
 from tests.trading.test_protection_model import ProtectionModel
@@ -314,8 +316,26 @@ def test_coins_that_are_not_free_are_asked_for_until_they_are():
     world.refuse(OrderType.STOP_LOSS, *["balance"] * (MAX_REFUSALS + 2))
     world.move(3_100_000)
     world.pass_seconds(40, step_s=0.25)
-    assert world.stops() == [(3_080_000, 4995)]
+    assert [ticks for ticks, _ in world.stops()] == [3_080_000]
     assert not any(map(is_sale, world.sent))
+
+
+def test_a_little_that_stays_locked_leaves_the_others_guarded():
+    """Found by the kill matrix: commissions took a coin that is traded, too, and orders of the owner held the rest of it."""
+    world = entered(RUNNER, spares=False, balances={"USDT": 10**13, "BTC": 500_000})
+    legs = [OrderKey(symbol=SYMBOL, client_order_id=leg) for leg in world.position().tranches[0].legs]
+    world.venue.exchange.cancel(ACCOUNT, legs[0])
+    world.venue.exchange.deposit(ACCOUNT, "BTC", -500_000 - 3_000)  # three lots of ours, and nobody says so
+    world.reports += world.venue.drain()
+    world.settle()
+    world.pass_seconds(10, step_s=0.25)
+    ((ticks, lots),) = world.stops()
+    assert 4900 < lots < 4993
+    assert [one.name for one in world.alerts].count("protected_in_part") == 1
+    flatten(world)
+    assert world.position() is None
+    assert world.balance("BTC") < 100 * 1000
+    assert ticks == STOP
 
 
 def test_a_target_that_is_traded_through_is_asked_about():

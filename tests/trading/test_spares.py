@@ -2,7 +2,7 @@
 
 import pytest
 
-from bnml.core.commands import CancelList, ReplaceOrder, Submit
+from bnml.core.commands import CancelList, CancelOrder, ReplaceOrder, Submit
 from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.trading.watching import WATCH
@@ -344,3 +344,22 @@ def test_the_spare_of_a_purchase_is_refused_where_its_stop_rests_and_where_nothi
         assert lots_at_stops(world) == (0 if word else 4995 * len(targets))
         assert {one.name for one in world.alerts} == ({"entry_refused"} if word else set())
         assert all(one.is_settled for one in world.engine.book.orders.values() if one.spare_of)
+
+
+def test_a_spare_beside_what_it_was_to_replace_is_withdrawn_once_coins_of_others_are_there():
+    """Found by the kill matrix: they let it in beside a list whose cancel had failed, and a stop of both sold theirs."""
+    world = leaving(TWO)
+    cancel, *_ = [one for one in world.queue if isinstance(one, CancelList)]
+    world.queue.remove(cancel)  # and the answer is lost, too
+    sale = next(one for one in world.queue if is_first(one))
+    world.refuse(OrderType.MARKET, "busy")
+    world.venue.exchange.deposit(ACCOUNT, "BTC", 4995 * 1000)
+    while world.queue:
+        world.execute()
+    assert lots_at_stops(world) == 3 * 4995
+    (spare,) = [name for name in world.position().tranches[0].legs if world.engine.book.get(name).spare_of]
+    world.reports = [one for one in world.reports if one.client_order_id != sale.order.ticket.client_order_id]
+    world.engine.portfolio.ledger.suspect("BTC", 4995 * 1000, world.now_ns)
+    while world.reports:
+        world.feed(world.reports.pop(0))
+    assert [one.client_order_id for one in world.queue if isinstance(one, CancelOrder)] == [spare]
