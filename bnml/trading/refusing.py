@@ -101,7 +101,7 @@ class RefusalDesk:
             return
         if coverage.has_stop(tranche, self._book):
             return  # its own
-        few = (instrument.min_notional_e8 - 1) // max(1, instrument.notional_e8(tranche.stop_ticks, 1))
+        few = instrument.min_notional_e8 // 2 // max(1, instrument.notional_e8(tranche.stop_ticks, 1))
         if is_sellable(coverage.held_lots(tranche, instrument) - few, tranche.stop_ticks, instrument):
             tranche.short_lots = few
             quantity = instrument.quantity_text(few)
