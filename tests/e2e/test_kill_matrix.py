@@ -13,7 +13,7 @@ from tests.e2e.matrix.trial import try_seed
 
 SEEDS = 500
 AT_ONCE = 50
-FIXED = (35, 1080, 1169)
+FIXED = (35, 1080, 1169, 2293, 201034)
 """Seeds that once ended with two ledgers; the first thing that is tried."""
 
 
