@@ -79,6 +79,8 @@ class RefusalDesk:
     def _stop_refused(self, position: Position, tranche: Tranche, order: Order, cause: Cause) -> None:
         tranche.refusals, now_ns = tranche.refusals + 1, self._state.now_ns
         if position.exit_reason or tranche.exit_reason:
+            if cause is Cause.TOO_LATE:  # it does not wait for what the position waits for
+                tranche.exit_reason = tranche.exit_reason or position.exit_reason
             tranche.sell_after_ns = tranche.sell_after_ns or now_ns
             tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
         elif cause is Cause.TOO_LATE:

@@ -653,3 +653,18 @@ def test_a_stop_that_may_not_be_moved_rests_on_and_is_tried_ever_more_rarely():
     assert [one.name for one in world.alerts].count("protection_not_moved") == 1
     (coverage,) = world.engine.coverage()
     assert coverage.share == 1.0
+
+
+def test_a_stop_that_comes_too_late_is_a_sale_also_while_the_position_waits_for_a_purchase_in_doubt():
+    """Found by real kills: the position was to be sold, an order of the last process was in doubt, and stops left instead."""
+    world = entered(((1, 5000, 0), (2, 5000, 0)))
+    first, second = world.position().tranches
+    world.engine.book.get(second.working_id).state = OrderState.UNKNOWN
+    stop = next(one for one in world.open_orders() if one.client_order_id in first.legs)
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=stop.client_order_id))
+    world.reports += world.venue.drain()
+    world.refuse(OrderType.STOP_LOSS, *["trigger"] * 5)
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.settle()
+    assert [one.quantity_lots for one in world.trades if one.side is Side.SELL] == [4995]
+    assert world.longest_bare_s() == 0
