@@ -69,8 +69,6 @@ class FlowDesk:
             if symbol_state is None or symbol_state.instrument.base != asset:
                 continue
             self._protection.stir(symbol)  # beside coins of others less is done than without them
-            for tranche in position.tranches:
-                tranche.short_lots = 0
             gone_e8 = sum(one.base_e8 for one in position.tranches) - max(0, self._portfolio.total_e8(asset))
             if gone_e8 <= 0:
                 continue

@@ -104,7 +104,8 @@ class RefusalDesk:
         if coverage.has_stop(tranche, self._book):
             return  # its own
         few = instrument.min_notional_e8 // 2 // max(1, instrument.notional_e8(tranche.stop_ticks, 1))
-        if is_sellable(coverage.held_lots(tranche, instrument) - few, tranche.stop_ticks, instrument):
+        few -= few % instrument.lot_step
+        if few and is_sellable(coverage.held_lots(tranche, instrument) - few, tranche.stop_ticks, instrument):
             tranche.short_lots = few
             quantity = instrument.quantity_text(few)
             out.alert(
@@ -118,7 +119,9 @@ class RefusalDesk:
         """What was refused may be taken now: the symbol trades again, or has other filters."""
         position.is_shut = False
         for tranche in position.tranches:
-            tranche.refusals = tranche.short_lots = 0
+            tranche.refusals = 0
+            if not coverage.has_stop(tranche, self._book):  # else it would be given up for so little
+                tranche.short_lots = 0
             tranche.sell_after_ns = tranche.guard_after_ns = tranche.move_after_ns = 0
 
     def _is_ours(self, position: Position, order: Order) -> bool:

@@ -1,0 +1,66 @@
+"""What is short of a few locked coins, and spares beside coins of others: nothing loops, and no stop is given up for little."""
+
+import msgspec
+import pytest
+
+from bnml.core.events import CapitalFlow, InstrumentUpdate
+from bnml.core.orders import OrderType
+from bnml.trading.refusals import MAX_REFUSALS
+from bnml.venues.sim.inprocess import ACCOUNT
+from bnml.venues.sim.messages import OrderKey
+from tests.trading.hand_venue import SYMBOL, TARGETS, changed
+from tests.trading.test_protection_faults import RUNNER, entered, flatten
+
+LOT_E8 = 1000
+
+
+def short(targets=RUNNER):
+    """Three lots of ours are locked by others, and the first tranche is protected without a few."""
+    world = entered(targets, spares=False, balances={"USDT": 10**13, "BTC": 500_000})
+    leg = world.position().tranches[0].legs[0]
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=leg))
+    world.venue.exchange.deposit(ACCOUNT, "BTC", -500_000 - 3 * LOT_E8)
+    world.reports += world.venue.drain()
+    world.settle()
+    world.pass_seconds(10, step_s=0.25)
+    assert world.position().tranches[0].short_lots
+    world.bareness.clear()
+    return world
+
+
+@pytest.mark.parametrize("filters", [{"min_notional_e8": 5 * 10**7}, {"lot_step": 40}])
+def test_what_leaves_nothing_out_is_not_called_protected(filters):
+    """A lot, or a step, may be worth more than what may be left out."""
+    world = entered(RUNNER, instruments=changed(**filters), spares=False)
+    world.refuse(OrderType.STOP_LOSS, *["balance"] * (MAX_REFUSALS + 2))
+    world.move(3_100_000)
+    world.pass_seconds(8, step_s=0.25)
+    assert "protection_refused" in {one.name for one in world.alerts}
+    assert "protected_in_part" not in {one.name for one in world.alerts}
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        CapitalFlow("BTC", LOT_E8, 2 * 10**18, is_compared=True),
+        InstrumentUpdate(changed()[SYMBOL], 2 * 10**18),
+    ],
+)
+def test_a_stop_without_the_locked_coins_is_not_given_up_to_ask_for_them_again(event):
+    """Each trade of the account's owner in the coin laid it bare for two seconds."""
+    world = short()
+    stops = world.stops()
+    world.feed(msgspec.structs.replace(event, ts_ns=world.now_ns))
+    world.pass_seconds(40, step_s=0.25)
+    assert world.stops() == stops
+    assert not world.bareness
+
+
+@pytest.mark.parametrize("targets", [RUNNER, TARGETS])
+def test_what_is_short_is_sold_and_its_rest_is_dust(targets):
+    world = short(targets)
+    world.restart()
+    flatten(world)
+    world.pass_seconds(20)
+    assert world.position() is None
+    assert world.engine.state.ledger.dust[SYMBOL].base_e8 < 10 * LOT_E8
