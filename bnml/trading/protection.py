@@ -140,15 +140,16 @@ class Protection:
     def _is_stray(self, tranche: Tranche, instrument: Instrument) -> bool:
         """Whether legs rest that would sell what the tranche has not.
 
-        Its purchase brought nothing, its coins have left the account, or its old legs sold it while these were on
-        their way.
+        Its purchase brought nothing, its coins have left the account, or its old legs sold it meanwhile; or all of it
+        but what is too little for any order.
         """
-        if tranche.lots(instrument.lot_e8) or not self._book.is_settled(tranche.working_id):
+        if coverage.held_lots(tranche, instrument) or not self._book.is_settled(tranche.working_id):
             return False
         if max(tranche.move_after_ns, tranche.guard_after_ns) > self._state.now_ns:
             return False  # a cancel failed a moment ago
         legs = [self._book.orders[leg] for leg in tranche.legs]
-        return any(leg.state in coverage.LIVE and not self._book.is_ending(leg) for leg in legs)
+        live = [leg for leg in legs if leg.state in coverage.LIVE and not self._book.is_ending(leg)]
+        return any(max(1, leg.open_lots) > tranche.lots(instrument.lot_e8) for leg in live)
 
     def _is_movable(self, tranche: Tranche, instrument: Instrument) -> bool:
         """Held, and no request of ours or fill of the venue is under way."""

@@ -8,7 +8,7 @@ from bnml.core.orders import OrderType
 from bnml.trading.refusals import MAX_REFUSALS
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderKey
-from tests.trading.hand_venue import SYMBOL, TARGETS, changed
+from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, changed
 from tests.trading.test_protection_faults import RUNNER, entered, flatten
 
 LOT_E8 = 1000
@@ -64,3 +64,21 @@ def test_what_is_short_is_sold_and_its_rest_is_dust(targets):
     world.pass_seconds(20)
     assert world.position() is None
     assert world.engine.state.ledger.dust[SYMBOL].base_e8 < 10 * LOT_E8
+
+
+@pytest.mark.parametrize("is_told", [True, False])
+def test_no_stop_rests_for_more_than_the_few_lots_that_are_left(is_told):
+    """No order can be for so few, and the stop would sell coins of others."""
+    world = short()
+    (tranche,) = world.position().tranches
+    gone_e8 = tranche.base_e8 - 5 * LOT_E8
+    if is_told:
+        total_e8 = world.engine.state.ledger.totals["BTC"]
+        world.feed(CapitalFlow("BTC", 5 * LOT_E8 - total_e8, world.now_ns, is_compared=True))
+    else:
+        tranche.base_e8 -= gone_e8
+        world.engine._protection.stir()
+    world.move(STOP + 50_000)
+    world.pass_seconds(20)
+    assert not world.stops()
+    assert world.position() is None
