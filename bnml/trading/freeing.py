@@ -113,6 +113,16 @@ def takes_others(legs: Sequence[Order], instrument: Instrument, portfolio: Portf
     return not is_rest(lots, min(leg.ticks for leg in legs), instrument)
 
 
+def fits_beside(
+    sale: Order, legs: Sequence[Order], instrument: Instrument, book: OrderBook, portfolio: Portfolio
+) -> bool:
+    """Whether the venue may have taken a sale while one of these legs locked its own: by what else there is, it was free."""
+    coming_lots, others = _others([sale, *legs], instrument, book)
+    all_lots = -(-portfolio.most_e8(instrument.base) // instrument.lot_e8)
+    free_lots = all_lots - sum(locks(others).values()) - min(locks(legs).values())
+    return free_lots + coming_lots >= sale.open_lots
+
+
 def exclude_each_other(
     sales: Sequence[Order],
     tranche: Tranche,

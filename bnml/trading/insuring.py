@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from bnml.core.orders import OrderState
 from bnml.trading import coverage
 from bnml.trading.entries import spare_stop
-from bnml.trading.freeing import exclude_each_other, locks, owns_all
+from bnml.trading.freeing import exclude_each_other, fits_beside, locks, owns_all
 from bnml.trading.orders import Role
 from bnml.trading.refusals import is_sellable
 
@@ -84,17 +84,23 @@ def spare(
         spare_stop(tranche, instrument, lots, old.ticks, tuple(first), book, out)
 
 
-def untied(tranche: Tranche, instrument: Instrument, book: OrderBook, portfolio: Portfolio) -> list[Order]:
+def untied(
+    tranche: Tranche, instrument: Instrument, book: OrderBook, portfolio: Portfolio, now_ns: int
+) -> list[Order]:
     """Spares that stand although what they were to replace may rest as well: only coins of others can have let them in.
 
     Both would sell. Where the others are gone after all, what is bare is guarded again when that is known.
     """
+    if max(tranche.move_after_ns, tranche.guard_after_ns) > now_ns:
+        return []  # a cancel failed a moment ago
     legs = [book.orders[name] for name in tranche.legs]
     spares = [leg for leg in legs if leg.spare_of and leg.state in coverage.LIVE and not leg.cancel_sent]
     may_rest = [
         leg for leg in legs if not leg.spare_of and not leg.is_final and leg.state is not OrderState.PENDING
     ]
-    return spares if spares and may_rest and not owns_all(instrument, book, portfolio) else []
+    if not spares or not may_rest or owns_all(instrument, book, portfolio):
+        return []
+    return [one for one in spares if fits_beside(one, may_rest, instrument, book, portfolio)]
 
 
 def borrowers(position: Position, instrument: Instrument, book: OrderBook, *, is_late: bool) -> list[Tranche]:

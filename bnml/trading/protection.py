@@ -77,7 +77,7 @@ class Protection:
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
                 unsure += not self._is_over(tranche, instrument)
-                both = untied(tranche, instrument, self._book, self._portfolio)
+                both = untied(tranche, instrument, self._book, self._portfolio, self._state.now_ns)
                 _cancel(both, "coins of others let it in", out)
                 self._insure(position, tranche, instrument, out, patient=patient)
                 continue

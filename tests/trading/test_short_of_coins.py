@@ -3,13 +3,16 @@
 import msgspec
 import pytest
 
-from bnml.core.events import CapitalFlow, InstrumentUpdate
-from bnml.core.orders import OrderType
+from bnml.core.commands import CancelList, CancelOrder
+from bnml.core.events import CancelFailed, CapitalFlow, InstrumentUpdate
+from bnml.core.orders import OrderState, OrderType
 from bnml.trading.refusals import MAX_REFUSALS
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderKey
 from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, changed
+from tests.trading.test_protection_chains import moved
 from tests.trading.test_protection_faults import RUNNER, entered, flatten
+from tests.trading.test_spares import TWO, is_first, leaving
 
 LOT_E8 = 1000
 
@@ -82,3 +85,46 @@ def test_no_stop_rests_for_more_than_the_few_lots_that_are_left(is_told):
     world.pass_seconds(20)
     assert not world.stops()
     assert world.position() is None
+
+
+def test_a_lot_of_others_takes_no_spare_from_beside_what_is_in_doubt():
+    """So little cannot have let it in: it is the only stop there is."""
+    world = entered(RUNNER)
+    first, _ = moved(world)
+    world.refuse(OrderType.STOP_LOSS, "busy")
+    world.execute()
+    world.execute()
+    name = first.ticket.client_order_id
+    world.reports = [
+        msgspec.structs.replace(one, state=OrderState.UNKNOWN) if one.client_order_id == name else one
+        for one in world.reports
+    ]
+    world.engine.portfolio.ledger.suspect("BTC", LOT_E8, world.now_ns)
+    world.deliver()
+    assert world.stops() == [(STOP, 4995)]
+    assert not any(isinstance(one, CancelOrder) for one in world.queue)
+
+
+@pytest.mark.parametrize("code", [-1015, -2011])
+def test_a_spare_whose_cancel_fails_is_not_cancelled_again_in_that_moment(code):
+    world = leaving(TWO)
+    cancel = next(one for one in world.queue if isinstance(one, CancelList))
+    world.queue.remove(cancel)  # and the answer is lost, too
+    sale = next(one for one in world.queue if is_first(one)).order.ticket.client_order_id
+    world.refuse(OrderType.MARKET, "busy")
+    world.venue.exchange.deposit(ACCOUNT, "BTC", 4995 * LOT_E8)
+    while world.queue:
+        world.execute()
+    world.reports = [one for one in world.reports if one.client_order_id != sale]
+    world.engine.portfolio.ledger.suspect("BTC", 4995 * LOT_E8, world.now_ns)
+    world.deliver()
+    asked = 0
+    for _ in range(100):
+        if world.queue and isinstance(world.queue[0], CancelOrder):
+            asked += 1
+            name = world.queue.pop(0).client_order_id
+            world.feed(CancelFailed(SYMBOL, name, world.now_ns, code, "refused"))
+        elif world.queue:
+            world.execute()
+        world.deliver()
+    assert 0 < asked <= 2
