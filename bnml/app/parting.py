@@ -59,8 +59,15 @@ class Parting:
             )
 
     def _is_settled(self) -> bool:
-        """Nothing is under way, and what is held has its stops: nobody mends that while the daemon is away."""
-        return self._executor.idle and (self._pass_time is None or not self._bare())
+        """Nothing is under way, and what is held has its stops: nobody mends that while the daemon is away.
+
+        Nor has the price passed what rests, and nobody told what of it was filled: it is asked about in a moment.
+        """
+        is_whole = self._pass_time is None or not (self._bare() or self._is_overdue())
+        return self._executor.idle and is_whole
+
+    def _is_overdue(self) -> bool:
+        return any(one.look_ns for one in self._engine.portfolio.positions.values())
 
     def _bare(self) -> list[str]:
         return [one.symbol for one in self._engine.coverage() if one.is_bare]

@@ -28,6 +28,8 @@ class Hands:
         self.under_way = set()
         self.heard = []
         self.covered_lots = 10
+        self.position = SimpleNamespace(look_ns=0)
+        self.portfolio = SimpleNamespace(positions={"BTCUSDT": self.position})
 
     def ask(self, name):
         self.under_way.add(name)
@@ -108,6 +110,21 @@ async def test_what_has_no_stop_is_waited_for_while_time_passes():
             hands.covered_lots = 10
 
     assert 19 * PAUSE_S <= await hands.end(pass_time) < LONGEST_S
+
+
+@in_virtual_time
+async def test_what_the_price_has_passed_is_asked_about_first():
+    """A part of it may have been filled without a word, and what was left lay bare while the daemon was away."""
+    hands = Hands({"fill": "stop"})
+    hands.position.look_ns = 1
+
+    def look():
+        hands.position.look_ns = 0
+        hands.ask("fill")
+
+    asyncio.get_running_loop().call_later(1.0, look)
+    assert await hands.end() >= 1.0 + ANSWER_S
+    assert hands.heard == ["fill", "stop"]
 
 
 @in_virtual_time
