@@ -81,9 +81,8 @@ class FlowDesk:
                 f"{symbol}: {gone_e8} (1e-8) of {asset} that we held are gone from the account, not sold by us; "
                 "the position is smaller by them, at the last price",
             )
-            self._protection.refusals.try_now(
-                position
-            )  # what was refused for want of coins is asked for less now
+            # What was refused for want of coins is asked for less now.
+            self._protection.refusals.try_now(position)
             self._reports.advance(symbol, ts_ns, out, patient=False)
 
 

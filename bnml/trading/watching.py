@@ -45,7 +45,7 @@ class Watch:
         return any(self._untold()) or any(
             one.look_ns or not self._protection.is_calm(name)
             for name, one in self._state.ledger.positions.items()
-            if self._state.symbols[name].instrument.status != DELISTED
+            if not self._is_gone(name)
         )
 
     def ask_untold(self, out: Outbox) -> None:
@@ -56,9 +56,11 @@ class Watch:
                 out.commands.append(QueryOrder(order.symbol, order.client_order_id))
 
     def _untold(self) -> Iterator[Order]:
-        """Not those of a symbol that is gone: nobody answers for them."""
-        symbols = self._state.symbols
-        return (one for one in self._book.untold() if symbols[one.symbol].instrument.status != DELISTED)
+        return (one for one in self._book.untold() if not self._is_gone(one.symbol))
+
+    def _is_gone(self, symbol: str) -> bool:
+        """Whether nobody answers for its orders any more."""
+        return self._state.symbols[symbol].instrument.status == DELISTED
 
     def on_slice(self, position: Position, event: Slice) -> None:
         """Mark stops and targets that these prints pass, sell where a target could not rest, see a symbol that opens."""
@@ -144,7 +146,7 @@ class Watch:
     def _ask_purchase(self, tranche: Tranche, out: Outbox) -> None:
         """A purchase whose legs are awake has filled; until that is told, they seem to lock what others need."""
         working = self._book.get(tranche.working_id)
-        if working is None or working.is_settled:
+        if working is None or working.is_settled or self._is_gone(working.symbol):
             return
         opened_ns = [self._book.orders[leg].open_ns for leg in tranche.legs]
         if any(0 < one <= self._state.now_ns - SILENT_NS for one in opened_ns):

@@ -109,11 +109,6 @@ def test_f44_of_a_large_journal_damage_of_what_is_replayed_or_written_next_is_fo
     assert damage_of(folder.journal, 3)
 
 
-def test_what_a_start_reads_whole_is_read_in_time_after_a_power_cut():
-    """A gibibyte that was not in memory took twenty seconds: its pages are read one by one, 14,000 in a second."""
-    assert recovering.LARGE_BYTES / 4096 <= 1.5 * 14_000
-
-
 @pytest.mark.parametrize("renames", range(4))
 def test_f44_a_process_that_dies_while_it_sets_a_journal_aside_leaves_neither_its_log_nor_entries(
     folder, monkeypatch, renames

@@ -1,8 +1,11 @@
 """What an order lacks is asked for at once, also the second time."""
 
+from msgspec.structs import replace
+
 from bnml.core.clock import NS_PER_S
 from bnml.core.commands import QueryOrder
 from bnml.core.events import OrderReport, Timer
+from bnml.core.instrument import DELISTED
 from bnml.core.orders import OrderState, Side
 from bnml.trading.engine import RECONCILE
 from bnml.trading.orders import Role
@@ -79,3 +82,6 @@ def test_a_purchase_whose_legs_are_awake_is_asked_for():
     assert seconds_until_asked(world, working) is None
     told(world, stop, OrderState.OPEN)
     assert seconds_until_asked(world, working) == 1
+    symbol = world.engine.state.symbols[SYMBOL]
+    symbol.instrument = replace(symbol.instrument, status=DELISTED)
+    assert seconds_until_asked(world, working) is None  # nobody answers for it
