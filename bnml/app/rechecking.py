@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 PAUSE_S: Final = 5.0
 """After each look: an accelerated market must not become a flood of requests."""
+FREE_PAUSE_S: Final = 1.0
+"""The same after a look at what is free: something has no stop until it is known, and else nothing is read."""
 REPEATS: Final = 3
 """Of a look in a row that has not seen all; then the interval brings the next one."""
 
@@ -29,8 +31,9 @@ class Rechecking:
     `look` says whether it has seen all; if not it is repeated, a few times: an outage must not use up the minute's weight.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(self, look: Callable[[], Awaitable[bool]], pause_s: float = PAUSE_S) -> None:
         self._look = look
+        self._pause_s = pause_s
         self._is_due = False
         self._asked_s = 0.0
         self.task: asyncio.Task[None] | None = None
@@ -52,22 +55,24 @@ class Rechecking:
                 self._is_due |= began_s < self._asked_s + LAG_S
             elif left:
                 left, self._is_due = left - 1, True
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(self._pause_s)
 
 
 class Comparisons:
-    """Of our orders with the venue's, and of the ledger with the account: apart, since the second takes as long as reads may lag.
+    """Of our orders with the venue's, of the ledger with the account, and of what is `free` with what has no stop for want of it.
 
-    What a look finds is passed to `tell`, and looked for once more: something may have waited for what had been missed.
+    Apart, since the second takes as long as reads may lag. What a look finds is passed to `tell`, and looked for once more: something may have waited for what had been missed.
     """
 
     def __init__(
         self,
         orders: Callable[[], Awaitable[Sequence[Event]]],
         account: Callable[[], Awaitable[Sequence[Event] | None]],
+        free: Callable[[], Awaitable[Sequence[Event]]],
         tell: Callable[[Sequence[Event]], None],
     ) -> None:
-        self._loops = [Rechecking(partial(self._look, read)) for read in (orders, account)]
+        pauses_s = ((orders, PAUSE_S), (account, PAUSE_S), (free, FREE_PAUSE_S))
+        self._loops = [Rechecking(partial(self._look, read), pause_s) for read, pause_s in pauses_s]
         self._tell = tell
 
     @property
@@ -75,7 +80,7 @@ class Comparisons:
         return [one.task for one in self._loops]
 
     def soon(self, group: asyncio.TaskGroup) -> None:
-        """Both, each at once or after the pause of its look under way."""
+        """All, each at once or after the pause of its look under way."""
         for one in self._loops:
             one.soon(group)
 

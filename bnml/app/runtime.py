@@ -17,6 +17,7 @@ from bnml.app.alertness import Alertness, rehearse
 from bnml.app.backfill import Backfill
 from bnml.app.desk import Desk
 from bnml.app.executor import Executor
+from bnml.app.free_coins import read_free
 from bnml.app.gaps import Gaps
 from bnml.app.health import LoopLag, Notifier, watch_space
 from bnml.app.life import Life
@@ -288,7 +289,8 @@ class Daemon:
         parts = self._parts
         accountant = make_accountant(parts, lambda: self.picture.trade_count, self._now_ns)
         orders = partial(recheck, parts.venue, parts.engine)
-        return Comparisons(orders, accountant.look, partial(parts.inbox.complete, 0))
+        free = partial(read_free, parts.venue, parts.engine, self._now_ns)
+        return Comparisons(orders, accountant.look, free, partial(parts.inbox.complete, 0))
 
     def _recheck_soon(self) -> None:
         if self._group is None or self._stepped:

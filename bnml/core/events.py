@@ -109,6 +109,14 @@ class CapitalFlow(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=Tr
     strange_e8: int = 0
 
 
+class FreeCoins(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
+    """So much of an asset the account shows free; read where the venue has refused what protects or sells for want of it."""
+
+    asset: str
+    free_e8: int
+    ts_ns: int
+
+
 class FeePurchase(msgspec.Struct, frozen=True, gc=False, array_like=True, tag=True):
     """The reserve that fees are paid of is short of `lots`, at a price of about `ticks`; the operator wants it bought."""
 
@@ -229,4 +237,5 @@ Event = (
     | Guard
     | Adoption
     | FeePurchase
+    | FreeCoins
 )

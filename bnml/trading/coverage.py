@@ -38,6 +38,24 @@ def held_lots(tranche: Tranche, instrument: Instrument) -> int:
     return lots - lots % instrument.lot_step
 
 
+def resting_lots(tranche: Tranche, book: OrderBook) -> int:
+    """What live stops of a tranche would sell."""
+    legs = (book.get(leg) for leg in tranche.legs)
+    return sum(one.open_lots for one in legs if one and one.role is Role.STOP and one.state in LIVE)
+
+
+def settle_short(tranche: Tranche, book: OrderBook, instrument: Instrument) -> None:
+    """What is left out is no more than what no stop sells; nothing of what is all that is left, if it can be sold."""
+    if not tranche.short_lots:
+        return
+    resting = resting_lots(tranche, book)
+    if resting:
+        tranche.short_lots = min(tranche.short_lots, max(0, tranche.lots(instrument.lot_e8) - resting))
+    elif not tranche.legs and not held_lots(tranche, instrument):
+        lots = tranche.lots(instrument.lot_e8)
+        tranche.short_lots *= is_rest(lots, tranche.stop_ticks, instrument)
+
+
 def is_rest(lots: int, ticks: int, instrument: Instrument) -> bool:
     """Whether the venue takes no order for so little."""
     return lots < instrument.min_lots or instrument.notional_e8(ticks, lots) < instrument.min_notional_e8
@@ -99,8 +117,7 @@ def _rests(position: Position, book: OrderBook, instrument: Instrument) -> int:
     """Lots that the stops of their own tranches do not sell, each too little for an order."""
     found = 0
     for tranche in position.tranches:
-        legs = (book.get(leg) for leg in tranche.legs)
-        live = sum(one.open_lots for one in legs if one and one.role is Role.STOP and one.state in LIVE)
+        live = resting_lots(tranche, book)
         missing = held_lots(tranche, instrument) - live
         if live and missing > 0 and is_rest(missing, tranche.stop_ticks, instrument):
             found += missing
@@ -108,4 +125,10 @@ def _rests(position: Position, book: OrderBook, instrument: Instrument) -> int:
 
 
 def _held_lots(position: Position, instrument: Instrument) -> int:
-    return sum(held_lots(one, instrument) for one in position.tranches)
+    """Of all tranches; also what is left out of their orders because others lock it, unless that is too little for one."""
+    return sum(held_lots(one, instrument) + _left_out(one, instrument) for one in position.tranches)
+
+
+def _left_out(tranche: Tranche, instrument: Instrument) -> int:
+    is_little = is_rest(tranche.short_lots, tranche.stop_ticks, instrument)
+    return 0 if is_little else min(tranche.short_lots, tranche.lots(instrument.lot_e8))

@@ -18,6 +18,7 @@ from bnml.core.events import (
     CapitalFlow,
     Event,
     FeePurchase,
+    FreeCoins,
     Guard,
     InstrumentUpdate,
     ModelPublished,
@@ -54,6 +55,7 @@ from bnml.trading.reports import ReportDesk
 from bnml.trading.returning import ReturnDesk
 from bnml.trading.risk.breakers import Breakers, new_breakers
 from bnml.trading.scan import ScanStages
+from bnml.trading.shortage import ShortageDesk
 from bnml.trading.standing import Standing, standings
 from bnml.trading.state import EngineState
 from bnml.trading.valuation import is_sane_rise
@@ -94,6 +96,7 @@ class Engine:
             config, self.state, self.book, self.portfolio, protection, self._breakers, returning, self.fees
         )
         self._flows = FlowDesk(self.state, self.portfolio, protection, self._reports, self._breakers)
+        self.shortage = ShortageDesk(self.state, self.book, protection, self._reports)
         self._guards = GuardDesk(self.state.activity)
         self._ramp = RampDesk(config, self.state)
         self._dust = DustDesk(config, self.state, self.book, self.portfolio)
@@ -134,6 +137,7 @@ class Engine:
             Timer: self._on_timer,
             Adoption: self._on_adoption,
             FeePurchase: self.fees.buy,
+            FreeCoins: self.shortage.take,
         }
 
     @classmethod

@@ -103,6 +103,12 @@ def untied(
     return [one for one in spares if fits_beside(one, may_rest, instrument, book, portfolio)]
 
 
+def beyond_one(stops: list[Order]) -> list[Order]:
+    """The stops alone beside another one of their tranche: coins of others, or of other tranches, let them in."""
+    best = max(stops, key=lambda one: (bool(one.list_id), one.ticks), default=None)
+    return [one for one in stops if one is not best and not one.list_id]
+
+
 def borrowers(position: Position, instrument: Instrument, book: OrderBook, *, is_late: bool) -> list[Tranche]:
     """Tranches whose orders lock coins of others, or may be about to: what has no order of its own waits for them.
 
@@ -121,7 +127,8 @@ def borrowers(position: Position, instrument: Instrument, book: OrderBook, *, is
         mains = [book.get(leg.spare_of) for leg in spares if leg.state in doubted]
         is_near = any(OrderState.PENDING in {leg.state, _state_of(leg.spare_of, book)} for leg in spares)
         is_near = is_near or any(one is not None and one.tranche == 0 for one in mains)
-        if is_near or locked > tranche.lots(instrument.lot_e8):
+        untold = sum(leg.due_lots for leg in legs if leg.is_final)  # it has sold more than was told of
+        if is_near or locked > tranche.lots(instrument.lot_e8) - untold:
             found.append(tranche)
     return found
 

@@ -31,9 +31,7 @@ class Tranche(msgspec.Struct):
     emulated_ticks: int = (
         0  # target that cannot rest beside its stop at this venue: sold at market from here on
     )
-    short_lots: int = (
-        0  # not asked for: something else holds them at the venue, and they are too few to matter
-    )
+    short_lots: int = 0  # not asked for: orders of others lock them at the venue
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held; the rest below one lot is dust of the asset."""
@@ -66,6 +64,10 @@ class Position(msgspec.Struct):
     def lots(self, lot_e8: int) -> int:
         """Whole lots held in all tranches."""
         return sum(tranche.lots(lot_e8) for tranche in self.tranches)
+
+    def has_passed(self, tranche: Tranche) -> bool:
+        """Whether the market has traded at the level of its stop: none could rest there any more."""
+        return 0 < self.last_ticks <= tranche.stop_ticks
 
     def let_crumbs_go(self, gone_e8: int, lot_e8: int) -> int:
         """Take what is below a lot in each tranche first: no order locks it; returns what is left to be taken."""

@@ -19,7 +19,7 @@ from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, 
 from bnml.kernels.records import ExitReason
 from bnml.trading import coverage, freeing
 from bnml.trading.entries import lone_stop, protect
-from bnml.trading.insuring import borrowers, in_doubt, is_left_bare, spare, untied
+from bnml.trading.insuring import beyond_one, borrowers, in_doubt, is_left_bare, spare, untied
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
@@ -67,12 +67,11 @@ class Protection:
             return
         guarded = unsure = 0
         for tranche in position.tranches:
-            self._settle_legs(tranche)
+            self._settle_legs(tranche, instrument)
         is_closed = self._state.activity.is_closed(instrument)
         strayed = self._withdraw_strays(position, instrument, out, is_closed=is_closed)
-        has_bare = any(not one.legs and one.lots(instrument.lot_e8) for one in position.tranches)
         is_late = 0 < position.leaves_ns <= self._state.now_ns - HURRY_NS
-        borrowing = borrowers(position, instrument, self._book, is_late=is_late) if has_bare else []
+        borrowing = borrowers(position, instrument, self._book, is_late=is_late)
         leaves = not strayed and not is_closed and self._leaves(position, instrument)
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
@@ -96,7 +95,8 @@ class Protection:
                 tranche.misses = tranche.insure_after_ns = 0
             else:
                 unsure += 1
-                self._guard(position, tranche, instrument, out, patient=patient)
+                waits = bool(borrowing) and tranche not in borrowing
+                self._guard(position, tranche, instrument, out, patient=patient, waits=waits)
         if guarded and not unsure:
             self._calm.add(position.symbol)
         elif leaves:
@@ -115,12 +115,13 @@ class Protection:
             return False
         return not any(self.refusals.waits(one) for one in position.tranches if one.lots(instrument.lot_e8))
 
-    def _settle_legs(self, tranche: Tranche) -> None:
+    def _settle_legs(self, tranche: Tranche, instrument: Instrument) -> None:
         if self._book.is_settled(tranche.working_id) and tranche.bought_lots == 0:
             for leg in tranche.legs:
                 if not self._book.orders[leg].follows:  # it ends with its list
                     self._book.expire(leg)
         tranche.legs = [leg for leg in tranche.legs if not self._book.is_settled(leg)]
+        coverage.settle_short(tranche, self._book, instrument)
 
     def _withdraw_strays(
         self, position: Position, instrument: Instrument, out: Outbox, *, is_closed: bool
@@ -143,7 +144,9 @@ class Protection:
         Its purchase brought nothing, its coins have left the account, or its old legs sold it meanwhile; or all of it
         but what is too little for any order.
         """
-        if coverage.held_lots(tranche, instrument) or not self._book.is_settled(tranche.working_id):
+        held = coverage.held_lots(tranche, instrument)
+        is_little = held == 0 or coverage.is_rest(held, tranche.stop_ticks, instrument)
+        if not is_little or not self._book.is_settled(tranche.working_id):
             return False
         if max(tranche.move_after_ns, tranche.guard_after_ns) > self._state.now_ns:
             return False  # a cancel failed a moment ago
@@ -184,8 +187,16 @@ class Protection:
         )
 
     def _guard(
-        self, position: Position, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool
+        self,
+        position: Position,
+        tranche: Tranche,
+        instrument: Instrument,
+        out: Outbox,
+        *,
+        patient: bool,
+        waits: bool,
     ) -> None:
+        """`waits`: another tranche locks coins that are not its own; what takes the place of a stop might be refused."""
         lots = coverage.held_lots(tranche, instrument)
         legs = [self._book.orders[leg] for leg in tranche.legs]
         if tranche.guard_after_ns > self._state.now_ns:
@@ -195,7 +206,7 @@ class Protection:
             if not any(leg.role is Role.STOP for leg in legs):
                 self._take_out([tranche], instrument, tranche.exit_reason, tranche.index, out)
             return
-        if not legs and not (tranche.exit_reason or position.exit_reason) and _is_passed(position, tranche):
+        if not legs and not (tranche.exit_reason or position.exit_reason) and position.has_passed(tranche):
             tranche.exit_reason = int(ExitReason.GAP)
             self._sell([tranche], instrument, tranche.exit_reason, tranche.index, out)
             return
@@ -203,10 +214,10 @@ class Protection:
             protect(tranche, instrument, lots, self._book, out)
             return
         stops = [leg for leg in legs if leg.role is Role.STOP]
-        if stops and tranche.move_after_ns > self._state.now_ns:
+        if stops and (waits or tranche.move_after_ns > self._state.now_ns):
             return
         whole = len(legs) == (2 if tranche.target_ticks else 1)
-        surplus = _beyond_one(stops)
+        surplus = beyond_one(stops)
         executing = any(
             leg.state is OrderState.PARTLY_FILLED or (leg.moved_ns and leg.limit_ticks) for leg in stops
         )
@@ -298,11 +309,11 @@ class Protection:
         beside = in_doubt(
             tranche, instrument, self._book, self._portfolio, self._state.now_ns, patient=patient
         )
-        if not beside or (_is_passed(position, tranche) and not self._book.is_settled(tranche.sale_id)):
+        if not beside or (position.has_passed(tranche) and not self._book.is_settled(tranche.sale_id)):
             return  # no stop could rest there, and a second sale would make the first one forgotten
         bare_ns = self._state.now_ns - position.bare_since_ns if position.bare_since_ns else 0
         tranche.insure_after_ns = self._state.now_ns + bare_ns // SLOWER
-        if _is_passed(position, tranche):
+        if position.has_passed(tranche):
             tranche.exit_reason = tranche.exit_reason or int(ExitReason.GAP)
             self._sell([tranche], instrument, tranche.exit_reason, tranche.index, out, beside=beside)
             return
@@ -387,14 +398,3 @@ def _cancel(legs: list[Order], reason: str, out: Outbox) -> tuple[str, ...]:
             out.commands.append(CancelList(leg.symbol, leg.list_id, reason))
             names.append(leg.list_id)
     return tuple(names)
-
-
-def _beyond_one(stops: list[Order]) -> list[Order]:
-    """The stops alone beside another one of their tranche: coins of others, or of other tranches, let them in."""
-    best = max(stops, key=lambda one: (bool(one.list_id), one.ticks), default=None)
-    return [one for one in stops if one is not best and not one.list_id]
-
-
-def _is_passed(position: Position, tranche: Tranche) -> bool:
-    """Whether the market has traded at the stop's level: no stop could rest there any more."""
-    return 0 < position.last_ticks <= tranche.stop_ticks

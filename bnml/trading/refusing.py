@@ -20,7 +20,6 @@ from bnml.trading.refusals import (
     UNKNOWN_ORDER,
     Cause,
     cause_of,
-    is_sellable,
     is_too_small,
     pause_ns,
 )
@@ -67,7 +66,6 @@ class RefusalDesk:
                 self.sell_later(position, tranche)
             return
         self._stop_refused(position, tranche, order, cause)
-        self._ask_for_less(tranche, self._state.symbols[order.symbol].instrument, cause, out)
 
     def sell_later(self, position: Position, tranche: Tranche) -> None:
         """Guarded again at once, and sold after a pause that grows each time; what is in doubt then is waited for anew."""
@@ -93,27 +91,6 @@ class RefusalDesk:
                 tranche.guard_after_ns = now_ns + pause_ns(tranche.refusals) // FIRST_OF_LOCKED
             elif cause is Cause.CLOSED:
                 tranche.guard_after_ns = tranche.move_after_ns
-
-    def _ask_for_less(self, tranche: Tranche, instrument: Instrument, cause: Cause, out: Outbox) -> None:
-        """A little of it may stay locked for long, in orders of the account's owner: the others are not left bare for that.
-
-        Commissions in a coin that is traded as well take it where only our part of it is free.
-        """
-        if cause is not Cause.LOCKED or tranche.refusals < MAX_REFUSALS or tranche.short_lots:
-            return
-        if coverage.has_stop(tranche, self._book):
-            return  # its own
-        few = instrument.min_notional_e8 // 2 // max(1, instrument.notional_e8(tranche.stop_ticks, 1))
-        few -= few % instrument.lot_step
-        if few and is_sellable(coverage.held_lots(tranche, instrument) - few, tranche.stop_ticks, instrument):
-            tranche.short_lots = few
-            quantity = instrument.quantity_text(few)
-            out.alert(
-                "warning",
-                "protected_in_part",
-                f"{instrument.symbol} tranche {tranche.index}: not all of it is free at the venue; "
-                f"all but {quantity} {instrument.base} is protected and sold from here on",
-            )
 
     def try_now(self, position: Position) -> None:
         """What was refused may be taken now: the symbol trades again, or has other filters."""

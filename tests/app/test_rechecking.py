@@ -1,10 +1,11 @@
 """Comparisons that many sides ask for."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
-from bnml.app.rechecking import PAUSE_S, REPEATS, Comparisons, Rechecking
+from bnml.app.rechecking import FREE_PAUSE_S, PAUSE_S, REPEATS, Comparisons, Rechecking
 from bnml.app.resolving import LAG_S
 from bnml.core.errors import Retryable
 from bnml.core.events import Timer
@@ -66,6 +67,10 @@ async def test_what_a_look_has_not_seen_is_looked_for_again_a_few_times(fails, l
     assert len(case.began_s) == looks
 
 
+async def nothing():
+    return []
+
+
 @in_virtual_time
 async def test_orders_do_not_wait_for_the_account_and_a_failure_of_one_is_none_of_the_other():
     """A difference of the account is looked at for as long as reads may lag; a stop cancelled by hand waited for that."""
@@ -83,7 +88,7 @@ async def test_orders_do_not_wait_for_the_account_and_a_failure_of_one_is_none_o
         return [Timer("agreed", 7)]
 
     async with asyncio.TaskGroup() as group:
-        both = Comparisons(orders, account, told.extend)
+        both = Comparisons(orders, account, nothing, told.extend)
         both.soon(group)
     assert told == ["missed", Timer("agreed", 7)]
     assert [len(times) for times in began_s.values()] == [
@@ -92,7 +97,7 @@ async def test_orders_do_not_wait_for_the_account_and_a_failure_of_one_is_none_o
     ]  # what had failed or found something is repeated
     first_s, second_s = began_s["orders"]
     assert second_s - first_s == pytest.approx(PAUSE_S)
-    assert len(both.tasks) == 2
+    assert len(both.tasks) == 3
 
 
 @in_virtual_time
@@ -107,5 +112,22 @@ async def test_a_look_that_came_to_no_end_is_repeated():
         return answers.pop(0)
 
     async with asyncio.TaskGroup() as group:
-        Comparisons(account, account, told.extend)._loops[1].soon(group)
+        Comparisons(account, account, nothing, told.extend)._loops[1].soon(group)
     assert (len(looks), told) == (3, [])
+
+
+@in_virtual_time
+async def test_what_is_free_is_read_again_each_second_while_something_is_short():
+    """Five seconds lay between a refusal that came during the pause of a look and what could be protected."""
+    began_s, answers = [], [["free"], ["free"], []]
+
+    async def free():
+        began_s.append(asyncio.get_running_loop().time())
+        return answers.pop(0) if answers else []
+
+    async with asyncio.TaskGroup() as group:
+        both = Comparisons(nothing, nothing, free, lambda _: None)
+        both._loops[2].soon(group)
+    paces_s = [later - sooner for sooner, later in pairwise(began_s)]
+    assert paces_s == pytest.approx([FREE_PAUSE_S] * len(paces_s))
+    assert LAG_S <= began_s[-1] - began_s[0] <= LAG_S + 1

@@ -6,7 +6,7 @@ import msgspec
 
 from bnml.core.clock import NS_PER_S
 from bnml.core.commands import Alert, CancelList, CancelOrder, Halt, QueryOrder, ReplaceOrder, Submit
-from bnml.core.events import CancelFailed, InstrumentUpdate, OrderReport, Slice, Timer
+from bnml.core.events import CancelFailed, FreeCoins, InstrumentUpdate, OrderReport, Slice, Timer
 from bnml.core.instrument import Instrument
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.core.outcomes import Bareness, Trade
@@ -92,6 +92,7 @@ class World:
         self.refusals = {}  # order type -> list of names in WORDS
         self.is_down = False  # the venue answers nothing but errors
         self.has_spares = spares  # else none leaves, as over REST
+        self.is_read = True  # the account, where the engine asks for it
         for symbol, one in self.instruments.items():
             self.feed(InstrumentUpdate(one, self.now_ns))
             self.venue.print(symbol, REFERENCE, self.now_ns, jump=True)
@@ -189,6 +190,9 @@ class World:
             if self.engine.needs_seconds:
                 self.feed(Timer(WATCH, self.now_ns))
             self.settle()
+            for asset in self.engine.shortage.assets if self.is_read else ():
+                self.feed(FreeCoins(asset, self.free_e8(asset), self.now_ns))
+            self.settle()
 
     def refuse(self, kind, *names):
         """Refuse the next orders of a type, one after the other."""
@@ -197,6 +201,9 @@ class World:
     # -- what the venue says -------------------------------------------------------------------------
     def open_orders(self, symbol=SYMBOL):
         return list(self.venue.exchange.read.open_orders(ACCOUNT, symbol))
+
+    def free_e8(self, asset):
+        return self.venue.exchange.read.account(ACCOUNT).balances.get(asset, (0, 0))[0]
 
     def balance(self, asset):
         return sum(self.venue.exchange.read.account(ACCOUNT).balances.get(asset, (0, 0)))

@@ -13,6 +13,7 @@ from bnml.core.events import (
     CancelFailed,
     CapitalFlow,
     FeePurchase,
+    FreeCoins,
     Guard,
     InstrumentUpdate,
     ModelPublished,
@@ -93,6 +94,7 @@ def test_concerns_come_in_the_fixed_order():
         Timer,
         Adoption,
         FeePurchase,
+        FreeCoins,
     ]
 
 

@@ -84,6 +84,7 @@ def test_what_we_cancel_ourselves_has_nothing_read():
 def test_what_was_refused_for_coins_that_are_gone_is_tried_at_once_when_that_is_known():
     """The pause after the last refusal was waited for: a rest of the position was bare for seconds more."""
     world = World()
+    world.is_read = False
     world.enter(targets=((1, 5000, 0),))
     world.settle()
     (stop,) = world.open_orders()

@@ -5,8 +5,8 @@ import pytest
 from bnml.core.commands import ReplaceOrder
 from bnml.core.events import CancelFailed, OperatorCommand
 from bnml.core.orders import OrderState, Side
+from bnml.trading.insuring import beyond_one
 from bnml.trading.orders import Order, Role
-from bnml.trading.protection import _beyond_one
 from bnml.venues.sim.inprocess import ACCOUNT
 from bnml.venues.sim.messages import OrderKey
 from tests.trading.hand_venue import SYMBOL, World
@@ -106,4 +106,4 @@ def stop(name, ticks, list_id=""):
     ],
 )
 def test_of_several_stops_of_a_tranche_that_of_a_list_stays_or_the_highest(stops, surplus):
-    assert [one.client_order_id for one in _beyond_one(stops)] == surplus
+    assert [one.client_order_id for one in beyond_one(stops)] == surplus

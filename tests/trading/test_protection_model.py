@@ -43,7 +43,7 @@ class ProtectionModel(RuleBasedStateMachine):
         self.engine = Engine(self.config, None)
         self.sequence = 0
         self.commands = []
-        self.daring = []  # sales that were asked for while nobody knew whether a spare has their coins
+        self.daring = []  # sales that were asked for while nobody knew whether another order has their coins
         self.late = []
         self.delivered = []
         self.trades = []
@@ -66,7 +66,7 @@ class ProtectionModel(RuleBasedStateMachine):
                 continue
             assert not self.is_asked_twice(command), "asked twice for the same"
             self.commands.append(command)
-            if self.is_spare_unknown():
+            if self.is_lock_unknown():
                 self.daring.append(command)
         self.trades += [one for one in self.engine.drain() if isinstance(one, Trade)]
         bad = [one.text for one in commands if isinstance(one, Alert) and one.severity == "critical"]
@@ -103,14 +103,17 @@ class ProtectionModel(RuleBasedStateMachine):
             command.client_order_id in new_names(one) for one in self.late
         ):
             return  # nothing is concluded from what is not shown
-        # What a spare is for may be taken, too: while one is in doubt nobody knows.
-        is_daring = command in self.daring or self.is_spare_unknown()
+        # What a spare is for may be taken, too, or a tranche has sold a part: while one is in doubt nobody knows.
+        is_daring = command in self.daring or self.is_lock_unknown()
         is_sale = isinstance(command, Submit | ReplaceOrder) and not buys(command)
         self.venue.execute(command, is_late=is_daring and is_sale)
 
-    def is_spare_unknown(self):
-        orders = self.engine.book.orders.values()
-        return any(one.spare_of and one.state is OrderState.UNKNOWN for one in orders)
+    def is_lock_unknown(self):
+        """Whether an order in doubt may have coins of another tranche: a spare, or one for more than is left."""
+        unknown = [one for one in self.engine.book.orders.values() if one.state is OrderState.UNKNOWN]
+        position = self.engine.portfolio.positions.get(SYMBOL)
+        held = {one.index: one.lots(self.instrument.lot_e8) for one in position.tranches} if position else {}
+        return any(one.spare_of or one.quantity_lots > held.get(one.tranche, 0) for one in unknown)
 
     @rule()
     @precondition(lambda self: self.commands)
@@ -226,8 +229,9 @@ class ProtectionModel(RuleBasedStateMachine):
             self.execute_next()
         self.feed(Timer(RECONCILE, 0))
         self.feed(Timer(RECONCILE, 0))  # what waits for an answer at two of them is in doubt
+        leaving = {name for command in self.commands for name in new_names(command)}  # asked for just now
         for order in list(self.engine.book.orders.values()):
-            if not order.is_settled:
+            if not order.is_settled and order.client_order_id not in leaving:
                 self.venue.execute(QueryOrder(SYMBOL, order.client_order_id))
 
     @rule()
@@ -258,9 +262,12 @@ class ProtectionModel(RuleBasedStateMachine):
         self.check_quiet()
 
     def wait_out_pauses(self):
-        """After refusals of the venue."""
-        self.sequence += 40 * NS_PER_S
-        self.feed(Timer(WATCH, self.sequence))
+        """After refusals of the venue: the daemon looks each second."""
+        for _ in range(40):
+            self.sequence += NS_PER_S
+            self.feed(Timer(WATCH, self.sequence))
+            if self.commands:
+                return
 
     def check_quiet(self):
         assert not self.engine.state.parked
@@ -527,3 +534,64 @@ def test_a_sale_may_find_its_coins_with_a_spare_that_was_in_doubt_when_it_was_as
         model.a_sale_stays_on_its_way(pick=0)
     model.all_goes_quiet()
     assert model.engine.coverage()[0].share == 1.0
+
+
+def test_a_list_does_not_move_while_another_tranche_locks_coins_that_are_not_its_own():
+    """Found by the model: refused each time, its cancel, its successor and its spare left again with every answer."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BNB", lists=False, at_once=True)
+    model.venue_refuses_the_next_stop()
+    model.a_sale_stays_on_its_way(pick=100)
+    model.kill_and_restart(loses_commands=False, loses_reports=False)
+    model.deliver_in_order()
+    model.venue_refuses_the_next_stop()
+    model.resting_sell_fills(pick=4, shares=[1])
+    model.all_goes_quiet()
+    assert model.engine.coverage()[0].share == 1.0
+
+
+def test_a_sale_may_find_its_coins_with_a_list_in_doubt_whose_tranche_has_sold_a_part():
+    """Found by the model: what has no stop is asked for at once, though the venue may refuse it."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.venue_refuses_the_next_stop()
+    model.price_moves(ticks=3_060_000)
+    model.a_sale_stays_on_its_way(pick=24)
+    model.what_stayed_on_its_way(arrives=False, pick=0)
+    model.resting_sell_fills(pick=0, shares=[3])
+    model.a_sale_stays_on_its_way(pick=1)
+    for _ in range(3):
+        model.execute()
+    model.all_goes_quiet()
+    assert model.engine.coverage()[0].share == 1.0
+
+
+def test_a_stop_without_coins_is_withdrawn_after_the_pause_of_a_refusal():
+    """Found by the model: the spare of a sale that failed had taken coins of another tranche."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.price_moves(ticks=3_060_000)
+    model.execute()
+    model.operator_flattens()
+    model.resting_sell_fills(pick=0, shares=[1])
+    model.resting_sell_fills(pick=0, shares=[2, 1])
+    model.kill_and_restart(loses_commands=False, loses_reports=True)
+    model.resting_sell_fills(pick=0, shares=[2])
+    model.all_goes_quiet()
+    assert not model.engine.portfolio.positions
+
+
+def test_what_has_no_order_waits_for_a_spare_of_which_fills_are_untold():
+    """Found by the model: its old stop had sold a part, and the spare guarded coins of the tranche that was sold."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BNB", lists=False, at_once=True)
+    model.all_goes_quiet()
+    model.resting_sell_fills(pick=0, shares=[1])
+    model.resting_sell_fills(pick=0, shares=[2])
+    model.operator_flattens()
+    model.venue_refuses_the_next_stop()
+    model.kill_and_restart(loses_commands=False, loses_reports=True)
+    model.all_goes_quiet()
+    assert not model.engine.portfolio.positions

@@ -4,12 +4,14 @@ import msgspec
 import pytest
 
 from bnml.core.commands import CancelList, CancelOrder
-from bnml.core.events import CancelFailed, CapitalFlow, InstrumentUpdate
-from bnml.core.orders import OrderState, OrderType
+from bnml.core.events import CancelFailed, CapitalFlow, FreeCoins, InstrumentUpdate, Timer
+from bnml.core.orders import OrderState, OrderType, Side, TimeInForce
 from bnml.trading.refusals import MAX_REFUSALS
+from bnml.trading.watching import WATCH
 from bnml.venues.sim.inprocess import ACCOUNT
-from bnml.venues.sim.messages import OrderKey
-from tests.trading.hand_venue import STOP, SYMBOL, TARGETS, changed
+from bnml.venues.sim.messages import OrderKey, OrderRequest
+from tests.trading.hand_venue import REFERENCE, STOP, SYMBOL, TARGETS, changed
+from tests.trading.kit import instrument
 from tests.trading.test_protection_chains import moved
 from tests.trading.test_protection_faults import RUNNER, entered, flatten
 from tests.trading.test_spares import TWO, is_first, leaving
@@ -29,6 +31,175 @@ def short(targets=RUNNER):
     assert world.position().tranches[0].short_lots
     world.bareness.clear()
     return world
+
+
+def lock(world, lots, *, cancel=True):
+    """The account's owner rests a sale on coins of ours, in the moment in which a stop is cancelled by hand."""
+    legs = [leg for tranche in world.position().tranches for leg in tranche.legs]
+    for leg in legs[-1:] if cancel else ():
+        world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=leg))
+    sale = OrderRequest(
+        symbol=SYMBOL,
+        side=Side.SELL,
+        type=OrderType.LIMIT,
+        quantity_e8=lots * LOT_E8,
+        price_e8=2 * REFERENCE * instrument().tick_e8,
+        time_in_force=TimeInForce.GTC,
+        client_order_id="owners",
+    )
+    world.venue.exchange.place(ACCOUNT, sale)
+    world.reports += [one for one in world.venue.drain() if one.client_order_id != "owners"]
+    world.settle()
+
+
+def unlock(world):
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id="owners"))
+    world.venue.drain()
+
+
+def names(world):
+    return [one.name for one in world.alerts]
+
+
+@pytest.mark.parametrize("spares", [True, False])
+def test_what_is_free_is_protected_while_others_lock_the_rest_and_all_of_it_after_that(spares):
+    """30 of 4,995 lots were locked, and none of them had a stop for as long."""
+    world = entered(RUNNER, spares=spares)
+    lock(world, 2000)
+    assert not world.stops()
+    world.pass_seconds(2)
+    assert world.stops() == [(STOP, 2995)]
+    (seen,) = world.engine.coverage()
+    assert (seen.held_lots, seen.covered_lots, seen.is_bare) == (4995, 2995, True)
+    assert names(world).count("protected_in_part") == 1
+    world.pass_seconds(30)
+    assert world.stops() == [(STOP, 2995)]
+    assert names(world).count("protected_in_part") == 1
+    unlock(world)
+    world.pass_seconds(2)
+    assert world.stops() == [(STOP, 4995)]
+    assert not world.engine.coverage()[0].is_bare
+    assert not world.engine.shortage.assets
+
+
+def test_what_is_locked_is_sold_when_it_is_free_and_is_no_dust():
+    world = entered(RUNNER)
+    lock(world, 2000)
+    world.pass_seconds(2)
+    flatten(world)
+    world.pass_seconds(5)
+    assert world.position().lots(LOT_E8) == 2000
+    assert not world.stops()
+    assert SYMBOL not in world.engine.state.ledger.dust
+    assert "coins_locked" in names(world)
+    world.restart()
+    unlock(world)
+    world.pass_seconds(40)
+    assert world.position() is None
+    assert world.balance("BTC") < LOT_E8 * 10
+
+
+def test_a_stop_that_fills_while_a_part_is_locked_leaves_that_part():
+    world = entered(RUNNER)
+    lock(world, 2000)
+    world.pass_seconds(2)
+    world.move(STOP - 1_000)
+    world.pass_seconds(5)
+    assert world.position().lots(LOT_E8) == 2000
+    unlock(world)
+    world.pass_seconds(40)
+    assert world.position() is None
+
+
+def test_what_was_all_locked_is_guarded_as_soon_as_an_order_of_it_is_free():
+    world = entered(RUNNER)
+    lock(world, 4995)
+    world.pass_seconds(10)
+    assert not world.stops()
+    assert "coins_locked" in names(world)
+    unlock(world)
+    lock(world, 1000, cancel=False)
+    world.pass_seconds(2)
+    assert world.stops() == [(STOP, 3995)]
+
+
+def test_of_several_tranches_the_last_ones_are_short():
+    world = entered(TWO)
+    first, last = world.position().tranches
+    for tranche in (first, last):
+        world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=tranche.legs[0]))
+    lock(world, 3000, cancel=False)
+    world.pass_seconds(8, step_s=0.25)
+    assert (first.short_lots, last.short_lots) == (0, 3000)
+    assert sum(lots for _, lots in world.stops()) == first.lots(LOT_E8) + last.lots(LOT_E8) - 3000
+
+
+def test_what_is_free_is_given_to_one_tranche_only():
+    world = entered(TWO)
+    tranches = world.position().tranches
+    world.is_read = False
+    for tranche in tranches:
+        world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=tranche.legs[0]))
+    held = world.position().lots(LOT_E8)
+    lock(world, held - 2000, cancel=False)
+    assert world.engine.shortage.assets == ["BTC"]
+    world.feed(FreeCoins("BTC", 2000 * LOT_E8, world.now_ns))
+    assert [one.short_lots for one in tranches] == [tranches[0].lots(LOT_E8) - 2000, 0]
+    world.settle()
+    assert world.stops() == [(STOP, 2000)]
+
+
+def test_what_is_too_little_for_an_order_is_not_asked_for_alone():
+    world = entered(RUNNER)
+    lock(world, 4990)
+    sent = len(world.sent)
+    world.is_read = False
+    world.feed(FreeCoins("BTC", 5 * LOT_E8, world.now_ns))
+    world.settle()
+    assert len(world.sent) == sent
+    assert not world.position().tranches[0].short_lots
+
+
+def test_what_locks_coins_of_another_tranche_for_a_moment_is_none_of_others():
+    """A spare that rests beside the sale that it was left behind: it is withdrawn, and what is bare is asked for again."""
+    world = entered(TWO)
+    first, last = world.position().tranches
+    world.is_read = False
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=last.legs[0]))
+    lock(world, 2000, cancel=False)
+    first.base_e8 -= 1000 * LOT_E8  # its stop sells more than it has
+    world.feed(FreeCoins("BTC", 995 * LOT_E8, world.now_ns))
+    assert not last.short_lots
+
+
+def test_what_is_taken_of_a_position_is_not_left_out_of_the_rest():
+    """A withdrawal of what was called locked is booked: the stop for what is free is the right one then."""
+    world = entered(RUNNER)
+    leg = world.position().tranches[0].legs[0]
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=leg))
+    world.venue.exchange.deposit(ACCOUNT, "BTC", -2000 * LOT_E8)
+    world.reports += world.venue.drain()
+    world.settle()
+    world.pass_seconds(1)
+    stops = world.stops()
+    assert stops == [(STOP, 2995)]
+    sent = len(world.sent)
+    world.feed(CapitalFlow("BTC", -2000 * LOT_E8, world.now_ns, is_compared=True))
+    world.pass_seconds(10)
+    assert world.stops() == stops
+    assert len(world.sent) == sent
+    assert world.position().tranches[0].short_lots == 0
+
+
+def test_nothing_is_concluded_while_an_order_is_on_its_way():
+    world = entered(RUNNER)
+    world.is_read = False
+    lock(world, 2000)
+    world.now_ns += 10**9
+    world.feed(Timer(WATCH, world.now_ns))
+    assert world.queue
+    world.feed(FreeCoins("BTC", 2995 * LOT_E8, world.now_ns))
+    assert not world.position().tranches[0].short_lots
 
 
 @pytest.mark.parametrize("filters", [{"min_notional_e8": 5 * 10**7}, {"lot_step": 40}])

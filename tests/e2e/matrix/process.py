@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from bnml.app import reconcile, strangers
 from bnml.app.accounting import Accountant
 from bnml.app.executor import Executor
+from bnml.app.free_coins import read_free
 from bnml.app.gaps import Gaps
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
@@ -223,7 +224,8 @@ class Process:
             clock=self.world.clock,
         )
         orders = partial(reconcile.recheck, self.venue, self.engine)
-        self.comparisons = Comparisons(orders, accountant.look, partial(self.inbox.complete, 0))
+        free = partial(read_free, self.venue, self.engine, lambda: self.pump.now_ns)
+        self.comparisons = Comparisons(orders, accountant.look, free, partial(self.inbox.complete, 0))
 
     def _disconnect(self):
         self.socket.drop()
