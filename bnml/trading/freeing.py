@@ -80,10 +80,7 @@ def replaceable(legs: Sequence[Order], instrument: Instrument) -> Order | None:
     stops = [leg for leg in legs if leg.role is Role.STOP]
     if len(stops) != 1 or not instrument.cancel_replace_allowed:
         return None
-    is_still = all(leg.state is OrderState.OPEN for leg in legs) and not (
-        stops[0].moved_ns and stops[0].limit_ticks
-    )
-    return stops[0] if is_still else None
+    return stops[0] if all(leg.state is OrderState.OPEN for leg in legs) else None
 
 
 def are_apart(

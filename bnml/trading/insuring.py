@@ -123,7 +123,9 @@ def borrowers(position: Position, instrument: Instrument, book: OrderBook, *, is
         sale = book.get(tranche.sale_id)
         sales = legs if sale is None else [*legs, sale]
         live = [one for one in sales if one.state in may_live and not book.is_ending(one)]
-        locked = sum(locks(live).values())
+        leaving = [one for one in sales if one.state is OrderState.PENDING]
+        staying = [one for one in live if not one.cancel_sent]
+        locked = max(sum(locks(live).values()), sum(locks([*staying, *leaving]).values()))
         mains = [book.get(leg.spare_of) for leg in spares if leg.state in doubted]
         is_near = any(OrderState.PENDING in {leg.state, _state_of(leg.spare_of, book)} for leg in spares)
         is_near = is_near or any(one is not None and one.tranche == 0 for one in mains)

@@ -32,6 +32,7 @@ class Tranche(msgspec.Struct):
         0  # target that cannot rest beside its stop at this venue: sold at market from here on
     )
     short_lots: int = 0  # not asked for: orders of others lock them at the venue
+    strikes: int = 0  # of the refusals, those of stops that a sale would not meet as well
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held; the rest below one lot is dust of the asset."""

@@ -91,7 +91,7 @@ class Protection:
                 self._take_out([tranche], instrument, reason, tranche.index, out)
             elif self._is_guarded(tranche, instrument):
                 guarded, unsure = guarded + 1, unsure + wants
-                tranche.refusals = tranche.refusals if wants else 0
+                tranche.refusals, tranche.strikes = (tranche.refusals, tranche.strikes) if wants else (0, 0)
                 tranche.misses = tranche.insure_after_ns = 0
             else:
                 unsure += 1

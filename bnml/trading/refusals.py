@@ -15,7 +15,7 @@ UNKNOWN_ORDER = -2011
 NEVER_ARRIVED = frozenset({0, -2013})
 """Codes of a request that was lost on its way: the venue has judged nothing, so it is no refusal."""
 MAX_REFUSALS = 3
-"""After so many refusals in a row a tranche is sold at market rather than protected once more."""
+"""After so many refusals of its stops in a row, for want of coins or of a market not counted, a tranche is sold at market."""
 LONGEST_PAUSE_S = 32
 NEAR_MINIMUM = 2
 """A rest below so many minimum notionals may be what the venue calls too small: it values by an average price."""

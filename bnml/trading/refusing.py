@@ -76,6 +76,7 @@ class RefusalDesk:
 
     def _stop_refused(self, position: Position, tranche: Tranche, order: Order, cause: Cause) -> None:
         tranche.refusals, now_ns = tranche.refusals + 1, self._state.now_ns
+        tranche.strikes += cause not in _NO_SALE_EITHER
         if position.exit_reason or tranche.exit_reason:
             if cause is Cause.TOO_LATE:  # it does not wait for what the position waits for
                 tranche.exit_reason = tranche.exit_reason or position.exit_reason
@@ -83,7 +84,7 @@ class RefusalDesk:
             tranche.guard_after_ns = max(tranche.sell_after_ns, now_ns + pause_ns(tranche.refusals))
         elif cause is Cause.TOO_LATE:
             tranche.exit_reason = self._passed(position, tranche)
-        elif cause is Cause.FILTER or (tranche.refusals >= MAX_REFUSALS and cause not in _NO_SALE_EITHER):
+        elif cause is Cause.FILTER or (tranche.strikes >= MAX_REFUSALS and cause not in _NO_SALE_EITHER):
             tranche.exit_reason = order.reason
         else:
             tranche.move_after_ns = now_ns + pause_ns(tranche.refusals)  # where the old stop is there again
@@ -96,7 +97,7 @@ class RefusalDesk:
         """What was refused may be taken now: the symbol trades again, or has other filters."""
         position.is_shut = False
         for tranche in position.tranches:
-            tranche.refusals = 0
+            tranche.refusals = tranche.strikes = 0
             if not coverage.has_stop(tranche, self._book):  # else it would be given up for so little
                 tranche.short_lots = 0
             tranche.sell_after_ns = tranche.guard_after_ns = tranche.move_after_ns = 0

@@ -8,6 +8,7 @@ import pytest
 from bnml.core.clock import NS_PER_S
 from bnml.core.commands import QueryOrder, ReplaceOrder, Submit
 from bnml.core.events import CancelFailed, InstrumentUpdate, OperatorCommand, Slice, Timer
+from bnml.core.instrument import E8
 from bnml.core.orders import ListTicket, OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
 from bnml.trading.entries import fit
@@ -255,6 +256,29 @@ def test_f70_a_stop_limit_that_is_gapped_through_is_sold_at_market_after_two_sec
     assert not world.ledger_differences()
 
 
+@pytest.mark.parametrize("targets", [RUNNER, ONE])
+def test_a_stop_limit_of_which_a_fill_is_untold_is_not_sold_once_more_with_coins_that_nobody_told_of(targets):
+    """Found by the kill matrix: cancelled and sold by two requests, the second sold what the account's owner had paid in."""
+    world = World(instruments=changed(stop_loss_allowed=False))
+    world.enter(targets=targets)
+    world.settle()
+    world.now_ns += NS_PER_S
+    world.venue.print(SYMBOL, STOP - 10, world.now_ns)
+    world.venue.exchange.deposit(ACCOUNT, "BTC", E8)
+    told = world.venue.drain()
+    world.feed_slice(STOP - 10)
+    world.pass_seconds(1)
+    world.now_ns += NS_PER_S
+    world.feed(Timer(WATCH, world.now_ns))
+    assert world.queue
+    world.settle()
+    world.reports += told
+    world.settle()
+    assert world.position() is None
+    assert world.balance("BTC") == E8
+    assert not world.halts
+
+
 def test_so_is_one_that_has_moved():
     world = World(instruments=changed(stop_loss_allowed=False))
     world.enter(targets=RUNNER)
@@ -318,6 +342,17 @@ def test_coins_that_are_not_free_are_asked_for_until_they_are():
     world.pass_seconds(40, step_s=0.25)
     assert [ticks for ticks, _ in world.stops()] == [3_080_000]
     assert not any(map(is_sale, world.sent))
+
+
+@pytest.mark.parametrize("later", [1, MAX_REFUSALS])
+def test_refusals_for_want_of_coins_do_not_count_toward_a_sale(later):
+    """The first refusal for another reason sold the position after them."""
+    world = entered(RUNNER, spares=False)
+    world.refuse(OrderType.STOP_LOSS, *["balance"] * MAX_REFUSALS, *["busy"] * later)
+    world.move(3_100_000)
+    world.pass_seconds(40, step_s=0.25)
+    assert [ticks for ticks, _ in world.stops()] == ([3_080_000] if later == 1 else [])
+    assert any(map(is_sale, world.sent)) == (later == MAX_REFUSALS)
 
 
 def test_a_little_that_stays_locked_leaves_the_others_guarded():

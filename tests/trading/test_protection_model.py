@@ -595,3 +595,21 @@ def test_what_has_no_order_waits_for_a_spare_of_which_fills_are_untold():
     model.kill_and_restart(loses_commands=False, loses_reports=True)
     model.all_goes_quiet()
     assert not model.engine.portfolio.positions
+
+
+def test_what_has_no_order_waits_for_a_second_one_of_another_tranche_that_has_just_left():
+    """Found by the model: beside a spare told as in doubt a stop was asked for, and both were let in with coins of the other."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.operator_flattens()
+    model.execute()
+    model.execute()
+    model.deliver_in_order()
+    model.venue_refuses_the_next_stop()
+    model.a_sale_stays_on_its_way(pick=13)
+    model.a_sale_stays_on_its_way(pick=1)
+    model.execute()
+    model.execute()
+    model.all_goes_quiet()
+    assert not model.engine.portfolio.positions
