@@ -71,7 +71,8 @@ class Protection:
         is_closed = self._state.activity.is_closed(instrument)
         strayed = self._withdraw_strays(position, instrument, out, is_closed=is_closed)
         is_late = 0 < position.leaves_ns <= self._state.now_ns - HURRY_NS
-        borrowing = borrowers(position, instrument, self._book, is_late=is_late)
+        has_bare = any(not one.legs and one.lots(instrument.lot_e8) for one in position.tranches)
+        borrowing = borrowers(position, instrument, self._book, is_late=is_late) if has_bare else []
         leaves = not strayed and not is_closed and self._leaves(position, instrument)
         for tranche in position.tranches:
             if strayed or not self._is_movable(tranche, instrument):
@@ -95,8 +96,7 @@ class Protection:
                 tranche.misses = tranche.insure_after_ns = 0
             else:
                 unsure += 1
-                waits = bool(borrowing) and tranche not in borrowing
-                self._guard(position, tranche, instrument, out, patient=patient, waits=waits)
+                self._guard(position, tranche, instrument, out, patient=patient)
         if guarded and not unsure:
             self._calm.add(position.symbol)
         elif leaves:
@@ -187,16 +187,8 @@ class Protection:
         )
 
     def _guard(
-        self,
-        position: Position,
-        tranche: Tranche,
-        instrument: Instrument,
-        out: Outbox,
-        *,
-        patient: bool,
-        waits: bool,
+        self, position: Position, tranche: Tranche, instrument: Instrument, out: Outbox, *, patient: bool
     ) -> None:
-        """`waits`: another tranche locks coins that are not its own; what takes the place of a stop might be refused."""
         lots = coverage.held_lots(tranche, instrument)
         legs = [self._book.orders[leg] for leg in tranche.legs]
         if tranche.guard_after_ns > self._state.now_ns:
@@ -214,7 +206,7 @@ class Protection:
             protect(tranche, instrument, lots, self._book, out)
             return
         stops = [leg for leg in legs if leg.role is Role.STOP]
-        if stops and (waits or tranche.move_after_ns > self._state.now_ns):
+        if stops and tranche.move_after_ns > self._state.now_ns:
             return
         whole = len(legs) == (2 if tranche.target_ticks else 1)
         surplus = beyond_one(stops)

@@ -536,7 +536,7 @@ def test_a_sale_may_find_its_coins_with_a_spare_that_was_in_doubt_when_it_was_as
     assert model.engine.coverage()[0].share == 1.0
 
 
-def test_a_list_does_not_move_while_another_tranche_locks_coins_that_are_not_its_own():
+def test_what_has_no_order_waits_while_another_tranche_locks_what_it_has_sold_untold():
     """Found by the model: refused each time, its cancel, its successor and its spare left again with every answer."""
     model = ProtectionModel()
     model.enter(opo=False, asset="BNB", lists=False, at_once=True)
