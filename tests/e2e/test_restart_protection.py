@@ -4,6 +4,7 @@ import json
 import signal
 import sys
 import time
+from decimal import Decimal
 
 from tests.e2e.live import Live
 
@@ -66,5 +67,49 @@ def test_what_was_taken_away_between_the_truth_of_a_start_and_its_connection_is_
         while not has_stop(live, symbol):
             assert time.monotonic() - began < 20
             time.sleep(LOOK_S)
+    finally:
+        live.end()
+
+
+def guarded(live, symbol):
+    """The quantity that stops at the exchange would sell."""
+    found = json.loads(live.signed(*live.owner(), "/api/v3/openOrders", symbol=symbol))
+    stops = [one for one in found if one["type"].startswith("STOP_LOSS") and one["side"] == "SELL"]
+    return sum(Decimal(one["origQty"]) - Decimal(one["executedQty"]) for one in stops)
+
+
+def wait_guarded(live, symbol, wanted, timeout_s=20):
+    """But for what commissions have left over."""
+    began = time.monotonic()
+    while abs(guarded(live, symbol) - wanted) > wanted / 100:
+        assert time.monotonic() - began < timeout_s, guarded(live, symbol)
+        time.sleep(LOOK_S)
+
+
+def test_what_the_owner_locks_is_left_out_and_guarded_when_it_is_free(tmp_path):
+    """A half of the position rests in an order of the account's owner: the other half had no stop for as long."""
+    live = Live(tmp_path / "state", seed=4)
+    live.start()
+    try:
+        live.wait_protected(1)
+        live.speed(1)
+        live.daemon.send_signal(signal.SIGKILL)
+        live.daemon.wait()
+        target = next(one for one in live.open_orders() if one["type"] == "LIMIT_MAKER")
+        symbol, locked = target["symbol"], Decimal(target["origQty"])
+        held = guarded(live, symbol)
+        live.delete_orders(symbol)
+        sale = {"symbol": symbol, "side": "SELL", "type": "LIMIT", "timeInForce": "GTC"}
+        sale |= {"quantity": target["origQty"], "price": target["price"], "newClientOrderId": "owners"}
+        assert live.post_order(**sale)["status"] == "NEW"
+        live.start()
+        wait_guarded(live, symbol, held - locked)
+        began = time.monotonic()
+        while not {"protected_in_part", "coins_locked"} & {line["event"] for line in live.log()}:
+            assert time.monotonic() - began < 20
+            time.sleep(LOOK_S)
+        key = live.owner()
+        live.signed(*key, "/api/v3/order", "DELETE", symbol=symbol, origClientOrderId="owners")
+        wait_guarded(live, symbol, held, 90)
     finally:
         live.end()
