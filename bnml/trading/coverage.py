@@ -10,6 +10,7 @@ from bnml.core.outcomes import Bareness
 from bnml.trading.orders import OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.positions import Position, Tranche
+from bnml.trading.refusals import is_sellable
 
 LIVE = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED})
 """A leg that sleeps, is on its way or in doubt protects nothing that we could promise."""
@@ -45,13 +46,16 @@ def resting_lots(tranche: Tranche, book: OrderBook) -> int:
 
 
 def settle_short(tranche: Tranche, book: OrderBook, instrument: Instrument) -> None:
-    """What is left out is no more than what no stop sells; nothing of what is all that is left, if it can be sold."""
+    """What is left out is no more than what no stop sells; nothing where the others are too little for an order.
+
+    Else these would be refused for their size, and all of it laid aside as dust.
+    """
     if not tranche.short_lots:
         return
     resting = resting_lots(tranche, book)
     if resting:
         tranche.short_lots = min(tranche.short_lots, max(0, tranche.lots(instrument.lot_e8) - resting))
-    elif not tranche.legs and not held_lots(tranche, instrument):
+    elif not is_sellable(held_lots(tranche, instrument), tranche.stop_ticks, instrument):
         lots = tranche.lots(instrument.lot_e8)
         tranche.short_lots *= is_rest(lots, tranche.stop_ticks, instrument)
 
