@@ -107,6 +107,9 @@ class ShortageDesk:
         out.alert("warning", "protected_in_part", text)
 
     def _tell_none(self, position: Position, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
+        """Once in a spell: each look at the account, after each refusal, finds the same."""
+        if not self._state.is_news(f"locked {position.symbol} {tranche.index} {position.bare_since_ns}"):
+            return
         quantity = instrument.quantity_text(tranche.lots(instrument.lot_e8))
         text = (
             f"{position.symbol} tranche {tranche.index}: {quantity} {instrument.base} have no stop, as nothing of it is "

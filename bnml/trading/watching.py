@@ -43,7 +43,9 @@ class Watch:
     def is_needed(self) -> bool:
         """Whether seconds matter: something is bare, under way, untold or overdue soon; of what is parked nothing is."""
         return any(self._untold()) or any(
-            one.look_ns or not self._protection.is_calm(name)
+            one.look_ns
+            or (one.bare_since_ns and not one.is_bareness_told)
+            or not self._protection.is_calm(name)
             for name, one in self._state.ledger.positions.items()
             if not self._is_gone(name)
         )

@@ -75,6 +75,7 @@ def test_what_is_free_is_protected_while_others_lock_the_rest_and_all_of_it_afte
     world.pass_seconds(30)
     assert world.stops() == [(STOP, 2995)]
     assert names(world).count("protected_in_part") == 1
+    assert names(world).count("position_bare") == 1
     unlock(world)
     world.pass_seconds(2)
     assert world.stops() == [(STOP, 4995)]
@@ -112,11 +113,12 @@ def test_a_stop_that_fills_while_a_part_is_locked_leaves_that_part():
 
 
 def test_what_was_all_locked_is_guarded_as_soon_as_an_order_of_it_is_free():
+    """It is told of once: each look at the account said so again, hundreds of times an hour."""
     world = entered(RUNNER)
     lock(world, 4995)
     world.pass_seconds(10)
     assert not world.stops()
-    assert "coins_locked" in names(world)
+    assert names(world).count("coins_locked") == 1
     unlock(world)
     lock(world, 1000, cancel=False)
     world.pass_seconds(2)
