@@ -88,8 +88,11 @@ def are_apart(
 ) -> bool:
     """Whether one sale of all would wait for its cancels, or might sell coins of others, and a sale for each does neither.
 
-    It waits, too, where it would be larger than the venue's largest sale at market.
+    It waits, too, where it would be larger than the venue's largest sale at market, and is refused where orders of
+    others lock one that has no stop for that reason.
     """
+    if any(one.legs for one in tranches) and any(one.refusals and not one.legs for one in tranches):
+        return True
     legs = [book.orders[leg] for tranche in tranches for leg in tranche.legs]
     each = [held_lots(tranche, instrument) for tranche in tranches]
     if not legs or not instrument.cancel_replace_allowed:

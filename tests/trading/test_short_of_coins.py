@@ -100,6 +100,22 @@ def test_what_is_locked_is_sold_when_it_is_free_and_is_no_dust():
     assert world.balance("BTC") < LOT_E8 * 10
 
 
+@pytest.mark.parametrize("spares", [True, False])
+def test_a_tranche_that_is_all_locked_does_not_keep_the_others_from_being_sold(spares):
+    """One sale of all was refused each time, for as long as the owner's order rested."""
+    world = entered(TWO, spares=spares)
+    first, last = world.position().tranches
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=last.legs[0]))
+    lock(world, 4995, cancel=False)
+    world.pass_seconds(3)
+    flatten(world)
+    world.pass_seconds(40)
+    assert (first.lots(LOT_E8), last.lots(LOT_E8)) == (0, 4995)
+    unlock(world)
+    world.pass_seconds(40)
+    assert world.position() is None
+
+
 def test_a_stop_that_fills_while_a_part_is_locked_leaves_that_part():
     world = entered(RUNNER)
     lock(world, 2000)
