@@ -22,6 +22,8 @@ FREE_PAUSE_S: Final = 1.0
 """The same after a look at what is free: something has no stop until it is known, and else nothing is read."""
 REPEATS: Final = 3
 """Of a look in a row that has not seen all; then the interval brings the next one."""
+FREE_REPEATS: Final = 7
+"""Of one at what is free: until what it shows is younger than the stop that was asked for by what the first one showed."""
 
 
 class Rechecking:
@@ -31,9 +33,12 @@ class Rechecking:
     `look` says whether it has seen all; if not it is repeated, a few times: an outage must not use up the minute's weight.
     """
 
-    def __init__(self, look: Callable[[], Awaitable[bool]], pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self, look: Callable[[], Awaitable[bool]], pause_s: float = PAUSE_S, repeats: int = REPEATS
+    ) -> None:
         self._look = look
         self._pause_s = pause_s
+        self._repeats = repeats
         self._is_due = False
         self._asked_s = 0.0
         self.task: asyncio.Task[None] | None = None
@@ -46,12 +51,12 @@ class Rechecking:
             self.task = group.create_task(self._run())
 
     async def _run(self) -> None:
-        left = REPEATS
+        left = self._repeats
         while self._is_due:
             self._is_due = False
             began_s = asyncio.get_running_loop().time()
             if await self._look():
-                left = REPEATS
+                left = self._repeats
                 self._is_due |= began_s < self._asked_s + LAG_S
             elif left:
                 left, self._is_due = left - 1, True
@@ -71,8 +76,10 @@ class Comparisons:
         free: Callable[[], Awaitable[Sequence[Event]]],
         tell: Callable[[Sequence[Event]], None],
     ) -> None:
-        pauses_s = ((orders, PAUSE_S), (account, PAUSE_S), (free, FREE_PAUSE_S))
-        self._loops = [Rechecking(partial(self._look, read), pause_s) for read, pause_s in pauses_s]
+        self._loops = [
+            *(Rechecking(partial(self._look, read)) for read in (orders, account)),
+            Rechecking(partial(self._look, free), FREE_PAUSE_S, FREE_REPEATS),
+        ]
         self._tell = tell
 
     @property

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from bnml.core.orders import Side
 from bnml.trading.coverage import LIVE, resting_lots
+from bnml.trading.portfolio import LAG_NS
 from bnml.trading.refusals import is_sellable
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class ShortageDesk:
     """Sizes what protects and sells by what the account shows free, where the venue refused it for want of coins.
 
     What is shown may lag behind what is true: too little of it is asked for again at the next look, too much is refused
-    once more. Nothing is concluded while an order of the symbol is on its way.
+    once more. So a stop for a part is not given up for what was free before it was asked for. Nothing is concluded while
+    an order of the symbol is on its way.
     """
 
     def __init__(
@@ -73,7 +75,8 @@ class ShortageDesk:
         """Leave out what is not free; returns how much of what is free is spoken for."""
         resting = resting_lots(tranche, self._book)
         missing = tranche.lots(instrument.lot_e8) - resting
-        free = min(max(0, missing), free_e8 // instrument.lot_e8)
+        is_old = resting > 0 and self._state.now_ns < tranche.short_ns + LAG_NS
+        free = 0 if is_old else min(max(0, missing), free_e8 // instrument.lot_e8)
         free -= 0 if free == missing else free % instrument.lot_step
         if free < missing and not is_sellable(free, tranche.stop_ticks, instrument):
             free = 0  # an order is not moved for so little, and there is none for it alone
@@ -84,6 +87,7 @@ class ShortageDesk:
         if free:
             tranche.guard_after_ns = tranche.move_after_ns = 0
         if tranche.short_lots > before:
+            tranche.short_ns = self._state.now_ns
             self._tell(tranche, instrument, out)
         return free * instrument.lot_e8
 
@@ -107,7 +111,9 @@ class ShortageDesk:
         out.alert("warning", "protected_in_part", text)
 
     def _tell_none(self, position: Position, tranche: Tranche, instrument: Instrument, out: Outbox) -> None:
-        """Once in a spell: each look at the account, after each refusal, finds the same."""
+        """Once in a spell, as each look after each refusal finds the same; what is shown may be older than the spell."""
+        if self._state.now_ns < position.bare_since_ns + LAG_NS:
+            return
         if not self._state.is_news(f"locked {position.symbol} {tranche.index} {position.bare_since_ns}"):
             return
         quantity = instrument.quantity_text(tranche.lots(instrument.lot_e8))

@@ -7,8 +7,10 @@ import pytest
 
 from bnml.app.rechecking import FREE_PAUSE_S, PAUSE_S, REPEATS, Comparisons, Rechecking
 from bnml.app.resolving import LAG_S
+from bnml.core.clock import NS_PER_S
 from bnml.core.errors import Retryable
 from bnml.core.events import Timer
+from bnml.trading.portfolio import LAG_NS
 from tests.virtual_time import in_virtual_time
 
 LOOK_S = 1.0
@@ -131,3 +133,17 @@ async def test_what_is_free_is_read_again_each_second_while_something_is_short()
     paces_s = [later - sooner for sooner, later in pairwise(began_s)]
     assert paces_s == pytest.approx([FREE_PAUSE_S] * len(paces_s))
     assert LAG_S <= began_s[-1] - began_s[0] <= LAG_S + 1
+
+
+@in_virtual_time
+async def test_what_is_free_is_read_until_it_is_younger_than_what_was_asked_for_by_the_first_look():
+    """The rest of what was short for a moment would else wait a minute for its stop, where reads lag behind."""
+    began_s = []
+
+    async def free():
+        began_s.append(asyncio.get_running_loop().time())
+        return ["free"]
+
+    async with asyncio.TaskGroup() as group:
+        Comparisons(nothing, nothing, free, lambda _: None)._loops[2].soon(group)
+    assert LAG_NS / NS_PER_S + 1 < began_s[-1] - began_s[0] < 10

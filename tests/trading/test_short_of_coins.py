@@ -167,6 +167,40 @@ def test_what_is_free_is_given_to_one_tranche_only():
     assert world.stops() == [(STOP, 2000)]
 
 
+@pytest.mark.parametrize("spares", [True, False])
+def test_a_stop_for_a_part_is_not_given_up_for_what_was_free_before_it(spares):
+    """Each look at an account that lags behind took it away again, and left all of it bare for seconds."""
+    world = entered(RUNNER, spares=spares)
+    world.is_read = False
+    lock(world, 2000)
+    for _ in range(4):
+        world.feed(FreeCoins("BTC", 2995 * LOT_E8, world.now_ns))
+        world.settle()
+        assert world.stops() == [(STOP, 2995)]
+        world.pass_seconds(1)
+    unlock(world)
+    world.pass_seconds(2)
+    world.feed(FreeCoins("BTC", 2000 * LOT_E8, world.now_ns))
+    world.settle()
+    assert world.stops() == [(STOP, 4995)]
+    assert names(world).count("protected_in_part") == 1
+
+
+def test_what_is_not_shown_as_free_yet_is_not_called_locked():
+    """An account that is read shows the lock of the stop that was cancelled a moment ago."""
+    world = entered(RUNNER)
+    world.is_read = False
+    lock(world, 2000)
+    for _ in range(3):
+        world.feed(FreeCoins("BTC", 0, world.now_ns))
+        world.settle()
+        world.pass_seconds(1)
+    world.feed(FreeCoins("BTC", 2995 * LOT_E8, world.now_ns))
+    world.settle()
+    assert world.stops() == [(STOP, 2995)]
+    assert "coins_locked" not in names(world)
+
+
 def test_what_is_too_little_for_an_order_is_not_asked_for_alone():
     world = entered(RUNNER)
     lock(world, 4990)
