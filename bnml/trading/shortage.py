@@ -84,7 +84,7 @@ class ShortageDesk:
             self._tell_none(position, tranche, instrument, out)
             return 0
         before, tranche.short_lots = tranche.short_lots, missing - free
-        if free:
+        if free and (before or not resting):  # else it was refused for something else
             tranche.guard_after_ns = tranche.move_after_ns = 0
         if tranche.short_lots > before:
             tranche.short_ns = self._state.now_ns

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from bnml.core.clock import NS_PER_S
 from bnml.core.commands import CancelList, CancelOrder
 from bnml.core.events import CancelFailed, CapitalFlow, FreeCoins, InstrumentUpdate, Timer
 from bnml.core.orders import OrderState, OrderType, Side, TimeInForce
@@ -184,6 +185,23 @@ def test_a_stop_for_a_part_is_not_given_up_for_what_was_free_before_it(spares):
     world.settle()
     assert world.stops() == [(STOP, 4995)]
     assert names(world).count("protected_in_part") == 1
+
+
+def test_what_is_refused_for_something_else_is_not_asked_for_at_each_look():
+    """Of the purchase a little more came than the stop was made for, and the venue refuses to move it."""
+    world = entered(RUNNER)
+    (tranche,) = world.position().tranches
+    tranche.base_e8 += 3 * LOT_E8
+    world.venue.exchange.deposit(ACCOUNT, "BTC", 3 * LOT_E8)
+    world.engine.portfolio.flow("BTC", 3 * LOT_E8)
+    world.venue.drain()
+    tranche.refusals, tranche.move_after_ns = 1, world.now_ns + 30 * NS_PER_S
+    sent = len(world.sent)
+    world.engine._protection.stir()
+    world.pass_seconds(20)
+    assert len(world.sent) == sent
+    world.pass_seconds(20)
+    assert world.stops() == [(STOP, 4998)]
 
 
 def test_what_is_not_shown_as_free_yet_is_not_called_locked():
