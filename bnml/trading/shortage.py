@@ -85,7 +85,7 @@ class ShortageDesk:
             return 0
         before, tranche.short_lots = tranche.short_lots, missing - free
         if free and (before or not resting):  # else it was refused for something else
-            tranche.guard_after_ns = tranche.move_after_ns = 0
+            tranche.guard_after_ns = tranche.move_after_ns = tranche.sell_after_ns = 0
         if tranche.short_lots > before:
             tranche.short_ns = self._state.now_ns
             self._tell(tranche, instrument, out)

@@ -129,6 +129,19 @@ def test_a_stop_that_fills_while_a_part_is_locked_leaves_that_part():
     assert world.position() is None
 
 
+def test_what_has_passed_its_stop_while_it_was_locked_is_sold_as_soon_as_it_is_free():
+    """A stop was asked for at each look, refused as it would trigger at once, and the sale waited for half a minute."""
+    world = entered(RUNNER)
+    lock(world, 4995)
+    world.move(STOP - 1_000)
+    world.pass_seconds(40)
+    unlock(world)
+    sent = len(world.sent)
+    world.pass_seconds(2)
+    assert world.position() is None
+    assert len(world.sent) == sent + 1
+
+
 def test_what_was_all_locked_is_guarded_as_soon_as_an_order_of_it_is_free():
     """It is told of once: each look at the account said so again, hundreds of times an hour."""
     world = entered(RUNNER)
