@@ -75,7 +75,8 @@ class ShortageDesk:
         """Leave out what is not free; returns how much of what is free is spoken for."""
         resting = resting_lots(tranche, self._book)
         missing = tranche.lots(instrument.lot_e8) - resting
-        is_old = resting > 0 and self._state.now_ns < tranche.short_ns + LAG_NS
+        is_young = resting > 0 and self._state.now_ns < tranche.short_ns + LAG_NS
+        is_old = is_young and free_e8 >= resting * instrument.lot_e8  # what it sells was free before it
         free = 0 if is_old else min(max(0, missing), free_e8 // instrument.lot_e8)
         free -= 0 if free == missing else free % instrument.lot_step
         if free < missing and not is_sellable(free, tranche.stop_ticks, instrument):

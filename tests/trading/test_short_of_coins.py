@@ -200,6 +200,16 @@ def test_a_stop_for_a_part_is_not_given_up_for_what_was_free_before_it(spares):
     assert names(world).count("protected_in_part") == 1
 
 
+def test_a_few_coins_that_are_free_again_in_a_moment_are_guarded_a_second_later():
+    world = entered(RUNNER)
+    lock(world, 100)
+    world.pass_seconds(2)
+    assert world.stops() == [(STOP, 4895)]
+    unlock(world)
+    world.pass_seconds(1)
+    assert world.stops() == [(STOP, 4995)]
+
+
 def test_what_is_refused_for_something_else_is_not_asked_for_at_each_look():
     """Of the purchase a little more came than the stop was made for, and the venue refuses to move it."""
     world = entered(RUNNER)
