@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bnml.core.orders import OrderState, Side
 from bnml.trading.coverage import held_lots, is_rest
 from bnml.trading.orders import Role
+from bnml.trading.refusals import is_sellable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -89,8 +90,12 @@ def are_apart(
     """Whether one sale of all would wait for its cancels, or might sell coins of others, and a sale for each does neither.
 
     It waits, too, where it would be larger than the venue's largest sale at market, and is refused where orders of
-    others lock one that has no stop for that reason.
+    others lock one that has no stop for that reason. What is too small to be sold alone goes with the others.
     """
+    for one in tranches:
+        is_small = not is_sellable(held_lots(one, instrument), one.stop_ticks, instrument)
+        if is_small and (one.legs or not one.refusals):
+            return False
     if any(one.legs for one in tranches) and any(one.refusals and not one.legs for one in tranches):
         return True
     legs = [book.orders[leg] for tranche in tranches for leg in tranche.legs]

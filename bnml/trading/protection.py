@@ -24,7 +24,6 @@ from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Portfolio
 from bnml.trading.positions import Position, Tranche
-from bnml.trading.refusals import is_sellable
 from bnml.trading.refusing import RefusalDesk
 from bnml.trading.state import EngineState
 
@@ -278,10 +277,7 @@ class Protection:
         position.leaves_ns = position.leaves_ns or self._state.now_ns
         if held and len(ready) == len(held) and all(one in held for one in borrowing):
             position.leaves_ns = 0
-            can_part = all(
-                is_sellable(coverage.held_lots(one, instrument), one.stop_ticks, instrument) for one in held
-            )
-            if can_part and freeing.are_apart(held, instrument, self._book, self._portfolio):
+            if freeing.are_apart(held, instrument, self._book, self._portfolio):
                 self._portfolio.take_along(held[-1], instrument)
                 for one in held:
                     self._take_out([one], instrument, position.exit_reason, one.index, out)

@@ -80,3 +80,16 @@ def test_nor_does_the_rest_of_a_stop_that_finds_no_more_buyers():
     world.settle()
     world.pass_seconds(5)
     assert_is_kept(world)
+
+
+def test_a_small_tranche_that_is_all_locked_does_not_keep_the_others_from_being_sold():
+    """Too small to be sold alone, it cannot be sold with them either while its coins are locked."""
+    world = entered(((1, 5000, 0), (2, 25, 0)))
+    first, last = world.position().tranches
+    world.venue.exchange.cancel(ACCOUNT, OrderKey(symbol=SYMBOL, client_order_id=last.legs[0]))
+    lock(world, last.lots(LOT_E8), cancel=False)
+    world.pass_seconds(3)
+    world.feed(OperatorCommand("flatten", world.now_ns, SYMBOL))
+    world.settle()
+    world.pass_seconds(40)
+    assert (first.lots(LOT_E8), last.lots(LOT_E8)) == (0, 24)
