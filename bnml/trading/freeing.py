@@ -94,9 +94,9 @@ def are_apart(
     """
     for one in tranches:
         is_small = not is_sellable(held_lots(one, instrument), one.stop_ticks, instrument)
-        if is_small and (one.legs or not one.refusals):
+        if is_small and (one.legs or not one.lacks_coins):
             return False
-    if any(one.legs for one in tranches) and any(one.refusals and not one.legs for one in tranches):
+    if any(one.legs for one in tranches) and any(one.lacks_coins and not one.legs for one in tranches):
         return True
     legs = [book.orders[leg] for tranche in tranches for leg in tranche.legs]
     each = [held_lots(tranche, instrument) for tranche in tranches]

@@ -34,6 +34,7 @@ class Tranche(msgspec.Struct):
     short_lots: int = 0  # not asked for: orders of others lock them at the venue
     strikes: int = 0  # of the refusals, those of stops that a sale would not meet as well
     short_ns: int = 0  # when these became more
+    lacks_coins: bool = False  # the last refusal was for want of free coins
 
     def lots(self, lot_e8: int) -> int:
         """Whole lots held; the rest below one lot is dust of the asset."""

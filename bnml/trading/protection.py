@@ -93,6 +93,7 @@ class Protection:
                 guarded, unsure = guarded + 1, unsure + wants
                 tranche.refusals, tranche.strikes = (tranche.refusals, tranche.strikes) if wants else (0, 0)
                 tranche.misses = tranche.insure_after_ns = 0
+                tranche.lacks_coins = False
             else:
                 unsure += 1
                 self._guard(position, tranche, instrument, out, patient=patient)

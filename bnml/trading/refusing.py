@@ -58,6 +58,7 @@ class RefusalDesk:
         if cause is Cause.LOST:
             return
         position.is_shut |= cause is Cause.CLOSED
+        tranche.lacks_coins = cause is Cause.LOCKED
         if order.role is Role.EXIT:
             instrument = self._state.symbols[order.symbol].instrument
             if is_too_small(report, order.quantity_lots, self._price(position), instrument):

@@ -61,13 +61,13 @@ class ShortageDesk:
                 self._reports.advance(symbol, event.ts_ns, out, patient=False)
 
     def _is_short(self, tranche: Tranche, instrument: Instrument) -> bool:
-        """Whether less of it is protected than is held, as the venue refused something."""
+        """Whether less of it is protected than is held, as coins were not free."""
         lots = tranche.lots(instrument.lot_e8)
         if not lots or not (
             self._book.is_settled(tranche.working_id) and self._book.is_settled(tranche.sale_id)
         ):
             return False
-        return tranche.short_lots > 0 or (tranche.refusals > 0 and resting_lots(tranche, self._book) < lots)
+        return tranche.short_lots > 0 or (tranche.lacks_coins and resting_lots(tranche, self._book) < lots)
 
     def _size(
         self, position: Position, tranche: Tranche, instrument: Instrument, free_e8: int, out: Outbox
@@ -85,7 +85,7 @@ class ShortageDesk:
             self._tell_none(position, tranche, instrument, out)
             return 0
         before, tranche.short_lots = tranche.short_lots, missing - free
-        if free and (before or not resting):  # else it was refused for something else
+        if free and (before or not resting):  # else no pause is for want of coins
             tranche.guard_after_ns = tranche.move_after_ns = tranche.sell_after_ns = 0
         if tranche.short_lots > before:
             tranche.short_ns = self._state.now_ns
