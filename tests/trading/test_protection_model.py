@@ -10,11 +10,12 @@ from bnml.core.clock import NS_PER_S
 from bnml.core.commands import Alert, CancelList, CancelOrder, QueryOrder, ReplaceOrder, Submit
 from bnml.core.errors import Retryable
 from bnml.core.events import Balances, InstrumentUpdate, OperatorCommand, Slice, Timer
-from bnml.core.orders import OrderState
+from bnml.core.orders import OrderState, Side
 from bnml.core.outcomes import Trade
 from bnml.trading.coverage import coverage_of
 from bnml.trading.engine import RECONCILE, Engine
 from bnml.trading.entries import EntryPlan, submit_entry
+from bnml.trading.freeing import locks
 from bnml.trading.orders import Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.positions import Position
@@ -109,11 +110,15 @@ class ProtectionModel(RuleBasedStateMachine):
         self.venue.execute(command, is_late=is_daring and is_sale)
 
     def is_lock_unknown(self):
-        """Whether an order in doubt may have coins of another tranche: a spare, or one for more than is left."""
+        """Whether orders in doubt may have coins of another tranche: a spare, or together with others more than is held."""
         unknown = [one for one in self.engine.book.orders.values() if one.state is OrderState.UNKNOWN]
         position = self.engine.portfolio.positions.get(SYMBOL)
         held = {one.index: one.lots(self.instrument.lot_e8) for one in position.tranches} if position else {}
-        return any(one.spare_of or one.quantity_lots > held.get(one.tranche, 0) for one in unknown)
+        for index in {one.tranche for one in unknown}:
+            own = [one for one in self.engine.book.open() if one.tranche == index and one.side is Side.SELL]
+            if sum(locks(own).values()) > held.get(index, 0):
+                return True
+        return any(one.spare_of for one in unknown)
 
     @rule()
     @precondition(lambda self: self.commands)
@@ -613,3 +618,18 @@ def test_what_has_no_order_waits_for_a_second_one_of_another_tranche_that_has_ju
     model.execute()
     model.all_goes_quiet()
     assert not model.engine.portfolio.positions
+
+
+def test_a_sale_may_find_its_coins_with_a_list_whose_predecessor_is_in_doubt():
+    """Found by the model: it had sold a part before it was cancelled, which nobody had told."""
+    model = ProtectionModel()
+    model.enter(opo=False, asset="BTC", lists=False)
+    model.all_goes_quiet()
+    model.venue_refuses_the_next_stop()
+    model.price_moves(ticks=3_060_000)
+    model.resting_sell_fills(pick=0, shares=[3])
+    model.execute()
+    model.a_sale_stays_on_its_way(pick=2)
+    model.kill_and_restart(loses_commands=False, loses_reports=True)
+    model.all_goes_quiet()
+    assert model.engine.coverage()[0].share == 1.0
