@@ -31,7 +31,7 @@ def prepare(connection: sqlite3.Connection, path: Path, durability: Durability) 
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
-        connection.executescript(TABLES)
+        connection.executescript(f"BEGIN IMMEDIATE;{TABLES}COMMIT")  # who reads beside it finds all or none
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
         _check_version(connection, path)
         row = connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()

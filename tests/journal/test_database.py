@@ -3,11 +3,14 @@
 import asyncio
 import sqlite3
 import threading
+from contextlib import closing
 from functools import partial
 
 import pytest
 
 from bnml.journal.database import Database
+from bnml.journal.file_work import prepare
+from bnml.journal.schema import JOURNAL_FILE, TABLES
 
 
 @pytest.fixture
@@ -92,3 +95,20 @@ async def test_a_closed_database_says_so(tmp_path):
     await database.close()
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         await database.run(partial(ask, "SELECT 1"))
+
+
+def test_who_reads_while_the_tables_are_made_finds_all_of_them_or_none(tmp_path):
+    """A status asked for in that moment once ended in an error of the database."""
+    path, found = tmp_path / JOURNAL_FILE, []
+
+    def count(_):
+        with closing(sqlite3.connect(path)) as reader:
+            found.append(
+                reader.execute("SELECT count(*) FROM sqlite_master WHERE type = 'table'").fetchone()[0]
+            )
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.set_trace_callback(count)
+        prepare(connection, path, "process")
+    assert set(found) == {0, TABLES.count("CREATE TABLE")}
