@@ -58,7 +58,8 @@ class RefusalDesk:
         if cause is Cause.LOST:
             return
         position.is_shut |= cause is Cause.CLOSED
-        tranche.lacks_coins = cause is Cause.LOCKED
+        # Of a stop that would trigger at once nobody has looked whether its coins are free.
+        tranche.lacks_coins = cause is Cause.LOCKED or (tranche.lacks_coins and cause is Cause.TOO_LATE)
         if order.role is Role.EXIT:
             instrument = self._state.symbols[order.symbol].instrument
             if is_too_small(report, order.quantity_lots, self._price(position), instrument):

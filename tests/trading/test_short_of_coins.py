@@ -166,6 +166,16 @@ def test_of_several_tranches_the_last_ones_are_short():
     assert sum(lots for _, lots in world.stops()) == first.lots(LOT_E8) + last.lots(LOT_E8) - 3000
 
 
+def test_what_has_passed_its_stop_is_sold_without_the_few_coins_that_are_not_free():
+    """Found by the kill matrix: its stop would trigger at once, which the venue says before it looks for the coins."""
+    world = entered(RUNNER)
+    lock(world, 30)
+    world.position().last_ticks = 0
+    world.venue.print(SYMBOL, STOP - 1_000, world.now_ns, jump=True)
+    world.pass_seconds(3)
+    assert world.position().lots(LOT_E8) == 30
+
+
 def test_what_is_free_is_given_to_one_tranche_only():
     world = entered(TWO)
     tranches = world.position().tranches
