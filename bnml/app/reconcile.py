@@ -124,11 +124,14 @@ def asked_for(venue: BinanceVenue, book: OrderBook) -> list[Order]:
 
 
 async def missed_reports(venue: BinanceVenue, book: OrderBook) -> Missed:
-    """Read every order that is not settled; RecoveryNeeded when one is gone that the venue had confirmed."""
+    """Read every order that is not settled, side by side; RecoveryNeeded when one is gone that the venue had confirmed.
+
+    What is bare waits for this: one after the other, a few dozen took longer than a start may.
+    """
     missed = Missed([], [])
-    for order in asked_for(venue, book):
-        is_confirmed = _was_confirmed(order, book)
-        reports = await _reports_of(venue, order, LAG_PAUSES_S if is_confirmed else ())
+    asked = [(order, _was_confirmed(order, book)) for order in asked_for(venue, book)]
+    told = await abreast(*(_reports_of(venue, order, LAG_PAUSES_S if sure else ()) for order, sure in asked))
+    for (order, is_confirmed), reports in zip(asked, told, strict=True):
         if reports:
             missed.reports += reports
         elif is_confirmed:

@@ -15,6 +15,7 @@ import msgspec
 from bnml.app.exchange_feed import make_feed
 from bnml.app.models import make_bundles
 from bnml.app.sim_process import Endpoint
+from bnml.app.strangers import intended
 from bnml.config import load
 from bnml.core.errors import Misconfigured
 from bnml.core.ids import IdSource
@@ -32,6 +33,7 @@ from bnml.venues.sim.market import Market
 CONFIG = Path(__file__).parent / "busy.yaml"
 SYMBOLS = ",".join(["ADAUSDT", "BTCUSDT", "DOGEUSDT", *(f"SIM{number:03d}USDT" for number in range(1, 13))])
 STILL = 0.000001
+ALL = 10**9
 UNDECIDED = {OrderState.PENDING, OrderState.UNKNOWN}
 
 
@@ -155,12 +157,15 @@ class Rehearsal:
             config = compile_engine(settings, IdSource("sim0", 10**6))
             found = recover(journal, config, bundles, settings.content_hash())
             fills = sum(1 for _ in journal.trades())
+            intents = {name for _, command in journal.commands() for name in intended(command)}
         engine = found.engine
+        read = exchange.read
         orders = [
-            order for symbol in exchange.instruments for order in exchange.read.all_orders(ACCOUNT, symbol)
+            order for symbol in exchange.instruments for order in read.all_orders(ACCOUNT, symbol, limit=ALL)
         ]
         names = [order.client_order_id for order in orders]
         assert len(names) == len(set(names)), "a client order id was used twice"
+        assert set(names) <= intents, "an order left without an intent"
         theirs = {order.client_order_id for order in exchange.read.open_orders(ACCOUNT)}
         ours = {order.client_order_id for order in engine.book.open()}
         assert ours == theirs
