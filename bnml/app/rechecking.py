@@ -66,7 +66,8 @@ class Rechecking:
 class Comparisons:
     """Of our orders with the venue's, of the ledger with the account, and of what is `free` with what has no stop for want of it.
 
-    Apart, since the second takes as long as reads may lag. What a look finds is passed to `tell`, and looked for once more: something may have waited for what had been missed.
+    Apart, since the second takes as long as reads may lag. What a look finds is passed to `tell`, and looked for once more:
+    something may have waited for what had been missed.
     """
 
     def __init__(

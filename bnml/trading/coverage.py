@@ -55,9 +55,10 @@ def settle_short(tranche: Tranche, book: OrderBook, instrument: Instrument) -> N
     resting = resting_lots(tranche, book)
     if resting:
         tranche.short_lots = min(tranche.short_lots, max(0, tranche.lots(instrument.lot_e8) - resting))
-    elif not is_sellable(held_lots(tranche, instrument), tranche.stop_ticks, instrument):
-        lots = tranche.lots(instrument.lot_e8)
-        tranche.short_lots *= is_rest(lots, tranche.stop_ticks, instrument)
+    elif is_sellable(held_lots(tranche, instrument), tranche.stop_ticks, instrument):
+        return
+    elif not is_rest(tranche.lots(instrument.lot_e8), tranche.stop_ticks, instrument):
+        tranche.short_lots = 0
 
 
 def is_rest(lots: int, ticks: int, instrument: Instrument) -> bool:
@@ -73,8 +74,7 @@ def has_stop(tranche: Tranche, book: OrderBook) -> bool:
 
 def covered_lots(position: Position, book: OrderBook, instrument: Instrument) -> int:
     """Lots that live stops would sell, at most what is held; those of one tranche may sell the coins of another."""
-    legs = (book.get(leg) for tranche in position.tranches for leg in tranche.legs)
-    live = sum(one.open_lots for one in legs if one and one.role is Role.STOP and one.state in LIVE)
+    live = sum(resting_lots(tranche, book) for tranche in position.tranches)
     return min(live, _held_lots(position, instrument))
 
 

@@ -32,8 +32,8 @@ class Tranche(msgspec.Struct):
         0  # target that cannot rest beside its stop at this venue: sold at market from here on
     )
     short_lots: int = 0  # not asked for: orders of others lock them at the venue
-    strikes: int = 0  # of the refusals, those of stops that a sale would not meet as well
     short_ns: int = 0  # when these became more
+    strikes: int = 0  # of the refusals, those of stops that a sale would not meet as well
     lacks_coins: bool = False  # the last refusal was for want of free coins
 
     def lots(self, lot_e8: int) -> int:
