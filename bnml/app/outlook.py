@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
+from collections import Counter, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -13,13 +13,14 @@ import msgspec
 from bnml.app.fees import FEE_ASSET, WARN_H, FeePace, lots_to_buy
 from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_MS, format_utc
-from bnml.core.errors import Rejected, Retryable
+from bnml.core.errors import AccessRefused, Rejected, Retryable
 from bnml.core.events import FeePurchase, InstrumentUpdate, OperatorCommand
 from bnml.core.instrument import DELISTED, plain
 from bnml.trading.guarding import ACTIVE, REDUCING
 from bnml.trading.reference import in_units_of
 from bnml.trading.state import OF_SYMBOL, STATUS
 from bnml.trading.universe import TRADING
+from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.numbers import e8
 from bnml.venues.binance.reports import decoded
 
@@ -28,12 +29,22 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from bnml.app.guards import Guards
+    from bnml.core.errors import BnmlError
     from bnml.core.events import Event
     from bnml.trading.engine import Engine
     from bnml.trading.settings import CapitalSettings
     from bnml.venues.binance.venue import BinanceVenue
 
 LOOK_S: Final = 60.0
+PATIENT_LOOKS: Final = 10
+"""Looks in a row that may fail before it is told; one that the venue refuses is told at once."""
+SCHEDULE: Final = "/sapi/v1/spot/delist-schedule"
+OFF: Final = {
+    "delistings": "nothing is sold before a delisting, and its entries go on",
+    "symbols": "a symbol that stops or changes is only noticed by its orders",
+    "peg": "a quote asset that slips stops no entries",
+}
+"""What goes on unguarded while a look is not told."""
 AT_MOST_EACH_S: Final = 0.5  # however often the venue says that a symbol is gone
 HOUR_NS: Final = 3_600_000_000_000
 ONE_E8: Final = 10**8
@@ -128,7 +139,9 @@ class Outlook:
         self._why_not = ""  # the reserve was not bought at the last look
         self._pace, self._runs_out = FeePace(), False
         self._look_now = asyncio.Event()
-        self._untold: set[str] = set()  # looks that the venue refused when it was asked last
+        self._failed: Counter[str] = (
+            Counter()
+        )  # looks in a row; those that were told count beyond all patience
         self._next_ns = 0  # of a look at what is closed, in event time
         self._looks: dict[str, Callable[[], Awaitable[None]]] = {
             "symbols": self.see_symbols,
@@ -175,18 +188,25 @@ class Outlook:
             await self._looks[name]()
         except (Retryable, msgspec.DecodeError) as error:
             logger().warning("outlook_postponed", what=name, error=str(error))
+            is_final = isinstance(error, AccessRefused) and error.code != 0
+            self._fail(name, error, PATIENT_LOOKS if is_final else 1)
         except Rejected as error:
-            if name not in self._untold:
-                logger().warning(
-                    "outlook_not_told", what=name, error=str(error), note="asked again each minute"
-                )
-            self._untold.add(name)
+            self._fail(name, error, PATIENT_LOOKS)
         else:
-            self._untold.discard(name)
+            if self._failed.pop(name, 0) >= PATIENT_LOOKS:
+                logger().warning("outlook_told_again", what=name)
+
+    def _fail(self, name: str, error: BnmlError | msgspec.DecodeError, looks: int) -> None:
+        """Tell once that a guard is off."""
+        before = self._failed[name]
+        self._failed[name] += looks
+        if before < PATIENT_LOOKS <= self._failed[name]:
+            note = f"{OFF.get(name, 'it is not warned of')}; asked again each minute"
+            logger().warning("outlook_not_told", what=name, error=str(error), note=note)
 
     async def see_delistings(self) -> None:
         """No entries of what will go; what is held leaves `delist_exit_h` before."""
-        body = await self._venue.rest.public("/sapi/v1/spot/delist-schedule", {})
+        body = await self._venue.rest.read(SCHEDULE, {}, Lane.DATA)
         rows = decoded(_schedule, body)
         due_ns = {symbol: row.delist_time * NS_PER_MS for row in rows for symbol in row.symbols}
         self._end_all(DELIST, set(due_ns))

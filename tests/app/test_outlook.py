@@ -12,13 +12,14 @@ from bnml.app.inbox import LiveInbox
 from bnml.app.outlook import Outlook, Peg
 from bnml.app.refusals import after_steps
 from bnml.core.commands import Submit
-from bnml.core.errors import Rejected, Retryable
+from bnml.core.errors import AccessRefused, Rejected, Retryable
 from bnml.core.events import FeePurchase, InstrumentUpdate, OperatorCommand
 from bnml.core.instrument import DELISTED
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.trading.engine import Engine
 from bnml.trading.positions import Position, Tranche
 from bnml.trading.settings import CapitalSettings
+from bnml.venues.binance.budget import Lane
 from bnml.venues.binance.errors import ErrorBody, error_of
 from bnml.venues.binance.outcomes import Step
 from tests.trading.kit import config, instrument
@@ -42,12 +43,17 @@ class Venue:
     async def read_instruments(self, symbols):
         return {name: self.now[name] for name in symbols if name in self.now}
 
-    async def public(self, path, params):
+    async def read(self, path, params, lane):
+        """The schedule wants a signature by one page of Binance's, a key by the other."""
+        assert (path, params, lane) == ("/sapi/v1/spot/delist-schedule", {}, Lane.DATA)
         self.asked.append(path)
-        if path.endswith("delist-schedule"):
-            if isinstance(self.schedule, Exception):
-                raise self.schedule
-            return json.dumps(self.schedule).encode()
+        if isinstance(self.schedule, Exception):
+            raise self.schedule
+        return json.dumps(self.schedule).encode()
+
+    async def public(self, path, params):
+        assert not path.startswith("/sapi/v1/spot")
+        self.asked.append(path)
         return json.dumps({"symbol": params["symbol"], "price": self.prices[params["symbol"]]}).encode()
 
 
@@ -120,8 +126,35 @@ async def test_a_venue_that_does_not_tell_is_asked_on_and_spoken_of_once():
         await case.outlook.look()
         case.venue.schedule = Rejected("404")
         await case.outlook.look()
-    assert [one["event"] for one in logs] == ["outlook_not_told", "outlook_not_told"]
+    assert [one["event"] for one in logs] == ["outlook_not_told", "outlook_told_again", "outlook_not_told"]
+    assert "nothing is sold before a delisting" in logs[0]["note"]
     assert case.guards.level("delist:BTCUSDT") == "REDUCING"
+
+
+async def test_a_guard_that_is_off_is_told_when_it_lasts():
+    """A schedule that failed each minute for hours was a line of the log each time, and nobody was told."""
+    case = Case(Venue())
+    case.venue.schedule = Retryable("503")
+    with capture_logs() as logs:
+        for _ in range(9):
+            await case.outlook.look()
+        assert {one["event"] for one in logs} == {"outlook_postponed"}
+        for _ in range(30):
+            await case.outlook.look()
+        case.venue.schedule = []
+        await case.outlook.look()
+    told = [one["event"] for one in logs if one["event"] != "outlook_postponed"]
+    assert told == ["outlook_not_told", "outlook_told_again"]
+
+
+async def test_a_key_that_may_not_read_the_schedule_is_told_at_once_and_asked_on():
+    case = Case(Venue())
+    case.venue.schedule = AccessRefused("-2015", code=-2015)
+    with capture_logs() as logs:
+        for _ in range(3):
+            await case.outlook.look()
+    assert [one["event"] for one in logs if one["event"] != "outlook_postponed"] == ["outlook_not_told"]
+    assert len(case.venue.asked) == 3
 
 
 @pytest.mark.parametrize("answer", [Retryable("503"), {"code": 0}, [{"delistTime": "soon"}]])

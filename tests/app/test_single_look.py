@@ -10,7 +10,7 @@ from bnml.app.guards import Guards
 from bnml.app.health import LoopLag
 from bnml.app.inbox import LiveInbox
 from bnml.app.order_counts import ORDER_COUNTS
-from bnml.app.outlook import Outlook
+from bnml.app.outlook import SCHEDULE, Outlook
 from bnml.app.planned import PlannedMaintenance
 from bnml.app.settings import GuardSettings
 from bnml.app.single_look import look_once
@@ -44,7 +44,9 @@ class Rest:
             return json.dumps(self.candles).encode()
         return b"{}" if path.endswith("ping") else await Venue.public(self.venue, path, params)
 
-    async def read(self, path, _):
+    async def read(self, path, *lane):
+        if path == SCHEDULE:
+            return await Venue.read(self.venue, path, *lane)
         assert path == ORDER_COUNTS
         return b'[{"rateLimitType":"ORDERS","interval":"DAY","intervalNum":1,"limit":9,"count":7}]'
 

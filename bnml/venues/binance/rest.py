@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 LARGE = frozenset({"/api/v3/exchangeInfo", "/api/v3/ticker/24hr"})
 """Answers of some megabytes."""
 
+NOT_OF_THE_KEY = frozenset({"GET /sapi/v1/spot/delist-schedule"})
+"""What a key may be refused although it is good: Binance's pages differ on whether this one is signed."""
+
 NumberSink = Callable[[int], None]
 AnswerSink = Callable[[int, Mapping[str, str], bytes], None]
 # Refused before anything was sent: no outcome is in doubt.
@@ -240,7 +243,7 @@ class RestClient:
             return self.penalties.obstructed(f"{what}: 403 of a firewall: {found.msg}")
         self.penalties.punished(status, found, retry_after_s)
         error = error_of(status, found, what, retry_after_s=retry_after_s)
-        if isinstance(error, AccessRefused) and error.code:
+        if isinstance(error, AccessRefused) and error.code and what not in NOT_OF_THE_KEY:
             self.signer.lose(str(error))
         return error
 

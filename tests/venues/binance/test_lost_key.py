@@ -5,9 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
+from bnml.core.clock import LiveClock
 from bnml.core.commands import CancelOrder, Submit
 from bnml.core.errors import AccessRefused
 from bnml.core.orders import ApprovedOrder
+from bnml.venues.binance.rest import RestClient
+from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.venue import BinanceVenue, Executed
 from tests.venues.binance.test_windows import BUY, STOP
 
@@ -24,6 +27,19 @@ class Locked(BinanceVenue):
         if not self.key.is_set():
             raise AccessRefused("no such key", code=-2015)
         return Executed()
+
+
+@pytest.mark.parametrize("code", [-2015, -1022, -2014])
+async def test_a_key_is_not_lost_by_what_it_may_not_read(code):
+    """Binance's pages differ on whether the delist schedule is signed: a refusal there halted nothing but that guard."""
+    rest = RestClient(
+        "http://127.0.0.1:1", Signer("k", "s"), LiveClock(), timeout_s=1, receive_window_ms=1000
+    )
+    body = b'{"code":%d,"msg":"no"}' % code
+    for path, is_lost in (("/sapi/v1/spot/delist-schedule", False), ("/api/v3/account", True)):
+        error = rest._error(401, {}, body, f"GET {path}")
+        assert isinstance(error, AccessRefused)
+        assert bool(rest.signer.lost) == is_lost
 
 
 @pytest.mark.parametrize("command", [Submit(ApprovedOrder(STOP, "stop")), CancelOrder("BTCUSDT", "s", "")])
