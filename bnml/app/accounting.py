@@ -13,7 +13,7 @@ from bnml.app.resolving import LAG_S
 from bnml.app.strangers import is_known, name_of
 from bnml.app.uncompared import Uncompared
 from bnml.core.clock import NS_PER_MS
-from bnml.core.errors import Misconfigured, Retryable
+from bnml.core.errors import Misconfigured, Rejected, Retryable
 from bnml.core.events import CapitalFlow, Timer
 from bnml.core.ids import is_ours
 from bnml.core.instrument import DELISTED, plain
@@ -84,6 +84,14 @@ class Accountant:
         self.compared = self.agreed = 0
 
     async def look(self) -> list[Event] | None:
+        """As `_look`; one that could not read what it needs has compared nothing either."""
+        try:
+            return await self._look()
+        except (Retryable, Rejected):
+            self._uncompared.goes_on({})
+            raise
+
+    async def _look(self) -> list[Event] | None:
         """What makes the ledger equal again: reports that never came, or flows.
 
         None when it never stood still; that is told when it has gone on for minutes.

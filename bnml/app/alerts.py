@@ -16,6 +16,33 @@ if TYPE_CHECKING:
 
 WAITING: Final = 100
 LEVELS: Final = {"warning": 30, "error": 40, "critical": 50}
+TOLD: Final = frozenset(
+    {
+        "balances_compared_again",
+        "balances_not_compared",
+        "entries_off",
+        "entries_off_over",
+        "fee_reserve_low",
+        "fee_reserve_not_bought",
+        "fee_reserve_refused",
+        "fees_run_out",
+        "key_may_transfer",
+        "key_rotated",
+        "key_without_addresses",
+        "order_history_cut",
+        "orders_adopted",
+        "outlook_not_told",
+        "outlook_told_again",
+        "position_leaves_before_delisting",
+        "process_is_dumpable",
+        "protected_in_part",
+        "ramp_slippage",
+        "stop_unfilled",
+    }
+)
+"""Lines that a person is told of as errors although the daemon goes on by itself, so that its log calls them less."""
+TOLD_BY_SPELL: Final = frozenset({"guard_changed", "trading_halted"})
+"""Lines that are no alert however severe: `entries_off` tells what they say, once for each spell, and its end."""
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
 
@@ -77,7 +104,11 @@ class Alerts:
         words = " ".join(
             f"{key}={value}" for key, value in event.items() if key not in {"event", "level", "timestamp"}
         )
-        self.offer(str(event.get("level")), str(event.get("event")), words)
+        name, severity = str(event.get("event")), str(event.get("level"))
+        if name in TOLD and LEVELS.get(severity, 0) < LEVELS["error"]:
+            severity = "error"
+        if name not in TOLD_BY_SPELL:
+            self.offer(severity, name, words)
 
 
 async def post_alert(settings: AlertSettings, severity: str, name: str, text: str) -> bool:

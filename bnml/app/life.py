@@ -10,6 +10,7 @@ from bnml.app.heartbeat import FAILED, FAREWELL, beat
 from bnml.app.keys import check_at_start, watch_key
 from bnml.app.logs import logger
 from bnml.app.planned import PlannedMaintenance
+from bnml.app.spells import Spells
 from bnml.app.stall import StackSampler
 from bnml.app.vitals import Vitals
 from bnml.core.clock import NS_PER_MS
@@ -37,6 +38,7 @@ class Life:
         self._is_writable = True
         self._lag = lag
         self._sampler = lag.sampler = StackSampler(parts.clock, parts.settings.guards.loop_lag_ms)
+        self._spells = Spells(parts.clock)
         self.alerts = Alerts(parts.settings.alerts)
         self.vitals = Vitals(
             parts.settings.guards,
@@ -54,6 +56,8 @@ class Life:
     async def __aenter__(self) -> Self:
         self._sampler.start()
         logs.tap = self.alerts.take
+        while logs.early:
+            self.alerts.take(logs.early.popleft())
         if self._parts.settings.venue.kind in {"testnet", "live"}:
             await check_at_start(self._parts)
         return self
@@ -104,6 +108,8 @@ class Life:
         if names != self._told:
             logger().warning("standing_changed", trading=health.trading, reasons=health.reasons)
             self._told = names
+        if health.state not in {"starting", "stopping"}:  # connections come up, and go down, by intent
+            self._spells.look(health.reasons)
 
     def _restart_for(self, words: str) -> None:
         self._restart = words

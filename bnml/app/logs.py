@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections import deque
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable
     from pathlib import Path
 
@@ -22,7 +22,11 @@ REDACTED = "[redacted]"
 
 Logger = structlog.typing.FilteringBoundLogger
 tap: Callable[[EventDict], None] | None = None
-"""Sees every line that is written; set for as long as a session lasts."""
+"""Sees every line that is written, and every warning that is not; set for as long as a session lasts."""
+early: deque[EventDict] = deque(maxlen=100)
+"""Warnings that were written before anybody tapped: who begins to, asks for them here."""
+least = logging.INFO
+"""Severity below which nothing is written."""
 
 
 class Line(NamedTuple):
@@ -52,14 +56,16 @@ def configure(
         processors=[
             *opening(),
             _tapped,
+            _sieve,
             *([_keep(tail)] if tail is not None else []),
             structlog.processors.format_exc_info,
             renderer,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
         logger_factory=structlog.PrintLoggerFactory(stream),
         cache_logger_on_first_use=False,
     )
+    set_level(level)
+    early.clear()
     logging.basicConfig(handlers=[_Forward()], level=logging.WARNING, force=True)
     logging.captureWarnings(capture=file is not None)
     return stream
@@ -67,9 +73,9 @@ def configure(
 
 def set_level(level: str) -> None:
     """From now on say this much; everything else stays as it was configured."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper()))
-    )
+    global least  # noqa: PLW0603 - as `tap`: one process has one log
+    least = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(min(least, logging.WARNING)))
 
 
 class _Forward(logging.Handler):
@@ -83,6 +89,15 @@ class _Forward(logging.Handler):
 def _tapped(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
     if tap is not None:
         tap(event)
+    elif logging.getLevelNamesMapping()[str(event["level"]).upper()] >= logging.WARNING:
+        early.append({**event})
+    return event
+
+
+def _sieve(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
+    """Drop what the log is not to say; the tap has heard it."""
+    if logging.getLevelNamesMapping()[str(event["level"]).upper()] < least:
+        raise structlog.DropEvent
     return event
 
 

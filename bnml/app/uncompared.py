@@ -30,13 +30,13 @@ class Uncompared:
     def ended(self) -> None:
         """Both sides are equal, or it has been said why they are not."""
         if self._is_told and self._since is not None:
-            logger().info(
+            logger().warning(
                 "balances_compared_again", text=f"the first time since {format_utc(self._since[0])}"
             )
         self._is_told, self._since = False, None
 
     def goes_on(self, difference_e8: Mapping[str, int]) -> None:
-        """A look came to no end; the last that it saw was this difference, venue less ours."""
+        """A look came to no end; the last that it saw was this difference, venue less ours, empty if nothing could be read."""
         if self._since is None:
             self._since = self._clock.now_ns(), self._clock.monotonic_ns()
         since_ns, since_steady_ns = self._since
@@ -48,5 +48,8 @@ class Uncompared:
         text = (
             f"since {format_utc(since_ns)} the account has never stood still for long enough to be compared; it had "
             f"{amounts} against the ledger just now, which may be on its way: look for somebody else who trades on it"
+            if amounts
+            else f"since {format_utc(since_ns)} what the account holds could not be compared, as it or its orders could "
+            "not be read: see `reconciliation_postponed` in the log"
         )
         logger().warning("balances_not_compared", difference_e8=dict(difference_e8), text=text)

@@ -13,7 +13,7 @@ from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
 from bnml.core.clock import NS_PER_S, ManualClock
 from bnml.core.commands import Submit
-from bnml.core.errors import Retryable
+from bnml.core.errors import Rejected, Retryable
 from bnml.core.events import Balances, CapitalFlow, OperatorCommand, OrderReport, Timer
 from bnml.core.ids import IdSource
 from bnml.core.orders import ApprovedOrder, OrderState, OrderTicket, OrderType, Side
@@ -152,12 +152,30 @@ async def test_an_account_that_never_stands_still_is_told_of_once_and_when_it_is
     assert await lines(60) == [], "once"
     venue.accounts = [{"USDT": 5 * E8}]
     ((name, level, text),) = await lines(0)
-    assert (name, level) == ("balances_compared_again", "info")
+    assert (name, level) == ("balances_compared_again", "warning")
     assert "since 1970-01-01T00:00:00" in text
     venue.accounts = [{"USDT": 6 * E8}]
     assert await lines(60) == [], "one restless look after a long pause is none"
     assert await lines(4.9) == []
     assert [name for name, *_ in await lines(0.2)] == ["balances_not_compared"], "a spell of its own"
+
+
+async def test_an_account_that_cannot_be_read_is_told_of_as_one_that_is_not_compared():
+    """Each look ended in an error, which was a line of the log and nothing else, for hours."""
+    clock = ManualClock(0)
+    made, *_ = accountant(Venue({"USDT": 5}), {"USDT": 5}, clock=clock)
+    made._venue.balances = refuse
+    with capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(Rejected):
+                await made.look()
+            clock.advance(150 * NS_PER_S)
+    assert [line["event"] for line in logs] == ["balances_not_compared"]
+    assert "could not be read" in logs[0]["text"]
+
+
+async def refuse():
+    raise Rejected("-1102")
 
 
 async def test_a_difference_that_was_named_counts_as_compared():

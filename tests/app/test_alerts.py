@@ -1,12 +1,16 @@
 """Alerts leave by a bounded queue; a receiver that is down or slow costs the daemon nothing."""
 
 import asyncio
+import logging
 
 import msgspec
+import pytest
 from aiohttp import web
 
-from bnml.app.alerts import WAITING, Alerts
+from bnml.app import logs
+from bnml.app.alerts import TOLD, TOLD_BY_SPELL, WAITING, Alerts
 from bnml.app.settings import AlertSettings
+from tests.house.source import PACKAGE
 
 
 class Receiver:
@@ -63,3 +67,58 @@ def test_what_is_not_severe_enough_or_has_no_receiver_is_not_kept():
     chosen.offer("error", "name", "text")
     assert not quiet._filled.is_set()
     assert not chosen._filled.is_set()
+
+
+def receives(**line):
+    alerts = Alerts(AlertSettings(webhook_url="https://example.org/"))
+    alerts.take({"level": "warning", **line})
+    return [(one.severity, one.name) for one in alerts._waiting]
+
+
+@pytest.mark.parametrize("name", sorted(TOLD))
+def test_what_a_person_must_know_is_told_whatever_its_line_is_called(name):
+    """The receiver's default level is `error`: none of these reached it."""
+    assert receives(event=name) == [("error", name)]
+    assert receives(event=name, level="critical") == [("critical", name)]
+
+
+def test_a_state_is_told_by_its_spell_and_not_by_each_change():
+    for name in TOLD_BY_SPELL:
+        assert receives(event=name, level="critical") == []
+
+
+def test_no_name_is_told_that_nobody_says():
+    said = "\n".join(file.read_text("utf-8") for file in PACKAGE.rglob("*.py") if file.name != "alerts.py")
+    assert [name for name in sorted(TOLD | TOLD_BY_SPELL) if f'"{name}"' not in said] == []
+
+
+def test_the_handbook_names_all_that_is_told():
+    section = (
+        (PACKAGE.parent / "docs" / "operations.md")
+        .read_text("utf-8")
+        .partition("\n## Alerts\n")[2]
+        .partition("\n## ")[0]
+    )
+    assert [name for name in sorted(TOLD) if f"`{name}`" not in section] == []
+
+
+def test_a_quiet_log_does_not_keep_a_warning_from_its_receiver(tmp_path):
+    heard, root = [], logging.getLogger()
+    before, level = list(root.handlers), root.level
+    stream = logs.configure("error", "json", tmp_path / "daemon.log")
+    logs.tap = heard.append
+    try:
+        logs.logger().warning("protected_in_part")
+        logs.logger().info("scan_decided")
+        logs.set_level("warning")
+        logs.logger().warning("fees_run_out")
+    finally:
+        logs.tap = None
+        stream.close()
+        logging.captureWarnings(capture=False)
+        root.handlers[:] = before
+        root.setLevel(level)
+        logs.structlog.reset_defaults()
+    assert [one["event"] for one in heard] == ["protected_in_part", "fees_run_out"]
+    assert "protected_in_part" not in (text := (tmp_path / "daemon.log").read_text("utf-8"))
+    assert "fees_run_out" in text

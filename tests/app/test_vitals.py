@@ -1,12 +1,14 @@
 """The machine's guards: no flapping, journal stalls, memory of the control group; a stuck loop is seen and not fed."""
 
 import asyncio
+import logging
 import threading
 from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
 
+from bnml.app import logs
 from bnml.app.guards import Guards
 from bnml.app.health import LoopLag, Notifier
 from bnml.app.inbox import LiveInbox
@@ -154,17 +156,42 @@ async def test_a_loop_that_lags_for_seconds_stops_entries(vitals):
     assert vitals.guards.level("loop") == REDUCING
 
 
-async def test_memory_that_is_used_up_ends_the_session_so_that_it_is_started_again(tmp_path):
-    stop, inbox = asyncio.Event(), LiveInbox()
+def life_of(tmp_path, stop, **settings):
+    inbox = LiveInbox()
     parts = SimpleNamespace(
-        settings=load(None, {}, {"guards.memory_mib": (100, "")}),
+        settings=load(None, {}, {name.replace("__", "."): (value, "") for name, value in settings.items()}),
         guards=Guards(inbox, lambda: 5),
         clock=ManualClock(),
         journal=Journal(),
         folder=SimpleNamespace(path=tmp_path),
         inbox=inbox,
     )
-    life = Life(parts, LoopLag(parts.clock, lambda: 0), stop)
+    return Life(parts, LoopLag(parts.clock, lambda: 0), stop)
+
+
+async def test_what_was_said_while_the_parts_were_made_reaches_the_receiver_too(tmp_path):
+    """A journal that was set aside at the start is told of before anybody listened."""
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    stream = logs.configure("error", "json", tmp_path / "daemon.log")
+    try:
+        logs.logger().warning("order_history_cut")
+        logs.logger().critical("journal_damaged", damage="torn")
+        logs.logger().warning("streams_stale")
+        async with life_of(tmp_path, asyncio.Event(), alerts__webhook_url="https://example.org/") as life:
+            told = [(one.severity, one.name) for one in life.alerts._waiting]
+    finally:
+        stream.close()
+        logging.captureWarnings(capture=False)
+        root.handlers[:] = before
+        root.setLevel(level)
+        logs.structlog.reset_defaults()
+    assert told == [("error", "order_history_cut"), ("critical", "journal_damaged")]
+
+
+async def test_memory_that_is_used_up_ends_the_session_so_that_it_is_started_again(tmp_path):
+    stop = asyncio.Event()
+    life = life_of(tmp_path, stop, guards__memory_mib=100)
     with pytest.raises(Retryable, match="start again"):  # noqa: PT012 - leaving it raises
         async with life:
             life.vitals.look(10**12, 50 * MIB)
