@@ -10,6 +10,7 @@ from bnml.app.heartbeat import FAILED, FAREWELL, beat
 from bnml.app.keys import check_at_start, watch_key
 from bnml.app.logs import logger
 from bnml.app.planned import PlannedMaintenance
+from bnml.app.preflight import say_what_is_off
 from bnml.app.spells import Spells
 from bnml.app.stall import StackSampler
 from bnml.app.vitals import Vitals
@@ -58,6 +59,7 @@ class Life:
         logs.tap = self.alerts.take
         while logs.early:
             self.alerts.take(logs.early.popleft())
+        say_what_is_off(self._parts.settings)
         if self._parts.settings.venue.kind in {"testnet", "live"}:
             await check_at_start(self._parts)
         return self

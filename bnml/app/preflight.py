@@ -140,6 +140,24 @@ def check_live(settings: Settings, facts: LiveFacts) -> None:
         logger().warning("live_is_a_rehearsal", address=venue.rest_url, note="no real money")
 
 
+def say_what_is_off(settings: Settings) -> None:
+    """What nobody watches because it is not configured, in one line: a warning where real money is at stake."""
+    faults = []
+    if not settings.alerts.webhook_url:
+        faults.append(
+            "alerts.webhook_url is empty: nobody is told when trading halts or a position has no stop"
+        )
+    if not settings.capital.depeg_symbol:
+        faults.append("capital.depeg_symbol is empty: a quote asset that loses its peg stops no entries")
+    kind = settings.venue.kind
+    if kind == "paper":
+        faults.append(
+            "Binance tells its delist schedule to a key only: on paper no symbol is left before it is delisted"
+        )
+    if faults and kind != "sim":
+        (logger().warning if kind == "live" else logger().info)("guards_off", text="; ".join(faults))
+
+
 def within_live_capital(settings: Settings) -> Settings:
     """The settings, in live with `live.max_capital` as a limit that no other setting can lift."""
     most = settings.live.max_capital

@@ -1,11 +1,13 @@
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from bnml.app.preflight import (
     LEAST_FREE_BYTES,
     LiveFacts,
     check_capital,
     check_live,
+    say_what_is_off,
     smallest_capital_e8,
     within_live_capital,
 )
@@ -120,3 +122,32 @@ def test_a_rehearsal_of_live_on_this_machine_is_allowed_when_all_of_it_is_here()
 )
 def test_the_capital_of_live_is_a_limit_that_no_setting_lifts(options, limit):
     assert within_live_capital(settings(**READY, **options)).capital.max_quote == limit
+
+
+BOTH = {"alerts__webhook_url": "https://example.org/", "capital__depeg_symbol": "USDCUSDT"}
+
+
+@pytest.mark.parametrize(
+    ("options", "level", "words"),
+    [
+        ({"venue__kind": "live"}, "warning", ["alerts.webhook_url", "capital.depeg_symbol"]),
+        ({"venue__kind": "live", **BOTH, "alerts__webhook_url": ""}, "warning", ["alerts.webhook_url"]),
+        ({"venue__kind": "live", **BOTH, "capital__depeg_symbol": ""}, "warning", ["capital.depeg_symbol"]),
+        ({"venue__kind": "testnet"}, "info", ["alerts.webhook_url", "capital.depeg_symbol"]),
+        ({"venue__kind": "paper", **BOTH}, "info", ["delist schedule"]),
+    ],
+)
+def test_a_start_says_in_one_line_what_nobody_watches(options, level, words):
+    with capture_logs() as lines:
+        say_what_is_off(settings(**options))
+    ((event, severity, text),) = [(one["event"], one["log_level"], one["text"]) for one in lines]
+    assert (event, severity) == ("guards_off", level)
+    assert [word in text for word in words] == [True] * len(words)
+    assert text.count("; ") == len(words) - 1
+
+
+@pytest.mark.parametrize("options", [{"venue__kind": "live", **BOTH}, {}])
+def test_a_start_is_silent_where_all_is_watched_or_nothing_is_at_stake(options):
+    with capture_logs() as lines:
+        say_what_is_off(settings(**options))
+    assert lines == []
