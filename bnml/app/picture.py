@@ -6,6 +6,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
 from bnml.app.health import cpu_s, resident_bytes
+from bnml.app.strangers import foreign
 from bnml.app.words import action_text, exit_text, mood_text, reason_text
 from bnml.core.clock import NS_PER_S, format_utc
 from bnml.core.events import Bar, Slice, VenueStatus
@@ -20,7 +21,7 @@ from bnml.trading.standing import worst
 from bnml.trading.state import OF_SYMBOL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from bnml.app.health import LoopLag
     from bnml.core.events import Event
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bnml.trading.crosscheck import CrossCheck
     from bnml.trading.engine import Engine
     from bnml.trading.positions import Position as OpenPosition
+    from bnml.venues.binance.wire import OrderAnswer
 
 RECENT_TRADES = 20
 
@@ -66,6 +68,7 @@ class Picture:
         self.scans = 0
         self.bars = 0
         self.links: dict[str, bool] = {}
+        self.foreign_orders: Counter[str] = Counter()
         self.bare_spells = 0
         self.longest_bare_ns = 0
         self.last_ticks: dict[str, int] = {}
@@ -83,6 +86,10 @@ class Picture:
                 self.links[event.channel] = event.up
         for outcome in outcomes:
             self._conclude(outcome)
+
+    def see_orders(self, instance: str, orders: Iterable[OrderAnswer]) -> None:
+        """All open orders of the account, whenever somebody has read them: those of others are shown."""
+        self.foreign_orders = Counter(one.symbol for one in foreign(orders, instance))
 
     def health(self, now_ns: int, lag: LoopLag, inbox: int, check: CrossCheck) -> Health:
         """Everything that status and view show."""
@@ -114,6 +121,8 @@ class Picture:
             longest_bare_s=round(longest_ns / NS_PER_S, 3),
             bare_spells=self.bare_spells,
             dust=tuple(self._dust()),
+            foreign_orders=dict(sorted(self.foreign_orders.items())),
+            foreign_coins=tuple(self._foreign_coins()),
             ramp=self._engine.state.ramp.words(),
             open_orders=tuple(
                 f"{order.symbol} {order.side} {order.role} {order.state} {order.client_order_id}"
@@ -237,6 +246,18 @@ class Picture:
         for symbol, one in sorted(ledger.dust.items()):
             if one.cost_e8:  # crumbs below a lot are not worth a word
                 yield f"{plain(one.base_e8)} {one.asset} of {symbol}, cost {plain(one.cost_e8, 2)} {ledger.quote}"
+
+    def _foreign_coins(self) -> Iterator[str]:
+        """What the account held of each traded base at the last comparison, less what is ours of it."""
+        portfolio, symbols = self._engine.portfolio, self._engine.state.symbols
+        ours_e8: Counter[str] = Counter()
+        for symbol, position in portfolio.positions.items():
+            ours_e8[symbols[symbol].instrument.base] += sum(one.base_e8 for one in position.tranches)
+        for dust in portfolio.ledger.dust.values():
+            ours_e8[dust.asset] += dust.base_e8
+        for base in sorted({one.instrument.base for one in symbols.values()}):
+            if (left_e8 := portfolio.total_e8(base) - ours_e8[base]) > 0:
+                yield f"{plain(left_e8).rstrip('0').rstrip('.')} {base}"
 
     def _position(self, position: OpenPosition, coverage: Coverage) -> Position:
         instrument = self._engine.state.symbols[position.symbol].instrument

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bnml.core.events import Adoption, Event
     from bnml.trading.engine import Engine
     from bnml.venues.binance.venue import BinanceVenue
+    from bnml.venues.binance.wire import OrderAnswer
 
 SECOND_LOOK_S = 1.0
 BETWEEN_READS_S = 0.1
@@ -206,13 +207,19 @@ def _was_confirmed(order: Order, book: OrderBook) -> bool:
     return workings[0].state not in {OrderState.PENDING, OrderState.UNKNOWN, OrderState.REJECTED}
 
 
-async def recheck(venue: BinanceVenue, engine: Engine) -> list[Event]:
+async def recheck(
+    venue: BinanceVenue, engine: Engine, see: Callable[[list[OrderAnswer]], None] | None = None
+) -> list[Event]:
     """The periodic comparison with the venue; returns the reports that never reached us.
 
+    `see` is shown what is open in the account, whoever placed it.
     What differs at first sight is usually only on its way, so it is looked at again after a pause.
     """
     log = logger()
-    shown = {order.client_order_id for order in await venue.open_orders()}
+    standing = await venue.open_orders()
+    if see is not None:
+        see(standing)
+    shown = {order.client_order_id for order in standing}
     suspects = [order for order in asked_for(venue, engine.book) if order.client_order_id not in shown]
     if suspects:
         await asyncio.sleep(SECOND_LOOK_S)

@@ -288,7 +288,9 @@ class Daemon:
     def _make_comparisons(self) -> Comparisons:
         parts = self._parts
         accountant = make_accountant(parts, lambda: self.picture.trade_count, self._now_ns)
-        orders = partial(recheck, parts.venue, parts.engine)
+        see = partial(self.picture.see_orders, parts.identity.instance)
+        see(parts.standing)
+        orders = partial(recheck, parts.venue, parts.engine, see)
         free = partial(read_free, parts.venue, parts.engine, self._now_ns)
         return Comparisons(orders, accountant.look, free, partial(parts.inbox.complete, 0))
 

@@ -9,7 +9,7 @@ import msgspec
 
 from bnml.app.folder import is_locked
 from bnml.app.spool import way_out
-from bnml.app.words import grouped, signed
+from bnml.app.words import foreign_text, grouped, signed
 from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.errors import Misconfigured
 from bnml.journal.reader import JournalReader
@@ -75,6 +75,7 @@ def _text(health: Health, state: str) -> str:
         ),
         f"{'protected':<14}{health.covered_pct:g} % by stops at the exchange; longest without {health.longest_bare_s:g} s",
         *(f"{'dust':<14}{one}" for one in health.dust),
+        *(f"{'not ours':<14}{one}" for one in foreign_text(health)),
         *([f"{'ramp':<14}{health.ramp}"] if health.ramp else []),
         f"{'candles':<14}{health.bars_checked:,} held against their trades, {health.bars_differing:,} differ",
         *([f"{'market mood':<14}{health.mood}"] if health.mood else []),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rich.text import Text
 
 from bnml.app.spool import way_out
-from bnml.app.words import action_text, grouped, percent_of, reason_text, signed
+from bnml.app.words import action_text, foreign_text, grouped, percent_of, reason_text, signed
 from bnml.kernels.records import Action, Reason
 
 if TYPE_CHECKING:
@@ -96,6 +96,8 @@ def _head(scene: Scene, width: int) -> list[Text]:
     if health is not None:
         lines += _ramp(health, width)
         lines += [_money(health, width), _work(health, width)]
+        others = "; ".join(foreign_text(health))
+        lines += [Text(f" not ours: {others}")] if others else []
     models = _models(scene)
     if models:
         lines.append(Text(f" {models}", style="yellow"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from bnml.kernels.mood import index_of
 from bnml.kernels.records import Action, ExitReason, MoodRegime, Reason
@@ -11,7 +11,10 @@ from bnml.kernels.records import Action, ExitReason, MoodRegime, Reason
 if TYPE_CHECKING:
     from bnml.config import Settings
     from bnml.core.outcomes import Decision
+    from bnml.journal.schema import Health
     from bnml.trading.filling import Record
+
+SHOWN_OF_FOREIGN: Final = 3
 
 # Units are those of `kernels.limits`: shares in percent, money in quote units, scores in points of 100.
 _REASONS: dict[Reason, str] = {
@@ -89,6 +92,18 @@ def market_of(settings: Settings) -> str:
     venue = settings.venue.kind
     text = _MARKETS[settings.venue.sim.feed if venue == "sim" else venue]
     return text if settings.learning.gate else f"{text}, gate off"
+
+
+def foreign_text(health: Health) -> list[str]:
+    """What of the account is not ours, a few of each: orders by symbol, and coins."""
+    orders = [f"{symbol} {count}" for symbol, count in health.foreign_orders.items()]
+    found = (("open orders", orders), ("coins", list(health.foreign_coins)))
+    return [f"{name}: {', '.join(_few(rows))}" for name, rows in found if rows]
+
+
+def _few(rows: list[str]) -> list[str]:
+    more = [f"and {len(rows) - SHOWN_OF_FOREIGN} more"] if len(rows) > SHOWN_OF_FOREIGN else []
+    return rows[:SHOWN_OF_FOREIGN] + more
 
 
 def grouped(amount: str) -> str:

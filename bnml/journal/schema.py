@@ -148,6 +148,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     longest_bare_s: float = 0.0  # without full protection, of any position of this session
     bare_spells: int = 0  # that have ended in this session
     dust: tuple[str, ...] = ()  # remainders too small to sell alone, in words
+    foreign_orders: dict[str, int] = {}  # open in the account and not ours, by symbol; never touched
+    foreign_coins: tuple[str, ...] = ()  # of traded bases, beside positions and dust; never sold
     ramp: str = ""  # how far the live ramp has come; empty when it is not in use
 
 

@@ -230,4 +230,6 @@ async def test_the_comparison_finds_an_order_alive_that_counted_as_never_there(s
     venue.open_orders = open_orders
     engine = SimpleNamespace(book=OrderBook({"a": order("a", state)}))
     engine.book.get("a").is_told = is_told
-    assert await recheck(venue, engine) == ([] if is_told else [late])
+    seen = []
+    assert await recheck(venue, engine, seen.extend) == ([] if is_told else [late])
+    assert [one.client_order_id for one in seen] == ["a", "somebody's"], "what is not ours is shown"

@@ -55,6 +55,15 @@ def test_the_mood_of_the_market_is_told_where_it_is_known():
     assert not any(line.startswith("market mood") for line in _text(HEALTH, "running").splitlines())
 
 
+def test_what_is_not_ours_is_told_where_there_is_any():
+    coins = tuple(f"{number} C{number}" for number in range(1, 6))
+    found = msgspec.structs.replace(HEALTH, foreign_orders={"BTCUSDT": 2, "ETHUSDT": 1}, foreign_coins=coins)
+    lines = _text(found, "running").splitlines()
+    assert "not ours      open orders: BTCUSDT 2, ETHUSDT 1" in lines
+    assert "not ours      coins: 1 C1, 2 C2, 3 C3, and 2 more" in lines
+    assert not any(line.startswith("not ours") for line in _text(HEALTH, "running").splitlines())
+
+
 def test_how_far_the_ramp_has_come_is_told_while_it_is_in_use():
     lines = _text(msgspec.structs.replace(HEALTH, ramp="step 3 of 3, full size"), "running").splitlines()
     assert "ramp          step 3 of 3, full size" in lines

@@ -22,6 +22,7 @@ from bnml.trading.crosscheck import CrossCheck
 from bnml.trading.engine import Engine
 from bnml.trading.positions import Position, Tranche
 from bnml.trading.round_trips import Trip
+from bnml.venues.binance.wire import OrderAnswer
 from tests.trading import kit
 
 SIZES = ((80, 24), (100, 30), (120, 40))
@@ -194,6 +195,24 @@ def test_the_live_ramp_shows_its_step_and_what_it_waits_for(picture, width, heig
     )
     ramp.step, ramp.closed, ramp.outside = 2, [], 0
     assert drawn(scene_of(picture), width, height)[1].rstrip() == " ramp: step 3 of 3, full size"
+
+
+def test_what_is_not_ours_is_shown(picture):
+    """It was one line of the log at the start; coins of others were nowhere."""
+    assert not any("not ours" in line for line in drawn(scene_of(picture), 80, 24))
+    ours, theirs = (OrderAnswer("BTCUSDT", name, status="NEW") for name in ("bna1zz1-2-0s", "web_1"))
+    picture.see_orders("a1zz", [ours, theirs, msgspec.structs.replace(theirs, client_order_id="web_2")])
+    totals = picture._engine.state.ledger.totals
+    totals |= {"BTC": 125_000_000, "ETH": 7, "XRP": 5}  # half a BTC is a position of ours
+    scene = scene_of(picture)
+    assert scene.health.foreign_orders == {"BTCUSDT": 2}
+    assert scene.health.foreign_coins == ("0.75 BTC", "0.00000007 ETH")
+    lines = drawn(scene, 80, 24)
+    assert " not ours: open orders: BTCUSDT 2; coins: 0.75 BTC, 0.00000007 ETH" in [
+        one.rstrip() for one in lines
+    ]
+    picture.see_orders("a1zz", [ours])
+    assert scene_of(picture).health.foreign_orders == {}
 
 
 def test_before_there_is_a_session_and_while_it_stops():
