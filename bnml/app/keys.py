@@ -33,6 +33,12 @@ LOOK_SOON_S: Final = 60.0
 RESTING: Final = frozenset({OrderState.OPEN, OrderState.PARTLY_FILLED})
 KEY: Final = "key"
 """Of the guard that stands while what the key may do could not be read."""
+RIGHTS: Final = "key_rights"
+"""Of the guard that stands while the key may do what a start refuses."""
+WAY_OUT: Final = "take that right from the key at the venue, or `bnml keys rotate`"
+
+Told = dict[str, int]
+"""When each finding was told of last, by the wall clock: once a day is enough."""
 
 
 class Restrictions(msgspec.Struct, rename="camel"):
@@ -50,7 +56,7 @@ class _Uid(msgspec.Struct):
     uid: int = 0
 
 
-async def check_key(rest: RestClient, settings: Settings, now_ns: int) -> None:
+async def check_key(rest: RestClient, settings: Settings, now_ns: int, told: Told | None = None) -> None:
     """Refuse a key that can take money out or cannot trade; warn of one without addresses, or that ends soon."""
     try:
         found = msgspec.json.decode(await rest.read(RESTRICTIONS, {}), type=Restrictions)
@@ -70,20 +76,33 @@ async def check_key(rest: RestClient, settings: Settings, now_ns: int) -> None:
         )
     if not found.enable_spot_and_margin_trading:
         raise Rejected("the API key may not trade spot; allow it at the venue, or give another one")
-    if found.enable_internal_transfer or found.permits_universal_transfer:
+    _warn(found, now_ns, {} if told is None else told)
+
+
+def _warn(found: Restrictions, now_ns: int, told: Told) -> None:
+    """What is no reason to refuse a key, each at most once a day."""
+
+    def is_due(name: str) -> bool:
+        if now_ns - told.get(name, -NS_PER_DAY) < NS_PER_DAY:
+            return False
+        told[name] = now_ns
+        return True
+
+    transfers = found.enable_internal_transfer or found.permits_universal_transfer
+    if transfers and is_due("transfer"):
         logger().warning("key_may_transfer", note="take that right from the key at the venue")
-    if not found.ip_restrict:
+    if not found.ip_restrict and is_due("addresses"):
         logger().warning(
             "key_without_addresses", note="restrict the key to this machine's address at the venue"
         )
     ends_ns = found.trading_authority_expiration_time * NS_PER_MS
-    if ends_ns and ends_ns - now_ns < EXPIRES_SOON_NS:
+    if ends_ns and ends_ns - now_ns < EXPIRES_SOON_NS and is_due("end"):
         logger().error("key_ends_soon", ends=format_utc(ends_ns), way_out="`bnml keys rotate` before that")
 
 
-async def check_at_start(parts: Parts) -> None:
+async def check_at_start(parts: Parts, told: Told) -> None:
     """Nothing begins with a key of unknown rights; what is held does not wait for that read, only entries do."""
-    check = partial(check_key, parts.venue.rest, parts.settings, parts.clock.now_ns())
+    check = partial(check_key, parts.venue.rest, parts.settings, parts.clock.now_ns(), told)
     holds = bool(parts.engine.portfolio.positions)
     try:
         await (check() if holds else patiently(check))
@@ -92,22 +111,35 @@ async def check_at_start(parts: Parts) -> None:
             raise
         parts.guards.report(KEY, REDUCING, f"what the API key may do is not known yet ({error})")
     else:
-        parts.guards.report(KEY, ACTIVE)
+        _is_good(parts)
 
 
-async def watch_key(parts: Parts) -> None:
-    """Look again each hour: rights change, and ends come near. Each minute while they are not known."""
+async def watch_key(parts: Parts, told: Told) -> None:
+    """Look again each hour: rights change, and ends come near. Each minute while they are not known, or too many.
+
+    A key that could take the money out, which somebody may have made so on purpose, buys nothing more; what is held
+    keeps its stops and its exits, which such a key serves as well as any other.
+    """
+    guards = parts.guards
     while True:
-        await asyncio.sleep(LOOK_EVERY_S if parts.guards.level(KEY) == ACTIVE else LOOK_SOON_S)
+        is_good = guards.level(KEY) == guards.level(RIGHTS) == ACTIVE
+        await asyncio.sleep(LOOK_EVERY_S if is_good else LOOK_SOON_S)
         await parts.venue.rest.signer.usable()
         try:
-            await check_key(parts.venue.rest, parts.settings, parts.clock.now_ns())
+            await check_key(parts.venue.rest, parts.settings, parts.clock.now_ns(), told)
         except Rejected as error:
-            logger().critical("key_not_acceptable", cause=str(error), way_out="`bnml keys rotate`")
+            if guards.level(RIGHTS) == ACTIVE:
+                logger().critical("key_not_acceptable", cause=str(error), way_out=WAY_OUT)
+            guards.report(RIGHTS, REDUCING, f"{error}; {WAY_OUT}")
         except Retryable as error:
             logger().debug("key_not_looked_at", error=str(error))
         else:
-            parts.guards.report(KEY, ACTIVE)
+            _is_good(parts)
+
+
+def _is_good(parts: Parts) -> None:
+    for guard in (KEY, RIGHTS):
+        parts.guards.report(guard, ACTIVE)
 
 
 async def rotate(parts: Parts, folder: Path) -> str:
@@ -137,6 +169,7 @@ async def rotate(parts: Parts, folder: Path) -> str:
         elif uid != await _uid(rest):
             raise Rejected("the new key belongs to another account; positions and stops are on the old one")
     rest.signer.use(api_key, api_secret)
+    _is_good(parts)
     parts.guards.report(ACCESS, ACTIVE)  # the connection is handed over without a break that would say so
     if parts.deployment.control is not None:
         parts.deployment.control.use(api_key)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from bnml.app.compose import Parts
     from bnml.app.health import LoopLag
+    from bnml.app.keys import Told
     from bnml.config import Settings
     from bnml.journal.schema import Health
 
@@ -39,6 +40,7 @@ class Life:
         self._is_writable = True
         self._lag = lag
         self._sampler = lag.sampler = StackSampler(parts.clock, parts.settings.guards.loop_lag_ms)
+        self._told_of_key: Told = {}
         self._spells = Spells(parts.clock)
         self.alerts = Alerts(parts.settings.alerts)
         self.vitals = Vitals(
@@ -61,7 +63,7 @@ class Life:
             self.alerts.take(logs.early.popleft())
         say_what_is_off(self._parts.settings)
         if self._parts.settings.venue.kind in {"testnet", "live"}:
-            await check_at_start(self._parts)
+            await check_at_start(self._parts, self._told_of_key)
         return self
 
     def use(self, settings: Settings) -> None:
@@ -74,7 +76,7 @@ class Life:
         """What runs as long as a session that follows the wall clock."""
         usual = self.vitals.run(), self.alerts.run(), self.planned.run()
         if self._parts.settings.venue.kind in {"testnet", "live"}:
-            return *usual, watch_key(self._parts)
+            return *usual, watch_key(self._parts, self._told_of_key)
         return usual
 
     async def __aexit__(

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from bnml.app import keys as module
 from bnml.app.keys import _same_orders, check_key, read_credentials
 from bnml.config import load
-from bnml.core.clock import NS_PER_DAY, NS_PER_MS, LiveClock
+from bnml.core.clock import NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, LiveClock
 from bnml.core.errors import Misconfigured, Rejected, Retryable
 from bnml.core.orders import OrderState, Side
 from bnml.trading.engine import Engine
@@ -67,6 +67,17 @@ async def test_a_key_without_addresses_or_with_transfers_is_warned_of():
 async def test_the_end_of_a_key_is_told_in_time(days, events):
     ends_ms = (NOW_NS + days * NS_PER_DAY) // NS_PER_MS
     assert await said({**GOOD, "tradingAuthorityExpirationTime": ends_ms}) == events
+
+
+async def test_what_is_no_reason_to_refuse_a_key_is_said_once_a_day():
+    """Each hour it would be an alert."""
+    told, settings = {}, load(None, {})
+    lines = []
+    for hour in range(49):
+        with capture_logs() as said_now:
+            await check_key(Rest({**GOOD, "ipRestrict": False}), settings, NOW_NS + hour * NS_PER_HOUR, told)
+        lines += [line["event"] for line in said_now]
+    assert lines == ["key_without_addresses"] * 3
 
 
 async def test_a_venue_that_does_not_tell_needs_the_operators_word():

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from bnml.app import warmup
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
-from bnml.app.keys import check_at_start, watch_key
+from bnml.app.keys import LOOK_EVERY_S, LOOK_SOON_S, check_at_start, watch_key
 from bnml.config import load
 from bnml.core.clock import LiveClock
 from bnml.core.errors import AccessRefused, Rejected, Retryable
@@ -86,9 +87,10 @@ class Restrictions:
 
     async def read(self, *_):
         self.asked += 1
-        if self.answers:
-            raise self.answers.pop(0)
-        return msgspec.json.encode({"ipRestrict": True, "enableSpotAndMarginTrading": True})
+        answer = self.answers.pop(0) if self.answers else {}
+        if isinstance(answer, Exception):
+            raise answer
+        return msgspec.json.encode({"ipRestrict": True, "enableSpotAndMarginTrading": True, **answer})
 
     async def usable(self):
         return None
@@ -106,10 +108,10 @@ def keyed(*answers):
 async def test_a_read_of_the_keys_rights_that_is_down_for_a_moment_ends_no_start():
     """One 503 or timeout there once ended a start with code 4."""
     made = keyed(Retryable("503"), Retryable("no answer"))
-    await check_at_start(made)
+    await check_at_start(made, {})
     assert made.venue.rest.asked == 3
     with pytest.raises(Retryable, match="down"):
-        await check_at_start(keyed(*[Retryable("down")] * 99))
+        await check_at_start(keyed(*[Retryable("down")] * 99), {})
 
 
 @in_virtual_time
@@ -117,9 +119,9 @@ async def test_with_a_position_the_keys_rights_keep_only_entries_waiting():
     made = keyed(Retryable("503"), Retryable("503"))
     made.engine.portfolio.positions["BTCUSDT"] = Position("BTCUSDT", 0, 1, 1, 1, b"", [])
     began_s = asyncio.get_running_loop().time()
-    await check_at_start(made)
+    await check_at_start(made, {})
     assert asyncio.get_running_loop().time() == began_s, "protection comes first"
-    watching = asyncio.create_task(watch_key(made))
+    watching = asyncio.create_task(watch_key(made, {}))
     await asyncio.sleep(61)
     assert [(one.name, one.level) for one in made.inbox.ready()] == [("key", "REDUCING")]
     await asyncio.sleep(60)
@@ -128,4 +130,29 @@ async def test_with_a_position_the_keys_rights_keep_only_entries_waiting():
     for refused in (AccessRefused("-2015", code=-2015), Rejected("may withdraw")):
         made.venue.rest.answers = [refused]
         with pytest.raises(type(refused)):
-            await check_at_start(made)
+            await check_at_start(made, {})
+
+
+@in_virtual_time
+async def test_a_key_that_gains_the_right_to_withdraw_makes_no_entry_until_it_is_gone():
+    """It was told of each hour, and traded with."""
+    made = keyed({}, *[{"enableWithdrawals": True}] * 3)
+    await check_at_start(made, {})
+    with capture_logs() as logs:
+        watching = asyncio.create_task(watch_key(made, {}))
+        await asyncio.sleep(LOOK_EVERY_S + 1)
+        ((name, level, detail),) = [(one.name, one.level, one.detail) for one in made.inbox.ready()]
+        assert (name, level, "may withdraw" in detail) == ("key_rights", "REDUCING", True)
+        await asyncio.sleep(2 * LOOK_SOON_S)
+        assert made.inbox.ready() == []
+        await asyncio.sleep(LOOK_SOON_S)
+    assert [(one.name, one.level) for one in made.inbox.ready()] == [("key_rights", "ACTIVE")]
+    assert [one["event"] for one in logs if one["log_level"] == "critical"] == ["key_not_acceptable"]
+    watching.cancel()
+
+
+async def test_a_start_ends_what_an_earlier_session_left_of_a_key_that_is_good_now():
+    made = keyed()
+    made.guards.recall({"key_rights": ("REDUCING", "the API key may withdraw")})
+    await check_at_start(made, {})
+    assert [(one.name, one.level) for one in made.inbox.ready()] == [("key_rights", "ACTIVE")]
