@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from bnml.venues.binance.venue_clock import VenueClock
 
 ADDRESS_NUMBERS = 3
+LASTING_TEMPORARY = Path("/var/tmp")  # noqa: S108 - for a user without a home; unlike /tmp it outlives a reboot
 ACCOUNT_NUMBERS = 5
 JITTER = 0.02  # of a connection's age at which it is replaced: many sockets must not do so at once
 
@@ -109,8 +109,21 @@ def budget_folder(settings: Settings, rest_url: str) -> Path:
     units = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if units:  # of systemd: its temporary folder is each unit's own, and gone with each stop
         return Path(units) / "limits"
-    root = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(root) / "bnml" if root else Path(tempfile.gettempdir()) / f"bnml-limits-{os.getuid()}"
+    return _users_folder()
+
+
+def _users_folder() -> Path:
+    """Among the user's state, which outlives logout and reboot as a ban does: for up to three days."""
+    named = Path(os.environ.get("XDG_STATE_HOME", ""))
+    if named.is_absolute():  # else it is to be ignored, says its specification
+        return named / "bnml" / "limits"
+    try:
+        home = Path.home()
+    except RuntimeError:  # a user whom no list of users knows
+        home = Path("/nonexistent")
+    if os.access(home, os.W_OK | os.X_OK):
+        return home / ".local" / "state" / "bnml" / "limits"
+    return LASTING_TEMPORARY / f"bnml-limits-{os.getuid()}"
 
 
 def time_scale(settings: Settings) -> float:

@@ -233,7 +233,8 @@ class VenueSettings(Settings):
         "",
         "folder",
         "ledger of used limits and bans, shared by all daemons behind one address; empty = limits in a systemd "
-        "unit's state folder, bnml in the user's run-time folder, and the state folder for an exchange on this machine",
+        "unit's state folder, bnml/limits in the user's (XDG_STATE_HOME, ~/.local/state), and the daemon's own for an "
+        "exchange on this machine",
     )
     key_permissions_unverified: Literal["refuse", "accept"] = setting(
         "refuse",

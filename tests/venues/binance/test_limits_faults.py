@@ -368,6 +368,27 @@ def test_f06_under_systemd_the_ledger_outlives_the_units_temporary_folder(monkey
     assert budget_folder(settings, "https://api.example") == tmp_path / "limits"
 
 
+def test_f06_a_ban_outlives_the_users_session_and_a_reboot(monkeypatch, tmp_path):
+    """It lay in the run-time folder, which is gone with the last logout: the next start asked in the middle of the ban."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "/run/user/0")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings, url = load(None, {"BNML_VENUE__KIND": "live"}), "https://api.example"
+    monkeypatch.setenv("XDG_STATE_HOME", "relative, so it is to be ignored")
+    assert budget_folder(settings, url) == tmp_path / ".local" / "state" / "bnml" / "limits"
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    assert budget_folder(settings, url) == tmp_path / "state" / "bnml" / "limits"
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setenv("HOME", "/nonexistent")
+    assert budget_folder(settings, url) == Path(f"/var/tmp/bnml-limits-{os.getuid()}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    clock = LiveClock()
+    deployment = Deployment(url, "", "", "key", "secret")
+    make_budget(settings, deployment, clock, VenueClock(clock)).ban(60)
+    assert (tmp_path / ".local" / "state" / "bnml" / "limits").stat().st_mode & 0o777 == 0o700
+    assert make_budget(settings, deployment, clock, VenueClock(clock)).banned_s > 59
+
+
 def test_a_damaged_ledger_bans_nobody_for_ever(tmp_path):
     (tmp_path / "a").write_bytes(b"\x7f" * 24)
     budget = WeightBudget(ManualClock(10**18), ledger=ledger(tmp_path))
