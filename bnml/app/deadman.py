@@ -12,6 +12,7 @@ import msgspec
 
 from bnml.app.alerts import post_alert
 from bnml.app.direct import check_venue, direct
+from bnml.app.hardening import harden
 from bnml.app.heartbeat import FAREWELL, FILE, Heartbeat, last_beat
 from bnml.app.rescue import Rescue, booked_fills, instance_of, stops_e8
 from bnml.core.clock import NS_PER_S, LiveClock
@@ -146,6 +147,7 @@ class Rounds:
 
 def deadman(settings: Settings, options: DeadmanOptions) -> int:
     """Watch until stopped; with `once` look at the venue now, 0 when everything held has a stop."""
+    harden()  # its key is in the environment from the beginning, whether it is ever used or not
     check_venue(settings)
     if options.once:
         found = asyncio.run(check(settings))

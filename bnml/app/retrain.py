@@ -8,6 +8,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from bnml.app.hardening import childs_environment
 from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_HOUR, format_utc
 from bnml.core.errors import Rejected
@@ -169,6 +170,7 @@ class Trainer:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                env=childs_environment(),
             )
         try:
             code: int | None = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from bnml.app.hardening import childs_environment
 from bnml.app.logs import logger
 from bnml.core.clock import format_utc
 from bnml.core.errors import BnmlError, Misconfigured, RecoveryNeeded, Rejected, Retryable
@@ -99,6 +100,7 @@ class SimProcess:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
+                env=childs_environment(),
             )
         self._is_ours = True
         if not _alive(earlier, None):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from bnml.app.hardening import childs_environment
 from bnml.bench import hand
 from bnml.bench.case import Effort, Figure, at_most, cpu_s, ratio_at_most
 from bnml.bench.inputs import given, one_capital, rules_world
@@ -75,6 +76,7 @@ def memory(effort: Effort) -> list[Figure]:
         text=True,
         check=False,
         cwd=Path(__file__).parents[2],
+        env=childs_environment(),
     )
     if done.returncode != 0:
         raise BnmlError(f"the backtest of 1M bars ended with {done.returncode}: {done.stderr.strip()[-500:]}")

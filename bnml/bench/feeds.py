@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
+from bnml.app.hardening import childs_environment
 from bnml.bench.case import Effort, Figure, at_least, at_most, processor_s
 from bnml.core.clock import NS_PER_HOUR, NS_PER_S, LiveClock
 from bnml.core.instrument import E8, Instrument
@@ -91,7 +92,9 @@ async def _stream(seconds: int) -> tuple[int, int, float, float]:
             f"ws://{HOST}:{port}/stream?streams={'/'.join(part)}" for part in (names[:half], names[half:])
         ]
         command = (sys.executable, "-m", "bnml.bench.listener", str(seconds + 3), *urls)
-        client = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        client = await asyncio.create_subprocess_exec(
+            *command, stdout=asyncio.subprocess.PIPE, env=childs_environment()
+        )
         await venue.hub.heard.wait()
         await asyncio.sleep(1)
         before, start_s, begin_s = _resident_mib(), processor_s(), _now_s()

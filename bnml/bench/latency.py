@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 import numpy as np
 
+from bnml.app.hardening import childs_environment
 from bnml.app.warm_kernels import warm_kernels
 from bnml.bench.case import Effort, Figure, at_most, ratio_at_most
 from bnml.bench.eager import EAGER_RISK
@@ -168,7 +169,9 @@ class _Venue(NamedTuple):
 async def _venue() -> AsyncIterator[_Venue]:
     """The venue's process, and a client of it that echoes."""
     command, pipe = (sys.executable, "-m", "bnml.bench.latency_venue"), asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, env=childs_environment()
+    )
     if process.stdout is None or process.stdin is None:
         raise AssertionError("a process with pipes has them")
     port = int(await process.stdout.readline())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import resource
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bnml.app.hardening import childs_environment
 from bnml.bench.case import Effort, Figure, at_most, processor_s
 from bnml.bench.market import Walk, walk
 from bnml.core.errors import BnmlError
@@ -99,7 +99,7 @@ def _process(folder: Path, module: str, *arguments: str) -> float:
     """Processor seconds of a Python process with caches of its own in `folder`."""
     before = processor_s(resource.RUSAGE_CHILDREN)
     environment = {
-        **os.environ,
+        **childs_environment(),
         "BNML_NUMBA_CACHE": str(folder / "kernels"),
         "NUMBA_CACHE_DIR": str(folder / "hand"),
         "PYTHONPATH": str(Path(__file__).parents[2]),

@@ -9,6 +9,7 @@ import sqlite3
 import sys
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from bnml.app.hardening import childs_environment
 from bnml.app.sim_process import exchange_folder
 from bnml.config import Settings, load
 from bnml.core.clock import LiveClock
@@ -232,6 +233,7 @@ class Stage:
             *words[1:],
             stdin=asyncio.subprocess.DEVNULL,
             start_new_session=True,
+            env=dict(os.environ) if self.kind == "testnet" else childs_environment(),
             **streams,
         )
 

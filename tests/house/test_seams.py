@@ -74,6 +74,21 @@ def test_nothing_is_ever_unpickled_but_by_the_tests():
     assert readers == set()
 
 
+def test_no_process_is_given_all_of_our_environment_unasked():
+    """It holds the key where no credentials folder does, and every process of the user may read that of a child."""
+    starts = {"create_subprocess_exec", "create_subprocess_shell", "Popen", "check_output", "check_call"}
+    found = [
+        f"{name}:{node.lineno}"
+        for name, tree in modules().items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and (node.func.attr in starts or ast.unparse(node.func) == "subprocess.run")
+        and "env" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert found == []
+
+
 def test_no_function_hides_its_work_in_a_mutable_default():
     shared = [
         f"{name}:{function.name}"
