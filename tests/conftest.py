@@ -1,6 +1,8 @@
 """What every test shares: where recorded data lies, where compiled kernels are kept, how hypothesis draws."""
 
 import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
@@ -14,6 +16,17 @@ os.environ.setdefault("BNML_NUMBA_CACHE", str(ROOT / ".numba"))
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "local")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _dumpable() -> Iterator[None]:
+    """A command that a test calls here must not take from all later processes what one test needs: the right to a core."""
+    with pytest.MonkeyPatch.context() as patch:
+        real = resource.setrlimit
+        patch.setattr(
+            resource, "setrlimit", lambda what, limits: what == resource.RLIMIT_CORE or real(what, limits)
+        )
+        yield
 
 
 @pytest.fixture(scope="session")

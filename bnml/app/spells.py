@@ -22,8 +22,8 @@ LASTING_S: Final = 60
 """What usually goes away by itself within seconds is told when it has stood for so long in all."""
 OVER_S: Final = 300
 """A reason that comes back before that goes on with its spell."""
-LONGEST_LOOK_S: Final = 5
-"""Between two looks; what was not looked at has not stood."""
+LONGEST_LOOK_NS: Final = 5 * NS_PER_S
+"""So much of the time between two looks counts at most: a machine that slept knows nothing of the rest."""
 SHOWN: Final = 10
 PASSING: Final = frozenset({"channel", "stale", "status", "clock", "loop", "journal", "maintenance"})
 TOGETHER: Final = frozenset({"channel", "stale"})
@@ -73,8 +73,8 @@ class Spells:
     def _standing(self, key: str, before_ns: int, now_ns: int) -> Spell:
         wall_ns = self._clock.now_ns()
         spell = self._spells.setdefault(key, Spell(wall_ns, now_ns, wall_ns))
-        if spell.seen_ns == before_ns and now_ns - before_ns <= LONGEST_LOOK_S * NS_PER_S:
-            spell.stood_ns += now_ns - before_ns
+        if spell.seen_ns == before_ns:
+            spell.stood_ns += min(now_ns - before_ns, LONGEST_LOOK_NS)
         spell.seen_ns, spell.seen_wall_ns = now_ns, wall_ns
         return spell
 
@@ -84,7 +84,9 @@ class Spells:
         severity = "critical" if any(_level(text) == HALTED for text in due) else "warning"
         more = f"; and {len(due) - SHOWN} more" if len(due) > SHOWN else ""
         text = "; ".join(due[:SHOWN]) + more
-        getattr(logger(), severity)("entries_off", text=text, note="positions keep their stops and exits")
+        getattr(logger(), severity)(
+            "entries_off", text=text, note="what protects positions rests at the exchange"
+        )
 
     def _tell_over(self, gone: Iterable[str], now_ns: int, reasons: Sequence[str]) -> None:
         over = [key for key in gone if now_ns - self._spells[key].seen_ns >= OVER_S * NS_PER_S]

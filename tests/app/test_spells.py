@@ -84,6 +84,14 @@ def test_what_flaps_is_one_spell_and_one_alert(case):
     assert told == ["entries_off"], "when it has stood for a minute in all"
 
 
+def test_a_loop_that_is_stuck_between_looks_is_told_too(case):
+    told = []
+    for _ in range(15):
+        told += names(case.pass_s(1, "loop REDUCING: lags by 7000 ms"))
+        case.clock.advance(6 * NS_PER_S)
+    assert told == ["entries_off"]
+
+
 def test_streams_of_many_symbols_are_one_alert_and_a_second_delisting_is_another(case):
     many = [f"stale:S{number}USDT REDUCING: silent" for number in range(40)]
     lines = case.pass_s(LASTING_S + 2, *many)
