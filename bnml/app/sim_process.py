@@ -26,6 +26,8 @@ START_TIMEOUT_S = 90.0  # a first start compiles kernels and writes the generate
 PAPER_START_TIMEOUT_S = 300.0  # and in paper reads the candles of every symbol
 STOP_TIMEOUT_S = 6.0
 POLL_S = 0.05
+MARKER = "started_by_daemon"
+"""Beside the address: which exchange ends with the daemon that ends in order."""
 
 
 class Endpoint(msgspec.Struct):
@@ -143,7 +145,7 @@ class SimProcess:
 
     @property
     def _marker(self) -> Path:
-        return self._folder / "started_by_daemon"
+        return self._folder / MARKER
 
 
 def exchange_folder(settings: Settings) -> Path:

@@ -66,7 +66,7 @@ def spells(
     sold: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
     held = held_e8
     for row in trades:
-        at_ns, e8_held = int(row["time"]) * NS_PER_MS, _change(row, asset)
+        at_ns, e8_held = int(row["time"]) * NS_PER_MS, change_e8(row, asset)
         changes[at_ns][0] += e8_held
         held -= e8_held
         sold[int(row["orderId"])].append((at_ns, e8(row["qty"])))
@@ -86,7 +86,8 @@ def spells(
     return [*found, Spell(symbol, since_ns, now_ns)] if since_ns else found
 
 
-def _change(trade: Mapping[str, Any], asset: str) -> int:
+def change_e8(trade: Mapping[str, Any], asset: str) -> int:
+    """What a trade adds to what is held of `asset`, net of commission; negative for a sale."""
     paid_e8 = e8(trade["commission"]) if trade["commissionAsset"] == asset else 0
     return (e8(trade["qty"]) if trade["isBuyer"] else -e8(trade["qty"])) - paid_e8
 

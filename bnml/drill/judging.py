@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from bnml.core.ids import PREFIX
 from bnml.drill.books import recovered_engine
@@ -20,6 +22,14 @@ if TYPE_CHECKING:
 _MANY_LOTS: Final = 10**6
 MOST_TRANCHES: Final = 3  # of one entry: two targets and the rest
 _MOST_TOLD: Final = 3
+
+
+class History(msgspec.Struct, frozen=True):
+    """Our own orders and trades of one symbol, as the venue tells them."""
+
+    symbol: str
+    orders: list[dict[str, Any]]
+    trades: list[dict[str, Any]]
 
 
 async def judge_cover(stage: Stage, proof: Proof) -> None:
@@ -51,38 +61,58 @@ def _whole_s(judged: Judged, speed: float) -> float:
 async def _spells(stage: Stage) -> list[Spell]:
     """All that reached into this drill."""
     engine = recovered_engine(stage)
-    _note_dust(stage, engine)
+    note_dust(stage, engine)
     now_ns = await stage.exchange.market_ns()
     found: list[Spell] = []
-    names = {order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions)
-    for symbol in sorted(names):
-        query = {"symbol": symbol, "limit": "1000"}
-        orders = await stage.exchange.read("/api/v3/allOrders", query)
-        trades = await stage.exchange.read("/api/v3/myTrades", query)
-        ours = {row["orderId"] for row in orders if row["clientOrderId"].startswith(PREFIX)}
-        instrument = engine.state.symbols[symbol].instrument
-        stage.coarsest[symbol] = max(stage.coarsest.get(symbol, 1), instrument.lot_step)
-        found += spells(
-            symbol,
-            [row for row in orders if row["orderId"] in ours],
-            [row for row in trades if row["orderId"] in ours],
-            asset=instrument.base,
-            held_e8=_held_e8(engine, symbol),
-            least_e8=_least_e8(engine, instrument, stage.coarsest[symbol])
-            + stage.most_dust_e8.get(symbol, 0),
-            now_ns=now_ns,
-        )
+    for symbol in traded_symbols(engine):
+        history = await read_history(stage, symbol)
+        found += spells_of(stage, engine, history, booked_e8(engine, symbol), now_ns)
     return [one for one in found if one.until_ns > stage.excuses.from_ns]
 
 
-def _held_e8(engine: Engine, symbol: str) -> int:
+def traded_symbols(engine: Engine) -> list[str]:
+    """Of which the engine remembers an order, or holds something."""
+    return sorted({order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions))
+
+
+async def read_history(stage: Stage, symbol: str) -> History:
+    """Orders before trades: what is filled in between counts as sold, and not as a stop that went."""
+    query = {"symbol": symbol, "limit": "1000"}
+    orders = await stage.exchange.read("/api/v3/allOrders", query)
+    trades = await stage.exchange.read("/api/v3/myTrades", query)
+    ours = {row["orderId"] for row in orders if row["clientOrderId"].startswith(PREFIX)}
+    return History(
+        symbol,
+        [row for row in orders if row["orderId"] in ours],
+        [row for row in trades if row["orderId"] in ours],
+    )
+
+
+def spells_of(stage: Stage, engine: Engine, history: History, held_e8: int, now_ns: int) -> list[Spell]:
+    """Of one symbol, of which so much is held now."""
+    symbol = history.symbol
+    instrument = engine.state.symbols[symbol].instrument
+    stage.coarsest[symbol] = max(stage.coarsest.get(symbol, 1), instrument.lot_step)
+    least_e8 = _least_e8(engine, instrument, stage.coarsest[symbol]) + stage.most_dust_e8.get(symbol, 0)
+    return spells(
+        symbol,
+        history.orders,
+        history.trades,
+        asset=instrument.base,
+        held_e8=held_e8,
+        least_e8=least_e8,
+        now_ns=now_ns,
+    )
+
+
+def booked_e8(engine: Engine, symbol: str) -> int:
     """With the dust: what it was at other times follows from trades, which say nothing of what is dust."""
     position, dust = engine.portfolio.positions.get(symbol), engine.portfolio.ledger.dust.get(symbol)
     tranches = () if position is None else position.tranches
     return sum(one.base_e8 for one in tranches) + (0 if dust is None else dust.base_e8)
 
 
-def _note_dust(stage: Stage, engine: Engine) -> None:
+def note_dust(stage: Stage, engine: Engine) -> None:
     """By the ledger now and by what the daemon has said since: it lies for an hour, and a drill may be longer."""
     found = [(symbol, dust.base_e8) for symbol, dust in engine.portfolio.ledger.dust.items()]
     with JournalReader(stage.state / JOURNAL_FILE) as journal:

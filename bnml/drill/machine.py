@@ -6,9 +6,11 @@ import asyncio
 import resource
 from typing import TYPE_CHECKING
 
+from bnml.app.sim_process import MARKER, exchange_folder
 from bnml.drill.common import ready, settle
 from bnml.drill.proof import ANYWHERE, Drill
 from bnml.drill.stage import START_S
+from bnml.drill.unattended import judge_unattended
 from bnml.journal.schema import JOURNAL_FILE
 
 if TYPE_CHECKING:
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 KILLS = 3
 DEAD_S = 10.0
+DOWN_S = 4.0
 REFUSED = 3
 PAGE = 4096
 
@@ -35,15 +38,12 @@ async def kill(stage: Stage, proof: Proof) -> None:
 
 async def stay_dead(stage: Stage, proof: Proof) -> None:
     """The daemon is killed and does not come back for long: what is held is protected by the exchange alone."""
-    held = await ready(stage)
+    await ready(stage)
     await stage.kill()
+    since_ns = await stage.exchange.market_ns()
     await asyncio.sleep(DEAD_S)
-    proof.tell(
-        f"{len(held.positions)} positions when it died; the market went on for {DEAD_S * stage.speed:.0f} s of its time"
-    )
-    resting = await stage.exchange.read("/api/v3/openOrders", {})
-    account = await stage.exchange.read("/api/v3/account", {"omitZeroBalances": "true"})
-    proof.tell(f"{len(resting)} orders rest, {len(account['balances'])} assets are held")
+    proof.tell(f"the market went on for {DEAD_S * stage.speed:.0f} s of its time")
+    await judge_unattended(stage, proof, since_ns, "the daemon was dead")
     await stage.start()
     await settle(stage, proof)
 
@@ -59,14 +59,18 @@ async def second_daemon(stage: Stage, proof: Proof) -> None:
 
 
 async def disk_full(stage: Stage, proof: Proof) -> None:
-    """The disk takes nothing more: no order leaves without its intent, and a start with room finds everything."""
+    """The disk takes nothing more, not even in the reserve: no order leaves without its intent, what is held stays protected."""
     await ready(stage)
+    await _outlast(stage)
     resource.prlimit(stage.pid, resource.RLIMIT_FSIZE, (PAGE, PAGE))
     code = await stage.ended(60.0)
     await stage.excuses.death()
     proof.must(
         f"the daemon ended with code {code} and said: {stage.log.last_words()[:200]}", code in {1, 2, 4}
     )
+    since_ns = await stage.exchange.market_ns()
+    await asyncio.sleep(DOWN_S)
+    await judge_unattended(stage, proof, since_ns, "the disk took nothing and the daemon was down")
     await stage.start()
     await settle(stage, proof)
 
@@ -87,6 +91,16 @@ async def torn_journal(stage: Stage, proof: Proof) -> None:
     code, said = await stage.command("recover", "--acknowledge")
     proof.must(f"bnml recover --acknowledge: {said.strip()[-200:]}", code == 0)
     await settle(stage, proof)
+
+
+async def _outlast(stage: Stage) -> None:
+    """The exchange of a stage ends with the daemon that started it; from here on it goes on without, as a real one does."""
+    if stage.is_away:
+        return
+    await stage.kill()
+    (exchange_folder(stage.settings) / MARKER).unlink(missing_ok=True)
+    await stage.start()
+    await ready(stage)
 
 
 def _halted(stage: Stage) -> str:
@@ -111,7 +125,13 @@ MACHINE = (
         "stay-dead", "positions of a dead daemon are protected by the exchange", ("F43",), stay_dead, ANYWHERE
     ),
     Drill("second-daemon", "one daemon for one state folder", ("F59",), second_daemon, ANYWHERE),
-    Drill("disk-full", "without room for an intent no order leaves", ("F46",), disk_full, ANYWHERE),
+    Drill(
+        "disk-full",
+        "without room for an intent no order leaves, and what is held stays protected",
+        ("F46",),
+        disk_full,
+        ANYWHERE,
+    ),
     Drill(
         "torn-journal",
         "a damaged journal is put aside and rebuilt from the venue",

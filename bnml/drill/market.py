@@ -11,6 +11,7 @@ from bnml.core.instrument import plain
 from bnml.drill.books import recovered_engine
 from bnml.drill.common import ready, settle
 from bnml.drill.proof import Drill
+from bnml.drill.unattended import judge_unattended
 
 if TYPE_CHECKING:
     from bnml.drill.proof import Proof
@@ -22,6 +23,9 @@ READ_S: Final = 90.0
 """The filters of what is held are read once a minute, and half a second after they have refused something."""
 MOST_REFUSED_S: Final = 5.0
 """A stop that is fitted to them is not what the daemon wants until it knows them: it moves it, as fast as answers come."""
+
+FAILS_S, LOOK_S = 6, 4
+"""How long the venue takes no order, and when in that time it is looked at what is covered."""
 
 
 async def stop_gap(stage: Stage, proof: Proof) -> None:
@@ -127,7 +131,7 @@ async def crash(stage: Stage, proof: Proof) -> None:
         {
             "name": "errors",
             "match": {"request": ["order*", "*/api/v3/order*"]},
-            "when": {"for_wall_s": 6},
+            "when": {"for_wall_s": FAILS_S},
             "do": {"action": "answer", "like": "overloaded"},
         },
         {
@@ -136,8 +140,11 @@ async def crash(stage: Stage, proof: Proof) -> None:
             "do": {"action": "price_gap", "symbol": "*", "percent": GAP_PERCENT},
         },
     )
-    await asyncio.sleep(8)
+    since_ns = await stage.exchange.market_ns()
+    await asyncio.sleep(LOOK_S)
     proof.tell(f"{len(held.positions)} positions when it began")
+    await judge_unattended(stage, proof, since_ns, "no order reached the venue")
+    await asyncio.sleep(FAILS_S)
     await settle(stage, proof)
 
 
