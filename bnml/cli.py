@@ -322,12 +322,13 @@ def status(config: ConfigFile = None, state_dir: StateDir = None, json: Json = F
 def bench(
     names: Annotated[list[str] | None, typer.Argument(help="Which ones; none = all.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Smaller sizes, under a minute in all.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 when a goal is missed.")] = False,
     json: Json = False,
 ) -> int:
     """Measure what bnml costs, each figure beside a yardstick in the same process."""
     from bnml.bench.command import bench as target
 
-    return target(names or (), quick=quick, json=json)
+    return target(names or (), quick=quick, strict=strict, json=json)
 
 
 @app.command("compile")
