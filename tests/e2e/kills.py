@@ -35,6 +35,7 @@ SYMBOLS = ",".join(["ADAUSDT", "BTCUSDT", "DOGEUSDT", *(f"SIM{number:03d}USDT" f
 STILL = 0.000001
 ALL = 10**9
 UNDECIDED = {OrderState.PENDING, OrderState.UNKNOWN}
+CARRIED_OUT = {OrderState.SLEEPING, OrderState.OPEN, OrderState.PARTLY_FILLED, OrderState.FILLED}
 
 
 class Rehearsal:
@@ -164,7 +165,12 @@ class Rehearsal:
             order for symbol in exchange.instruments for order in read.all_orders(ACCOUNT, symbol, limit=ALL)
         ]
         names = [order.client_order_id for order in orders]
-        assert len(names) == len(set(names)), "a client order id was used twice"
+        doubled = len(names) - len(set(names))
+        assert not doubled, "a client order id was used twice"
+        lost = {name for name, order in engine.state.orders.items() if order.state in CARRIED_OUT} - set(
+            names
+        )
+        assert not lost, "an order that was carried out is not at the exchange"
         assert set(names) <= intents, "an order left without an intent"
         theirs = {order.client_order_id for order in exchange.read.open_orders(ACCOUNT)}
         ours = {order.client_order_id for order in engine.book.open()}
@@ -175,7 +181,14 @@ class Rehearsal:
         for symbol, position in engine.portfolio.positions.items():
             instrument = exchange.instruments[symbol]
             assert position.lots(instrument.lot_e8) * instrument.lot_e8 <= sum(view[instrument.base])
-        return {"orders": len(names), "executed": executed, "fills": fills, "open": len(ours)}
+        return {
+            "orders": len(names),
+            "executed": executed,
+            "fills": fills,
+            "open": len(ours),
+            "lost": len(lost),
+            "doubled": doubled,
+        }
 
 
 def _exchange(settings, file: Path) -> Exchange:

@@ -17,10 +17,12 @@ import msgspec
 
 from bnml.app.sim_process import Endpoint
 from bnml.config import load
+from bnml.core.clock import parse_utc_ns
+from bnml.drill.cover import window_of
 from bnml.journal.reader import JournalReader
 from tests.e2e.kills import CONFIG, SYMBOLS, Rehearsal, _exchange
 from tests.e2e.nursery import POINTS
-from tests.e2e.uncovered import spells, table
+from tests.e2e.uncovered import dead_times, long_ones, spells, table
 
 ORDERS = [f"{verb} /api/v3/order*" for verb in ("POST", "DELETE")] + [
     "order.place",
@@ -29,6 +31,8 @@ ORDERS = [f"{verb} /api/v3/order*" for verb in ("POST", "DELETE")] + [
     "orderList.*",
 ]
 WARM_S, DEAD_S, START_S, LIFE_S = 240.0, 0.8, 30.0, 3.0
+STRIKE_S = 90.0
+"""Within which a life comes by each place; it takes a second or three, on a machine with nothing else to do."""
 
 
 def script(seed):
@@ -65,7 +69,7 @@ class Litter(Rehearsal):
     def __init__(self, state, seed):
         super().__init__(state, seed)
         self.kills = Counter()
-        self.starts_s = []
+        self.strikes = {}  # by exchange and number, as it lists them
         command = [sys.executable, "-m", "tests.e2e.nursery", str(CONFIG), str(state), SYMBOLS]
         self.nursery = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._line(WARM_S) == "ready"
@@ -93,16 +97,28 @@ class Litter(Rehearsal):
         rules = self.control("GET", "/sim/faults")["rules"]
         return {one["name"]: one["fired"] for one in rules}
 
+    def kill_at(self, point):
+        """One life, to its first visit of that place."""
+        self.begin(point)
+        self._has_died(self._line(STRIKE_S), point)
+
     def kill_once(self):
         """One life: until its point, or until a random moment."""
         point = self.random.choice((*POINTS, "-", "-", "-"))
         self.begin(point, self.random.randint(1, 3))
-        said = self._line(self.random.uniform(0.1, LIFE_S) if point == "-" else 2 * LIFE_S)
+        said = self._line(self.random.uniform(0.1, LIFE_S) if point == "-" else 1.4 * LIFE_S)
         if not said:
             os.kill(self.pid, signal.SIGKILL)
             said, point = self._line(START_S), "any moment"
-        assert said == f"ended -{int(signal.SIGKILL)}", f"the daemon ended by itself: {said}"
+        self._has_died(said, point)
+
+    def _has_died(self, said, point):
+        assert said == f"ended -{int(signal.SIGKILL)}", (
+            f"the daemon did not die at {point}: {said or 'it lives'}"
+        )
         self.kills[point] += 1
+        for one in self.control("GET", "/sim/faults").get("fired", ()):  # the first life had none
+            self.strikes[self.faulty, one["ordinal"]] = one
 
     def finish(self):
         """One life without faults, stopped in order."""
@@ -138,16 +154,20 @@ class Litter(Rehearsal):
         return msgspec.json.decode((self.state / "exchange" / "endpoint.json").read_bytes(), type=Endpoint)
 
 
-def uncovered(state):
+def uncovered(state, strikes):
     """The table of what lay without a stop, from the exchange's ledger; when the daemons died, from the journal."""
     settings = load(
         CONFIG, {}, {"app.state_dir": (str(state), ""), "universe.symbols": (SYMBOLS.split(","), "")}
     )
-    exchange = _exchange(settings, state / "exchange" / "ledger.db")
+    exchange, speed = _exchange(settings, state / "exchange" / "ledger.db"), settings.venue.sim.speed
     with JournalReader(state / "journal.db") as journal:
         numbers = [session.id for session in journal.sessions()]
         ends_ns = [max(map(_heard_ns, journal.events(session=one)), default=0) for one in numbers]
-    return table(spells(exchange, max(ends_ns)), ends_ns[:-1], settings.venue.sim.speed)
+        words_ns = [parse_utc_ns(one.market_time) for one in journal.statuses() if one.market_time]
+    found = spells(exchange, max(ends_ns))
+    struck = [window_of(parse_utc_ns(one["marketTime"]), one, {}, speed) for one in strikes]
+    windows = [*dead_times(ends_ns[:-1], words_ns), *filter(None, struck)]
+    return {**table(found, ends_ns[:-1], speed), "long": long_ones(found, windows, speed)}
 
 
 def _heard_ns(row):
@@ -156,12 +176,15 @@ def _heard_ns(row):
 
 
 def rehearse(state, kills, seed):
-    """Kill, finish, compare; what was found."""
+    """Kill, at each named place first, finish, compare; what was found."""
     litter = Litter(state, seed)
     began = time.monotonic()
     try:
-        for _ in range(kills):
-            litter.kill_once()
+        for number in range(kills):
+            if number < len(POINTS):
+                litter.kill_at(POINTS[number])
+            else:
+                litter.kill_once()
             time.sleep(litter.random.choice([0.0, 0.0, litter.random.uniform(0, DEAD_S)]))
         took = time.monotonic() - began
         struck = litter.struck()
@@ -173,9 +196,7 @@ def rehearse(state, kills, seed):
         "kills": kills,
         "seconds_a_kill": round(took / kills, 2),
         **found,
-        "lost": 0,
-        "doubled": 0,
-        "uncovered": uncovered(state),
+        "uncovered": uncovered(state, litter.strikes.values()),
         "killed": dict(litter.kills),
         "faults": struck,
     }

@@ -15,7 +15,9 @@ from pathlib import Path
 from bnml import cli
 from bnml.app import pump, reconcile, run, warm_kernels
 from bnml.app.executor import Executor
+from bnml.app.strangers import intended
 from bnml.config import load
+from bnml.journal.schema import INSERTS
 from bnml.journal.writer import JournalWriter
 from bnml.venues.binance.venue import BinanceVenue
 
@@ -74,7 +76,15 @@ def _is_async(function):
 
 def arm():
     """Put every named point into the product's code, as loaded here."""
-    around(Executor, "submit", before="before_intent")
+    submit = Executor.submit
+
+    @wraps(submit)
+    def submitting(self, seq, commands):
+        if any(intended(one) for one in commands):
+            passing("before_intent")
+        submit(self, seq, commands)
+
+    Executor.submit = submitting
     around(BinanceVenue, "execute", before="before_send", after="acked")
     around(JournalWriter, "append_snapshot", after="during_snapshot")
     around(reconcile, "missed_reports", after="during_reconcile")
@@ -91,9 +101,18 @@ def arm():
 
 
 class _Connection(sqlite3.Connection):
+    """Of all commits those are places that hold an intent: the first ones of a life do not."""
+
+    has_intent = False
+
+    def executemany(self, statement, rows):
+        self.has_intent |= statement == INSERTS["command"] and any(name for _, _, _, name, _ in rows)
+        return super().executemany(statement, rows)
+
     def execute(self, statement, *values):
-        if statement != "COMMIT":
+        if statement != "COMMIT" or not self.has_intent:
             return super().execute(statement, *values)
+        self.has_intent = False
         passing("before_commit")
         result = super().execute(statement, *values)
         passing("after_commit")

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 from bnml.core.orders import OrderType, Side
-from tests.e2e.uncovered import Spell, spells, table
+from bnml.drill.cover import Window
+from tests.e2e.uncovered import Spell, dead_times, long_ones, spells, table
 
 S = 10**9
 
@@ -48,10 +49,26 @@ def test_what_never_got_a_stop_lay_bare_until_the_end():
     assert spells(exchange([trade(10, 100)], []), 90 * S) == [Spell("SIMUSDT", 10 * S, 90 * S)]
 
 
-def test_spells_in_which_the_daemon_died_stand_apart_and_the_long_ones_have_names():
+def test_spells_in_which_the_daemon_died_stand_apart():
     found = [Spell("A", 10 * S, 11 * S), Spell("B", 20 * S, 26 * S)]
     assert table(found, [5 * S, 22 * S, 25 * S], 2) == {
         "alive": {"times": 1, "p50": 0.5, "p90": 0.5, "p99": 0.5, "longest": 0.5},
         "killed in it": {"times": 1, "p50": 3.0, "p90": 3.0, "p99": 3.0, "longest": 3.0},
-        "long": [{"symbol": "B", "seconds": 3.0, "deaths": 2}],
     }
+
+
+def test_a_death_lasts_until_the_next_word_of_any_daemon():
+    """The one of 30 s said none, and the last of them had no successor."""
+    dead = dead_times([10 * S, 30 * S, 90 * S], [5 * S, 60 * S, 12 * S])
+    assert [(one.since_ns / S, one.until_ns / S) for one in dead] == [(10, 12), (30, 60)]
+
+
+def test_long_spells_are_judged_by_what_is_left_of_them_outside_of_deaths_and_faults():
+    struck = Window(24 * S, 24 * S, "the fault", "B")
+    windows = [*dead_times([22 * S], [22.5 * S]), struck]
+    found = [Spell("A", 10 * S, 13 * S), Spell("B", 20 * S, 26 * S), Spell("C", 22 * S, 25 * S)]
+    assert long_ones(found, windows, 1) == [
+        {"symbol": "A", "seconds": 3.0, "unexcused": 3.0, "because": []},
+        {"symbol": "B", "seconds": 6.0, "unexcused": 2.0, "because": ["the daemon was dead", "the fault"]},
+        {"symbol": "C", "seconds": 3.0, "unexcused": 2.5, "because": ["the daemon was dead"]},
+    ]

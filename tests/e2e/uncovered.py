@@ -1,14 +1,16 @@
 """How long something held had no resting stop, from the exchange's own ledger; deaths of the daemon apart."""
 
+from bisect import bisect_right
 from collections import Counter
 from typing import NamedTuple
 
 from bnml.core.orders import OrderType, Side
+from bnml.drill.cover import PROMISE_S, Window, judge
 from bnml.venues.sim.inprocess import ACCOUNT
 
 STOPS = {OrderType.STOP_LOSS, OrderType.STOP_LOSS_LIMIT}
 FINAL = {"FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH"}
-LONG_S = 2.0
+LONG_S = PROMISE_S
 _AT = (("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("longest", 1.0))
 
 
@@ -64,17 +66,35 @@ def _moves(read, symbol, instrument):
 
 
 def table(found, deaths_ns, speed):
-    """Shares of the spells in which the daemon lived, and of those in which it died; the long ones by name."""
+    """Shares of the spells in which the daemon lived, and of those in which it died."""
     rows = [(one, sum(one.since_ns < at <= one.until_ns for at in deaths_ns)) for one in found]
     return {
         "alive": _shares([one.seconds(speed) for one, deaths in rows if not deaths]),
         "killed in it": _shares([one.seconds(speed) for one, deaths in rows if deaths]),
-        "long": [
-            {"symbol": one.symbol, "seconds": round(one.seconds(speed), 3), "deaths": deaths}
-            for one, deaths in rows
-            if one.seconds(speed) > LONG_S
-        ],
     }
+
+
+def dead_times(deaths_ns, words_ns):
+    """As the drills excuse them: from each death to the next word that any daemon says of itself."""
+    words_ns = sorted(words_ns)
+    for death_ns in deaths_ns:
+        place = bisect_right(words_ns, death_ns)
+        if place < len(words_ns):
+            yield Window(death_ns, words_ns[place], "the daemon was dead")
+
+
+def long_ones(found, windows, speed):
+    """The spells that were longer than is promised: what of each nobody could help, and the longest part of the rest."""
+    return [
+        {
+            "symbol": one.spell.symbol,
+            "seconds": round(one.spell.seconds(speed), 3),
+            "unexcused": round(one.seconds, 3),
+            "because": list(one.reasons),
+        }
+        for one in (judge(each, windows, speed) for each in found)
+        if one.spell.seconds(speed) > LONG_S
+    ]
 
 
 def _shares(seconds):
