@@ -2,6 +2,7 @@
 
 import json
 import signal
+import subprocess
 import sys
 import time
 from decimal import Decimal
@@ -9,7 +10,17 @@ from decimal import Decimal
 from tests.e2e.live import Live
 
 GOAL_S = 5.0
+PLAIN_S = 1.5
+"""What a process of this machine may take to load the same libraries and to do nothing; the goal grows with what it takes more."""
+LIBRARIES = "import aiohttp, msgspec, numba, numpy, bnml.app.run, bnml.cli"
 LOOK_S = 0.2  # seldom enough to leave the daemon its share of the request limit
+
+
+def plain_start_s():
+    """From the start of a process that only loads what a daemon loads, to its end."""
+    began = time.monotonic()
+    subprocess.run([sys.executable, "-c", LIBRARIES], check=True)
+    return time.monotonic() - began
 
 
 def has_stop(live, symbol):
@@ -31,6 +42,7 @@ def test_f43_a_killed_daemon_restores_what_was_taken_away_within_five_seconds_of
         for symbol in held:
             live.delete_orders(symbol)
         assert not any(has_stop(live, symbol) for symbol in held)
+        plain_s = plain_start_s()
         began = time.monotonic()
         live.start()
         for symbol in held:
@@ -38,8 +50,12 @@ def test_f43_a_killed_daemon_restores_what_was_taken_away_within_five_seconds_of
                 assert time.monotonic() - began < 60
                 time.sleep(LOOK_S)
         took_s = time.monotonic() - began
+        plain_s = max(plain_s, plain_start_s())
         sys.stdout.write(f"from process start until {len(held)} positions were protected: {took_s:.2f} s\n")
-        assert took_s < 3 * GOAL_S  # a machine that others use, too; it takes two to four seconds
+        # With nothing beside it 1.5 to 1.9 s in ten runs, of which the libraries are 1.0 to 1.5 s.
+        assert took_s < GOAL_S * max(1.0, plain_s / PLAIN_S), (
+            f"a start that does nothing took {plain_s:.2f} s"
+        )
     finally:
         live.end()
 
