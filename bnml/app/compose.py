@@ -58,7 +58,9 @@ if TYPE_CHECKING:
     from bnml.venues.settings import Credentials
 
 
-READERS = 6  # symbols whose orders are read at the same time
+READERS = 24
+"""Symbols whose orders are read at the same time: nothing is protected before, and a hundred of them are five answers one
+after the other. The most that are read weigh a third of what an address has in a minute, however many at a time."""
 UNITS = "its tick or lot has changed; it is counted in the old ones until a start without a position in it"
 BY_HAND = "orders of ours were there, of which this journal knows nothing: look at the venue, cancel or sell by hand"
 
