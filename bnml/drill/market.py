@@ -16,6 +16,7 @@ from bnml.drill.unattended import judge_unattended
 if TYPE_CHECKING:
     from bnml.drill.proof import Proof
     from bnml.drill.stage import Stage
+    from bnml.journal.schema import Health
 
 GAP_PERCENT = -20
 PAID_IN, TAKEN_OUT = 2500, 1000
@@ -31,8 +32,6 @@ FAILS_S, LOOK_S = 6, 4
 async def stop_gap(stage: Stage, proof: Proof) -> None:
     """All prices fall by a fifth at once: what was held is sold by the stops that rest at the exchange."""
     held = await ready(stage)
-    names = {one.symbol for one in held.positions}
-    opened = {one.symbol: one.opened for one in held.positions}
     await stage.exchange.faults(
         {
             "name": "gap",
@@ -41,15 +40,19 @@ async def stop_gap(stage: Stage, proof: Proof) -> None:
         }
     )
 
-    def are_gone() -> bool:
-        now = stage.health()
-        return now is not None and not any(
-            one.symbol in names and one.opened == opened[one.symbol] for one in now.positions
-        )
-
-    await stage.until(are_gone, 30, "the positions from before the gap are sold")
-    proof.must(f"{len(names)} positions sold after prices fell by {-GAP_PERCENT} %", True)
+    await stage.until(lambda: not _left_of(held, stage), 30, "the positions from before the gap are sold")
+    proof.must(f"{len(held.positions)} positions sold after prices fell by {-GAP_PERCENT} %", True)
     await settle(stage, proof)
+
+
+def _left_of(before: Health, stage: Stage) -> list[str]:
+    """The positions of an earlier word of the daemon that its newest word has still."""
+    opened, now = {one.symbol: one.opened for one in before.positions}, stage.health()
+    return [
+        one.symbol
+        for one in (before if now is None else now).positions
+        if opened.get(one.symbol) == one.opened
+    ]
 
 
 async def halted_symbol(stage: Stage, proof: Proof) -> None:
@@ -142,7 +145,8 @@ async def crash(stage: Stage, proof: Proof) -> None:
     )
     since_ns = await stage.exchange.market_ns()
     await asyncio.sleep(LOOK_S)
-    proof.tell(f"{len(held.positions)} positions when it began")
+    left = _left_of(held, stage)
+    proof.must(f"{len(held.positions)} positions when it began, not sold by their stops: {left}", not left)
     await judge_unattended(stage, proof, since_ns, "no order reached the venue")
     await asyncio.sleep(FAILS_S)
     await settle(stage, proof)

@@ -36,14 +36,14 @@ async def judge_unattended(stage: Stage, proof: Proof, since_ns: int, when: str)
     note_dust(stage, engine)
     has_clock = not stage.exchange.foreign_clock(stage.health())
     now_ns = await stage.exchange.market_ns()
-    bare, held, sold = [], 0, 0
+    bare, sold = [], 0
     for symbol in traded_symbols(engine):
         history = await read_history(stage, symbol)
-        booked = booked_e8(engine, symbol)
         unheard = unheard_e8(engine, history)
-        held, sold = held + bool(booked), sold + (unheard < 0)
+        held_e8 = booked_e8(engine, symbol) + unheard
+        sold += unheard < 0
         in_part_ns = moments_in_part(history)
-        for one in spells_of(stage, engine, history, booked + unheard, now_ns):
+        for one in spells_of(stage, engine, history, held_e8, now_ns):
             seconds = bare_s(one, since_ns, now_ns, stage.speed, has_clock=has_clock)
             if seconds <= PROMISE_S:
                 continue
@@ -51,9 +51,8 @@ async def judge_unattended(stage: Stage, proof: Proof, since_ns: int, when: str)
                 proof.tell(f"{symbol} had no stop for {seconds:.2f} s, because {IN_PART}")
             else:
                 bare.append(f"{symbol} for {seconds:.2f} s")
-    proof.tell(
-        f"{held} positions by the daemon's books; of {sold} of them the exchange has sold, unheard, while {when}"
-    )
+    held = len(engine.portfolio.positions)
+    proof.tell(f"{held} positions by the daemon's books, which have not heard of sales in {sold} of them")
     shown = f"bare: {', '.join(bare)}" if bare else f"without a resting stop for at most {PROMISE_S:g} s"
     proof.must(f"while {when}, what is held was {shown}", not bare)
 
