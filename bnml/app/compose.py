@@ -21,7 +21,7 @@ from bnml.app.logs import logger
 from bnml.app.models import Bundles, make_bundles
 from bnml.app.patience import patiently
 from bnml.app.preflight import within_live_capital
-from bnml.app.recovering import set_aside_if_damaged
+from bnml.app.recovering import doubt_of, set_aside, set_aside_if_damaged
 from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.app.strangers import (
     MARGIN_NS,
@@ -35,7 +35,7 @@ from bnml.app.threads import in_thread
 from bnml.app.warm_kernels import warm_kernels
 from bnml.config import Settings
 from bnml.core.clock import NS_PER_MS, Clock, frame_ns
-from bnml.core.errors import Misconfigured, Rejected
+from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
 from bnml.core.events import UniverseUpdate
 from bnml.core.ids import IdSource
 from bnml.core.instrument import DELISTED, Instrument
@@ -55,6 +55,7 @@ from bnml.venues.binance.wire import OrderAnswer
 if TYPE_CHECKING:
     from contextlib import AsyncExitStack
 
+    from bnml.core.ports import PredictorSource
     from bnml.venues.settings import Credentials
 
 
@@ -120,12 +121,13 @@ async def compose(
     began_ns = clock.monotonic_ns()
     settings = within_live_capital(settings)
     await asyncio.to_thread(set_aside_if_damaged, folder, settings.venue.kind, clock.now_ns())
-    journal = await JournalWriter.open(folder.journal, settings.journal.durability)
-    stack.push_async_callback(journal.close)
+    journal = await _open_journal(settings, folder, stack)
     _refuse_another_venue(settings, folder, journal)
     warming = in_thread(lambda: warm_kernels(settings))
     deployment = await deploy(settings, options, credentials, SimProcess(exchange_folder(settings)), stack)
     await warming
+    bundles = make_bundles(settings)
+    journal, recovered = await _bring_back(settings, folder, clock, journal, bundles, stack)
     inbox, guards = _inbox(deployment, links)
     venue = await connect_venue(settings, deployment, clock, inbox, links, guards, stack)
     skew_ms, market_now_ns = await _time(venue, deployment, clock)
@@ -134,9 +136,7 @@ async def compose(
     standing = await _standing(settings, options, folder, venue, found)
     identity = _begin_epoch(settings, folder, standing, market_now_ns)
     config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
-    bundles = make_bundles(settings)
-    recovered = _recovered(folder, journal, config, bundles, settings)
-    engine = recovered.engine if recovered is not None else Engine(config, bundles)
+    engine = Engine(config, bundles, None if recovered is None else recovered.engine.state)
     followed = _followed(found, engine, standing, identity, await _fee_symbols(settings, venue))
     instruments = await _instruments(venue, engine, followed, settings.universe.quote)
     header = _header(settings, options, found.symbols, identity, recovered)
@@ -238,14 +238,40 @@ def _begin_epoch(
     return folder.begin_epoch(identity, newest_epoch(standing, identity.instance))
 
 
-def _recovered(
-    folder: StateFolder, journal: JournalWriter, config: EngineConfig, bundles: Bundles, settings: Settings
-) -> Recovered | None:
-    """The engine of the journal; None for a new one."""
+async def _open_journal(settings: Settings, folder: StateFolder, stack: AsyncExitStack) -> JournalWriter:
+    journal = await JournalWriter.open(folder.journal, settings.journal.durability)
+    stack.push_async_callback(journal.close)
+    return journal
+
+
+async def _bring_back(
+    settings: Settings,
+    folder: StateFolder,
+    clock: Clock,
+    journal: JournalWriter,
+    predictors: PredictorSource,
+    stack: AsyncExitStack,
+) -> tuple[JournalWriter, Recovered | None]:
+    """The journal and its engine; None for a new one.
+
+    One that cannot be replayed, or tells another story than its commands, makes room for a new one, to be filled
+    from the venue: what is held needs its daemon, and a start that ends would leave it to itself.
+    """
     if not journal.last_seq:
-        return None
-    with JournalReader(folder.journal) as reader:
-        return recover(reader, config, bundles, settings.content_hash())
+        return journal, None
+    identity = folder.identity(settings.venue.kind)
+    config = compile_engine(settings, IdSource(identity.instance, identity.epoch))
+    try:
+        with JournalReader(folder.journal) as reader:
+            recovered = recover(reader, config, predictors, settings.content_hash())
+        doubt = doubt_of(recovered)
+    except RecoveryNeeded as error:
+        doubt = str(error)
+    if not doubt:
+        return journal, recovered
+    await journal.close()
+    set_aside(folder, doubt, clock.now_ns())
+    return await _open_journal(settings, folder, stack), None
 
 
 def _inbox(deployment: Deployment, links: Links) -> tuple[LiveInbox | SteppedInbox, Guards]:

@@ -12,7 +12,7 @@ from bnml.app.abreast import abreast
 from bnml.app.accounting import compare_balances
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
-from bnml.core.errors import RecoveryNeeded
+from bnml.core.errors import RecoveryNeeded, Retryable
 from bnml.core.events import Balances, OrderReport, Timer
 from bnml.core.instrument import DELISTED
 from bnml.core.orders import FINAL_STATES, OrderState, Side
@@ -34,12 +34,16 @@ LAG_PAUSES_S = (0.5, 1.0, 2.5)  # what is read may lag behind by up to 4 s
 
 
 class Truth(msgspec.Struct):
-    """What the start found at the venue; `absent` are orders that it did not know then (see `prove_absence`)."""
+    """What the start found at the venue; `absent` are orders that it did not know then (see `prove_absence`).
+
+    `vanished` are those that it had confirmed and does not show any more.
+    """
 
     balances: Balances
     missed_reports: int
     absent: list[Order]
     difference_e8: dict[str, int]
+    vanished: list[Order] = msgspec.field(default_factory=list)
 
 
 async def bring_truth(
@@ -50,6 +54,7 @@ async def bring_truth(
     find_adoptions: Callable[[], Awaitable[list[Adoption]]],
     *,
     is_compared_again: bool = False,
+    is_same_account: bool = False,
 ) -> Truth:
     """Feed what the venue knows of our orders and balances, then let protection look at everything that is held.
 
@@ -57,17 +62,24 @@ async def bring_truth(
     than the ledger of an earlier session is left to the accountant where it `is_compared_again`, which takes as long
     as the places may lag; what is held does not wait for that. Coins that it has more count at once: beside those of
     others less is done.
+
+    An order that the venue had confirmed and does not show any more is over where it `is_same_account`: the venue
+    shows others that the journal knows. Else the start is refused, by RecoveryNeeded.
     """
     count, seen = 0, None
+    vanished: list[Order] = []
     before = set(engine.book.orders)  # what the looks themselves lead to is no request of the last process
     ledger = engine.state.ledger
     is_left = is_compared_again and bool(ledger.totals)
     for _ in range(MOST_READS):
-        missed = await missed_reports(venue, engine.book)
+        missed = await missed_reports(venue, engine.book, is_same_account=is_same_account)
         missed.absent = [order for order in missed.absent if order.client_order_id in before]
         count += len(missed.reports)
         for event in _in_order(missed.reports, await find_adoptions()):
             feed(event)
+        for order in missed.vanished:
+            feed(_gone(order, now_ns))
+        vanished += missed.vanished
         balances = msgspec.structs.replace(await patiently(venue.balances), ts_ns=now_ns)
         difference_e8 = compare_balances(dict(ledger.totals), balances)
         # A fill between the two reads is in the balances only; the next pair of reads has it in both. An account
@@ -83,7 +95,7 @@ async def bring_truth(
             feed(_in_doubt(order, now_ns))
     if engine.portfolio.positions:
         feed(Timer(RECONCILE, now_ns))  # protection looks at all that is held, whatever happened meanwhile
-    return Truth(balances, count, missed.absent, difference_e8)
+    return Truth(balances, count, missed.absent, difference_e8, vanished)
 
 
 def _with_more(totals_e8: Mapping[str, int], quote: str, balances: Balances) -> Balances:
@@ -102,6 +114,13 @@ def _in_doubt(order: Order, now_ns: int) -> OrderReport:
     )
 
 
+def _gone(order: Order, now_ns: int) -> OrderReport:
+    """Of an order that the venue has lost: its coins are protected anew, by what the account has."""
+    return OrderReport(
+        order.symbol, order.client_order_id, now_ns, OrderState.EXPIRED, order.side, text="not known any more"
+    )
+
+
 def _in_order(reports: Sequence[OrderReport], adoptions: Sequence[Adoption]) -> list[Event]:
     """Reports by time; those of a symbol with strangers belong to their adoption."""
     symbols = {adoption.symbol for adoption in adoptions}
@@ -113,10 +132,14 @@ def _in_order(reports: Sequence[OrderReport], adoptions: Sequence[Adoption]) -> 
 
 
 class Missed(msgspec.Struct):
-    """What the venue says of orders that are not settled for us: `reports` of those that it knows, and the others."""
+    """What the venue says of orders that are not settled for us: `reports` of those that it knows, and the others.
+
+    Of these `absent` may never have arrived, and `vanished` had.
+    """
 
     reports: list[OrderReport]
     absent: list[Order]
+    vanished: list[Order]
 
 
 def asked_for(venue: BinanceVenue, book: OrderBook) -> list[Order]:
@@ -124,26 +147,42 @@ def asked_for(venue: BinanceVenue, book: OrderBook) -> list[Order]:
     return [order for order in book.unsettled() if venue.instruments[order.symbol].status != DELISTED]
 
 
-async def missed_reports(venue: BinanceVenue, book: OrderBook) -> Missed:
-    """Read every order that is not settled, side by side; RecoveryNeeded when one is gone that the venue had confirmed.
+async def missed_reports(venue: BinanceVenue, book: OrderBook, *, is_same_account: bool = False) -> Missed:
+    """Read every order that is not settled, side by side.
 
-    What is bare waits for this: one after the other, a few dozen took longer than a start may.
+    What is bare waits for this: one after the other, a few dozen took longer than a start may. RecoveryNeeded where
+    the venue knows nothing that it had confirmed: another account, another exchange, or one that was begun anew.
     """
-    missed = Missed([], [])
+    missed = Missed([], [], [])
     asked = [(order, _was_confirmed(order, book)) for order in asked_for(venue, book)]
     told = await abreast(*(_reports_of(venue, order, LAG_PAUSES_S if sure else ()) for order, sure in asked))
     for (order, is_confirmed), reports in zip(asked, told, strict=True):
         if reports:
             missed.reports += reports
         elif is_confirmed:
-            raise RecoveryNeeded(
-                f"the venue does not know order {order.client_order_id} of {order.symbol}, which it had confirmed; "
-                "the account is another one, or the exchange's ledger was replaced"
-            )
+            missed.vanished.append(order)
         else:
             missed.absent.append(order)
+    if missed.vanished:
+        await _prove_vanished(venue, missed.vanished, is_same_account=is_same_account or bool(missed.reports))
     missed.reports.sort(key=lambda report: (report.ts_ns, report.trade_id))
     return missed
+
+
+async def _prove_vanished(venue: BinanceVenue, orders: Sequence[Order], *, is_same_account: bool) -> None:
+    """The venue has lost these, and other reads bear that out; else what the start is to be refused with."""
+    first = orders[0]
+    if not is_same_account:
+        raise RecoveryNeeded(
+            f"the venue does not know order {first.client_order_id} of {first.symbol}, which it had confirmed, nor any "
+            "other of ours; the account is another one, or the exchange's ledger was replaced"
+        )
+    for order in orders:
+        if not await patiently(partial(venue.shows_none_of, order.symbol, {order.client_order_id})):
+            raise Retryable(
+                f"the venue does not know order {order.client_order_id} of {order.symbol} when it is asked for it, and "
+                "other lists show it, or a trade whose order they lack; it is not ready, start again"
+            )
 
 
 async def _reports_of(venue: BinanceVenue, order: Order, pauses_s: Sequence[float]) -> list[OrderReport]:

@@ -22,13 +22,16 @@ from bnml.trading.compile import compile_engine
 from bnml.trading.guarding import ACTIVE, HALTED
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from bnml.app.pump import Pump
     from bnml.config import Settings
     from bnml.core.ports import PredictorSource
+    from bnml.journal.recover import Recovered
     from bnml.journal.writer import JournalWriter
     from bnml.options import RecoverOptions
+    from bnml.trading.orders import Order
 
 SUFFIXES = ("-wal", "-shm", "")  # the file itself last: a log that is left would be read into the next one
 LARGE_BYTES = 1 << 26
@@ -109,8 +112,23 @@ def set_aside_if_damaged(folder: StateFolder, venue_kind: str, now_ns: int) -> N
     """Before anything is opened: a journal that cannot be read makes room for a new one."""
     damage = damage_of(folder.journal, folder.identity(venue_kind).epoch)
     if damage:
-        aside = quarantine(folder, now_ns)
-        logger().critical("journal_damaged", damage=damage, kept_as=str(aside), way_out=CONFIRM)
+        set_aside(folder, damage, now_ns)
+
+
+def set_aside(folder: StateFolder, damage: str, now_ns: int) -> None:
+    """The journal makes room for a new one, with an alert."""
+    aside = quarantine(folder, now_ns)
+    logger().critical("journal_damaged", damage=damage, kept_as=str(aside), way_out=CONFIRM)
+
+
+def doubt_of(recovered: Recovered | None) -> str:
+    """Why the engine of a journal that could be replayed is not to be trusted; empty when it is."""
+    if recovered is None or not recovered.differences:
+        return ""
+    return (
+        f"replaying it gave other commands than were sent, first at {recovered.differences[0]} "
+        f"({len(recovered.differences)} in all), with the same code and settings; the journal, this machine or bnml is at fault"
+    )
 
 
 async def hold_entries(folder: StateFolder, pump: Pump, journal: JournalWriter) -> None:
@@ -118,12 +136,24 @@ async def hold_entries(folder: StateFolder, pump: Pump, journal: JournalWriter) 
     kept_as = folder.rebuild_note()
     if not kept_as:
         return
-    detail = f"the journal was set aside as {kept_as} and begun anew from the venue; {CONFIRM}"
-    logger().critical("entries_held", guard=GUARD, reason=detail)
-    pump.feed(Guard(GUARD, HALTED, pump.now_ns, detail))
-    pump.feed(Guard(GUARD, ACTIVE, pump.now_ns, ""))  # nothing stands in the way but the operator's word
+    _halt(pump, f"the journal was set aside as {kept_as} and begun anew from the venue; {CONFIRM}")
     await journal.barrier()
     folder.forget_rebuild()
+
+
+def hold_for_vanished(pump: Pump, orders: Sequence[Order]) -> None:
+    """The venue has lost orders of ours: what they protected is protected anew, and entries wait for the operator."""
+    if not orders:
+        return
+    names = ", ".join(f"{one.client_order_id} of {one.symbol} ({one.side} {one.role})" for one in orders)
+    _halt(pump, f"the venue had confirmed and does not know any more: {names}; {CONFIRM}")
+
+
+def _halt(pump: Pump, detail: str) -> None:
+    """Until the operator's word, which is all that stands in the way."""
+    logger().critical("entries_held", guard=GUARD, reason=detail)
+    pump.feed(Guard(GUARD, HALTED, pump.now_ns, detail))
+    pump.feed(Guard(GUARD, ACTIVE, pump.now_ns, ""))
 
 
 def recover_command(settings: Settings, options: RecoverOptions, predictors: PredictorSource) -> int:
@@ -188,7 +218,7 @@ def _healthy(settings: Settings, folder: StateFolder, predictors: PredictorSourc
         try:
             found = recover(journal, config, predictors, settings.content_hash())
         except RecoveryNeeded as error:
-            return [f"the journal cannot be replayed: {error}", "`bnml recover --rebuild` sets it aside"]
+            return [f"the journal cannot be replayed: {error}", "a start sets it aside, with entries off"]
     lines = [
         f"the journal is sound: format {VERSION}, {len(sessions)} sessions, {sessions[-1].last_seq} events"
     ]
@@ -208,7 +238,7 @@ def _healthy(settings: Settings, folder: StateFolder, predictors: PredictorSourc
     )
     if found.differences:
         lines.append(
-            f"first at {found.differences[0]}: a start ends with exit code 5; see `bnml recover --rebuild`"
+            f"first at {found.differences[0]}: a start sets it aside and rebuilds it from the venue, with entries off"
         )
     engine = found.engine
     lines.append(

@@ -208,6 +208,17 @@ def is_known(orders: Container[str], journal: JournalReader, client_order_id: st
     return any(client_order_id in intended(one) for one in journal.commands_of(name.sequence))
 
 
+def shows_ours(
+    orders: Iterable[OrderAnswer], instance: str, known: Container[str], journal: JournalReader
+) -> bool:
+    """Whether an account has any order that these books made: then it is the account that they were kept of."""
+    return any(
+        is_known(known, journal, order.client_order_id)
+        for order in orders
+        if order.client_order_id.startswith(PREFIX + instance)
+    )
+
+
 def since_ns(engine: Engine) -> int:
     """What filled before this is in the books of the engine, if it was ours."""
     return max(0, engine.state.now_ns - MARGIN_NS)

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from bnml.app import preflight, ramping, reconcile, strangers
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
-from bnml.app.recovering import hold_entries
+from bnml.app.recovering import hold_entries, hold_for_vanished
 from bnml.core.clock import NS_PER_MS, NS_PER_S
-from bnml.core.errors import RecoveryNeeded, Rejected
+from bnml.core.errors import Rejected
 from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished, Timer
 from bnml.core.instrument import DELISTED
 from bnml.journal.reader import JournalReader
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from bnml.app.retrain import Trainer
     from bnml.core.events import Balances
     from bnml.core.instrument import Instrument
+    from bnml.journal.recover import Recovered
 
 MARGIN_NS = 250 * NS_PER_MS  # by which a request may be judged later than its window
 AT_ONCE = 500  # bars fed before the loop may breathe
@@ -43,7 +44,7 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
     """Filters, universe, then the venue's truth of our orders and balances."""
     recovered, engine = parts.recovered, parts.engine
     if recovered is not None:
-        _judge(parts)
+        _say_recovered(recovered)
         if not recovered.same_arithmetic:
             engine.state.symbols.clear()  # running values of other kernels; the bars are read again
         else:
@@ -69,6 +70,9 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
                 parts.market_now_ns,
             )
 
+    with JournalReader(parts.folder.journal) as journal:
+        instance, known = parts.identity.instance, engine.state.orders
+        is_same_account = strangers.shows_ours(parts.standing, instance, known, journal)
     now_ns = parts.market_now_ns
     truth = await reconcile.bring_truth(
         parts.venue,
@@ -77,6 +81,7 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
         now_ns,
         find_adoptions,
         is_compared_again=not is_stepped and not parts.options.once,
+        is_same_account=is_same_account,
     )
     if recovered is not None:
         logger().info(
@@ -86,6 +91,7 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
             difference_e8=truth.difference_e8,
         )
     parts.header.initial_balances = truth.balances.assets
+    hold_for_vanished(pump, truth.vanished)
     await hold_entries(parts.folder, pump, parts.journal)
     return truth
 
@@ -259,10 +265,7 @@ def _say_gaps(symbol: str, bars: list[Bar], length_ns: int) -> None:
         )
 
 
-def _judge(parts: Parts) -> None:
-    recovered = parts.recovered
-    if recovered is None:
-        return
+def _say_recovered(recovered: Recovered) -> None:
     logger().info(
         "engine_recovered",
         last_event=recovered.last_seq,
@@ -270,9 +273,3 @@ def _judge(parts: Parts) -> None:
         compared=recovered.compared,
         same_arithmetic=recovered.same_arithmetic,
     )
-    if recovered.differences:
-        raise RecoveryNeeded(
-            f"replaying the journal gave other commands than were sent, first at {recovered.differences[0]} "
-            f"({len(recovered.differences)} in all), with the same code and settings; the journal or this machine "
-            "cannot be trusted: check orders and positions at the venue by hand, then start with a new state folder"
-        )

@@ -51,7 +51,9 @@ class Database:
         self._asked.put(partial(self._do, work, done, asyncio.get_running_loop()))
 
     async def close(self) -> None:
-        """After all that was asked before; an open transaction is rolled back."""
+        """After all that was asked before; an open transaction is rolled back. Once more, it does nothing."""
+        if not self._is_open:
+            return
         try:
             await self.run(lambda connection: connection.close())
         finally:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 import bnml
-from bnml.core.errors import RecoveryNeeded
+from bnml.core.errors import RecoveryNeeded, Retryable
 from bnml.core.ids import IdSource
 from bnml.journal.schema import encode
 from bnml.kernels import KERNEL_HASH
@@ -66,10 +66,16 @@ def recover(
 ) -> Recovered | None:
     """The engine after the newest event of a journal; None for a journal without events.
 
-    Raises RecoveryNeeded when events cannot be read or replayed at all.
+    Raises RecoveryNeeded when events cannot be read or replayed at all; Retryable when the file cannot be read now.
     """
     try:
         return _recover(journal, config, predictors, config_hash)
+    except (
+        sqlite3.OperationalError
+    ) as error:  # rights, a lock or the disk: no damage that a new journal would mend
+        raise Retryable(
+            f"the journal cannot be read ({error}); look at its disk and at who else has it open"
+        ) from error
     except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecoveryNeeded(
             f"the journal cannot be read to its end ({error}); put a backup in its place, or move it away and check "

@@ -103,6 +103,11 @@ def _is_ours(report: OrderReport) -> bool:
     return report.state is OrderState.REJECTED and not report.quantity_lots and not report.trade_id
 
 
+def is_gone(report: OrderReport) -> bool:
+    """Said by us, too: the venue does not show an order any more that it had confirmed."""
+    return report.state is OrderState.EXPIRED and not report.quantity_lots and not report.trade_id
+
+
 class OrderBook:
     """All orders by client order id; the transition table decides what a report may change."""
 
@@ -147,6 +152,9 @@ class OrderBook:
         order = self.orders[report.client_order_id]
         if order.is_told and _is_ours(report):
             return False
+        if is_gone(report):
+            self._vanish(order)
+            return False
         if order.is_presumed and is_alive(report):
             self.doubt(order)
         order.is_told |= report.state not in _UNTOLD and not _is_ours(report)
@@ -185,6 +193,13 @@ class OrderBook:
             order.quantity_lots = min(order.quantity_lots, report.quantity_lots)
         else:
             order.quantity_lots = report.quantity_lots
+
+    def _vanish(self, order: Order) -> None:
+        """What was told of it counts; no more is waited for, but it may be shown again."""
+        order.state = next_state(order.state, OrderState.EXPIRED)
+        order.is_told = False
+        order.cumulative_lots = order.applied_lots
+        self._note_untold(order)
 
     def doubt(self, order: Order) -> None:
         """An order that counted as never there may be there after all."""
