@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
 import structlog
@@ -61,7 +62,7 @@ def configure(
             structlog.processors.format_exc_info,
             renderer,
         ],
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=lambda *_: _Printer(stream),
         cache_logger_on_first_use=False,
     )
     set_level(level)
@@ -76,6 +77,16 @@ def set_level(level: str) -> None:
     global least  # noqa: PLW0603 - as `tap`: one process has one log
     least = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(min(least, logging.WARNING)))
+
+
+class _Printer(structlog.PrintLogger):
+    """A line that the disk or a closed terminal does not take is lost; what it tells of goes on."""
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = error = err = critical = fatal = failure = exception = msg
 
 
 class _Forward(logging.Handler):

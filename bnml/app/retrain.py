@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 STOP_TIMEOUT_S = 3.0
 REST_AFTER_FAILURE_S = 300.0
+ROOM_S = 30.0
+NO_ROOM = "the disk has less free than guards.least_free_mib"
 NICENESS = "10"
 KEPT_IN_MEMORY = 2  # bundles of a symbol: until the engine is told of the new one it decides with that before
 
@@ -40,12 +42,14 @@ class Trainer:
         store: ModelStore,
         publish: Callable[[ModelPublished], None],
         now_ns: Callable[[], int],
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         self._settings = settings
         self._options = options
         self._store = store
         self._publish = publish
         self._now_ns = now_ns
+        self._has_room = has_room
         self._versions: dict[str, str] = {}
         self._loaded: dict[str, list[str]] = {}  # by symbol: its bundles in memory, the one in use last
         self._refused: dict[str, str] = {}
@@ -55,6 +59,7 @@ class Trainer:
         self._process: asyncio.subprocess.Process | None = None
         self.training: tuple[str, ...] = ()  # still to come from the child that runs
         self.failure = ""  # last words of the newest child, if it failed
+        self.is_waiting = False  # for room on the disk
 
     @property
     def _models_dir(self) -> Path:
@@ -153,7 +158,12 @@ class Trainer:
         return tuple(sorted(set(self._refused) - set(self._versions)))
 
     async def train(self, symbols: Sequence[str]) -> bool:
-        """Run one child for these symbols and publish what it makes, as it makes it; whether it ended well."""
+        """Run one child for these symbols and publish what it makes, as it makes it; whether it ended well.
+
+        On a disk that is nearly full none is begun, and one that runs is ended.
+        """
+        if not self._may_write():
+            return False
         log_file = self._settings.app.state_dir / "train.log"
         self.training = tuple(symbols)
         self._trained.update(symbols)
@@ -174,7 +184,7 @@ class Trainer:
             )
         try:
             code: int | None = None
-            while code is None:
+            while code is None and self._may_write():
                 with suppress(TimeoutError):
                     async with asyncio.timeout(POLL_S):
                         code = await asyncio.shield(self._process.wait())
@@ -183,7 +193,9 @@ class Trainer:
             self.training = ()
             await self._stop_child()
         self.failure = _last_words(log_file) if code else ""
-        if code:
+        if code is None:
+            logger().warning("training_ended_early", symbols=list(symbols), reason=NO_ROOM)
+        elif code:
             logger().error("training_failed", exit_code=code, words=self.failure, log=str(log_file))
         else:
             logger().info("training_ended", symbols=list(symbols))
@@ -197,7 +209,17 @@ class Trainer:
             asked, self._wanted = self._wanted, {}
             wanted = self.due(tuple(asked))  # the child before may have made what was asked for meanwhile
             if wanted and not await self.train(sorted(wanted)):
-                await asyncio.sleep(REST_AFTER_FAILURE_S)
+                if self.is_waiting:
+                    self.request(sorted(wanted), NO_ROOM)
+                await asyncio.sleep(ROOM_S if self.is_waiting else REST_AFTER_FAILURE_S)
+
+    def _may_write(self) -> bool:
+        """What room a disk that is nearly full has belongs to the journal; told when it begins, and when it is over."""
+        has_room = self._has_room()
+        if has_room == self.is_waiting:
+            self.is_waiting = not has_room
+            logger().warning("training_waits" if self.is_waiting else "training_goes_on", reason=NO_ROOM)
+        return has_room
 
     async def _stop_child(self) -> None:
         process = self._process

@@ -39,6 +39,7 @@ from bnml.app.spool import Spool
 from bnml.app.streams import MarketStreams
 from bnml.app.timers import Timers
 from bnml.app.vigil import Vigil, hear
+from bnml.app.vitals import has_disk_room
 from bnml.app.weather import make_weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS
@@ -46,7 +47,6 @@ from bnml.core.errors import Retryable
 from bnml.core.events import ModelPublished
 from bnml.trading.bars import BarGate
 from bnml.trading.freeing import fills_once_now
-from bnml.trading.guarding import ACTIVE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +77,10 @@ class Daemon:
         self._life = Life(parts, self._lag, stop)
         mode = parts.header.mode
         self.picture = Picture(engine, mode, settings.venue.kind, parts.journal.session, market_of(settings))
-        self.trainer = Trainer(settings, parts.options, parts.bundles.store, self._publish, self._now_ns)
+        has_room = partial(has_disk_room, parts)
+        self.trainer = Trainer(
+            settings, parts.options, parts.bundles.store, self._publish, self._now_ns, has_room
+        )
         narrator = Narrator(engine, self.picture)
         self._afterwards = None if self._stepped else Afterwards(narrator)
         self._gate = BarGate(
@@ -330,8 +333,6 @@ class Daemon:
         return self._stop.is_set() or (limit is not None and self.picture.scans >= limit)
 
     def _check_models(self) -> None:
-        if self._parts.guards.level("disk") != ACTIVE:
-            return  # what room there is belongs to the journal
         due = self.trainer.due(self._parts.symbols)
         self.trainer.request(sorted(due), "missing or old")
 

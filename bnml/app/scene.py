@@ -33,6 +33,7 @@ class Scene(msgspec.Struct, kw_only=True):
     training: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     failure: str = ""  # of the last training
+    is_training_waiting: bool = False  # for room on the disk
     lines: tuple[Line, ...] = ()  # of the log, newest last
 
 
@@ -45,6 +46,7 @@ def add_session(scene: Scene, picture: Picture, health: Health, trainer: Trainer
     scene.training = trainer.training
     scene.refused = trainer.refused
     scene.failure = trainer.failure
+    scene.is_training_waiting = trainer.is_waiting
 
 
 def ranked(decisions: Iterable[Decision], held: set[str]) -> tuple[Decision, ...]:

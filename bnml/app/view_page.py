@@ -163,6 +163,8 @@ def _models(scene: Scene) -> str:
     parts = []
     if scene.failure:
         parts.append(f"training failed: {scene.failure}")
+    if scene.is_training_waiting:
+        parts.append("training waits for room on the disk")
     if scene.training:
         parts.append(f"training models: {scene.training[0]} now, {len(scene.training) - 1} waiting")
     if scene.refused:

@@ -15,6 +15,7 @@ from bnml.trading.guarding import ACTIVE, HALTED, REDUCING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bnml.app.compose import Parts
     from bnml.app.guards import Guards
     from bnml.app.health import LoopLag
     from bnml.app.settings import GuardSettings
@@ -140,6 +141,17 @@ class Vitals:
 
     def _report(self, name: str, level: str, words: str) -> None:
         self._guards.report(name, level, words if level != ACTIVE else "")
+
+
+def has_disk_room(parts: Parts) -> bool:
+    """Whether there is room for more than the journal, the least to protect and to sell; stepped runs do not look."""
+    if parts.deployment.stepper is not None:
+        return True
+    least = parts.settings.guards.least_free_mib * MIB
+    models = parts.settings.learning.models_dir
+    places = [parts.folder.path, *([models] if models.is_dir() else [])]
+    is_calm = all(parts.guards.level(name) == ACTIVE for name in ("disk", "space"))
+    return is_calm and all(shutil.disk_usage(place).free >= least for place in places)
 
 
 def cgroup_bytes(root: Path = Path("/sys/fs/cgroup"), mine: Path = Path("/proc/self/cgroup")) -> int:

@@ -8,6 +8,7 @@ rules run on the bars that followed. The final fit uses all rows and is scored b
 from __future__ import annotations
 
 import platform
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import joblib
@@ -250,8 +251,12 @@ def publish_trained(trained: Trained, spec: TrainingSpec) -> str:
     """Write the bundle and make it current; returns its id. The joblib files are for people, not for the daemon."""
     models_dir = spec.learning.models_dir
     staging = staging_dir(models_dir, trained.metadata.symbol)
-    write_arrays(staging / ARRAYS_FILE, trained.arrays)
-    trained.pair.boosting.save_model(staging / "xgb.ubj")
-    joblib.dump(trained.pair.random_forest, staging / "rf.joblib")
-    joblib.dump(trained.pair.boosting, staging / "xgb.joblib")
-    return publish(models_dir, trained.metadata, staging)
+    try:
+        write_arrays(staging / ARRAYS_FILE, trained.arrays)
+        trained.pair.boosting.save_model(staging / "xgb.ubj")
+        joblib.dump(trained.pair.random_forest, staging / "rf.joblib")
+        joblib.dump(trained.pair.boosting, staging / "xgb.joblib")
+        return publish(models_dir, trained.metadata, staging)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)  # what a full disk took of it would keep it full
+        raise

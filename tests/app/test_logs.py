@@ -3,6 +3,8 @@
 import json
 import logging
 from collections import deque
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -45,3 +47,14 @@ def test_libraries_write_to_the_log_and_not_to_the_terminal(configured, capfd):
     assert json.loads(file.read_text())["said"] == "Task exception was never retrieved: 7"
     assert tail[0].text.startswith("library_logged library=asyncio")
     assert capfd.readouterr() == ("", "")
+
+
+def test_f46_a_disk_that_takes_no_line_ends_nothing(configured, monkeypatch):
+    """The line of a fill ended the daemon that was about to protect it."""
+    monkeypatch.setattr(logs, "tap", None)
+    stream = logs.configure("info", "auto", Path("/dev/full"))
+    for _ in range(1000):
+        logs.logger().error("order_filled", symbol="BTCUSDT")
+        logs.logger().warning("log_lost", note="x" * 100)
+    with suppress(OSError):
+        stream.close()

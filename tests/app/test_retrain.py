@@ -9,6 +9,7 @@ from bnml.core.clock import NS_PER_HOUR, parse_utc_ns
 from bnml.core.errors import Rejected
 from bnml.learn.bundle import Current
 from bnml.options import RunOptions
+from tests.virtual_time import in_virtual_time
 
 
 class Store:
@@ -39,8 +40,14 @@ def trainer(tmp_path, monkeypatch):
         (tmp_path / "AUSDT").mkdir(exist_ok=True)
         published = []
         made = Trainer(
-            settings, RunOptions(**options), Store(refused), published.append, lambda: now_h * NS_PER_HOUR
+            settings,
+            RunOptions(**options),
+            Store(refused),
+            published.append,
+            lambda: now_h * NS_PER_HOUR,
+            lambda: made.room,
         )
+        made.room = True
         return made, published
 
     return make
@@ -121,3 +128,86 @@ async def test_a_training_that_fails_leaves_its_last_words(trainer, monkeypatch,
     assert not await made.train(["BUSDT"])
     assert "nowhere" in made.failure
     assert not made.training
+
+
+class Child:
+    """A training that takes an hour."""
+
+    def __init__(self):
+        self.returncode = None
+        self.words = []
+
+    async def wait(self):
+        for _ in range(3600):
+            if self.returncode is None:
+                await asyncio.sleep(1)
+        if self.returncode is None:
+            self.returncode = 0
+        return self.returncode
+
+    def terminate(self):
+        self.words.append("terminate")
+        self.returncode = -15
+
+
+@pytest.fixture
+def children(monkeypatch):
+    begun = []
+
+    async def begin(*_, **__):
+        begun.append(Child())
+        return begun[-1]
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", begin)
+    return begun
+
+
+@in_virtual_time
+async def test_f46_nothing_is_trained_while_the_disk_is_nearly_full_and_what_was_asked_for_is_made_after(
+    trainer, children, capsys
+):
+    made, _ = trainer()
+    made.room = False
+    made.request(["BUSDT"], "drift")
+    running = asyncio.create_task(made.run())
+    await asyncio.sleep(600)
+    assert children == []
+    assert made.is_waiting
+    assert (made.training, made.failure) == ((), "")
+    made.room = True
+    await asyncio.sleep(31)
+    assert len(children) == 1
+    assert (made.is_waiting, made.training) == (False, ("BUSDT",))
+    running.cancel()
+    await asyncio.wait({running})
+    told = capsys.readouterr().out
+    assert (told.count("training_waits"), told.count("training_goes_on")) == (1, 1)
+    assert "least_free_mib" in told
+
+
+@in_virtual_time
+async def test_f46_a_training_under_way_ends_when_the_disk_fills_and_is_begun_again_with_room(
+    trainer, children
+):
+    made, _ = trainer()
+    made.request(["BUSDT"], "missing")
+    running = asyncio.create_task(made.run())
+    await asyncio.sleep(5)
+    made.room = False
+    await asyncio.sleep(5)
+    assert [child.words for child in children] == [["terminate"]]
+    assert made.training == ()
+    await asyncio.sleep(600)
+    assert len(children) == 1
+    made.room = True
+    await asyncio.sleep(31)
+    assert len(children) == 2
+    running.cancel()
+    await asyncio.wait({running})
+
+
+async def test_f46_without_room_a_session_of_one_look_trains_nothing(trainer, children):
+    made, _ = trainer()
+    made.room = False
+    assert not await made.train(["BUSDT"])
+    assert children == []

@@ -42,6 +42,7 @@ class Training:
     training: tuple[str, ...] = ()
     refused: tuple[str, ...] = ()
     failure = ""
+    is_waiting = False
 
 
 def decided(symbol, action=Action.HOLD, reason=Reason.POLICY, measured=0.1234, limit=0.2, lots=0, score=50.0):
@@ -241,6 +242,8 @@ def test_training_refused_models_and_a_failed_training(picture):
     assert "its model was refused" in text
     trainer.failure = "no such folder"
     assert "training failed: no such folder" in "\n".join(drawn(scene_of(picture, trainer), 120, 30))
+    trainer.is_waiting = True
+    assert "training waits for room on the disk" in "\n".join(drawn(scene_of(picture, trainer), 120, 30))
 
 
 def test_many_symbols_and_long_lines_stay_inside(picture):

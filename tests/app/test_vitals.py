@@ -15,7 +15,7 @@ from bnml.app.inbox import LiveInbox
 from bnml.app.life import Life
 from bnml.app.settings import GuardSettings
 from bnml.app.stall import StackSampler
-from bnml.app.vitals import MIB, JournalStall, Threshold, Vitals, cgroup_bytes
+from bnml.app.vitals import MIB, JournalStall, Threshold, Vitals, cgroup_bytes, has_disk_room
 from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock, ManualClock
 from bnml.core.errors import Retryable
@@ -65,6 +65,42 @@ def test_little_disk_reduces_and_hardly_any_halts(vitals):
     assert vitals.guards.level("disk") == REDUCING
     vitals.look(200 * MIB, 0)
     assert [(one.name, one.level) for one in vitals.inbox.ready()] == [("disk", REDUCING), ("disk", HALTED)]
+
+
+@pytest.mark.parametrize(
+    ("free", "guard", "is_stepped", "has_room"),
+    [
+        ({}, "", False, True),
+        ({"state": 1023}, "", False, False),
+        ({"models": 1023}, "", False, False),
+        ({}, "disk", False, False),
+        ({}, "space", False, False),
+        ({"state": 1, "models": 1}, "disk", True, True),
+    ],
+)
+def test_f46_models_are_the_first_that_a_disk_which_is_nearly_full_does_without(
+    tmp_path, monkeypatch, free, guard, is_stepped, has_room
+):
+    (tmp_path / "models").mkdir()
+
+    def usage(place):
+        return SimpleNamespace(free=free.get(place.name, 1024) * MIB)
+
+    monkeypatch.setattr("bnml.app.vitals.shutil.disk_usage", usage)
+    guards = Guards(LiveInbox(), lambda: 5)
+    if guard:
+        guards.report(guard, REDUCING, "")
+    parts = SimpleNamespace(
+        deployment=SimpleNamespace(stepper="stepper" if is_stepped else None),
+        settings=load(
+            None,
+            {},
+            {"learning.models_dir": (tmp_path / "models", ""), "guards.least_free_mib": (1024, "")},
+        ),
+        folder=SimpleNamespace(path=tmp_path / "state"),
+        guards=guards,
+    )
+    assert has_disk_room(parts) is has_room
 
 
 def test_memory_reduces_then_asks_once_for_a_restart(vitals):

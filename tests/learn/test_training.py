@@ -1,3 +1,5 @@
+import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -233,3 +235,27 @@ def test_too_short_a_history_is_refused(tmp_path):
 def test_publishing_leaves_no_staging_folder_behind(published):
     names = {path.name for path in (published[0] / "TESTUSDT").iterdir()}
     assert names == {"current.json", Path(published[1]).name}
+
+
+@pytest.mark.parametrize("name", ["write_arrays", "fsync", "replace"])
+def test_f46_a_disk_that_fills_while_a_model_is_published_leaves_the_one_in_use_whole(
+    trained, published, monkeypatch, name
+):
+    """And nothing of the new one beside it, which would keep the disk full."""
+    models_dir, bundle_id = published
+    spec, made = trained
+    spec = msgspec.structs.replace(spec, learning=spec.learning.model_copy(update={"models_dir": models_dir}))
+    made = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, created_ns=5))
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    place = {"write_arrays": "bnml.learn.train.write_arrays", "fsync": "bnml.learn.publish.os.fsync"}
+    monkeypatch.setattr(place.get(name, "pathlib.Path.replace"), full)
+    with pytest.raises(OSError, match="No space left"):
+        publish_trained(made, spec)
+    monkeypatch.undo()
+    symbol, version = bundle_id.split("/")
+    assert bundles.current_version(models_dir, symbol).version == version
+    assert not list((models_dir / symbol).glob(".new-*"))
+    assert store(models_dir).load(symbol, None) == bundle_id

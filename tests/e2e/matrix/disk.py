@@ -73,6 +73,10 @@ class _Connection:
         self._database = database
         self._life = life
 
+    @property
+    def in_transaction(self):
+        return self._database.in_transaction
+
     def execute(self, statement, values=()):
         self._life.check()
         if statement == "COMMIT":
