@@ -6,10 +6,12 @@ import asyncio
 import shutil
 import sys
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bnml.app.hardening import childs_environment
 from bnml.app.logs import logger
+from bnml.app.vitals import has_disk_room
 from bnml.core.clock import NS_PER_HOUR, format_utc
 from bnml.core.errors import Rejected
 from bnml.core.events import ModelPublished
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from bnml.app.compose import Parts
     from bnml.config import Settings
     from bnml.learn.predictors import ModelStore
     from bnml.options import RunOptions
@@ -233,6 +236,14 @@ class Trainer:
         except TimeoutError:
             with suppress(ProcessLookupError):
                 process.kill()
+
+
+def make_trainer(
+    parts: Parts, publish: Callable[[ModelPublished], None], now_ns: Callable[[], int]
+) -> Trainer:
+    """Of a composed session."""
+    has_room = partial(has_disk_room, parts)
+    return Trainer(parts.settings, parts.options, parts.bundles.store, publish, now_ns, has_room)
 
 
 def _last_words(log_file: Path) -> str:

@@ -31,7 +31,7 @@ from bnml.app.pump import Pump
 from bnml.app.rechecking import Comparisons
 from bnml.app.reconcile import recheck
 from bnml.app.refusals import after_steps
-from bnml.app.retrain import Trainer
+from bnml.app.retrain import make_trainer
 from bnml.app.rhythm import Rhythm
 from bnml.app.silence import Silence
 from bnml.app.single_look import look_once
@@ -39,7 +39,6 @@ from bnml.app.spool import Spool
 from bnml.app.streams import MarketStreams
 from bnml.app.timers import Timers
 from bnml.app.vigil import Vigil, hear
-from bnml.app.vitals import has_disk_room
 from bnml.app.weather import make_weather
 from bnml.app.words import market_of
 from bnml.core.clock import NS_PER_MS
@@ -77,10 +76,7 @@ class Daemon:
         self._life = Life(parts, self._lag, stop)
         mode = parts.header.mode
         self.picture = Picture(engine, mode, settings.venue.kind, parts.journal.session, market_of(settings))
-        has_room = partial(has_disk_room, parts)
-        self.trainer = Trainer(
-            settings, parts.options, parts.bundles.store, self._publish, self._now_ns, has_room
-        )
+        self.trainer = make_trainer(parts, self._publish, self._now_ns)
         narrator = Narrator(engine, self.picture)
         self._afterwards = None if self._stepped else Afterwards(narrator)
         self._gate = BarGate(
