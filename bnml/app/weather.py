@@ -68,11 +68,14 @@ class Weather:
         banned_s = rest.budget.banned_s
         if banned_s:
             until_ns = self._clock.now_ns() + int(banned_s * NS_PER_S)
-            self._guards.report(
-                "ban",
-                REDUCING,
-                f"the venue has banned this address until {format_utc(until_ns // NS_PER_MS * NS_PER_MS)}",
-            )
+            until = format_utc(until_ns // NS_PER_MS * NS_PER_MS)
+            if (
+                self._guards.level("ban") == ACTIVE
+            ):  # worse than other guards: nothing can be sent, whatever happens
+                logger().error(
+                    "address_banned", until=until, note="what rests at the exchange protects until then"
+                )
+            self._guards.report("ban", REDUCING, f"the venue has banned this address until {until}")
             return  # nothing may be asked
         self._guards.report("ban", ACTIVE)
         self._tell_cause()  # before questions that may have to wait for just that

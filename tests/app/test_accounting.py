@@ -240,13 +240,22 @@ async def test_f68_a_manual_trade_is_a_flow_with_its_story_and_never_ours():
     for place, flow in enumerate(flows):
         assert not engine.process(flow, place + 1), "nothing is traded for it"
     assert await made.look() == []
+    assert engine.standings() == (), "the difference is over: nobody has to adopt or to ignore it"
+    assert engine.portfolio.positions == {}
+    assert engine.state.breakers["day_start_equity_e8"][0] == -650 * E8, "and no loss of the day"
 
 
-async def test_a_deposit_needs_no_order():
-    made, _, _ = accountant(Venue({"USDT": 7}), {"USDT": 5})
+@pytest.mark.parametrize("by", [2, -2], ids=["deposit", "withdrawal"])
+async def test_f68_a_payment_needs_no_order(by):
+    made, engine, guards = accountant(Venue({"USDT": 5 + by}), {"USDT": 5})
     with capture_logs() as logs:
-        assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS, is_compared=True)]
+        (flow,) = await made.look()
+    assert flow == CapitalFlow("USDT", by, NOW_NS, is_compared=True)
     assert "no order explains it" in logs[0]["text"]
+    assert logs[0]["log_level"] == "error"  # which is posted
+    assert not engine.process(flow, 1)
+    assert await made.look() == []
+    assert (guards.told, engine.standings()) == ([], ())
 
 
 async def test_a_fill_of_ours_that_nobody_told_of_is_no_flow():

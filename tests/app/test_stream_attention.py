@@ -20,7 +20,9 @@ from bnml.core.clock import NS_PER_S, LiveClock
 from bnml.core.events import Bar, Guard, OrderReport, VenueStatus
 from bnml.core.orders import OrderState, Side
 from bnml.trading.bars import BarGate
+from bnml.trading.engine import Engine
 from bnml.trading.orders import Order, OrderBook, Role
+from bnml.trading.standing import worst
 from bnml.venues.binance import market, succession
 from bnml.venues.binance.codec import MarketCodec
 from bnml.venues.binance.freshness import Freshness
@@ -30,6 +32,7 @@ from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
 from bnml.venues.binance.venue import BinanceVenue
 from bnml.venues.binance.wsapi import ApiConnection
+from tests.trading.kit import config
 from tests.venues.binance.kit import ALL
 from tests.venues.binance.test_stream_faults import Feed, fed
 from tests.venues.binance.web import Sink, running
@@ -260,6 +263,11 @@ async def test_f09_after_an_outage_one_reading_comes_before_the_first_entry():
         await load(it.client, rule(act("refuse_connections", seconds=1.5, cut=True)))
         await it.client.send("GET", "/api/v3/time")
         await until(lambda: (USER, False) in posted.channels(), 3)
+        engine = Engine(config(), None)
+        for place, down in enumerate(posted()):  # entries are off with the first word of it
+            engine.process(down, place + 1)
+        assert worst(engine.standings()) == "REDUCING"
+        assert {one.name for one in engine.standings()} == {f"channel:{ORDERS}", f"channel:{USER}"}
         reads = []
         plain = it.venue.order_reports
 

@@ -2,12 +2,16 @@
 
 import asyncio
 import gc
+import socket
 import tracemalloc
 
 import pytest
+from structlog.testing import capture_logs
 
+from bnml.app.alerts import Alerts
 from bnml.app.guards import Guards
 from bnml.app.inbox import LiveInbox
+from bnml.app.settings import AlertSettings
 from bnml.app.weather import SYSTEM_STATUS, Weather
 from bnml.core.clock import NS_PER_MS, NS_PER_S, LiveClock, ManualClock
 from bnml.core.errors import Retryable
@@ -259,7 +263,15 @@ async def test_f06_a_ban_is_a_guard_with_its_end():
     async with web() as place, client(place.http, clock) as rest:
         watch, _, inbox = weather(rest, clock, asks_status=True)
         rest.budget.ban(600)
-        await watch.look()
+        with capture_logs() as lines:
+            await watch.look()
+            await watch.look()
+        alerts = Alerts(AlertSettings(webhook_url="https://example.org"))
+        for line in lines:
+            alerts.take({**line, "level": line["log_level"]})
+        (alert,) = alerts._waiting  # once, although the default level leaves out what guards say
+        assert (alert.severity, alert.name) == ("error", "address_banned")
+        assert "until=2023-11-14T22:23:2" in alert.text
         (event,) = [one for one in inbox.ready() if isinstance(one, Guard)]
         assert (event.name, event.level) == ("ban", "REDUCING")
         assert "2023-11-14T22:23:2" in event.detail
@@ -269,7 +281,8 @@ async def test_f06_a_ban_is_a_guard_with_its_end():
         assert ("ban", "ACTIVE") in told(inbox)
 
 
-async def test_f09_an_outage_of_hours_costs_no_memory(monkeypatch):
+@pytest.mark.parametrize("cause", ["no route", "no name service"])
+async def test_f09_an_outage_of_hours_costs_no_memory(monkeypatch, cause):
     monkeypatch.setattr(succession, "FIRST_BACKOFF_S", 0)
     monkeypatch.setattr(succession, "LONGEST_BACKOFF_S", 0)
     clock, sink, attempts = LiveClock(), Sink(), [0]
@@ -278,7 +291,14 @@ async def test_f09_an_outage_of_hours_costs_no_memory(monkeypatch):
         attempts[0] += 1
         await asyncio.sleep(0)
 
-    url = "ws://127.0.0.1:1"
+    async def nobody(*_, **__):
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    host = "127.0.0.1"
+    if cause == "no name service":
+        host = "api.example.org"
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", nobody)
+    url = f"ws://{host}:1"
     stream = MarketStream(
         url,
         MarketCodec(ALL, "1m"),
@@ -289,7 +309,7 @@ async def test_f09_an_outage_of_hours_costs_no_memory(monkeypatch):
         stale_s=5,
         admit=admit,
     )
-    async with client("http://127.0.0.1:1", clock) as rest:
+    async with client(f"http://{host}:1", clock) as rest:
         api = ApiConnection(
             url, Signer("k", "s"), clock, timestamp_ms=lambda: 1, on_event=sink.event, on_link=sink.link,
             on_number=lambda _: None, timeout_s=1, receive_window_ms=1000, rest=rest,

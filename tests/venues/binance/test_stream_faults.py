@@ -6,6 +6,7 @@ import gc
 import os
 import random
 import resource
+import sys
 import time
 from collections import Counter
 
@@ -13,8 +14,11 @@ import msgspec
 import pytest
 from websockets.asyncio.server import serve
 
+from bnml.app.retrain import Trainer
+from bnml.config import load
 from bnml.core.clock import LiveClock
 from bnml.core.events import Bar
+from bnml.options import RunOptions
 from bnml.venues.binance import market, succession
 from bnml.venues.binance.codec import MarketCodec, Print
 from bnml.venues.binance.market import MarketStream, shards
@@ -159,6 +163,46 @@ def test_what_both_connections_tell_counts_once_however_late_the_first_is():
         assert [item.trade_id for item in told] == list(range(count))
 
 
+@pytest.fixture(params=["no training", "a training"])
+async def training(request, tmp_path, monkeypatch):
+    """The daemon's own way to train, with a child that keeps every core busy."""
+    if request.param == "no training":
+        yield None
+        return
+    program = tmp_path / "python"
+    (tmp_path / "busy.py").write_text(BUSY)
+    program.write_text(f"#!/bin/sh\nexec {sys.executable} {tmp_path}/busy.py\n")
+    program.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(program))
+    settings = load(None, {}, {"app.state_dir": (tmp_path, "")})
+    trainer = Trainer(settings, RunOptions(), None, None, lambda: 0)
+    monkeypatch.setattr(trainer, "load_all", lambda _: asyncio.sleep(0))
+    child = asyncio.create_task(trainer.train(["BTCUSDT"]))
+    async with asyncio.timeout(10):
+        while trainer._process is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    yield trainer
+    assert not child.done(), "it ran all the while"
+    assert os.getpriority(os.PRIO_PROCESS, trainer._process.pid) >= 10
+    child.cancel()
+    await asyncio.wait([child])
+
+
+BUSY = """
+import os, time
+end = time.monotonic() + 20
+def work():
+    parent = os.getppid()
+    while time.monotonic() < end and os.getppid() == parent:
+        pass
+for _ in range(os.cpu_count() - 1):
+    if os.fork() == 0:
+        break
+work()
+"""
+
+
+@pytest.mark.usefixtures("training")
 async def test_f31_pings_are_answered_within_a_second_of_the_loops_work_in_a_burst():
     """Counted in pieces of work, not by the clock: a machine that stood still has done none."""
     waited, work = [], Counter()

@@ -1,0 +1,71 @@
+"""All symbols fall at once while the venue errs and the market is a flood: the stops at the exchange are the net."""
+
+import asyncio
+
+import pytest
+
+from bnml.venues.binance.wire import ErrorBody
+from bnml.venues.sim.inprocess import ACCOUNT
+from tests.e2e.matrix import network
+from tests.e2e.test_recovery import agreed, scene, until_held
+
+FALL = 0.8
+COPIES = 50
+
+
+def flood(world):
+    """What is public comes fifty times as often; a bar closes once."""
+    plain = world.tell
+
+    def tell(prints, books, bars, ts_ns):
+        for _ in range(COPIES - 1):
+            plain(prints, books, (), ts_ns)
+        plain(prints, books, bars, ts_ns)
+
+    world.tell = tell
+
+
+def worth_e8(world):
+    """Of the account, at the market's prices."""
+    total = 0
+    for asset, both in world.exchange.read.account(ACCOUNT).balances.items():
+        symbol = f"{asset}USDT"
+        if asset == "USDT":
+            total += sum(both)
+        elif symbol in world.prices:
+            one = world.instruments[symbol]
+            total += one.notional_e8(world.prices[symbol], sum(both) // one.lot_e8)
+    return total
+
+
+@pytest.mark.parametrize("seed", [3, 5])
+def test_f73_a_crash_with_server_errors_limits_and_a_burst_costs_what_was_held_and_ends_with_equal_books(
+    monkeypatch, seed
+):
+    too_much = 429, ErrorBody(-1003, "Too much request weight used; please use the websocket.")
+    monkeypatch.setattr(network, "BODIES", (network.BROKEN_503, too_much))
+
+    async def play(trial):
+        life, process = trial.begin()
+        await until_held(process, trial)
+        world = trial.world
+        before_e8, cash_e8 = worth_e8(world), sum(world.exchange.read.account(ACCOUNT).balances["USDT"])
+        held = list(process.engine.portfolio.positions)
+        flood(world)
+        trial.faults.error_before = 1.0  # of every request for an order
+        for name in world.prices:
+            world.prices[name] = round(world.prices[name] * FALL)
+        await asyncio.sleep(20)
+        left = [name for name in held if world.cover.still_bare(name)]
+        loss_e8 = before_e8 - worth_e8(world)
+        trial.faults.calm()
+        await trial.settle(life, process)
+        faults = agreed(trial, process)
+        await trial.end(life, process)
+        return held, left, loss_e8, before_e8 - cash_e8, faults
+
+    held, left, loss_e8, exposure_e8, faults = scene(play, seed)
+    assert held
+    assert left == []
+    assert 0 < loss_e8 <= exposure_e8 * 23 // 100
+    assert faults == []
