@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,12 @@ from bnml.venues.settings import Credentials, VenueSettings
 DEFAULT_FILE = Path("config.yaml")
 ENVIRONMENT_PREFIX = "BNML_"
 SECTION_MARK = "__"
+
+RENAMED: Mapping[str, str] = {}
+"""Keys of earlier versions and what they are called now, "" for those that are gone. None was renamed yet.
+
+A file that names them is read on, with a note: an upgrade must not keep the daemon of what is held from starting.
+"""
 
 Tree = dict[str, Any]
 Path_ = tuple[str, ...]
@@ -75,10 +82,15 @@ def load(
     """
     environment = os.environ if environment is None else environment
     tree, origins = _read_file(path)
+    _rename(tree, origins)
     for name, text in sorted(environment.items()):
         if name.startswith(ENVIRONMENT_PREFIX) and SECTION_MARK in name:
             keys = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split(SECTION_MARK))
-            _put(tree, keys, _scalar(name, text), origins, f"variable {name}")
+            if ".".join(keys) in RENAMED:
+                _say_renamed(f"variable {name}", ".".join(keys))
+                keys = tuple(RENAMED[".".join(keys)].split("."))
+            if keys != ("",):
+                _put(tree, keys, _scalar(name, text), origins, f"variable {name}")
     for dotted, (value, option) in (options or {}).items():
         _put(tree, tuple(dotted.split(".")), value, origins, f"option {option}")
     try:
@@ -160,6 +172,27 @@ def _survey(node: yaml.Node, keys: Path_, file: str, origins: dict[Path_, str], 
             )
         origins[here] = line
         _survey(child, here, file, origins, faults)
+
+
+def _rename(tree: Tree, origins: dict[Path_, str]) -> None:
+    """Move what stands under a key of an earlier version to where it belongs now; what stands there already counts."""
+    for old, new in RENAMED.items():
+        keys, wanted = tuple(old.split(".")), tuple(new.split("."))
+        if keys not in origins:
+            continue
+        branch = tree
+        for key in keys[:-1]:
+            branch = branch[key]
+        value, origin = branch.pop(keys[-1]), origins.pop(keys)
+        _say_renamed(origin, old)
+        if new and wanted not in origins:
+            _put(tree, wanted, value, origins, origin)
+
+
+def _say_renamed(origin: str, old: str) -> None:
+    new = RENAMED[old]
+    told = f"is now called {new}; write that" if new else "is gone and does nothing; remove it"
+    sys.stderr.write(f"note: {origin}: {old} {told}\n")
 
 
 def _put(tree: Tree, keys: Path_, value: Any, origins: dict[Path_, str], origin: str) -> None:

@@ -188,3 +188,23 @@ def test_credentials_come_from_systemd_first_then_from_the_environment(tmp_path)
 def test_half_a_key_is_refused():
     with pytest.raises(Misconfigured, match="only one of BINANCE_API_KEY"):
         load_credentials({"BINANCE_API_KEY": "k"})
+
+
+def test_keys_of_an_earlier_version_are_read_on_with_a_note(tmp_path, monkeypatch, capsys):
+    """An upgrade must not keep the daemon of what is held from starting."""
+    names = {"risk.most_positions": "risk.max_positions", "risk.old": "", "exits.day": "exits.time_stop_h"}
+    monkeypatch.setattr("bnml.config.RENAMED", names)
+    file = tmp_path / "config.yaml"
+    file.write_text("risk:\n  most_positions: 3\n  old: 7\nexits:\n  day: 1\n  time_stop_h: 9\n")
+    settings = load(file, {})
+    assert (settings.risk.max_positions, settings.exits.time_stop_h) == (3, 9)
+    assert capsys.readouterr().err.splitlines() == [
+        "note: config.yaml line 2: risk.most_positions is now called risk.max_positions; write that",
+        "note: config.yaml line 3: risk.old is gone and does nothing; remove it",
+        "note: config.yaml line 5: exits.day is now called exits.time_stop_h; write that",
+    ]
+    variables = {"BNML_RISK__MOST_POSITIONS": "4", "BNML_RISK__OLD": "8"}
+    assert load(file, variables).risk.max_positions == 4
+    told = capsys.readouterr().err
+    assert "note: variable BNML_RISK__MOST_POSITIONS: risk.most_positions is now called" in told
+    assert "note: variable BNML_RISK__OLD: risk.old is gone" in told

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import sqlite3
 import sys
+from contextlib import closing
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from bnml.app.folder import StateFolder, is_locked
 from bnml.app.logs import logger
 from bnml.app.preflight import within_live_capital
 from bnml.app.spool import Word, ask
-from bnml.core.clock import LiveClock, format_utc
+from bnml.core.clock import NS_PER_S, LiveClock, format_utc
 from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
 from bnml.core.events import Guard
 from bnml.core.ids import IdSource
+from bnml.journal import migrations
 from bnml.journal.reader import JournalReader
 from bnml.journal.recover import code_version, recover
-from bnml.journal.schema import VERSION
 from bnml.kernels import KERNEL_HASH
+from bnml.trading import snapshot
 from bnml.trading.compile import compile_engine
 from bnml.trading.guarding import ACTIVE, HALTED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from bnml.app.pump import Pump
     from bnml.config import Settings
@@ -65,7 +68,7 @@ def damage_of(journal: Path, epoch: int, *, is_whole: bool = False) -> str:
             if parts is NEEDED_TABLES:
                 _read_newest(database)
             database.execute("SELECT max(seq) FROM event").fetchone()
-            database.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+            foreign = migrations.unreadable(migrations.format_of(database))
         finally:
             database.close()
     except sqlite3.OperationalError as error:
@@ -75,7 +78,7 @@ def damage_of(journal: Path, epoch: int, *, is_whole: bool = False) -> str:
         return f"{error}" if "no such table" in str(error) and epoch else ""
     except sqlite3.DatabaseError as error:
         return str(error)
-    return next((str(found) for found in checks if found != "ok"), "")
+    return next((str(found) for found in checks if found != "ok"), foreign)
 
 
 def _read_newest(database: sqlite3.Connection) -> None:
@@ -208,19 +211,41 @@ def _healthy(settings: Settings, folder: StateFolder, predictors: PredictorSourc
         return [
             f"no journal in {folder.path}; the next start makes one, and takes over what the venue has of ours"
         ]
+    with closing(sqlite3.connect(f"file:{folder.journal}?mode=ro", uri=True)) as database:
+        found = migrations.format_of(database)
+        if not migrations.is_older(found):
+            return _looked_at(settings, folder.journal, predictors)
+        with TemporaryDirectory(prefix="bnml-look-") as place:
+            copy = Path(place) / folder.journal.name
+            database.execute("VACUUM INTO ?", (str(copy),))
+            with closing(sqlite3.connect(copy, isolation_level=None)) as other:
+                migrations.migrate(other, copy)
+            told = _looked_at(settings, copy, predictors)
+    kept = migrations.copy_of(folder.journal, found).name
+    way_back = f"to go back to the version before, put {kept} in its place: what was traded since is taken over from the venue"
+    return [
+        f"it has format {found}; the next start keeps it as {kept} and makes it format {migrations.VERSION}",
+        way_back,
+        *told,
+    ]
+
+
+def _looked_at(settings: Settings, path: Path, predictors: PredictorSource) -> list[str]:
     config = compile_engine(settings, IdSource("look", 1))
-    with JournalReader(folder.journal) as journal:
+    with JournalReader(path) as journal:
         sessions = journal.sessions()
         if not sessions:
             return ["the journal is sound and holds no session yet"]
         header = sessions[-1].header
         photograph = journal.snapshot()
+        began_ns = LiveClock().monotonic_ns()
         try:
             found = recover(journal, config, predictors, settings.content_hash())
         except RecoveryNeeded as error:
             return [f"the journal cannot be replayed: {error}", "a start sets it aside, with entries off"]
+        took_s = (LiveClock().monotonic_ns() - began_ns) / NS_PER_S
     lines = [
-        f"the journal is sound: format {VERSION}, {len(sessions)} sessions, {sessions[-1].last_seq} events"
+        f"the journal is sound: format {migrations.VERSION}, {len(sessions)} sessions, {sessions[-1].last_seq} events"
     ]
     if header.code_version != code_version() or header.kernel_hash != KERNEL_HASH:
         lines.append(
@@ -230,11 +255,11 @@ def _healthy(settings: Settings, folder: StateFolder, predictors: PredictorSourc
     if header.config_hash != settings.content_hash():
         lines.append("the settings have changed; open positions keep the rules that they were opened with")
     if photograph is not None:
-        lines.append(f"the last photograph is of event {photograph.seq}")
+        lines.append(f"the last photograph is of event {photograph.seq}{_use_of(photograph.engine)}")
     if found is None:
         return [*lines, "nothing to replay"]
     lines.append(
-        f"{found.replayed} events to replay, {len(found.differences)} of them with other commands than sent"
+        f"{found.replayed} events to replay ({took_s:.1f} s), {len(found.differences)} of them with other commands than sent"
     )
     if found.differences:
         lines.append(
@@ -245,3 +270,12 @@ def _healthy(settings: Settings, folder: StateFolder, predictors: PredictorSourc
         f"{len(engine.portfolio.positions)} positions, {len(engine.book.open())} orders that are not over"
     )
     return lines
+
+
+def _use_of(photograph: bytes) -> str:
+    """What a start has to say of one that it cannot begin with."""
+    try:
+        snapshot.decode(photograph)
+    except RecoveryNeeded as error:
+        return f", and of no use: {error}"
+    return ""

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from bnml.core.errors import Misconfigured, RecoveryNeeded
+from bnml.journal.migrations import VERSION, migrate
 from bnml.journal.reserve import Reserve, is_full
-from bnml.journal.schema import INSERTS, TABLES, VERSION, Row
+from bnml.journal.schema import INSERTS, TABLES, Row
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,9 +32,9 @@ def prepare(connection: sqlite3.Connection, path: Path, durability: Durability) 
         connection.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
+        migrate(connection, path)
         connection.executescript(f"BEGIN IMMEDIATE;{TABLES}COMMIT")  # who reads beside it finds all or none
         connection.execute("INSERT OR IGNORE INTO meta VALUES ('version', ?)", (str(VERSION),))
-        _check_version(connection, path)
         row = connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()
     except (sqlite3.OperationalError, OSError) as error:
         raise unwritable(path, error) from error
@@ -122,12 +123,3 @@ def _begin(connection: sqlite3.Connection) -> None:
                 raise
         else:
             return
-
-
-def _check_version(connection: sqlite3.Connection, path: Path) -> None:
-    row = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
-    if row is None or row[0] != str(VERSION):
-        found = "none" if row is None else row[0]
-        raise RecoveryNeeded(
-            f"the journal {path} has format {found}, this version writes {VERSION}; move it away to start afresh"
-        )

@@ -10,7 +10,6 @@ from bnml.core.commands import Command
 from bnml.core.events import Event
 from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
 
-VERSION = 1
 JOURNAL_FILE: Final = "journal.db"
 """Its name in a state folder."""
 
