@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bnml.journal.writer import JournalWriter
 
 HOUSEKEEPING_MINUTES = 10
-KEEP_HEALTH_DAYS = 7
+KEEP_HEALTH_DAYS = 1  # of a row a second, that is 0.1 GB
 LEAST_FREE_BYTES = 500 * 1024 * 1024
 
 

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+from bnml.core.clock import NS_PER_DAY
 from bnml.core.errors import Misconfigured, RecoveryNeeded
 from bnml.journal.migrations import VERSION, migrate
 from bnml.journal.reserve import Reserve, is_full
@@ -22,6 +23,9 @@ AT_ONCE = 200
 BUSY_MS = 5_000
 BUSY_TIMES = 12
 """A file that another program writes to is waited for so long, so often: a minute; then the owner stops."""
+SLICES_FROM = "slices_from"
+SLICES_SPAN = 500
+KEEP_SLICES_NS = 30 * NS_PER_DAY
 SPARED = frozenset({"health", "snapshot"})
 """What a full disk does without: neither is needed to protect, to sell or to start again."""
 
@@ -90,6 +94,43 @@ def prunings(older_than_ns: int) -> tuple[tuple[str, Row], ...]:
 def prune(connection: sqlite3.Connection, statement: str, values: Row) -> int:
     """Do it once; returns how many rows went."""
     return connection.execute(statement, values).rowcount
+
+
+def prune_slices(connection: sqlite3.Connection) -> int:
+    """Prices of held positions that are a month old and older than all photographs, a span of events at a time; 0 when done.
+
+    Nothing begins to replay before them any more. Those that led to commands stay: what orders cost is told by them.
+    """
+    start = slices_from(connection)
+    end = start + SLICES_SPAN
+    oldest, count = connection.execute("SELECT min(seq), count(*) FROM snapshot").fetchone()
+    if count < KEPT_SNAPSHOTS or end > oldest:
+        return 0
+    (newest_ns,) = connection.execute("SELECT ts_ns FROM event ORDER BY seq DESC LIMIT 1").fetchone()
+    bounds = "seq >= ? AND seq < ?"
+    (latest_ns,) = connection.execute(f"SELECT max(ts_ns) FROM event WHERE {bounds}", (start, end)).fetchone()  # noqa: S608
+    if latest_ns is None or latest_ns > newest_ns - KEEP_SLICES_NS:
+        return 0
+    _begin(connection)
+    try:
+        connection.execute(
+            f"DELETE FROM event WHERE {bounds} AND kind = 'Slice' "  # noqa: S608
+            "AND NOT EXISTS (SELECT 1 FROM command WHERE command.seq = event.seq)",
+            (start, end),
+        )
+        connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SLICES_FROM, str(end)))
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return SLICES_SPAN
+
+
+def slices_from(connection: sqlite3.Connection) -> int:
+    """The first event from which on all prices of held positions are kept."""
+    row = connection.execute("SELECT value FROM meta WHERE key = ?", (SLICES_FROM,)).fetchone()
+    return 1 if row is None else int(row[0])
 
 
 def unwritable(path: Path, error: Exception) -> Misconfigured:

@@ -14,11 +14,11 @@ from bnml.core.commands import Command
 from bnml.core.errors import Misconfigured, RecoveryNeeded
 from bnml.core.events import Event, InstrumentUpdate
 from bnml.core.instrument import Instrument
-from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
+from bnml.core.outcomes import Decision, EquityPoint, Trade
+from bnml.journal.file_work import slices_from
 from bnml.journal.schema import (
     Health,
     SessionHeader,
-    decode_bareness,
     decode_command,
     decode_decision,
     decode_equity,
@@ -156,10 +156,6 @@ class JournalReader:
         """Equity at each scan."""
         return _rows(self._database, "equity", "seq, payload", decode_equity, 0, session)
 
-    def bareness(self, session: int | None = None) -> Iterator[tuple[int, Bareness]]:
-        """Every spell in which a position was not wholly protected by live stops."""
-        return _rows(self._database, "bareness", "seq, payload", decode_bareness, 0, session)
-
     def features(self, session: int | None = None) -> Iterator[tuple[int, tuple[str, bytes]]]:
         """(symbol, row as float64 bytes) of the decisions that were not HOLD."""
         bounds, values = _bounds(self._database, 0, session)
@@ -174,6 +170,10 @@ class JournalReader:
             (before_seq,),
         ).fetchone()
         return Snapshot(*row) if row is not None else None
+
+    def is_whole(self) -> bool:
+        """Whether nothing was deleted that a replay from the first event on needs."""
+        return slices_from(self._database) == 1
 
     def status(self) -> Health | None:
         """The newest health row."""
@@ -195,7 +195,7 @@ def _rows(
     session: int | None,
 ) -> Iterator[tuple[int, T]]:
     bounds, values = _bounds(database, after_seq, session)
-    order = "seq, n" if table in {"command", "decision", "trade", "bareness"} else "seq"
+    order = "seq, n" if table in {"command", "decision", "trade"} else "seq"
     # Only names from this file are put into the text.
     query = f"SELECT {columns} FROM {table} WHERE {bounds} ORDER BY {order}"  # noqa: S608
     cursor = database.execute(query, values)

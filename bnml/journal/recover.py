@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from bnml.journal.reader import JournalReader, Session, Snapshot
     from bnml.trading.compile import EngineConfig
 
+MOST_REPLAYED = 1_000_000
+"""Less than a minute; between two photographs there are some 20,000."""
 DECIDING_PACKAGES = ("core", "trading")
 
 
@@ -90,6 +92,7 @@ def _recover(
     sessions = journal.sessions(0 if photograph is None else photograph.seq)
     if not sessions or sessions[-1].last_seq == 0:
         return None
+    _must_be_short(journal, photograph, sessions[-1].last_seq)
     replayed = compared = 0
     differences: list[str] = []
     last_seq = photograph.seq if photograph is not None else 0
@@ -136,6 +139,19 @@ def _start(
         except RecoveryNeeded:  # of another schema, or damaged: the one before, and the events since
             photograph = journal.snapshot(photograph.seq)
     return None, Engine(config, predictors)  # all events tell the same story, only slower
+
+
+def _must_be_short(journal: JournalReader, photograph: Snapshot | None, last_seq: int) -> None:
+    """Photographs of another schema, or damaged ones, must not leave what is held alone for minutes, or for good."""
+    if photograph is None and not journal.is_whole():
+        raise RecoveryNeeded(
+            "none of its photographs can be used by this version, and of its oldest events the prices were deleted"
+        )
+    count = last_seq - (0 if photograph is None else photograph.seq)
+    if count > MOST_REPLAYED:
+        raise RecoveryNeeded(
+            f"no photograph of its newest events can be used by this version, and {count} events are too many to replay"
+        )
 
 
 def _with_ids(engine: Engine, config: EngineConfig, predictors: PredictorSource, session: Session) -> Engine:

@@ -8,7 +8,7 @@ import msgspec
 
 from bnml.core.commands import Command
 from bnml.core.events import Event
-from bnml.core.outcomes import Bareness, Decision, EquityPoint, Trade
+from bnml.core.outcomes import Decision, EquityPoint, Trade
 
 JOURNAL_FILE: Final = "journal.db"
 """Its name in a state folder."""
@@ -59,7 +59,6 @@ decode_event = msgspec.msgpack.Decoder(Event).decode
 decode_command = msgspec.msgpack.Decoder(Command).decode
 decode_decision = msgspec.msgpack.Decoder(Decision).decode
 decode_trade = msgspec.msgpack.Decoder(Trade).decode
-decode_bareness = msgspec.msgpack.Decoder(Bareness).decode
 decode_equity = msgspec.msgpack.Decoder(EquityPoint).decode
 
 

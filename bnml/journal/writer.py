@@ -161,7 +161,11 @@ class JournalWriter:
         self._tell_of_failure()
 
     async def prune(self, older_than_ns: int) -> None:
-        """Housekeeping: old health rows, all but the newest snapshots, and a checkpoint of the log."""
+        """Housekeeping: old health rows and prices, all but the newest snapshots, and a checkpoint of the log."""
+        while await self._database.run(
+            file_work.prune_slices
+        ):  # while the oldest photographs are still there
+            pass
         for statement, values in file_work.prunings(older_than_ns):
             work = partial(file_work.prune, statement=statement, values=values)
             while await self._database.run(work) > 0:  # bit by bit: a barrier may come in between

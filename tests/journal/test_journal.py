@@ -6,9 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from bnml.app.rescue import booked_fills
-from bnml.core.commands import CancelOrder, Submit
+from bnml.core.commands import Alert, CancelOrder, Submit
 from bnml.core.errors import Fatal, Misconfigured, RecoveryNeeded
-from bnml.core.events import Bar, Scan, Timer
+from bnml.core.events import Bar, Scan, Slice, Timer
 from bnml.core.orders import ApprovedOrder, OrderTicket, OrderType, Side
 from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.journal import file_work
@@ -342,3 +342,47 @@ def test_reading_needs_a_journal(tmp_path):
 def test_a_command_is_filed_under_the_id_that_the_venue_will_know():
     assert client_id_of(SUBMIT) == "bnx-1"
     assert client_id_of(CancelOrder("BTCUSDT", "bnx-0", "")) == "bnx-0"
+
+
+def photographed(journal, *seqs):
+    for seq in seqs:
+        journal._put("snapshot", (seq, 1, "v", b"state"))
+
+
+async def test_prices_that_no_replay_begins_before_are_deleted_after_a_month(journal, tmp_path, monkeypatch):
+    """A symbol that is held for a year would have had twenty gigabytes of them."""
+    monkeypatch.setattr(file_work, "SLICES_SPAN", 10)
+    day_ns = 24 * 3600 * 10**9
+    for day in range(60):
+        journal.append_event(Slice("BTCUSDT", day * day_ns, 1, 1, 1, 1))
+    journal.append_commands(5, [Alert("info", "x", "")])
+    journal.append_event(Timer("x", 60 * day_ns))
+    photographed(journal, 45, 50)
+    await journal.barrier()
+    await journal.prune(older_than_ns=0)
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert reader.is_whole()  # two photographs may both be damaged
+    photographed(journal, 61)
+    await journal.barrier()
+    await journal.prune(older_than_ns=0)
+    with JournalReader(tmp_path / "journal.db") as reader:
+        kept = [seq for seq, _ in reader.events()]
+        assert not reader.is_whole()
+    assert kept == [5, *range(31, 62)]  # of the last month, and what led to a command
+    await journal.prune(older_than_ns=0)
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert [seq for seq, _ in reader.events()] == kept
+
+
+async def test_prices_that_a_replay_may_begin_before_stay_however_old_they_are(
+    journal, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(file_work, "SLICES_SPAN", 10)
+    for number in range(60):
+        journal.append_event(Slice("BTCUSDT", number, 1, 1, 1, 1))
+    journal.append_event(Timer("x", 10**18))
+    photographed(journal, 25, 50, 61)
+    await journal.barrier()
+    await journal.prune(older_than_ns=0)
+    with JournalReader(tmp_path / "journal.db") as reader:
+        assert [seq for seq, _ in reader.events()] == list(range(21, 62))

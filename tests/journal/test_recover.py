@@ -166,6 +166,34 @@ def test_a_photograph_of_another_schema_is_passed_over(tmp_path):
     assert state_of(found.engine) == state_of(engine)
 
 
+def test_no_start_replays_for_minutes_what_no_photograph_can_be_used_for(tmp_path, monkeypatch):
+    """It makes its books from the venue, which takes seconds: nothing looks after what is held meanwhile."""
+    _, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
+    monkeypatch.setattr(module, "MOST_REPLAYED", 400)
+    with JournalReader(tmp_path / "j.db") as journal:
+        found = recover(journal, config, _NoModels(), "settings")
+        assert 0 < found.replayed <= 400
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        database.execute("UPDATE snapshot SET engine = ?", (b"another schema",))
+    with (
+        JournalReader(tmp_path / "j.db") as journal,
+        pytest.raises(RecoveryNeeded, match="too many to replay"),
+    ):
+        recover(journal, config, _NoModels(), "settings")
+
+
+def test_a_journal_whose_oldest_prices_are_deleted_is_not_replayed_from_its_beginning(tmp_path):
+    _, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        database.execute("INSERT INTO meta VALUES ('slices_from', '501')")
+    with JournalReader(tmp_path / "j.db") as journal:
+        assert recover(journal, config, _NoModels(), "settings").differences == ()
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        database.execute("DELETE FROM snapshot")
+    with JournalReader(tmp_path / "j.db") as journal, pytest.raises(RecoveryNeeded, match="were deleted"):
+        recover(journal, config, _NoModels(), "settings")
+
+
 def test_of_photographs_the_newest_that_can_be_read_is_taken(tmp_path):
     """One that was damaged had the events of a whole year replayed, while nothing looked after what was held."""
     engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
