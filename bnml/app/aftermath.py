@@ -37,8 +37,7 @@ def read_note(state_dir: Path) -> HaltNote | None:
         return None
     except ValueError as error:
         raise RecoveryNeeded(
-            f"{file} is damaged ({error}): somebody acted without the daemon; compare positions with the venue, "
-            "then remove the file"
+            f"{file} is damaged ({error}): somebody acted without the daemon; compare positions with the venue"
         ) from error
 
 
@@ -67,7 +66,12 @@ class Aftermath:
 
     async def take(self, now_ns: int) -> None:
         """Halt before anything may move; sales that were made without us are adopted as any unknown order of ours."""
-        note = read_note(self._state_dir)
+        try:
+            note = read_note(self._state_dir)
+        except (
+            RecoveryNeeded
+        ) as error:  # somebody wanted something to stop: everything does, and what is held is guarded
+            note = HaltNote(str(error))
         if note is None:
             return
         logger().critical(

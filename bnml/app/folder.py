@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import sqlite3
 import string
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+from bnml.journal.reader import JournalReader
 from bnml.journal.reserve import is_full
 from bnml.journal.schema import JOURNAL_FILE
 
@@ -105,19 +107,31 @@ class StateFolder:
         """Who we were in the last session, epoch included; a new folder makes a new name.
 
         On real venues the name is drawn at random, so that two daemons on one account differ; the embedded
-        exchange is private to this folder, and an equal name makes equal runs equal to the last byte.
+        exchange is private to this folder, and an equal name makes equal runs equal to the last byte. Where the file
+        is lost, the journal says it: a session begins there before anything is sent under its epoch.
         """
         try:
             return msgspec.json.decode(self._identity_file.read_bytes(), type=Identity)
-        except FileNotFoundError:
-            return Identity(
-                "sim0" if venue_kind == "sim" else "".join(secrets.choice(_LETTERS) for _ in range(4))
-            )
-        except ValueError as error:
+        except (FileNotFoundError, ValueError) as error:
+            known = self._journaled_identity()
+            if known is not None:
+                return known
+            if isinstance(error, FileNotFoundError):
+                return Identity(
+                    "sim0" if venue_kind == "sim" else "".join(secrets.choice(_LETTERS) for _ in range(4))
+                )
             raise RecoveryNeeded(
-                f"{self._identity_file} is damaged ({error}); restore it from a backup: without it client order ids "
-                "could repeat"
+                f"{self._identity_file} is damaged ({error}), and the journal does not say it either; restore it from a "
+                "backup: without it client order ids could repeat"
             ) from error
+
+    def _journaled_identity(self) -> Identity | None:
+        try:
+            with JournalReader(self.journal) as journal:
+                header = journal.session().header
+        except (sqlite3.Error, Misconfigured, ValueError):
+            return None
+        return Identity(header.instance, header.epoch)
 
     def begin_epoch(self, identity: Identity, least_epoch: int) -> Identity:
         """Count this start; `least_epoch` is the highest epoch that the venue has seen of us."""

@@ -48,3 +48,18 @@ def test_the_next_start_takes_the_note_and_sells_nothing(tmp_path, symbols, allo
     assert read_note(tmp_path) is None
     restarted = Engine.restore(engine.config, None, engine.snapshot())
     assert not restarted.state.activity.allows("ETHUSDT")
+
+
+def test_a_note_that_cannot_be_read_halts_everything_and_keeps_no_start_from_guarding(tmp_path):
+    """It ended with code 5, which stays down, with positions held."""
+    engine = Engine(config(), None)
+
+    async def journaled():
+        return None
+
+    (tmp_path / HALT_FILE).write_bytes(b"{")
+    aftermath = Aftermath(tmp_path, lambda event: engine.process(event, 1), journaled)
+    asyncio.run(aftermath.take(5))
+    assert not engine.state.activity.allows("BTCUSDT")
+    assert "damaged" in engine.state.activity.halted
+    assert not (tmp_path / HALT_FILE).exists()

@@ -3,9 +3,12 @@ import subprocess
 import sys
 
 import pytest
+from msgspec.structs import replace
 
 from bnml.app.folder import StateFolder, write_durably
 from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+from bnml.journal.writer import JournalWriter
+from tests.journal.kit import header
 
 
 def test_a_second_daemon_on_the_same_folder_is_refused_with_the_process_named(tmp_path):
@@ -50,6 +53,23 @@ def test_a_damaged_identity_is_for_the_operator(tmp_path, content):
     (tmp_path / "identity.json").write_bytes(content)
     with StateFolder(tmp_path) as folder, pytest.raises(RecoveryNeeded, match="backup"):
         folder.identity("sim")
+
+
+@pytest.mark.parametrize("content", [b"{", None], ids=["damaged", "lost"])
+async def test_an_identity_that_is_lost_is_that_of_the_journal(tmp_path, content):
+    """Under another name the orders that protect what is held would be those of a stranger."""
+    with StateFolder(tmp_path) as folder:
+        begun = folder.begin_epoch(folder.identity("live"), 6)
+        journal = await JournalWriter.open(folder.journal, "process")
+        await journal.begin_session(replace(header(), instance=begun.instance, epoch=begun.epoch), 1)
+        await journal.close()
+        if content is None:
+            (tmp_path / "identity.json").unlink()
+        else:
+            (tmp_path / "identity.json").write_bytes(content)
+        found = folder.identity("live")
+        assert found == begun
+        assert folder.begin_epoch(found, 0).epoch == begun.epoch + 1
 
 
 def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(tmp_path, monkeypatch):
