@@ -9,7 +9,9 @@ def judge(found, slope):
     assert found["exit_code"] == 0
     assert found["suspect_lines"] == []
     assert found["resident_slope_mb_per_market_hour"] < slope, found
-    assert found["files"][2] - found["files"][0] <= 12, found  # some connections are being made at any moment
+    # The least in each third of the time: idle connections come and go, also those of a start, and end with the next
+    # drop of all; what stays open after each one is there to the end.
+    assert found["files"][2] - min(found["files"]) <= 4, found
     assert found["reconnects"] > found["drops"]
 
 
