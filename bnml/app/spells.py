@@ -8,7 +8,7 @@ import msgspec
 
 from bnml.app.logs import logger
 from bnml.core.clock import NS_PER_S, format_utc
-from bnml.trading.guarding import ACTIVE, HALTED, LEVELS
+from bnml.trading.guarding import ACTIVE, HALTED, LEVELS, REDUCING
 from bnml.trading.state import OF_SYMBOL
 
 if TYPE_CHECKING:
@@ -63,12 +63,14 @@ class Spells:
             spell = self._standing(key, before_ns, now_ns)
             level = max((_level(text) for text in texts), key=LEVELS.index)
             is_passing = key.partition(OF_SYMBOL)[0] in PASSING and level != HALTED
+            if spell.told == HALTED != level:
+                spell.told = REDUCING  # only the operator ends a halt: another one is news
             is_told = LEVELS.index(level) <= LEVELS.index(spell.told)
             if not is_told and spell.stood_ns >= (LASTING_S if is_passing else SOON_S) * NS_PER_S:
                 spell.told = level
                 due += texts
         self._tell(due)
-        self._tell_over([key for key in self._spells if key not in standing], now_ns, reasons)
+        self._let_go([key for key in self._spells if key not in standing], now_ns, reasons)
 
     def _standing(self, key: str, before_ns: int, now_ns: int) -> Spell:
         wall_ns = self._clock.now_ns()
@@ -82,23 +84,30 @@ class Spells:
         if not due:
             return
         severity = "critical" if any(_level(text) == HALTED for text in due) else "warning"
-        more = f"; and {len(due) - SHOWN} more" if len(due) > SHOWN else ""
-        text = "; ".join(due[:SHOWN]) + more
         getattr(logger(), severity)(
-            "entries_off", text=text, note="what protects positions rests at the exchange"
+            "entries_off", text=_few(due), note="what protects positions rests at the exchange"
         )
 
-    def _tell_over(self, gone: Iterable[str], now_ns: int, reasons: Sequence[str]) -> None:
-        over = [key for key in gone if now_ns - self._spells[key].seen_ns >= OVER_S * NS_PER_S]
-        for key in over:
-            spell = self._spells.pop(key)
-            if spell.told != ACTIVE:
-                began, ended = format_utc(spell.since_ns), format_utc(spell.seen_wall_ns)
-                still = [
-                    reason.rpartition(" ")[0]
-                    for reason in (one.partition(": ")[0] for one in reasons[:SHOWN])
-                ]
-                logger().warning("entries_off_over", text=f"{key}, from {began} until {ended}", still=still)
+    def _let_go(self, gone: Iterable[str], now_ns: int, reasons: Sequence[str]) -> None:
+        """Tell in one line what is over: the symbols of a whole exchange come back in one moment."""
+        over: list[str] = []
+        for key in gone:
+            spell = self._spells[key]
+            if spell.told == HALTED:
+                spell.told = REDUCING
+            if now_ns - spell.seen_ns >= OVER_S * NS_PER_S:
+                del self._spells[key]
+                if spell.told != ACTIVE:
+                    began, ended = format_utc(spell.since_ns), format_utc(spell.seen_wall_ns)
+                    over.append(f"{key}, from {began} until {ended}")
+        if over:
+            still = [one.partition(": ")[0].rpartition(" ")[0] for one in reasons[:SHOWN]]
+            logger().warning("entries_off_over", text=_few(over), still=still)
+
+
+def _few(texts: Sequence[str]) -> str:
+    more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
+    return "; ".join(texts[:SHOWN]) + more
 
 
 def _key(reason: str) -> str:

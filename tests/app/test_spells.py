@@ -48,6 +48,23 @@ def test_a_halt_is_critical_and_told_once_more_when_it_grows_out_of_less(case):
     assert case.pass_s(60, DISK) == []
 
 
+@pytest.mark.parametrize("between", [(), (DISK,)])
+def test_a_halt_after_the_operators_resume_is_told_although_its_spell_goes_on(case, between):
+    halt = "disk HALTED: 90 MiB free"
+    case.pass_s(SOON_S + 2, halt)
+    assert case.pass_s(60, *between) == []
+    assert [line["log_level"] for line in case.pass_s(60, halt)] == ["critical"]
+
+
+def test_a_whole_exchange_that_comes_back_is_one_line(case):
+    many = [f"status:S{number}USDT REDUCING: is HALT at the venue" for number in range(400)]
+    assert names(case.pass_s(LASTING_S + 2, *many)) == ["entries_off"]
+    lines = case.pass_s(OVER_S + 2)
+    assert names(lines) == ["entries_off_over"]
+    assert "status:S0USDT, from" in lines[0]["text"]
+    assert lines[0]["text"].endswith("and 390 more")
+
+
 @pytest.mark.parametrize(
     "reason", [STALE, USER, "clock REDUCING: 2500 ms", "loop REDUCING: lags", "journal REDUCING: 3 s"]
 )
