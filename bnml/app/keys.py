@@ -41,14 +41,18 @@ Told = dict[str, int]
 """When each finding was told of last, by the wall clock: once a day is enough."""
 
 
-class Restrictions(msgspec.Struct, rename="camel"):
-    """The venue's answer about a key; a right that it does not name is not there."""
+class NotTold(Rejected):
+    """The venue does not say what a key may do: a start may refuse that, a running daemon has learned nothing."""
 
+
+class Restrictions(msgspec.Struct, rename="camel"):
+    """The venue's answer about a key; a right that it does not name is not there, but for the one that all have."""
+
+    enable_spot_and_margin_trading: bool
     ip_restrict: bool = False
     enable_withdrawals: bool = False
     enable_internal_transfer: bool = False
     permits_universal_transfer: bool = False
-    enable_spot_and_margin_trading: bool = False
     trading_authority_expiration_time: int = 0  # ms; 0 = it does not end
 
 
@@ -66,7 +70,7 @@ async def check_key(rest: RestClient, settings: Settings, now_ns: int, told: Tol
         if settings.venue.key_permissions_unverified == "accept":
             logger().warning("key_permissions_unverified", note="accepted by the configuration")
             return
-        raise Rejected(
+        raise NotTold(
             f"this venue does not tell what the API key may do ({error}); make sure that it cannot withdraw, then set "
             "venue.key_permissions_unverified to accept"
         ) from error
@@ -127,6 +131,8 @@ async def watch_key(parts: Parts, told: Told) -> None:
         await parts.venue.rest.signer.usable()
         try:
             await check_key(parts.venue.rest, parts.settings, parts.clock.now_ns(), told)
+        except NotTold as error:
+            logger().warning("key_not_looked_at", error=str(error))
         except Rejected as error:
             if guards.level(RIGHTS) == ACTIVE:
                 logger().critical("key_not_acceptable", cause=str(error), way_out=WAY_OUT)

@@ -86,6 +86,8 @@ async def test_a_venue_that_does_not_tell_needs_the_operators_word():
         await said(silent)
     accepted = {"venue.key_permissions_unverified": "accept"}
     assert await said(silent, **accepted) == ["key_permissions_unverified"]
+    with pytest.raises(Rejected, match="does not tell"):
+        await said({"code": -1000, "msg": "try later"})
     with pytest.raises(Retryable):
         await said(Retryable("later"), **accepted)
     with pytest.raises(Rejected, match="withdraw"):  # known is known, whatever was accepted

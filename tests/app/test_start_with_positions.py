@@ -151,6 +151,21 @@ async def test_a_key_that_gains_the_right_to_withdraw_makes_no_entry_until_it_is
     watching.cancel()
 
 
+@in_virtual_time
+async def test_an_answer_that_says_nothing_of_a_running_daemons_key_is_no_right_gained_or_lost():
+    """A page of somebody between us, an error that came as a good answer, a path that the venue has shut for a day."""
+    nothing = {"code": -1000, "msg": "try later", "enableSpotAndMarginTrading": None}
+    made = keyed({}, Rejected("404", code=-1), nothing, Rejected("404", code=-1))
+    await check_at_start(made, {})
+    with capture_logs() as logs:
+        watching = asyncio.create_task(watch_key(made, {}))
+        await asyncio.sleep(3 * LOOK_EVERY_S + 1)
+    assert made.venue.rest.asked == 4
+    assert made.inbox.ready() == []
+    assert [(one["event"], one["log_level"]) for one in logs] == [("key_not_looked_at", "warning")] * 3
+    watching.cancel()
+
+
 async def test_a_start_ends_what_an_earlier_session_left_of_a_key_that_is_good_now():
     made = keyed()
     made.guards.recall({"key_rights": ("REDUCING", "the API key may withdraw")})
