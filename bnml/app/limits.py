@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -114,16 +115,21 @@ def budget_folder(settings: Settings, rest_url: str) -> Path:
 
 def _users_folder() -> Path:
     """Among the user's state, which outlives logout and reboot as a ban does: for up to three days."""
-    named = Path(os.environ.get("XDG_STATE_HOME", ""))
-    if named.is_absolute():  # else it is to be ignored, says its specification
-        return named / "bnml" / "limits"
+    roots = [Path(os.environ.get("XDG_STATE_HOME", ""))]
+    with suppress(RuntimeError):  # a user whom no list of users knows
+        roots.append(Path.home() / ".local" / "state")
+    folders = [root / "bnml" / "limits" for root in roots if root.is_absolute()]  # else to be ignored
+    return next(filter(_is_ours, folders), LASTING_TEMPORARY / f"bnml-limits-{os.getuid()}")
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether it can be made and written; root, who can do so everywhere, would leave there what its user cannot open."""
     try:
-        home = Path.home()
-    except RuntimeError:  # a user whom no list of users knows
-        home = Path("/nonexistent")
-    if os.access(home, os.W_OK | os.X_OK):
-        return home / ".local" / "state" / "bnml" / "limits"
-    return LASTING_TEMPORARY / f"bnml-limits-{os.getuid()}"
+        there = next(one for one in (folder, *folder.parents) if one.exists())
+        is_writable = os.access(there, os.W_OK | os.X_OK)
+        return is_writable and there != Path("/") and (os.geteuid() != 0 or there.stat().st_uid == 0)
+    except OSError:  # not even to be looked at
+        return False
 
 
 def time_scale(settings: Settings) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from bnml.app import limits
 from bnml.app.deployment import Deployment
 from bnml.app.limits import budget_folder, make_budget, readers_budget
 from bnml.config import load
@@ -387,6 +388,28 @@ def test_f06_a_ban_outlives_the_users_session_and_a_reboot(monkeypatch, tmp_path
     make_budget(settings, deployment, clock, VenueClock(clock)).ban(60)
     assert (tmp_path / ".local" / "state" / "bnml" / "limits").stat().st_mode & 0o777 == 0o700
     assert make_budget(settings, deployment, clock, VenueClock(clock)).banned_s > 59
+
+
+def test_f06_a_users_state_that_cannot_be_written_ends_no_start(monkeypatch, tmp_path):
+    """As `sudo pip install --user` leaves it: a daemon that had begun with the folder before would not begin with this one."""
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    monkeypatch.delenv("XDG_STATE_HOME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    lasting, url = Path(f"/var/tmp/bnml-limits-{os.getuid()}"), "https://api.example"
+    settings = load(None, {"BNML_VENUE__KIND": "live"})
+    theirs = tmp_path / ".local"
+    theirs.mkdir()
+    monkeypatch.setattr(limits.os, "access", lambda path, _mode: path != theirs)
+    assert budget_folder(settings, url) == lasting
+    monkeypatch.setenv("XDG_STATE_HOME", str(theirs / "elsewhere"))
+    assert budget_folder(settings, url) == lasting
+    monkeypatch.setattr(limits.os, "access", lambda _path, _mode: True)
+    monkeypatch.setattr(limits.os, "geteuid", lambda: 0)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    if os.getuid() == 0:
+        os.chown(tmp_path, 1000, -1)
+        os.chown(theirs, 1000, -1)
+    assert budget_folder(settings, url) == lasting, "root would leave there what its user cannot open"
 
 
 def test_a_damaged_ledger_bans_nobody_for_ever(tmp_path):
