@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from bnml.app.fees import FEE_ASSET
 from bnml.app.health import cpu_s, resident_bytes
 from bnml.app.strangers import foreign
 from bnml.app.words import action_text, exit_text, mood_text, reason_text
@@ -248,14 +249,15 @@ class Picture:
                 yield f"{plain(one.base_e8)} {one.asset} of {symbol}, cost {plain(one.cost_e8, 2)} {ledger.quote}"
 
     def _foreign_coins(self) -> Iterator[str]:
-        """What the account held of each traded base at the last comparison, less what is ours of it."""
+        """What the account held of each traded base at the last comparison, less what is ours of it: fees are paid of what we bought for them."""
         portfolio, symbols = self._engine.portfolio, self._engine.state.symbols
+        reserves = {FEE_ASSET} if self._engine.state.fees_asked_ns else set()
         ours_e8: Counter[str] = Counter()
         for symbol, position in portfolio.positions.items():
             ours_e8[symbols[symbol].instrument.base] += sum(one.base_e8 for one in position.tranches)
         for dust in portfolio.ledger.dust.values():
             ours_e8[dust.asset] += dust.base_e8
-        for base in sorted({one.instrument.base for one in symbols.values()}):
+        for base in sorted({one.instrument.base for one in symbols.values()} - reserves):
             if (left_e8 := portfolio.total_e8(base) - ours_e8[base]) > 0:
                 yield f"{plain(left_e8).rstrip('0').rstrip('.')} {base}"
 

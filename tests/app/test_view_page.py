@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from bnml.app import picture as picture_module
 from bnml.app.health import LoopLag
 from bnml.app.logs import Line
 from bnml.app.narrator import Narrator
@@ -214,6 +215,16 @@ def test_what_is_not_ours_is_shown(picture):
     ]
     picture.see_orders("a1zz", [ours])
     assert scene_of(picture).health.foreign_orders == {}
+
+
+def test_the_reserve_that_was_bought_for_fees_is_nobody_elses(monkeypatch, picture):
+    """Nobody can say how much of it is whose once it is bought here."""
+    monkeypatch.setattr(picture_module, "FEE_ASSET", "ETH")  # as BNB is, of a symbol that is followed
+    state = picture._engine.state
+    state.ledger.totals["ETH"] = 80_000_000
+    assert scene_of(picture).health.foreign_coins == ("0.8 ETH",)
+    state.fees_asked_ns = 1
+    assert scene_of(picture).health.foreign_coins == ()
 
 
 def test_before_there_is_a_session_and_while_it_stops():
