@@ -33,6 +33,7 @@ from bnml.venues.settings import Credentials, VenueSettings
 DEFAULT_FILE = Path("config.yaml")
 ENVIRONMENT_PREFIX = "BNML_"
 SECTION_MARK = "__"
+REDACTED_URL = "https://[redacted]"
 
 RENAMED: Mapping[str, str] = {}
 """Keys of earlier versions and what they are called now, "" for those that are gone. None was renamed yet.
@@ -68,6 +69,11 @@ class Settings(Group):
     def content_hash(self) -> str:
         """Name the decisions: equal hashes mean equal settings, wherever they came from."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def to_be_shown(self) -> "Settings":
+        """For the journal and for terminals: who knows a webhook's address can post to it."""
+        shown = REDACTED_URL if self.alerts.webhook_url else ""
+        return self.model_copy(update={"alerts": self.alerts.model_copy(update={"webhook_url": shown})})
 
 
 def load(

@@ -34,7 +34,9 @@ def check(config: Path | None, *, json: bool) -> int:
         "config_hash": settings.content_hash(),
         "venue": settings.venue.kind,
         "credentials": present,
-        "changed": _changed(settings.model_dump(mode="json"), Settings().model_dump(mode="json")),
+        "changed": _changed(
+            settings.to_be_shown().model_dump(mode="json"), Settings().model_dump(mode="json")
+        ),
     }
     if json:
         text = json_module.dumps(report)

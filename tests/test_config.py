@@ -1,5 +1,6 @@
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -7,11 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from bnml.config import Settings, load, load_credentials
+from bnml import config_report
+from bnml.app.compose import _header
+from bnml.config import REDACTED_URL, Settings, load, load_credentials
 from bnml.config_report import template
 from bnml.core.clock import NS_PER_MS
 from bnml.core.errors import Misconfigured
 from bnml.explain import fields_of
+from bnml.options import RunOptions
 from bnml.trading.settings import FeatureSettings
 from bnml.venues.sim.feed import BEAT_NS
 
@@ -112,6 +116,23 @@ def test_a_secret_in_the_file_is_refused_and_not_repeated(text, tmp_path):
     assert "BINANCE_API_KEY" in said
     assert "abc" not in said
     assert "aB3" not in said
+
+
+def test_where_alerts_go_is_told_to_nobody(tmp_path, capsys):
+    """Whoever knows a webhook's address can post to it, and the journal of a daemon is sent along with questions."""
+    address = "https://hooks.example/T0K3N"
+    file = write(tmp_path, f"alerts: {{webhook_url: {address}}}\n")
+    settings = load(file, {})
+    identity = SimpleNamespace(instance="ab12", epoch=1)
+    header = _header(settings, RunOptions(), (), identity, None)
+    assert "T0K3N" not in header.config
+    assert Settings.model_validate_json(header.config).alerts.webhook_url == REDACTED_URL
+    assert header.config_hash == settings.content_hash()
+    config_report.check(file, json=False)
+    said = capsys.readouterr().out
+    assert "alerts.webhook_url" in said
+    assert "T0K3N" not in said
+    assert "T0K3N" not in refusal(write(tmp_path, "alerts: {webhook_url: 'http://hooks.example/T0K3N'}\n"))
 
 
 def test_later_sources_win(tmp_path):

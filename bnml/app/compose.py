@@ -368,7 +368,7 @@ def _header(
         code_version=code_version(),
         tier=fill_tier(settings) if settings.venue.kind in {"sim", "paper"} else settings.costs.tier,
         seed=settings.venue.sim.seed,
-        config=settings.model_dump_json(),
+        config=settings.to_be_shown().model_dump_json(),
         arguments=tuple(sys.argv[1:]),
         data_dir="" if options.replay is None else str(options.replay.resolve()),
         from_ns=options.from_ns,

@@ -154,7 +154,7 @@ class AlertSettings(Settings):
     @classmethod
     def _is_http(cls, url: str) -> str:
         if url and not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-            raise ValueError(f'"{url}" must begin with https:// (http:// only for this machine)')
+            raise ValueError("it must begin with https:// (http:// only for this machine)")
         return url
 
 
