@@ -45,6 +45,10 @@ TOLD_BY_SPELL: Final = frozenset({"guard_changed", "trading_halted"})
 """Lines that are no alert however severe: `entries_off` tells what they say, once for each spell, and its end."""
 FIRST_PAUSE_S: Final = 1.0
 LONGEST_PAUSE_S: Final = 60.0
+OF_THE_ALERT: Final = frozenset({400, 413, 422})
+"""Answers that are about what was posted: the same words get the same answer."""
+REFUSALS: Final = 3
+"""Of one alert, until it is given up for those that wait behind it."""
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -79,21 +83,32 @@ class Alerts:
 
     async def run(self) -> None:
         """Post until cancelled, with growing pauses while the receiver does not take it."""
-        pause_s = FIRST_PAUSE_S
+        pause_s, refusals = FIRST_PAUSE_S, 0
         while True:
             await self._filled.wait()
             alert = self._waiting[0]
-            if await _post(self._settings, alert):
+            status = await _post(self._settings, alert)
+            if _is_taken(status):
                 self.posted += 1
-                pause_s = FIRST_PAUSE_S
-                if self._waiting and self._waiting[0] is alert:
-                    self._waiting.popleft()
-                if not self._waiting:
-                    self._filled.clear()
+                pause_s, refusals = FIRST_PAUSE_S, 0
+                self._leave(alert)
                 continue
             self.failed += 1
+            refusals = refusals + 1 if status in OF_THE_ALERT else 0
+            if refusals >= REFUSALS:
+                refusals = 0
+                self.dropped += self._leave(alert)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _leave(self, alert: Alert) -> bool:
+        """It is the oldest no longer, unless newer ones have pushed it out meanwhile."""
+        is_oldest = bool(self._waiting) and self._waiting[0] is alert
+        if is_oldest:
+            self._waiting.popleft()
+        if not self._waiting:
+            self._filled.clear()
+        return is_oldest
 
     def use(self, settings: AlertSettings) -> None:
         """Post to this receiver from here on."""
@@ -113,10 +128,15 @@ class Alerts:
 
 async def post_alert(settings: AlertSettings, severity: str, name: str, text: str) -> bool:
     """Post one alert now, for programs that have no queue; whether the receiver took it."""
-    return bool(settings.webhook_url) and await _post(settings, Alert(severity, name, text))
+    return bool(settings.webhook_url) and _is_taken(await _post(settings, Alert(severity, name, text)))
 
 
-async def _post(settings: AlertSettings, alert: Alert) -> bool:
+def _is_taken(status: int) -> bool:
+    return 0 < status < 400
+
+
+async def _post(settings: AlertSettings, alert: Alert) -> int:
+    """The receiver's answer, 0 for none."""
     timeout = aiohttp.ClientTimeout(total=settings.timeout_s)
     try:
         async with (
@@ -127,6 +147,6 @@ async def _post(settings: AlertSettings, alert: Alert) -> bool:
                 headers={"Content-Type": "application/json"},
             ) as response,
         ):
-            return response.status < 400
+            return response.status
     except (TimeoutError, aiohttp.ClientError, OSError):
-        return False  # told by the counter; a log line here would become an alert of its own
+        return 0  # told by the counter; a log line here would become an alert of its own

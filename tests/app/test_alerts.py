@@ -7,20 +7,21 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from bnml.app import alerts as module
 from bnml.app import logs
-from bnml.app.alerts import TOLD, TOLD_BY_SPELL, WAITING, Alerts
+from bnml.app.alerts import REFUSALS, TOLD, TOLD_BY_SPELL, WAITING, Alerts
 from bnml.app.settings import AlertSettings
 from tests.house.source import PACKAGE
 
 
 class Receiver:
     def __init__(self):
-        self.got, self.delay_s, self.status = [], 0.0, 200
+        self.got, self.delay_s, self.refused = [], 0.0, None
 
     async def take(self, request):
         await asyncio.sleep(self.delay_s)
         self.got.append(msgspec.json.decode(await request.read()))
-        return web.Response(status=self.status)
+        return web.Response(status=413 if self.got[-1]["text"] == self.refused else 200)
 
     async def start(self):
         runner = web.AppRunner(app := web.Application(), handler_cancellation=True)
@@ -56,6 +57,24 @@ async def test_f64_a_receiver_that_is_down_or_slow_does_not_slow_trading():
     texts = [one["text"] for one in receiver.got]
     assert texts[-WAITING:] == [str(number) for number in range(50, WAITING + 50)]  # the oldest gave way
     assert receiver.got[-1]["dropped"] == 50
+    posting.cancel()
+    await receiver.runner.cleanup()
+
+
+async def test_an_alert_that_the_receiver_will_never_take_does_not_keep_back_the_ones_behind_it(monkeypatch):
+    """Too long for it, say: the next hundred alerts waited behind."""
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.01)
+    receiver = Receiver()
+    alerts = Alerts(AlertSettings(webhook_url=await receiver.start()))
+    receiver.refused = "too long"
+    alerts.offer("critical", "first", "too long")
+    alerts.offer("critical", "second", "")
+    posting = asyncio.create_task(alerts.run())
+    async with asyncio.timeout(10):
+        while not alerts.posted:  # noqa: ASYNC110 - a counter tells nobody
+            await asyncio.sleep(0.01)
+    assert [one["name"] for one in receiver.got] == ["first"] * REFUSALS + ["second"]
+    assert alerts.dropped == 1
     posting.cancel()
     await receiver.runner.cleanup()
 
