@@ -74,7 +74,7 @@ class Life:
 
     def watches(self) -> tuple[Coroutine[None, None, None], ...]:
         """What runs as long as a session that follows the wall clock."""
-        usual = self.vitals.run(), self.alerts.run(), self.planned.run()
+        usual = self.vitals.run(), self.planned.run()
         if self._parts.settings.venue.kind in {"testnet", "live"}:
             return *usual, watch_key(self._parts, self._told_of_key)
         return usual

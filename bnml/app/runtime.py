@@ -147,6 +147,7 @@ class Daemon:
                     self._lag.run(),
                     self._notifier.run(self._life.is_well),
                     self._keep_health(),
+                    *(() if self._stepped else (self._life.alerts.run(),)),  # a start may last
                 )
             ]
             try:
