@@ -134,7 +134,7 @@ class AwayStage(Stage):
     async def __aexit__(self, *_: object) -> None:
         try:
             if self.alive:
-                await self.stop()
+                await self._end_daemon()
             if self.kind == "testnet":
                 await self._leave_nothing()
         finally:

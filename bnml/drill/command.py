@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -29,7 +30,7 @@ ALL = "all"
 
 
 def drill(names: Sequence[str], settings: Settings, *, json: bool, keep: Path | None) -> int:
-    """Play them at `venue.kind`; 0 when each has passed, 1 when one has not.
+    """Play them at `venue.kind`; 0 when each has passed, 1 when one has not, or was interrupted.
 
     Raises Misconfigured for an unknown name, and for a drill that the venue cannot have.
     """
@@ -46,7 +47,11 @@ def drill(names: Sequence[str], settings: Settings, *, json: bool, keep: Path | 
     chosen = [one for one in asked.values() if kind in one.venues]
     if len(chosen) < len(asked) and ALL not in names:
         _refuse([one.name for one in asked.values() if kind not in one.venues], kind)
-    verdicts = asyncio.run(_play_all(chosen, settings, keep, json=json))
+    try:
+        verdicts = asyncio.run(_play_all(chosen, settings, keep, json=json))
+    except KeyboardInterrupt:
+        sys.stderr.write("bnml: interrupted; the drill's daemon was stopped\n")
+        return 1
     failed = [one.drill for one in verdicts if not one.passed]
     if not json:
         told = f"failed: {', '.join(failed)}" if failed else "every promise held"
@@ -73,6 +78,8 @@ def _stage(settings: Settings, keep: Path | None, temporary: Path) -> Stage:
 async def _play_all(
     chosen: Sequence[Drill], settings: Settings, keep: Path | None, *, json: bool
 ) -> list[Verdict]:
+    for number in (signal.SIGTERM, signal.SIGHUP):  # else the daemon would go on without us
+        asyncio.get_running_loop().add_signal_handler(number, signal.raise_signal, signal.SIGINT)
     verdicts: list[Verdict] = []
     with _temporary(verdicts) as temporary:
         async with _stage(settings, keep, temporary) as stage:

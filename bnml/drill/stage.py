@@ -87,7 +87,7 @@ class Stage:
     async def __aexit__(self, *_: object) -> None:
         try:
             if self.alive:
-                await self.stop()
+                await self._end_daemon()
             await self._end_exchange()
         finally:
             await self.exchange.close()
@@ -162,6 +162,12 @@ class Stage:
         """As an operator would."""
         os.kill(self.pid, signal.SIGTERM)
         return await self.ended()
+
+    async def _end_daemon(self) -> None:
+        try:
+            await self.stop()
+        except Retryable:  # one that does not listen must not go on without us
+            await self.kill()
 
     def health(self) -> Health | None:
         """The newest status of the daemon; None before the first."""

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -51,6 +52,21 @@ def test_an_unknown_drill_is_refused_with_those_that_there_are():
     assert code == 2
     assert "no drill fire" in err
     assert "lost-ack" in err
+
+
+def test_one_that_is_ended_leaves_no_daemon_behind(tmp_path):
+    words = [sys.executable, "-m", "bnml", "drill", "stay-dead", "--keep", str(tmp_path)]
+    log = tmp_path / "daemon.log"
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (log.exists() and "scan_decided" in log.read_text("utf-8")):
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.terminate()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "interrupted" in err
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert [line for line in listed.splitlines() if str(tmp_path) in line] == []
 
 
 def test_lost_answers_a_kill_and_a_second_daemon():
