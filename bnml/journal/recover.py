@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from bnml.trading.compile import EngineConfig
 
 MOST_REPLAYED = 1_000_000
-"""Less than a minute; between two photographs there are some 20,000."""
+"""Of events whose own photographs are of no use. With them a start takes as long as it takes: bars of a start that was
+killed in the midst of them may be a million by themselves, and their journal is sound."""
 DECIDING_PACKAGES = ("core", "trading")
 
 
@@ -72,27 +73,23 @@ def recover(
     """
     try:
         return _recover(journal, config, predictors, config_hash)
-    except (
-        sqlite3.OperationalError
-    ) as error:  # rights, a lock or the disk: no damage that a new journal would mend
-        raise Retryable(
-            f"the journal cannot be read ({error}); look at its disk and at who else has it open"
-        ) from error
     except (sqlite3.DatabaseError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecoveryNeeded(
-            f"the journal cannot be read to its end ({error}); put a backup in its place, or move it away and check "
-            "orders and positions at the venue by hand"
-        ) from error
+        if isinstance(error, sqlite3.OperationalError) and hasattr(error, "sqlite_errorcode"):
+            # Rights, a lock or the disk: no damage that a new journal would mend. A text that is none has no code.
+            raise Retryable(
+                f"the journal cannot be read ({error}); look at its disk and at who else has it open"
+            ) from error
+        raise RecoveryNeeded(f"the journal cannot be read to its end ({error})") from error
 
 
 def _recover(
     journal: JournalReader, config: EngineConfig, predictors: PredictorSource, config_hash: str
 ) -> Recovered | None:
-    photograph, engine = _start(journal, config, predictors)
+    photograph, engine, useless = _start(journal, config, predictors)
     sessions = journal.sessions(0 if photograph is None else photograph.seq)
     if not sessions or sessions[-1].last_seq == 0:
         return None
-    _must_be_short(journal, photograph, sessions[-1].last_seq)
+    _must_be_short(journal, photograph, useless, sessions[-1].last_seq)
     replayed = compared = 0
     differences: list[str] = []
     last_seq = photograph.seq if photograph is not None else 0
@@ -109,8 +106,7 @@ def _recover(
                 commands = engine.process(event, seq)
             except Exception as error:
                 raise RecoveryNeeded(
-                    f"event {seq} ({type(event).__name__}) of the journal cannot be replayed: {error}; "
-                    "keep the journal, start with a new state folder once positions and orders are checked by hand"
+                    f"event {seq} ({type(event).__name__}) of the journal cannot be replayed: {error}"
                 ) from error
             engine.drain()
             replayed += 1
@@ -131,24 +127,25 @@ def _recover(
 
 def _start(
     journal: JournalReader, config: EngineConfig, predictors: PredictorSource
-) -> tuple[Snapshot | None, Engine]:
-    photograph = journal.snapshot()
+) -> tuple[Snapshot | None, Engine, int]:
+    """The photograph to begin with, its engine, and how many newer ones were of no use."""
+    photograph, useless = journal.snapshot(), 0
     while photograph is not None:
         try:
-            return photograph, Engine.restore(config, predictors, photograph.engine)
+            return photograph, Engine.restore(config, predictors, photograph.engine), useless
         except RecoveryNeeded:  # of another schema, or damaged: the one before, and the events since
-            photograph = journal.snapshot(photograph.seq)
-    return None, Engine(config, predictors)  # all events tell the same story, only slower
+            photograph, useless = journal.snapshot(photograph.seq), useless + 1
+    return None, Engine(config, predictors), useless  # all events tell the same story, only slower
 
 
-def _must_be_short(journal: JournalReader, photograph: Snapshot | None, last_seq: int) -> None:
+def _must_be_short(journal: JournalReader, photograph: Snapshot | None, useless: int, last_seq: int) -> None:
     """Photographs of another schema, or damaged ones, must not leave what is held alone for minutes, or for good."""
     if photograph is None and not journal.is_whole():
         raise RecoveryNeeded(
             "none of its photographs can be used by this version, and of its oldest events the prices were deleted"
         )
     count = last_seq - (0 if photograph is None else photograph.seq)
-    if count > MOST_REPLAYED:
+    if useless and count > MOST_REPLAYED:
         raise RecoveryNeeded(
             f"no photograph of its newest events can be used by this version, and {count} events are too many to replay"
         )

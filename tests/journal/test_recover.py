@@ -182,6 +182,27 @@ def test_no_start_replays_for_minutes_what_no_photograph_can_be_used_for(tmp_pat
         recover(journal, config, _NoModels(), "settings")
 
 
+def test_a_sound_journal_is_replayed_however_long_that_takes(tmp_path, monkeypatch):
+    """A start feeds six thousand bars of each of its symbols before it is photographed, and may be killed meanwhile."""
+    engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
+    monkeypatch.setattr(module, "MOST_REPLAYED", 10)
+    for change in ("SELECT 1", "DELETE FROM snapshot"):
+        with sqlite3.connect(tmp_path / "j.db") as database:
+            database.execute(change)
+        with JournalReader(tmp_path / "j.db") as journal:
+            found = recover(journal, config, _NoModels(), "settings")
+        assert found.replayed > 10
+        assert state_of(found.engine) == state_of(engine)
+
+
+def test_a_text_that_is_none_is_damage_and_no_reason_to_try_for_ever(tmp_path):
+    _, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
+    with sqlite3.connect(tmp_path / "j.db") as database:
+        database.execute("UPDATE snapshot SET version = CAST(x'ff41' AS TEXT)")
+    with JournalReader(tmp_path / "j.db") as journal, pytest.raises(RecoveryNeeded, match="UTF-8"):
+        recover(journal, config, _NoModels(), "settings")
+
+
 def test_a_journal_whose_oldest_prices_are_deleted_is_not_replayed_from_its_beginning(tmp_path):
     _, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
     with sqlite3.connect(tmp_path / "j.db") as database:
