@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -285,7 +286,11 @@ def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: Jour
     """A journal continues on the venue it was begun on: positions of one are not those of another."""
     if not journal.last_seq:
         return
-    with JournalReader(folder.journal) as reader:
+    before: str = settings.venue.kind
+    with (
+        JournalReader(folder.journal) as reader,
+        suppress(ValueError),
+    ):  # one that cannot be read is set aside
         before = reader.session().header.venue
     if before != settings.venue.kind:
         raise Rejected(
