@@ -12,6 +12,7 @@ from bnml.app.abreast import abreast
 from bnml.app.accounting import compare_balances
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
+from bnml.app.recovering import hold_for_vanished
 from bnml.core.errors import RecoveryNeeded, Retryable
 from bnml.core.events import Balances, OrderReport, Timer
 from bnml.core.instrument import DELISTED
@@ -34,16 +35,12 @@ LAG_PAUSES_S = (0.5, 1.0, 2.5)  # what is read may lag behind by up to 4 s
 
 
 class Truth(msgspec.Struct):
-    """What the start found at the venue; `absent` are orders that it did not know then (see `prove_absence`).
-
-    `vanished` are those that it had confirmed and does not show any more.
-    """
+    """What the start found at the venue; `absent` are orders that it did not know then (see `prove_absence`)."""
 
     balances: Balances
     missed_reports: int
     absent: list[Order]
     difference_e8: dict[str, int]
-    vanished: list[Order] = msgspec.field(default_factory=list)
 
 
 async def bring_truth(
@@ -64,10 +61,9 @@ async def bring_truth(
     others less is done.
 
     An order that the venue had confirmed and does not show any more is over where it `is_same_account`: the venue
-    shows others that the journal knows. Else the start is refused, by RecoveryNeeded.
+    shows others that the journal knows. Entries then wait for the operator. Else the start is refused, by RecoveryNeeded.
     """
     count, seen = 0, None
-    vanished: list[Order] = []
     before = set(engine.book.orders)  # what the looks themselves lead to is no request of the last process
     ledger = engine.state.ledger
     is_left = is_compared_again and bool(ledger.totals)
@@ -77,9 +73,9 @@ async def bring_truth(
         count += len(missed.reports)
         for event in _in_order(missed.reports, await find_adoptions()):
             feed(event)
+        hold_for_vanished(feed, now_ns, missed.vanished)  # first: who dies in between has not forgotten it
         for order in missed.vanished:
             feed(_gone(order, now_ns))
-        vanished += missed.vanished
         balances = msgspec.structs.replace(await patiently(venue.balances), ts_ns=now_ns)
         difference_e8 = compare_balances(dict(ledger.totals), balances)
         # A fill between the two reads is in the balances only; the next pair of reads has it in both. An account
@@ -95,7 +91,7 @@ async def bring_truth(
             feed(_in_doubt(order, now_ns))
     if engine.portfolio.positions:
         feed(Timer(RECONCILE, now_ns))  # protection looks at all that is held, whatever happened meanwhile
-    return Truth(balances, count, missed.absent, difference_e8, vanished)
+    return Truth(balances, count, missed.absent, difference_e8)
 
 
 def _with_more(totals_e8: Mapping[str, int], quote: str, balances: Balances) -> Balances:
@@ -181,7 +177,8 @@ async def _prove_vanished(venue: BinanceVenue, orders: Sequence[Order], *, is_sa
         if not await patiently(partial(venue.shows_none_of, order.symbol, {order.client_order_id})):
             raise Retryable(
                 f"the venue does not know order {order.client_order_id} of {order.symbol} when it is asked for it, and "
-                "other lists show it, or a trade whose order they lack; it is not ready, start again"
+                "other lists show it, or a trade whose order they lack; it is not ready, start again, or where "
+                "that lasts let `bnml recover --rebuild` set the journal aside: the books then come from the venue"
             )
 
 

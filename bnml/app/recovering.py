@@ -26,10 +26,11 @@ from bnml.trading.compile import compile_engine
 from bnml.trading.guarding import ACTIVE, HALTED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bnml.app.pump import Pump
     from bnml.config import Settings
+    from bnml.core.events import Event
     from bnml.core.ports import PredictorSource
     from bnml.journal.recover import Recovered
     from bnml.journal.writer import JournalWriter
@@ -139,24 +140,28 @@ async def hold_entries(folder: StateFolder, pump: Pump, journal: JournalWriter) 
     kept_as = folder.rebuild_note()
     if not kept_as:
         return
-    _halt(pump, f"the journal was set aside as {kept_as} and begun anew from the venue; {CONFIRM}")
+    _halt(
+        pump.feed,
+        pump.now_ns,
+        f"the journal was set aside as {kept_as} and begun anew from the venue; {CONFIRM}",
+    )
     await journal.barrier()
     folder.forget_rebuild()
 
 
-def hold_for_vanished(pump: Pump, orders: Sequence[Order]) -> None:
+def hold_for_vanished(feed: Callable[[Event], None], now_ns: int, orders: Sequence[Order]) -> None:
     """The venue has lost orders of ours: what they protected is protected anew, and entries wait for the operator."""
     if not orders:
         return
     names = ", ".join(f"{one.client_order_id} of {one.symbol} ({one.side} {one.role})" for one in orders)
-    _halt(pump, f"the venue had confirmed and does not know any more: {names}; {CONFIRM}")
+    _halt(feed, now_ns, f"the venue had confirmed and does not know any more: {names}; {CONFIRM}")
 
 
-def _halt(pump: Pump, detail: str) -> None:
+def _halt(feed: Callable[[Event], None], now_ns: int, detail: str) -> None:
     """Until the operator's word, which is all that stands in the way."""
     logger().critical("entries_held", guard=GUARD, reason=detail)
-    pump.feed(Guard(GUARD, HALTED, pump.now_ns, detail))
-    pump.feed(Guard(GUARD, ACTIVE, pump.now_ns, ""))
+    feed(Guard(GUARD, HALTED, now_ns, detail))
+    feed(Guard(GUARD, ACTIVE, now_ns, ""))
 
 
 def recover_command(settings: Settings, options: RecoverOptions, predictors: PredictorSource) -> int:

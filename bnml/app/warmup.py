@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bnml.app import preflight, ramping, reconcile, strangers
 from bnml.app.logs import logger
 from bnml.app.patience import patiently
-from bnml.app.recovering import hold_entries, hold_for_vanished
+from bnml.app.recovering import hold_entries
 from bnml.core.clock import NS_PER_MS, NS_PER_S
 from bnml.core.errors import Rejected
 from bnml.core.events import Adoption, Bar, InstrumentUpdate, ModelPublished, Timer
@@ -91,7 +91,6 @@ async def feed_state(parts: Parts, pump: Pump) -> reconcile.Truth:
             difference_e8=truth.difference_e8,
         )
     parts.header.initial_balances = truth.balances.assets
-    hold_for_vanished(pump, truth.vanished)
     await hold_entries(parts.folder, pump, parts.journal)
     return truth
 

@@ -2,7 +2,6 @@
 
 import sqlite3
 from contextlib import AsyncExitStack, closing
-from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from bnml.app import reconcile, strangers
 from bnml.app.compose import _bring_back, _refuse_another_venue
 from bnml.app.folder import StateFolder
-from bnml.app.recovering import hold_for_vanished
 from bnml.app.warm_kernels import _NoModels, warm_market
 from bnml.config import load
 from bnml.core.clock import LiveClock
@@ -121,12 +119,9 @@ def protected():
 
 
 async def start(world, venue, *, is_same_account=True):
-    now_ns = world.now_ns
-    truth = await reconcile.bring_truth(
-        venue, world.engine, world.feed, now_ns, none, is_same_account=is_same_account
+    return await reconcile.bring_truth(
+        venue, world.engine, world.feed, world.now_ns, none, is_same_account=is_same_account
     )
-    hold_for_vanished(SimpleNamespace(feed=world.feed, now_ns=now_ns), truth.vanished)
-    return truth
 
 
 async def test_f22_a_stop_that_the_venue_has_lost_is_placed_anew_and_entries_wait_for_the_operator(capsys):
@@ -160,6 +155,19 @@ async def test_f22_a_lost_stop_that_is_shown_again_is_taken_over_and_not_there_t
     assert {one.severity for one in world.alerts if one.name == "order_returned"} == {"critical"}
     assert [lots for _, lots in world.stops()] == [4995]
     assert world.ledger_differences() == {}
+
+
+async def test_f22_a_start_that_dies_over_a_lost_stop_has_not_forgotten_that_entries_wait():
+    world, stop = protected()
+
+    class Dying(Forgetful):
+        async def balances(self):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await start(world, Dying(world, {stop}))
+    assert world.engine.book.get(stop).is_final
+    assert world.engine.state.activity.guards["recovery"][0] == "HALTED"
 
 
 async def test_of_another_account_nothing_is_taken_over_and_nothing_is_sent():
