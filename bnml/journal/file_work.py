@@ -26,6 +26,14 @@ BUSY_TIMES = 12
 SLICES_FROM = "slices_from"
 SLICES_SPAN = 500
 KEEP_SLICES_NS = 30 * NS_PER_DAY
+NEEDLESS_SLICES = """
+DELETE FROM event WHERE seq IN (
+    SELECT seq FROM (
+        SELECT seq, lead(seq) OVER (PARTITION BY symbol ORDER BY seq) AS following
+        FROM event WHERE seq >= ? AND seq < ? AND kind = 'Slice') AS price
+    WHERE following IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM command WHERE command.seq >= price.seq AND command.seq < price.following))
+"""
 SPARED = frozenset({"health", "snapshot"})
 """What a full disk does without: neither is needed to protect, to sell or to start again."""
 
@@ -99,7 +107,8 @@ def prune(connection: sqlite3.Connection, statement: str, values: Row) -> int:
 def prune_slices(connection: sqlite3.Connection) -> int:
     """Prices of held positions that are a month old and older than all photographs, a span of events at a time; 0 when done.
 
-    Nothing begins to replay before them any more. Those that led to commands stay: what orders cost is told by them.
+    Nothing begins to replay before them any more. Those that were the newest of their symbol at a command stay: what
+    orders cost is told by them. So does the last one of each span, as nobody knows here how long it was the newest.
     """
     start = slices_from(connection)
     end = start + SLICES_SPAN
@@ -113,11 +122,7 @@ def prune_slices(connection: sqlite3.Connection) -> int:
         return 0
     _begin(connection)
     try:
-        connection.execute(
-            f"DELETE FROM event WHERE {bounds} AND kind = 'Slice' "  # noqa: S608
-            "AND NOT EXISTS (SELECT 1 FROM command WHERE command.seq = event.seq)",
-            (start, end),
-        )
+        connection.execute(NEEDLESS_SLICES, (start, end))
         connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (SLICES_FROM, str(end)))
         connection.execute("COMMIT")
     except BaseException:

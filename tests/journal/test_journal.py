@@ -368,10 +368,28 @@ async def test_prices_that_no_replay_begins_before_are_deleted_after_a_month(jou
     with JournalReader(tmp_path / "journal.db") as reader:
         kept = [seq for seq, _ in reader.events()]
         assert not reader.is_whole()
-    assert kept == [5, *range(31, 62)]  # of the last month, and what led to a command
+    assert kept == [5, 10, 20, 30, *range(31, 62)]  # the last of each span, and what led to a command
     await journal.prune(older_than_ns=0)
     with JournalReader(tmp_path / "journal.db") as reader:
         assert [seq for seq, _ in reader.events()] == kept
+
+
+async def test_the_price_at_which_anything_was_asked_for_is_kept_for_good(journal, tmp_path, monkeypatch):
+    """A sale for its time, or by the operator's word, is held against it: `bnml shortfall` would tell a bar's close."""
+    monkeypatch.setattr(file_work, "SLICES_SPAN", 12)
+    for number in range(1, 6):
+        journal.append_event(Slice("BTCUSDT", number, number, 1, 1, number))
+        journal.append_event(Slice("ETHUSDT", number, number, 1, 1, number))
+        if number == 3:
+            journal.append_commands(journal.append_event(Timer("x", number)), [Alert("info", "x", "")])
+    journal.append_event(Slice("BTCUSDT", 6, 6, 1, 1, 6))
+    journal.append_event(Timer("x", 10**18))
+    photographed(journal, 13, 14, 15)
+    await journal.barrier()
+    await journal.prune(older_than_ns=0)
+    with JournalReader(tmp_path / "journal.db") as reader:
+        kept = [(one.symbol, one.ts_ns) for _, one in reader.events() if isinstance(one, Slice)]
+    assert kept == [("BTCUSDT", 3), ("ETHUSDT", 3), ("ETHUSDT", 5), ("BTCUSDT", 6)]
 
 
 async def test_prices_that_a_replay_may_begin_before_stay_however_old_they_are(
@@ -385,4 +403,4 @@ async def test_prices_that_a_replay_may_begin_before_stay_however_old_they_are(
     await journal.barrier()
     await journal.prune(older_than_ns=0)
     with JournalReader(tmp_path / "journal.db") as reader:
-        assert [seq for seq, _ in reader.events()] == list(range(21, 62))
+        assert [seq for seq, _ in reader.events()] == [10, 20, *range(21, 62)]
