@@ -200,7 +200,9 @@ class Daemon:
             self._pump.feed(status)
         hear(parts.links, self._vigil, self._recheck_soon)
         checks = None if self._stepped or not self._settings.app.retrain else self._check_models
-        scheduler = schedule.start(parts.journal, parts.clock, parts.folder.path, checks, MODEL_CHECK_S)
+        scheduler = schedule.start(
+            parts.journal, parts.clock, parts.folder.path, checks, MODEL_CHECK_S, is_stepped=self._stepped
+        )
         # What lives from here on is not looked through again: with hundreds of models that took 0.1 s each time.
         gc.collect()
         gc.freeze()

@@ -31,11 +31,14 @@ def start(
     state_dir: Path,
     check_models: Callable[[], None] | None,
     check_s: int,
+    *,
+    is_stepped: bool = False,
 ) -> AsyncIOScheduler:
     """Start the jobs on the running loop; the caller shuts the scheduler down."""
 
     async def keep_house() -> None:
-        await journal.prune(clock.now_ns() - KEEP_HEALTH_DAYS * NS_PER_DAY)
+        older_than_ns = clock.now_ns() - KEEP_HEALTH_DAYS * NS_PER_DAY
+        await journal.prune(older_than_ns, has_prices=not is_stepped)
         free = shutil.disk_usage(state_dir).free
         if free < LEAST_FREE_BYTES:
             logger().error(

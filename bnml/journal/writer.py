@@ -160,12 +160,13 @@ class JournalWriter:
         await self._failed.wait()
         self._tell_of_failure()
 
-    async def prune(self, older_than_ns: int) -> None:
-        """Housekeeping: old health rows and prices, all but the newest snapshots, and a checkpoint of the log."""
-        while await self._database.run(
-            file_work.prune_slices
-        ):  # while the oldest photographs are still there
-            pass
+    async def prune(self, older_than_ns: int, *, has_prices: bool = True) -> None:
+        """Housekeeping: old health rows and prices, all but the newest snapshots, and a checkpoint of the log.
+
+        With `has_prices` False these stay: the events of a stepped session are compared with those of another run.
+        """
+        while has_prices and await self._database.run(file_work.prune_slices) > 0:
+            pass  # before the oldest photographs go
         for statement, values in file_work.prunings(older_than_ns):
             work = partial(file_work.prune, statement=statement, values=values)
             while await self._database.run(work) > 0:  # bit by bit: a barrier may come in between

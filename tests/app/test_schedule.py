@@ -7,10 +7,11 @@ from bnml.core.clock import LiveClock
 
 
 class Journal:
-    prunings = 0
+    def __init__(self):
+        self.prunings = []
 
-    async def prune(self, _older_ns):
-        self.prunings += 1
+    async def prune(self, _older_ns, *, has_prices):
+        self.prunings.append(has_prices)
 
 
 async def test_f62_a_slow_job_never_overlaps_itself_and_what_it_misses_is_counted(tmp_path):
@@ -40,4 +41,13 @@ async def test_a_life_that_ends_before_the_first_interval_keeps_house_too(tmp_pa
     scheduler = schedule.start(journal, LiveClock(), tmp_path, None, 1)
     await asyncio.sleep(0.1)
     scheduler.shutdown(wait=False)
-    assert journal.prunings == 1
+    assert journal.prunings == [True]
+
+
+async def test_the_events_of_a_stepped_session_stay_as_they_are_by_whatever_clock(tmp_path):
+    """They are the same in every run, and how many months of the market an hour of this machine is, is not."""
+    journal = Journal()
+    scheduler = schedule.start(journal, LiveClock(), tmp_path, None, 1, is_stepped=True)
+    await asyncio.sleep(0.1)
+    scheduler.shutdown(wait=False)
+    assert journal.prunings == [False]
