@@ -193,10 +193,11 @@ class Trainer:
                         code = await asyncio.shield(self._process.wait())
                 await self.load_all(symbols)
         finally:
-            self.training = ()
+            left, self.training = self.training, ()
             await self._stop_child()
         self.failure = _last_words(log_file) if code else ""
         if code is None:
+            self._trained.difference_update(left)
             logger().warning("training_ended_early", symbols=list(symbols), reason=NO_ROOM)
         elif code:
             logger().error("training_failed", exit_code=code, words=self.failure, log=str(log_file))

@@ -206,6 +206,23 @@ async def test_f46_a_training_under_way_ends_when_the_disk_fills_and_is_begun_ag
     await asyncio.wait({running})
 
 
+@in_virtual_time
+async def test_f46_what_was_refused_is_trained_again_after_a_training_that_ended_early(trainer, children):
+    """It has made nothing that could come out the same again."""
+    made, _ = trainer(refused=("AUSDT",))
+    await made.load_all(["AUSDT"])
+    made.request(["AUSDT"], "refused")
+    running = asyncio.create_task(made.run())
+    await asyncio.sleep(5)
+    made.room = False
+    await asyncio.sleep(60)
+    made.room = True
+    await asyncio.sleep(31)
+    assert [child.words for child in children] == [["terminate"], []]
+    running.cancel()
+    await asyncio.wait({running})
+
+
 async def test_f46_without_room_a_session_of_one_look_trains_nothing(trainer, children):
     made, _ = trainer()
     made.room = False
