@@ -80,5 +80,9 @@ def _keep_copy(connection: sqlite3.Connection, copy: Path) -> None:
     """With all that its log holds, whole or not at all."""
     temporary = copy.with_name(f"{copy.name}.new")
     temporary.unlink(missing_ok=True)
-    connection.execute("VACUUM INTO ?", (str(temporary),))
+    try:
+        connection.execute("VACUUM INTO ?", (str(temporary),))
+    except BaseException:
+        temporary.unlink(missing_ok=True)  # what filled the disk would be left on it
+        raise
     temporary.replace(copy)

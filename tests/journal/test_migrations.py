@@ -1,6 +1,7 @@
 """A journal of an earlier format is kept and brought to this one; back again, and nothing half."""
 
 import contextlib
+import resource
 import sqlite3
 from types import MappingProxyType
 
@@ -9,7 +10,7 @@ import pytest
 from bnml.app.folder import StateFolder
 from bnml.app.recovering import damage_of, recover_command, set_aside_if_damaged
 from bnml.config import load
-from bnml.core.errors import RecoveryNeeded
+from bnml.core.errors import Misconfigured, RecoveryNeeded
 from bnml.journal import migrations
 from bnml.journal.reader import JournalReader
 from bnml.journal.writer import JournalWriter
@@ -94,6 +95,22 @@ async def test_a_step_that_fails_leaves_the_journal_as_it_was(folder, newer):
     newer()
     await opened(folder.journal)  # mended in the version after
     assert content(folder.journal)[0] == [("version", "2")]
+
+
+async def test_a_copy_that_finds_no_room_leaves_none_of_it_behind(folder, newer):
+    """A disk that is full for what was left of it would take no journal either."""
+    before = content(folder.journal)
+    newer()
+    size = folder.journal.stat().st_size
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, hard))
+    try:
+        with pytest.raises(Misconfigured, match="cannot be written"):
+            await opened(folder.journal)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not list(folder.path.glob("journal.db.format-1*"))
+    assert content(folder.journal) == before
 
 
 async def test_back_at_the_version_before_the_copy_goes_on_and_without_it_books_come_from_the_venue(
