@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -376,16 +377,22 @@ def call(arguments: Sequence[str] | None = None) -> int:
     try:
         code = app(args=arguments, prog_name="bnml", standalone_mode=False)
     except BnmlError as error:
-        typer.echo(f"bnml: {error}", err=True)
+        _tell(f"bnml: {error}")
         return error.exit_code
     except typer.TyperException as error:
-        typer.echo(f"bnml: {error.format_message()}; see bnml --help", err=True)
+        _tell(f"bnml: {error.format_message()}; see bnml --help")
         return Misconfigured.exit_code
     except BrokenPipeError:
         # The reader of our output went away (`bnml ... | head`); nothing more can be said to it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     if code == INTERRUPTED:
-        typer.echo("bnml: stopped by the operator", err=True)
+        _tell("bnml: stopped by the operator")
         return FAILED
     return int(code or 0)
+
+
+def _tell(text: str) -> None:
+    """On stderr, where it takes anything: the code, by which a supervisor decides, is the same on a full disk."""
+    with suppress(OSError):
+        typer.echo(text, err=True)

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -140,3 +141,11 @@ def test_a_thread_that_cannot_be_stopped_does_not_hold_the_exit_code_back():
         "cli.main([])\n"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 2
+
+
+def test_an_error_that_nobody_can_be_told_of_has_its_code(tmp_path):
+    """By it a supervisor leaves a daemon down, or starts it again: the disk of its log may be full."""
+    words = [sys.executable, "-m", "bnml", "status", "--state-dir", str(tmp_path / "none")]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stderr=full, check=False)
+    assert done.returncode == 2
