@@ -13,7 +13,7 @@ import msgspec
 
 from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
 from bnml.journal.reader import JournalReader
-from bnml.journal.reserve import is_full
+from bnml.journal.reserve import is_full, with_room
 from bnml.journal.schema import JOURNAL_FILE
 
 if TYPE_CHECKING:
@@ -151,8 +151,8 @@ class StateFolder:
             return 0
 
     def note_rebuild(self, kept_as: str) -> None:
-        """Tell the next start that the journal was set aside on purpose."""
-        write_durably(self._rebuild_file, kept_as.encode())
+        """Tell the next start that the journal was set aside on purpose; a full disk may be why."""
+        with_room(self.journal, lambda: write_durably(self._rebuild_file, kept_as.encode()))
 
     def rebuild_note(self) -> str:
         """Under which name the journal was set aside, until the start that follows has said so."""

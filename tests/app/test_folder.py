@@ -1,3 +1,4 @@
+import errno
 import os
 import subprocess
 import sys
@@ -5,8 +6,10 @@ import sys
 import pytest
 from msgspec.structs import replace
 
+from bnml.app import folder as module
 from bnml.app.folder import StateFolder, write_durably
 from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+from bnml.journal.reserve import Reserve
 from bnml.journal.writer import JournalWriter
 from tests.journal.kit import header
 
@@ -85,3 +88,20 @@ def test_replacing_a_file_leaves_nothing_beside_it(tmp_path):
     write_durably(tmp_path / "a.json", b"2")
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
     assert (tmp_path / "a.json").read_bytes() == b"2"
+
+
+def test_on_a_full_disk_a_damaged_journal_makes_room_by_the_reserve(tmp_path, monkeypatch):
+    """A disk that fills is what damages journals: each start would have ended before it looked after what is held."""
+    folder = StateFolder(tmp_path)
+    reserve = Reserve(folder.journal, 1)
+    assert reserve.hold()
+    write = module.write_durably
+
+    def full(file, content):
+        if reserve.is_held:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(file, content)
+
+    monkeypatch.setattr(module, "write_durably", full)
+    folder.note_rebuild("journal.db.damaged")
+    assert folder.rebuild_note() == "journal.db.damaged"
