@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 from contextlib import suppress
 from functools import partial
@@ -22,7 +23,7 @@ from bnml.app.logs import logger
 from bnml.app.models import Bundles, make_bundles
 from bnml.app.patience import patiently
 from bnml.app.preflight import within_live_capital
-from bnml.app.recovering import doubt_of, set_aside, set_aside_if_damaged
+from bnml.app.recovering import doubt_of, kept_aside, set_aside, set_aside_if_damaged
 from bnml.app.sim_process import SimProcess, exchange_folder
 from bnml.app.strangers import (
     MARGIN_NS,
@@ -36,7 +37,7 @@ from bnml.app.threads import in_thread
 from bnml.app.warm_kernels import warm_kernels
 from bnml.config import Settings
 from bnml.core.clock import NS_PER_MS, Clock, frame_ns
-from bnml.core.errors import Misconfigured, RecoveryNeeded, Rejected
+from bnml.core.errors import BnmlError, Misconfigured, RecoveryNeeded, Rejected
 from bnml.core.events import UniverseUpdate
 from bnml.core.ids import IdSource
 from bnml.core.instrument import DELISTED, Instrument
@@ -300,9 +301,12 @@ def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: Jour
 
 
 def _traded_before(folder: StateFolder) -> frozenset[str]:
-    """Symbols that any session of this journal was begun with."""
-    with JournalReader(folder.journal) as reader:
-        return frozenset(symbol for one in reader.sessions() for symbol in one.header.symbols)
+    """Symbols that any session of this journal was begun with, or of those that were set aside, as far as they can be read."""
+    found: set[str] = set()
+    for journal in (folder.journal, *kept_aside(folder)):
+        with suppress(BnmlError, sqlite3.Error, ValueError), JournalReader(journal) as reader:
+            found.update(symbol for one in reader.sessions() for symbol in one.header.symbols)
+    return frozenset(found)
 
 
 async def _universe(

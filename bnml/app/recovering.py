@@ -112,6 +112,12 @@ def quarantine(folder: StateFolder, now_ns: int) -> Path:
     return aside
 
 
+def kept_aside(folder: StateFolder) -> list[Path]:
+    """Journals of this folder that were set aside, without their logs."""
+    found = folder.path.glob(f"{folder.journal.name}.damaged-*")
+    return sorted(file for file in found if not file.name.endswith(SUFFIXES[:-1]))
+
+
 def set_aside_if_damaged(folder: StateFolder, venue_kind: str, now_ns: int) -> None:
     """Before anything is opened: a journal that cannot be read makes room for a new one."""
     damage = damage_of(folder.journal, folder.identity(venue_kind).epoch)

@@ -7,8 +7,9 @@ import msgspec
 import pytest
 
 from bnml.app import reconcile, strangers
-from bnml.app.compose import _bring_back, _refuse_another_venue
+from bnml.app.compose import _bring_back, _refuse_another_venue, _traded_before
 from bnml.app.folder import StateFolder
+from bnml.app.recovering import kept_aside
 from bnml.app.warm_kernels import _NoModels, warm_market
 from bnml.config import load
 from bnml.core.clock import LiveClock
@@ -80,6 +81,17 @@ async def test_a_journal_that_tells_its_story_goes_on(tmp_path):
     assert not list(folder.path.glob("journal.db.damaged-*"))
     with JournalReader(folder.journal) as journal:
         assert journal.sessions()[-1].last_seq == last + 1
+
+
+async def test_symbols_of_a_journal_that_was_set_aside_count_as_traded_before(tmp_path):
+    """A name of the list that is gone by now would have refused the start that looks after all the others."""
+    folder, _, _ = await begun(tmp_path, OTHER_COMMAND)
+    with closing(sqlite3.connect(folder.journal)) as database, database:
+        database.execute("DELETE FROM session")
+    assert "BTCUSDT" in _traded_before(folder)
+    (aside,) = kept_aside(folder)
+    aside.write_bytes(b"nothing that can be read")
+    assert _traded_before(folder) == frozenset()
 
 
 class Forgetful:
