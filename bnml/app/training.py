@@ -7,7 +7,9 @@ soon as it is ready, so trading starts with the first one.
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -22,6 +24,8 @@ from bnml.trading.compile import compile_layout, compile_rules
 from bnml.trading.filling import compile_costs
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bnml.app.training_history import HistorySource
     from bnml.config import Settings
     from bnml.options import TrainOptions
@@ -158,10 +162,25 @@ def _train_one(source: HistorySource, symbol: str, spec: TrainingSpec, clock: Li
     _say(f"{symbol}: reading history")
     history = source.load(symbol)
     made = train_symbol(history, spec, lambda phase: _say(f"{symbol}: {phase}"))
-    bundle_id = publish_trained(made, spec)
+    with _ended_in_order():
+        bundle_id = publish_trained(made, spec)
     elapsed_s = (clock.monotonic_ns() - began_ns) / NS_PER_S
     _say(f"{symbol}: published {bundle_id} after {elapsed_s:.1f} s")
     return TrainedSymbol(symbol, bundle_id, made.metadata.rows, elapsed_s, made.metadata.metrics)
+
+
+@contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """Who ends us has what is half written of a model taken away: the daemon does so for a disk that fills."""
+
+    def end(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _say(line: str) -> None:
