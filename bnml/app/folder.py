@@ -125,6 +125,17 @@ class StateFolder:
                 "backup: without it client order ids could repeat"
             ) from error
 
+    def keep_identity(self) -> None:
+        """Before the journal goes: where the file is lost, it alone says who we are."""
+        try:
+            msgspec.json.decode(self._identity_file.read_bytes(), type=Identity)
+        except (FileNotFoundError, ValueError):
+            known = self._journaled_identity()
+            if known is not None:
+                with_room(
+                    self.journal, lambda: write_durably(self._identity_file, msgspec.json.encode(known))
+                )
+
     def _journaled_identity(self) -> Identity | None:
         try:
             with JournalReader(self.journal) as journal:

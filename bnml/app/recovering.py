@@ -104,6 +104,7 @@ def quarantine(folder: StateFolder, now_ns: int) -> Path:
     while aside.exists():
         count += 1
         aside = journal.with_name(f"{journal.name}.damaged-{stamp}-{count}")
+    folder.keep_identity()
     folder.note_rebuild(aside.name)
     for suffix in SUFFIXES:
         file = journal.with_name(journal.name + suffix)

@@ -8,8 +8,8 @@ import pytest
 
 from bnml.app import reconcile, strangers
 from bnml.app.compose import _bring_back, _refuse_another_venue, _traded_before
-from bnml.app.folder import StateFolder
-from bnml.app.recovering import kept_aside
+from bnml.app.folder import Identity, StateFolder
+from bnml.app.recovering import kept_aside, set_aside
 from bnml.app.warm_kernels import _NoModels, warm_market
 from bnml.config import load
 from bnml.core.clock import LiveClock
@@ -81,6 +81,19 @@ async def test_a_journal_that_tells_its_story_goes_on(tmp_path):
     assert not list(folder.path.glob("journal.db.damaged-*"))
     with JournalReader(folder.journal) as journal:
         assert journal.sessions()[-1].last_seq == last + 1
+
+
+@pytest.mark.parametrize("content", [None, b"{"], ids=["lost", "damaged"])
+async def test_who_we_are_is_not_set_aside_with_the_journal_that_alone_says_it(tmp_path, content):
+    """A power cut takes both: under a new name, what protects what is held would have been a stranger's."""
+    folder = StateFolder(tmp_path)
+    await trade(folder.journal, 20)
+    file = tmp_path / "identity.json"
+    if content is not None:
+        file.write_bytes(content)
+    set_aside(folder, "torn", 1)
+    assert not folder.journal.exists()
+    assert folder.identity("live") == Identity("test", 1)
 
 
 async def test_symbols_of_a_journal_that_was_set_aside_count_as_traded_before(tmp_path):
