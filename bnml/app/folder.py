@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 LOCK = "daemon.lock"
 IDENTITY = "identity.json"
+REBUILD = "rebuild"
+"""A journal was set aside, and the one in its place has not been filled from the venue yet."""
 _LETTERS = string.ascii_lowercase + string.digits
 
 
@@ -178,7 +180,7 @@ class StateFolder:
 
     @property
     def _rebuild_file(self) -> Path:
-        return self.path / "rebuild"
+        return self.path / REBUILD
 
     @property
     def _acknowledged_file(self) -> Path:

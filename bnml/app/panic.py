@@ -128,7 +128,9 @@ async def _at_venue(settings: Settings, options: PanicOptions, left: Left) -> No
     instance = options.instance or instance_of(state_dir)
     booked = booked_fills(state_dir / JOURNAL_FILE)
     if booked is None:
-        _say("the journal cannot be read: what is ours is counted from the venue's orders alone")
+        _say(
+            "the journal cannot be read, or was begun anew: what is ours is counted from the venue's orders alone"
+        )
     async with direct(settings) as rest:
         await Clearance(settings, options, rest, instance, booked, left).run()
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from bnml.app.folder import REBUILD
 from bnml.core.errors import (
     BnmlError,
     Misconfigured,
@@ -265,7 +266,9 @@ def stops_e8(orders: Iterable[VenueOrder], symbol: str) -> int:
 
 
 def booked_fills(journal: Path) -> dict[str, Booked] | None:
-    """All fills of a journal by client order id; None when it cannot be read to its end."""
+    """All fills of a journal by client order id; None when it cannot be read to its end, or lacks what the venue has yet to tell."""
+    if journal.with_name(REBUILD).exists():
+        return None
     try:
         with JournalReader(journal) as reader:
             return _booked(reader)

@@ -395,3 +395,18 @@ async def test_the_filters_of_many_symbols_cost_no_minute_of_weight(count, reque
     await rescue.learn(names)
     assert sorted(rescue.instruments) == names
     assert asked == [("/api/v3/exchangeInfo", Lane.EXIT)] * requests
+
+
+async def test_a_journal_that_was_begun_anew_and_not_filled_from_the_venue_yet_says_nothing_of_what_is_ours(
+    tmp_path,
+):
+    """Beside a daemon that died in between, a position without an order was none: neither sold nor told of."""
+    folder = StateFolder(tmp_path)
+    writer = await JournalWriter.open(folder.journal, "process")
+    await writer.begin_session(header(), 1)
+    await writer.close()
+    assert booked_fills(folder.journal) == {}
+    folder.note_rebuild("journal.db.damaged")
+    assert booked_fills(folder.journal) is None
+    folder.forget_rebuild()
+    assert booked_fills(folder.journal) == {}
