@@ -7,6 +7,7 @@ import os
 import signal
 import sqlite3
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from bnml.app.hardening import childs_environment
@@ -34,6 +35,7 @@ STILL = 1e-6  # a market that stands, for a look at both sides at one moment
 POLL_S = 0.05
 START_S = 180.0
 STOP_S = 30.0
+EXCHANGE_END_S = 5.0
 
 # Trades as often as the rule strategy lets it: drills are about what survives, not about what earns.
 CONFIG = """\
@@ -249,7 +251,10 @@ class Stage:
             pid = self.exchange.endpoint().pid
         except FileNotFoundError:
             return
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        except ProcessLookupError:
-            return
+            for _ in range(
+                int(EXCHANGE_END_S / POLL_S)
+            ):  # it closes its ledger in a folder that is removed next
+                await asyncio.sleep(POLL_S)
+                os.kill(pid, 0)
