@@ -22,7 +22,7 @@ from bnml.drill.cover import Window, window_of
 from bnml.drill.daemon_log import DaemonLog
 from bnml.drill.exchange import Exchange
 from bnml.drill.proxy import Addresses, Proxy
-from bnml.drill.stage import CONFIG, START_S, Stage
+from bnml.drill.stage import CONFIG, START_S, Stage, end_daemon
 from bnml.journal.schema import JOURNAL_FILE
 from bnml.venues.binance.rest import RestClient
 from bnml.venues.binance.signing import Signer
@@ -133,8 +133,7 @@ class AwayStage(Stage):
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            if self.alive:
-                await self._end_daemon()
+            await end_daemon(self)
             if self.kind == "testnet":
                 await self._leave_nothing()
         finally:

@@ -88,8 +88,7 @@ class Stage:
 
     async def __aexit__(self, *_: object) -> None:
         try:
-            if self.alive:
-                await self._end_daemon()
+            await end_daemon(self)
             await self._end_exchange()
         finally:
             await self.exchange.close()
@@ -164,12 +163,6 @@ class Stage:
         """As an operator would."""
         os.kill(self.pid, signal.SIGTERM)
         return await self.ended()
-
-    async def _end_daemon(self) -> None:
-        try:
-            await self.stop()
-        except Retryable:  # one that does not listen must not go on without us
-            await self.kill()
 
     def health(self) -> Health | None:
         """The newest status of the daemon; None before the first."""
@@ -253,8 +246,17 @@ class Stage:
             return
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-            for _ in range(
-                int(EXCHANGE_END_S / POLL_S)
-            ):  # it closes its ledger in a folder that is removed next
+            # It closes its ledger in a folder that is removed next.
+            for _ in range(int(EXCHANGE_END_S / POLL_S)):
                 await asyncio.sleep(POLL_S)
                 os.kill(pid, 0)
+
+
+async def end_daemon(stage: Stage) -> None:
+    """One that still lives when the drills are over; one that does not listen must not go on without us."""
+    if not stage.alive:
+        return
+    try:
+        await stage.stop()
+    except Retryable:
+        await stage.kill()
