@@ -170,6 +170,8 @@ class Socket:
     """The account's connection of one process: requests by method, user events with their own faults."""
 
     unit_ns = 1_000_000
+    silent_s = 0.0  # it is down, or it lives
+    on_missing = on_garbled = None  # set by who watches; no report is missed here by its own count
 
     def __init__(self, network, life, inbox, links, instruments):
         self.network = network

@@ -19,6 +19,7 @@ from bnml.app.rechecking import Comparisons
 from bnml.app.refusals import after_steps
 from bnml.app.silence import Silence
 from bnml.app.timers import DUST_NS
+from bnml.app.vigil import Vigil, hear
 from bnml.app.warmup import settle_absent
 from bnml.bench.eager import EAGER_RISK
 from bnml.core.clock import NS_PER_S
@@ -207,7 +208,9 @@ class Process:
         """Return when the account's connection stands."""
         self._watch_account()
         await self.socket.connect()
-        self.links.on_return = self._recheck_soon
+        vigil = Vigil(self.venue, self.engine.book, self.links, self.inbox)
+        hear(self.links, vigil, self._recheck_soon)
+        self.life.spawn(vigil.run())
         self.life.spawn(self.outlook.run())
 
     def _watch_account(self):
