@@ -89,15 +89,19 @@ def untied(
 ) -> list[Order]:
     """Spares that stand although what they were to replace may rest as well: only coins of others can have let them in.
 
-    Both would sell. Where the others are gone after all, what is bare is guarded again when that is known.
+    So is the lower of two stops that both rest, whatever else is in doubt. Both would sell. Where the others are gone
+    after all, what is bare is guarded again when that is known.
     """
     if max(tranche.move_after_ns, tranche.guard_after_ns) > now_ns:
         return []  # a cancel failed a moment ago
     legs = [book.orders[name] for name in tranche.legs]
-    spares = [leg for leg in legs if leg.spare_of and leg.state in coverage.LIVE and not leg.cancel_sent]
-    may_rest = [
-        leg for leg in legs if not leg.spare_of and not leg.is_final and leg.state is not OrderState.PENDING
-    ]
+    standing = [leg for leg in legs if leg.state in coverage.LIVE and not leg.cancel_sent]
+    stops = [leg for leg in standing if leg.role is Role.STOP and not leg.spare_of]
+    is_filling = any(leg.state is OrderState.PARTLY_FILLED for leg in stops)
+    surplus = [] if is_filling else beyond_one(stops)
+    spares = [leg for leg in standing if leg.spare_of] + surplus
+    may_rest = [leg for leg in legs if not (leg.spare_of or leg in surplus or leg.is_final)]
+    may_rest = [leg for leg in may_rest if leg.state is not OrderState.PENDING]
     if not spares or not may_rest or owns_all(instrument, book, portfolio):
         return []
     return [one for one in spares if fits_beside(one, may_rest, instrument, book, portfolio)]

@@ -10,7 +10,7 @@ from bnml.core.events import CancelFailed, OperatorCommand, OrderReport, Timer
 from bnml.core.ids import IdSource
 from bnml.core.orders import OrderState, OrderType, Side
 from bnml.kernels.records import ExitReason
-from bnml.trading.insuring import AT_ONCE, MOST, borrowers
+from bnml.trading.insuring import AT_ONCE, MOST, borrowers, untied
 from bnml.trading.orders import Order, OrderBook, Role
 from bnml.trading.outbox import Outbox
 from bnml.trading.portfolio import Dust, Ledger, Portfolio
@@ -131,6 +131,32 @@ def test_one_lot_of_somebody_else_is_enough_to_wait():
 def test_rests_of_our_own_are_no_coins_of_others_unless_they_would_do():
     assert len(Desk(dust_lots=LOTS - 1).asked()) == 1
     assert not Desk(dust_lots=LOTS).asked()
+
+
+def test_of_two_stops_that_rest_one_is_too_many_whatever_else_is_in_doubt():
+    """Coins of the owner came in that moment; both stood until the spare was known, and a daemon that died sold twice."""
+    desk = Desk(foreign_lots=LOTS)
+    first, second = (desk.sells(name, desk.tranche, OrderState.OPEN) for name in ("first", "second"))
+    desk.lost.spare_of = "first"
+
+    def surplus(now_ns=10**18):
+        return untied(desk.tranche, ONE, desk.book, desk.portfolio, now_ns)
+
+    assert surplus() == [second]
+    second.ticks += 1
+    assert surplus() == [first]
+    first.cancel_sent = True
+    assert surplus() == []
+    first.cancel_sent, first.state = False, OrderState.PARTLY_FILLED
+    assert surplus() == []
+
+
+def test_where_nothing_belongs_to_others_two_stops_cannot_both_rest():
+    """One of both words is old."""
+    desk = Desk()
+    for name in ("first", "second"):
+        desk.sells(name, desk.tranche, OrderState.OPEN)
+    assert untied(desk.tranche, ONE, desk.book, desk.portfolio, 10**18) == []
 
 
 @pytest.mark.parametrize("state", [OrderState.UNKNOWN, OrderState.CANCELED, OrderState.PENDING])
