@@ -68,9 +68,8 @@ class Aftermath:
         """Halt before anything may move; sales that were made without us are adopted as any unknown order of ours."""
         try:
             note = read_note(self._state_dir)
-        except (
-            RecoveryNeeded
-        ) as error:  # somebody wanted something to stop: everything does, and what is held is guarded
+        except RecoveryNeeded as error:
+            # Somebody wanted something to stop: everything does, and what is held is guarded.
             note = HaltNote(str(error))
         if note is None:
             return

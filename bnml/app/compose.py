@@ -287,11 +287,8 @@ def _refuse_another_venue(settings: Settings, folder: StateFolder, journal: Jour
     """A journal continues on the venue it was begun on: positions of one are not those of another."""
     if not journal.last_seq:
         return
-    before: str = settings.venue.kind
-    with (
-        JournalReader(folder.journal) as reader,
-        suppress(ValueError),
-    ):  # one that cannot be read is set aside
+    before: str = settings.venue.kind  # a header that cannot be read has its journal set aside
+    with JournalReader(folder.journal) as reader, suppress(ValueError):
         before = reader.session().header.venue
     if before != settings.venue.kind:
         raise Rejected(

@@ -139,9 +139,8 @@ class Outlook:
         self._why_not = ""  # the reserve was not bought at the last look
         self._pace, self._runs_out = FeePace(), False
         self._look_now = asyncio.Event()
-        self._failed: Counter[str] = (
-            Counter()
-        )  # looks in a row; those that were told count beyond all patience
+        # Looks in a row; those that were told count beyond all patience.
+        self._failed: Counter[str] = Counter()
         self._next_ns = 0  # of a look at what is closed, in event time
         self._looks: dict[str, Callable[[], Awaitable[None]]] = {
             "symbols": self.see_symbols,

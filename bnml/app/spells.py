@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from bnml.app.logs import logger
+from bnml.app.words import few
 from bnml.core.clock import NS_PER_S, format_utc
 from bnml.trading.guarding import ACTIVE, HALTED, LEVELS, REDUCING
 from bnml.trading.state import OF_SYMBOL
@@ -85,7 +86,9 @@ class Spells:
             return
         severity = "critical" if any(_level(text) == HALTED for text in due) else "warning"
         getattr(logger(), severity)(
-            "entries_off", text=_few(due), note="what protects positions rests at the exchange"
+            "entries_off",
+            text="; ".join(few(due, SHOWN)),
+            note="what protects positions rests at the exchange",
         )
 
     def _let_go(self, gone: Iterable[str], now_ns: int, reasons: Sequence[str]) -> None:
@@ -102,12 +105,7 @@ class Spells:
                     over.append(f"{key}, from {began} until {ended}")
         if over:
             still = [one.partition(": ")[0].rpartition(" ")[0] for one in reasons[:SHOWN]]
-            logger().warning("entries_off_over", text=_few(over), still=still)
-
-
-def _few(texts: Sequence[str]) -> str:
-    more = f"; and {len(texts) - SHOWN} more" if len(texts) > SHOWN else ""
-    return "; ".join(texts[:SHOWN]) + more
+            logger().warning("entries_off_over", text="; ".join(few(over, SHOWN)), still=still)
 
 
 def _key(reason: str) -> str:

@@ -69,12 +69,10 @@ class Weather:
         if banned_s:
             until_ns = self._clock.now_ns() + int(banned_s * NS_PER_S)
             until = format_utc(until_ns // NS_PER_MS * NS_PER_MS)
-            if (
-                self._guards.level("ban") == ACTIVE
-            ):  # worse than other guards: nothing can be sent, whatever happens
-                logger().error(
-                    "address_banned", until=until, note="what rests at the exchange protects until then"
-                )
+            if self._guards.level("ban") == ACTIVE:
+                # Told at once, unlike other reasons: nothing can be sent, whatever happens.
+                note = "what rests at the exchange protects until then"
+                logger().error("address_banned", until=until, note=note)
             self._guards.report("ban", REDUCING, f"the venue has banned this address until {until}")
             return  # nothing may be asked
         self._guards.report("ban", ACTIVE)

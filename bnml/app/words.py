@@ -9,6 +9,8 @@ from bnml.kernels.mood import index_of
 from bnml.kernels.records import Action, ExitReason, MoodRegime, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from bnml.config import Settings
     from bnml.core.outcomes import Decision
     from bnml.journal.schema import Health
@@ -98,12 +100,13 @@ def foreign_text(health: Health) -> list[str]:
     """What of the account is not ours, a few of each: orders by symbol, and coins."""
     orders = [f"{symbol} {count}" for symbol, count in health.foreign_orders.items()]
     found = (("open orders", orders), ("coins", list(health.foreign_coins)))
-    return [f"{name}: {', '.join(_few(rows))}" for name, rows in found if rows]
+    return [f"{name}: {', '.join(few(rows, SHOWN_OF_FOREIGN))}" for name, rows in found if rows]
 
 
-def _few(rows: list[str]) -> list[str]:
-    more = [f"and {len(rows) - SHOWN_OF_FOREIGN} more"] if len(rows) > SHOWN_OF_FOREIGN else []
-    return rows[:SHOWN_OF_FOREIGN] + more
+def few(texts: Sequence[str], shown: int) -> list[str]:
+    """The first ones, and how many there are beyond them."""
+    more = [f"and {len(texts) - shown} more"] if len(texts) > shown else []
+    return [*texts[:shown], *more]
 
 
 def grouped(amount: str) -> str:

@@ -107,11 +107,15 @@ async def compare(stage: Stage) -> Books:
 
 async def _history(stage: Stage, engine: Engine) -> dict[str, list[dict[str, Any]]]:
     """By symbol, the newest orders of the account."""
-    symbols = {order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions)
     return {
         symbol: await stage.exchange.read("/api/v3/allOrders", {"symbol": symbol, "limit": str(MOST_ROWS)})
-        for symbol in sorted(symbols)
+        for symbol in traded_symbols(engine)
     }
+
+
+def traded_symbols(engine: Engine) -> list[str]:
+    """Of which the engine remembers an order, or holds something."""
+    return sorted({order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions))
 
 
 def _is_of(sessions: Container[tuple[str, int]], client_order_id: str) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from bnml.core.ids import PREFIX
-from bnml.drill.books import recovered_engine
+from bnml.drill.books import recovered_engine, traded_symbols
 from bnml.drill.cover import PROMISE_S, Judged, Spell, judge, spells
 from bnml.journal.reader import JournalReader
 from bnml.journal.schema import JOURNAL_FILE
@@ -68,11 +68,6 @@ async def _spells(stage: Stage) -> list[Spell]:
         history = await read_history(stage, symbol)
         found += spells_of(stage, engine, history, booked_e8(engine, symbol), now_ns)
     return [one for one in found if one.until_ns > stage.excuses.from_ns]
-
-
-def traded_symbols(engine: Engine) -> list[str]:
-    """Of which the engine remembers an order, or holds something."""
-    return sorted({order.symbol for order in engine.state.orders.values()} | set(engine.portfolio.positions))
 
 
 async def read_history(stage: Stage, symbol: str) -> History:

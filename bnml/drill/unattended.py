@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from bnml.core.clock import NS_PER_MS, NS_PER_S
-from bnml.drill.books import recovered_engine
+from bnml.drill.books import recovered_engine, traded_symbols
 from bnml.drill.cover import PROMISE_S, change_e8
-from bnml.drill.judging import booked_e8, note_dust, read_history, spells_of, traded_symbols
+from bnml.drill.judging import booked_e8, note_dust, read_history, spells_of
 from bnml.venues.binance.numbers import e8
 
 if TYPE_CHECKING:
@@ -69,9 +69,8 @@ def unheard_e8(engine: Engine, history: History) -> int:
     known = engine.state.orders
     asset = engine.state.symbols[history.symbol].instrument.base
     names = {row["orderId"]: row["clientOrderId"] for row in history.orders}
-    mine = [
-        row for row in history.trades if names[row["orderId"]] in known
-    ]  # else long settled, and forgotten
+    # Others are long settled, and forgotten.
+    mine = [row for row in history.trades if names[row["orderId"]] in known]
     return sum(
         change_e8(row, asset) for row in mine if row["id"] not in known[names[row["orderId"]]].trade_ids
     )

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bnml.core.orders import OrderState
+from bnml.core.orders import FINAL_STATES, OrderState
 from bnml.trading import coverage
 from bnml.trading.entries import spare_stop
 from bnml.trading.freeing import exclude_each_other, fits_beside, locks, owns_all
@@ -100,8 +100,10 @@ def untied(
     is_filling = any(leg.state is OrderState.PARTLY_FILLED for leg in stops)
     surplus = [] if is_filling else beyond_one(stops)
     spares = [leg for leg in standing if leg.spare_of] + surplus
-    may_rest = [leg for leg in legs if not (leg.spare_of or leg in surplus or leg.is_final)]
-    may_rest = [leg for leg in may_rest if leg.state is not OrderState.PENDING]
+    cannot_rest = OrderState.PENDING, *FINAL_STATES
+    may_rest = [
+        leg for leg in legs if leg.state not in cannot_rest and not leg.spare_of and leg not in surplus
+    ]
     if not spares or not may_rest or owns_all(instrument, book, portfolio):
         return []
     return [one for one in spares if fits_beside(one, may_rest, instrument, book, portfolio)]

@@ -16,17 +16,14 @@ from bnml.journal.writer import JournalWriter
 from bnml.options import RecoverOptions
 from tests.e2e.matrix.process import predictors
 from tests.e2e.matrix.trial import begun_disk
-from tests.journal.kit import header
+from tests.journal.kit import begun_folder, header
 
 NOW_NS = 1_763_690_400_000_000_000
 
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "journal.db").write_bytes(begun_disk())
-    folder = StateFolder(tmp_path)
-    folder.begin_epoch(folder.identity("sim"), 3)
-    return folder
+    return begun_folder(tmp_path, begun_disk())
 
 
 def tear(journal, how):

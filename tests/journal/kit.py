@@ -1,5 +1,6 @@
-"""A session header for tests."""
+"""A session header, and a state folder with a journal, for tests."""
 
+from bnml.app.folder import StateFolder
 from bnml.journal.recover import code_version
 from bnml.journal.schema import SessionHeader
 from bnml.kernels import KERNEL_HASH
@@ -21,3 +22,11 @@ def header(epoch=1, config_hash="settings"):
         seed=1,
         config="{}",
     )
+
+
+def begun_folder(path, journal):
+    """A state folder with the bytes of a journal, of whose name three epochs were begun elsewhere."""
+    (path / "journal.db").write_bytes(journal)
+    folder = StateFolder(path)
+    folder.begin_epoch(folder.identity("sim"), 3)
+    return folder

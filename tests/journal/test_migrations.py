@@ -7,7 +7,6 @@ from types import MappingProxyType
 
 import pytest
 
-from bnml.app.folder import StateFolder
 from bnml.app.recovering import damage_of, recover_command, set_aside_if_damaged
 from bnml.config import load
 from bnml.core.errors import Misconfigured, RecoveryNeeded
@@ -17,6 +16,7 @@ from bnml.journal.writer import JournalWriter
 from bnml.options import RecoverOptions
 from tests.e2e.matrix.process import predictors
 from tests.e2e.matrix.trial import begun_disk
+from tests.journal.kit import begun_folder
 
 MADE_UP = (
     "ALTER TABLE equity RENAME COLUMN payload TO point",
@@ -26,10 +26,7 @@ MADE_UP = (
 
 @pytest.fixture
 def folder(tmp_path):
-    (tmp_path / "journal.db").write_bytes(begun_disk())
-    folder = StateFolder(tmp_path)
-    folder.begin_epoch(folder.identity("sim"), 3)
-    return folder
+    return begun_folder(tmp_path, begun_disk())
 
 
 @pytest.fixture
