@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from bnml.core.events import Event
     from bnml.core.outcomes import Outcome
 
-WAIT_S = 0.001
-"""About what the journal needs before a request may leave; nobody reads faster."""
+WAIT_S = 0.005
+"""What the journal needs before a request may leave, and more: a timer may be early by a millisecond; nobody reads faster."""
 
 
 class Afterwards:

@@ -31,8 +31,11 @@ from bnml.journal.schema import (
 )
 
 MOST_ROWS_WAITING = 20_000
-GATHER_S = 0.001
-"""For so long rows gather that nobody waits for; a barrier has them committed at once."""
+GATHER_S = 0.005
+"""For so long rows gather that nobody waits for; a barrier has them committed at once.
+
+Longer than it takes from a bar to its order: a commit that begins in between holds the interpreter, and the order waits for two.
+"""
 
 
 class JournalWriter:
