@@ -12,7 +12,7 @@ import tarfile
 import pytest
 
 from bnml.journal import migrations
-from tests.fixtures.record_release import BARS, FIXTURE, ROOT, python, trade, unpacked
+from tests.fixtures.record_release import BARS, FIXTURE, ROOT, extract, python, trade, unpacked
 from tests.fixtures.shapes import shapes, unreadable
 
 RELEASE = json.loads((FIXTURE / "release.json").read_text())
@@ -23,7 +23,7 @@ KNOWN = json.loads((FIXTURE / "shapes.json").read_text())
 @pytest.fixture
 def state(tmp_path):
     with tarfile.open(FIXTURE / "state.tar.xz") as archive:
-        archive.extractall(tmp_path / "state", filter="data")
+        extract(archive, tmp_path / "state")
     return tmp_path / "state"
 
 
