@@ -65,7 +65,7 @@ def test_one_that_is_ended_leaves_no_daemon_behind(tmp_path):
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "interrupted" in err
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True, check=True).stdout
     assert [line for line in listed.splitlines() if str(tmp_path) in line] == []
 
 
