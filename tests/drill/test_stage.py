@@ -1,8 +1,11 @@
 """A stage is cleared once nobody writes to it any more."""
 
 import asyncio
+import os
 import sys
 from types import SimpleNamespace
+
+import pytest
 
 from bnml.drill.stage import Stage
 
@@ -22,4 +25,6 @@ async def test_an_exchange_that_takes_a_moment_to_end_is_gone_when_the_stage_is(
     assert await child.stdout.readline() == b"ready\n"
     found = SimpleNamespace(pid=child.pid)
     await Stage._end_exchange(SimpleNamespace(exchange=SimpleNamespace(endpoint=lambda: found)))
-    assert child.returncode == 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(child.pid, 0)
+    assert await child.wait() == 0
