@@ -1,7 +1,6 @@
 """Alerts leave by a bounded queue; a receiver that is down or slow costs the daemon nothing."""
 
 import asyncio
-import logging
 
 import msgspec
 import pytest
@@ -11,6 +10,7 @@ from bnml.app import alerts as module
 from bnml.app import logs
 from bnml.app.alerts import REFUSALS, TOLD, TOLD_BY_SPELL, WAITING, Alerts
 from bnml.app.settings import AlertSettings
+from tests.app.logged import logged
 from tests.house.source import PACKAGE
 
 
@@ -121,23 +121,14 @@ def test_the_handbook_names_all_that_is_told():
     assert [name for name in sorted(TOLD) if f"`{name}`" not in section] == []
 
 
-def test_a_quiet_log_does_not_keep_a_warning_from_its_receiver(tmp_path):
-    heard, root = [], logging.getLogger()
-    before, level = list(root.handlers), root.level
-    stream = logs.configure("error", "json", tmp_path / "daemon.log")
-    logs.tap = heard.append
-    try:
+def test_a_quiet_log_does_not_keep_a_warning_from_its_receiver(tmp_path, monkeypatch):
+    heard = []
+    monkeypatch.setattr(logs, "tap", heard.append)
+    with logged("error", "json", tmp_path / "daemon.log"):
         logs.logger().warning("protected_in_part")
         logs.logger().info("scan_decided")
         logs.set_level("warning")
         logs.logger().warning("fees_run_out")
-    finally:
-        logs.tap = None
-        stream.close()
-        logging.captureWarnings(capture=False)
-        root.handlers[:] = before
-        root.setLevel(level)
-        logs.structlog.reset_defaults()
     assert [one["event"] for one in heard] == ["protected_in_part", "fees_run_out"]
     assert "protected_in_part" not in (text := (tmp_path / "daemon.log").read_text("utf-8"))
     assert "fees_run_out" in text

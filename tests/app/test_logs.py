@@ -3,27 +3,20 @@
 import json
 import logging
 from collections import deque
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bnml.app import logs
+from tests.app.logged import logged
 
 
 @pytest.fixture
 def configured(tmp_path):
-    """Logs as beside the live view; afterwards as they were."""
+    """Logs as beside the live view."""
     tail = deque(maxlen=3)
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    stream = logs.configure("info", "auto", tmp_path / "daemon.log", tail)
-    yield tmp_path / "daemon.log", tail
-    stream.close()
-    logging.captureWarnings(capture=False)
-    root.handlers[:] = before
-    root.setLevel(level)
-    logs.structlog.reset_defaults()
+    with logged("info", "auto", tmp_path / "daemon.log", tail):
+        yield tmp_path / "daemon.log", tail
 
 
 def test_the_view_gets_the_newest_lines_in_words(configured):
@@ -49,12 +42,12 @@ def test_libraries_write_to_the_log_and_not_to_the_terminal(configured, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_f46_a_disk_that_takes_no_line_ends_nothing(configured, monkeypatch):
+def test_f46_a_disk_that_takes_no_line_ends_nothing(monkeypatch):
     """The line of a fill ended the daemon that was about to protect it."""
-    monkeypatch.setattr(logs, "tap", None)
-    stream = logs.configure("info", "auto", Path("/dev/full"))
-    for _ in range(1000):
-        logs.logger().error("order_filled", symbol="BTCUSDT")
-        logs.logger().warning("log_lost", note="x" * 100)
-    with suppress(OSError):
-        stream.close()
+    heard = []
+    monkeypatch.setattr(logs, "tap", heard.append)
+    with logged("info", "auto", Path("/dev/full")):
+        for _ in range(1000):
+            logs.logger().error("order_filled", symbol="BTCUSDT")
+            logs.logger().warning("log_lost", note="x" * 100)
+    assert len(heard) == 2000, "and alerts leave all the same"

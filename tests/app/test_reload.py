@@ -3,13 +3,13 @@
 from types import SimpleNamespace
 
 import pytest
-import structlog
 
 from bnml.app.desk import Desk
-from bnml.app.logs import configure, logger
+from bnml.app.logs import logger
 from bnml.app.spool import Word
 from bnml.config import load
 from bnml.trading.engine import Engine
+from tests.app.logged import logged
 from tests.trading.kit import config
 
 
@@ -56,20 +56,17 @@ async def test_what_may_change_is_used_and_what_needs_a_restart_is_named(tmp_pat
     )
 
 
-async def test_the_level_of_the_log_changes_at_once_and_needs_no_restart(tmp_path, capsys):
+async def test_the_level_of_the_log_changes_at_once_and_needs_no_restart(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("app:\n  log_level: warning\n")
-    try:
-        configure("warning", "json")
+    with logged("warning", "json", tmp_path / "daemon.log"):
         one, _ = desk(file)
         logger().info("quiet")
         file.write_text("app:\n  log_level: info\nvenue:\n  stale_s: 7\n")
         answer = await one.act(Word("reload"))
         logger().info("loud")
-    finally:
-        structlog.reset_defaults()
     assert answer.text.endswith("only a restart brings: venue.stale_s")
-    said = capsys.readouterr().err
+    said = (tmp_path / "daemon.log").read_text("utf-8")
     assert ("quiet" in said, "loud" in said) == (False, True)
 
 

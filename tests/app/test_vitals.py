@@ -1,7 +1,6 @@
 """The machine's guards: no flapping, journal stalls, memory of the control group; a stuck loop is seen and not fed."""
 
 import asyncio
-import logging
 import threading
 from types import SimpleNamespace
 
@@ -20,6 +19,7 @@ from bnml.config import load
 from bnml.core.clock import NS_PER_S, LiveClock, ManualClock
 from bnml.core.errors import Retryable
 from bnml.trading.guarding import ACTIVE, HALTED, REDUCING
+from tests.app.logged import logged
 
 
 def test_a_threshold_gets_worse_at_once_and_better_only_clearly_and_for_a_while():
@@ -221,21 +221,12 @@ async def test_a_guard_that_stands_reaches_the_receiver_and_one_of_a_start_does_
 
 async def test_what_was_said_while_the_parts_were_made_reaches_the_receiver_too(tmp_path):
     """A journal that was set aside at the start is told of before anybody listened."""
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    stream = logs.configure("error", "json", tmp_path / "daemon.log")
-    try:
+    with logged("error", "json", tmp_path / "daemon.log"):
         logs.logger().warning("order_history_cut")
         logs.logger().critical("journal_damaged", damage="torn")
         logs.logger().warning("streams_stale")
         async with life_of(tmp_path, asyncio.Event(), alerts__webhook_url="https://example.org/") as life:
             told = [(one.severity, one.name) for one in life.alerts._waiting]
-    finally:
-        stream.close()
-        logging.captureWarnings(capture=False)
-        root.handlers[:] = before
-        root.setLevel(level)
-        logs.structlog.reset_defaults()
     assert told == [("error", "order_history_cut"), ("critical", "journal_damaged")]
 
 
