@@ -178,8 +178,8 @@ async def training(request, tmp_path, monkeypatch):
     trainer = Trainer(settings, RunOptions(), None, None, lambda: 0)
     monkeypatch.setattr(trainer, "load_all", lambda _: asyncio.sleep(0))
     child = asyncio.create_task(trainer.train(["BTCUSDT"]))
-    async with asyncio.timeout(10):
-        while trainer._process is None:  # noqa: ASYNC110
+    async with asyncio.timeout(60):
+        while not (tmp_path / "begun").exists():  # noqa: ASYNC110 - another process tells nobody
             await asyncio.sleep(0.01)
     yield trainer
     assert not child.done(), "it ran all the while"
@@ -190,7 +190,8 @@ async def training(request, tmp_path, monkeypatch):
 
 BUSY = """
 import os, time
-end = time.monotonic() + 20
+from pathlib import Path
+end = time.monotonic() + 300
 def work():
     parent = os.getppid()
     while time.monotonic() < end and os.getppid() == parent:
@@ -198,6 +199,8 @@ def work():
 for _ in range(os.cpu_count() - 1):
     if os.fork() == 0:
         break
+else:
+    Path(__file__).with_name("begun").touch()
 work()
 """
 
