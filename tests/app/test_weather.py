@@ -285,13 +285,15 @@ async def test_f06_a_ban_is_a_guard_with_its_end():
 async def test_f09_an_outage_of_hours_costs_no_memory(monkeypatch, cause):
     monkeypatch.setattr(succession, "FIRST_BACKOFF_S", 0)
     monkeypatch.setattr(succession, "LONGEST_BACKOFF_S", 0)
-    clock, sink, attempts = LiveClock(), Sink(), [0]
+    clock, sink, attempts, lookups = LiveClock(), Sink(), [0], 0
 
     async def admit():
         attempts[0] += 1
         await asyncio.sleep(0)
 
     async def nobody(*_, **__):
+        nonlocal lookups
+        lookups += 1
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     host = "127.0.0.1"
@@ -330,4 +332,5 @@ async def test_f09_an_outage_of_hours_costs_no_memory(monkeypatch, cause):
             grown = tracemalloc.get_traced_memory()[0] - before
             tracemalloc.stop()
     assert sink.links == []
+    assert (lookups >= attempts[0]) is (cause == "no name service")
     assert grown < 500_000
