@@ -93,6 +93,14 @@ async def test_what_a_stop_has_sold_since_is_held_no_more(verdict):
     assert "not heard of sales in 1 of them" in proof.findings[0].text
 
 
+async def test_a_sale_in_several_parts_of_one_moment_excuses_nothing_that_went_in_it(verdict):
+    """Only what is left of an order at its end was nobody's to guard."""
+    sold = order(2, 10, lots(100), until_s=115, status="FILLED")
+    withdrawn = order(3, 10, lots(100), until_s=115)
+    proof = await verdict([sold, withdrawn], [sale(2, 115, 50), sale(2, 115, 50, trade_id=10)])
+    assert not proof.passed
+
+
 async def test_a_target_that_was_filled_in_part_ended_its_stop_and_is_told(verdict):
     target = {**order(3, 10, lots(200), kind="LIMIT_MAKER"), "status": "PARTIALLY_FILLED"}
     ended = order(2, 10, lots(200), until_s=115, status="EXPIRED")
