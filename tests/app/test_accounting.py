@@ -282,7 +282,7 @@ async def test_a_rest_that_is_finer_than_our_lots_is_no_fill_that_is_missed():
     assert await made.look() == [CapitalFlow("USDT", 2, NOW_NS, is_compared=True)]
 
 
-async def test_orders_under_our_name_that_we_did_not_send_halt():
+async def test_f68_orders_under_our_name_that_we_did_not_send_halt():
     venue = Venue({"USDT": 7}, orders=[ordered(IdSource("ab12", 9).client_order_id(1, 0, "w"))])
     made, _, guards = accountant(venue, {"USDT": 5})
     assert len(await made.look()) == 1
