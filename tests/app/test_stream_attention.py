@@ -118,10 +118,6 @@ async def test_f30_an_open_socket_without_data_is_replaced_within_five_seconds()
         assert it.stream.succession.rotations == 1
 
 
-def report_of(symbol, name, state):
-    return OrderReport(symbol, name, 0, state, Side.BUY)
-
-
 def an_order(name):
     order = Order(name, "BTCUSDT", Side.BUY, Role.WORKING, 1, 100, 9000)
     order.state = OrderState.OPEN

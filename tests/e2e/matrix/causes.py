@@ -30,35 +30,6 @@ STARTING = "a start was just reading the account when it happened: what is held 
 PREVENTED = "the venue ended orders that would have traded with one of their owner while the process was dead"
 UNPROVEN = "nothing guarded what was sold, and the venue failed the sale: beside coins of the owner it is repeated when four seconds have shown that it is not there"
 UNEXPLAINED = "unexplained"
-CAUSES = (
-    FAILED,
-    TWICE,
-    TOGETHER,
-    UNREAD,
-    UNTOLD,
-    LAGGED,
-    TAKEN,
-    PASSED,
-    BANNED,
-    CLOSED,
-    HALTED,
-    KEYLESS,
-    FILTERED,
-    WAITED,
-    GREW,
-    BY_HAND,
-    PARTED,
-    AGED,
-    LISTLESS,
-    UNLINKED,
-    FEW,
-    HALVED,
-    SPENT,
-    UNPROVEN,
-    PREVENTED,
-    STARTING,
-    UNEXPLAINED,
-)
 
 SHUTS = {
     "ban": BANNED,

@@ -276,9 +276,6 @@ class World:
         self.last_bar[name] = bar
         return bar
 
-    def step_applied(self):
-        self.cover.look()
-
 
 @dataclass
 class Span:
