@@ -258,9 +258,10 @@ async def test_f09_after_an_outage_one_reading_comes_before_the_first_entry():
         posted = Posted(it.inbox)
         await load(it.client, rule(act("refuse_connections", seconds=1.5, cut=True)))
         await it.client.send("GET", "/api/v3/time")
-        await until(lambda: (USER, False) in posted.channels(), 3)
+        await until(lambda: {(ORDERS, False), (USER, False)} <= set(posted.channels()), 3)
         engine = Engine(config(), None)
-        for place, down in enumerate(posted()):  # entries are off with the first word of it
+        downs = [one for one in posted() if isinstance(one, VenueStatus) and not one.up]
+        for place, down in enumerate(downs):  # entries are off before anything is up again
             engine.process(down, place + 1)
         assert worst(engine.standings()) == "REDUCING"
         assert {one.name for one in engine.standings()} == {f"channel:{ORDERS}", f"channel:{USER}"}
