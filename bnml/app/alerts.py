@@ -83,20 +83,20 @@ class Alerts:
 
     async def run(self) -> None:
         """Post until cancelled, with growing pauses while the receiver does not take it."""
-        pause_s, refusals = FIRST_PAUSE_S, 0
+        pause_s, refusals, alert = FIRST_PAUSE_S, 0, None
         while True:
             await self._filled.wait()
-            alert = self._waiting[0]
+            if alert is not self._waiting[0]:  # the one before was taken, given up, or pushed out
+                alert, refusals = self._waiting[0], 0
             status = await _post(self._settings, alert)
             if _is_taken(status):
                 self.posted += 1
-                pause_s, refusals = FIRST_PAUSE_S, 0
+                pause_s = FIRST_PAUSE_S
                 self._leave(alert)
                 continue
             self.failed += 1
             refusals = refusals + 1 if status in OF_THE_ALERT else 0
             if refusals >= REFUSALS:
-                refusals = 0
                 self.dropped += self._leave(alert)
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)

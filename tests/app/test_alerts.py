@@ -79,6 +79,30 @@ async def test_an_alert_that_the_receiver_will_never_take_does_not_keep_back_the
     await receiver.runner.cleanup()
 
 
+async def test_refusals_count_against_the_alert_that_was_refused(monkeypatch):
+    """One that gave way to newer ones left its refusals to the next, which was given up at its first."""
+    monkeypatch.setattr(module, "FIRST_PAUSE_S", 0.0)
+    alerts, got = Alerts(AlertSettings(webhook_url="https://example.org/")), []
+
+    async def post(_settings, alert):
+        got.append(alert.name)
+        if len(got) == REFUSALS - 1:
+            for number in range(WAITING):
+                alerts.offer("critical", f"{number}", "" if number else "too long")
+        return 200 if alert.text == "" else 413
+
+    monkeypatch.setattr(module, "_post", post)
+    alerts.offer("critical", "first", "too long")
+    posting = asyncio.create_task(alerts.run())
+    async with asyncio.timeout(10):
+        while alerts.posted < WAITING - 1:  # noqa: ASYNC110 - a counter tells nobody
+            await asyncio.sleep(0)
+    posting.cancel()
+    newer = [str(number) for number in range(1, WAITING)]
+    assert got == ["first"] * (REFUSALS - 1) + ["0"] * REFUSALS + newer
+    assert alerts.dropped == 2
+
+
 def test_what_is_not_severe_enough_or_has_no_receiver_is_not_kept():
     quiet = Alerts(AlertSettings())
     quiet.offer("critical", "name", "text")
