@@ -109,6 +109,13 @@ def test_a_loop_that_is_stuck_between_looks_is_told_too(case):
     assert told == ["entries_off"]
 
 
+def test_a_machine_that_slept_does_not_know_that_a_reason_stood_all_the_while(case):
+    assert case.pass_s(2, STALE) == []
+    case.clock.advance(600 * NS_PER_S)
+    assert case.pass_s(LASTING_S // 2, STALE) == []
+    assert names(case.pass_s(LASTING_S // 2, STALE)) == ["entries_off"]
+
+
 def test_streams_of_many_symbols_are_one_alert_and_a_second_delisting_is_another(case):
     many = [f"stale:S{number}USDT REDUCING: silent" for number in range(40)]
     lines = case.pass_s(LASTING_S + 2, *many)
