@@ -21,6 +21,7 @@ from bnml.core.outcomes import Decision, EquityPoint, Trade
 from bnml.kernels.records import Action, ExitReason, Reason
 from bnml.trading.crosscheck import CrossCheck
 from bnml.trading.engine import Engine
+from bnml.trading.portfolio import Dust
 from bnml.trading.positions import Position, Tranche
 from bnml.trading.round_trips import Trip
 from bnml.venues.binance.wire import OrderAnswer
@@ -214,7 +215,9 @@ def test_what_is_not_ours_is_shown(picture):
         one.rstrip() for one in lines
     ]
     picture.see_orders("a1zz", [ours])
-    assert scene_of(picture).health.foreign_orders == {}
+    picture._engine.state.ledger.dust["ETHUSDT"] = Dust("ETH", 7, 1)
+    health = scene_of(picture).health
+    assert (health.foreign_orders, health.foreign_coins) == ({}, ("0.75 BTC",))
 
 
 def test_the_reserve_that_was_bought_for_fees_is_nobody_elses(monkeypatch, picture):
