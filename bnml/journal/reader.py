@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -62,8 +63,12 @@ class JournalReader:
                 f"there is no journal {path}; start the daemon first, or name its folder with --state-dir"
             )
         try:
-            self._database = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-            self._database.execute("SELECT 1 FROM session LIMIT 1")
+            with ExitStack() as unreadable:
+                self._database = unreadable.enter_context(
+                    closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True))
+                )
+                self._database.execute("SELECT 1 FROM session LIMIT 1")
+                unreadable.pop_all()
         except sqlite3.Error as error:
             raise Misconfigured(f"the journal {path} cannot be read: {error}") from error
 

@@ -194,9 +194,11 @@ class Rehearsal:
 def _exchange(settings, file: Path) -> Exchange:
     pricing, feed = make_feed(settings, ExchangeOptions(), compile_costs(settings.costs))
     ledger = Ledger(file, feed.fingerprint)
-    return Exchange(
+    exchange = Exchange(
         Market(feed.instruments, feed.frame_ns, pricing, feed.history(ledger.position())), ledger=ledger
     )
+    ledger.close()  # it is only looked at
+    return exchange
 
 
 def rehearse(state: Path, kills: int, seed: int, longest_s: float) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import sqlite3
+from contextlib import closing
 from functools import partial
 from types import SimpleNamespace
 
@@ -81,7 +82,7 @@ async def write(path, *, reserve, events=400, pages=20):
 
 
 def sound(path):
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         return database.execute("PRAGMA quick_check").fetchone()[0]
 
 
@@ -113,7 +114,7 @@ async def test_f46_rows_before_the_one_that_found_no_room_are_written_once(tmp_p
     assert "ROLLBACK" in connection.statements
     assert writer.is_full
     await writer.close()
-    with sqlite3.connect(tmp_path / "journal.db") as database:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
         assert database.execute("SELECT seq FROM event").fetchall() == [(1,)]
         assert database.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
 
@@ -144,7 +145,7 @@ def test_what_can_be_done_without_is_not_written_on_a_full_disk(tmp_path):
         await writer.close()
 
     asyncio.run(play())
-    with sqlite3.connect(tmp_path / "journal.db") as database:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
         assert database.execute("SELECT seq FROM snapshot").fetchall() == [(2,)]
         assert database.execute("SELECT seq FROM event").fetchall() == [(1,), (2,)]
 

@@ -118,7 +118,8 @@ async def test_the_barrier_returns_only_when_everything_is_on_disk(journal, tmp_
     for _ in range(50):
         journal.append_event(BAR)
         await journal.barrier()
-        rows = sqlite3.connect(tmp_path / "journal.db").execute("SELECT max(seq) FROM event").fetchone()
+        with contextlib.closing(sqlite3.connect(tmp_path / "journal.db")) as database:
+            rows = database.execute("SELECT max(seq) FROM event").fetchone()
         assert rows[0] == journal.last_seq
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -145,7 +146,7 @@ def test_other_settings_are_not_compared(tmp_path):
 
 def test_commands_that_come_out_otherwise_are_reported(tmp_path):
     _, config = asyncio.run(trade(tmp_path / "j.db", 500))
-    with sqlite3.connect(tmp_path / "j.db") as database:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
         seq = database.execute("SELECT min(seq) FROM command").fetchone()[0]
         database.execute(
             "UPDATE command SET payload = ? WHERE seq = ?",
@@ -158,7 +159,7 @@ def test_commands_that_come_out_otherwise_are_reported(tmp_path):
 
 def test_a_photograph_of_another_schema_is_passed_over(tmp_path):
     engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
-    with sqlite3.connect(tmp_path / "j.db") as database:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
         database.execute("UPDATE snapshot SET engine = ?", (b"another schema",))
     with JournalReader(tmp_path / "j.db") as journal:
         found = recover(journal, config, _NoModels(), "settings")
@@ -173,7 +174,7 @@ def test_no_start_replays_for_minutes_what_no_photograph_can_be_used_for(tmp_pat
     with JournalReader(tmp_path / "j.db") as journal:
         found = recover(journal, config, _NoModels(), "settings")
         assert 0 < found.replayed <= 400
-    with sqlite3.connect(tmp_path / "j.db") as database:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
         database.execute("UPDATE snapshot SET engine = ?", (b"another schema",))
     with (
         JournalReader(tmp_path / "j.db") as journal,
@@ -187,7 +188,7 @@ def test_a_sound_journal_is_replayed_however_long_that_takes(tmp_path, monkeypat
     engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
     monkeypatch.setattr(module, "MOST_REPLAYED", 10)
     for change in ("SELECT 1", "DELETE FROM snapshot"):
-        with sqlite3.connect(tmp_path / "j.db") as database:
+        with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
             database.execute(change)
         with JournalReader(tmp_path / "j.db") as journal:
             found = recover(journal, config, _NoModels(), "settings")
@@ -197,7 +198,7 @@ def test_a_sound_journal_is_replayed_however_long_that_takes(tmp_path, monkeypat
 
 def test_a_text_that_is_none_is_damage_and_no_reason_to_try_for_ever(tmp_path):
     _, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
-    with sqlite3.connect(tmp_path / "j.db") as database:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
         database.execute("UPDATE snapshot SET version = CAST(x'ff41' AS TEXT)")
     with JournalReader(tmp_path / "j.db") as journal, pytest.raises(RecoveryNeeded, match="UTF-8"):
         recover(journal, config, _NoModels(), "settings")
@@ -205,11 +206,11 @@ def test_a_text_that_is_none_is_damage_and_no_reason_to_try_for_ever(tmp_path):
 
 def test_a_journal_whose_oldest_prices_are_deleted_is_not_replayed_from_its_beginning(tmp_path):
     _, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
-    with sqlite3.connect(tmp_path / "j.db") as database:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
         database.execute("INSERT INTO meta VALUES ('slices_from', '501')")
     with JournalReader(tmp_path / "j.db") as journal:
         assert recover(journal, config, _NoModels(), "settings").differences == ()
-    with sqlite3.connect(tmp_path / "j.db") as database:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
         database.execute("DELETE FROM snapshot")
     with JournalReader(tmp_path / "j.db") as journal, pytest.raises(RecoveryNeeded, match="were deleted"):
         recover(journal, config, _NoModels(), "settings")
@@ -218,7 +219,7 @@ def test_a_journal_whose_oldest_prices_are_deleted_is_not_replayed_from_its_begi
 def test_of_photographs_the_newest_that_can_be_read_is_taken(tmp_path):
     """One that was damaged had the events of a whole year replayed, while nothing looked after what was held."""
     engine, config = asyncio.run(trade(tmp_path / "j.db", 100, photograph_at=700))
-    with sqlite3.connect(tmp_path / "j.db") as database:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
         damaged = "INSERT INTO snapshot SELECT seq + 20, session, version, ? FROM snapshot"
         database.execute(damaged, (b"damaged",))
     with JournalReader(tmp_path / "j.db") as journal:
@@ -230,7 +231,7 @@ def test_of_photographs_the_newest_that_can_be_read_is_taken(tmp_path):
 
 def test_an_event_that_cannot_be_replayed_is_for_the_operator(tmp_path):
     _, config = asyncio.run(trade(tmp_path / "j.db", 5))
-    with sqlite3.connect(tmp_path / "j.db") as database:
+    with closing(sqlite3.connect(tmp_path / "j.db")) as database, database:
         database.execute(
             "UPDATE event SET payload = ? WHERE seq = 2", (msgspec.msgpack.encode(["Nonsense"]),)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
@@ -35,6 +36,20 @@ class Position(msgspec.Struct):
     symbols: dict[str, SymbolState]
 
 
+def _opened(path: Path, stack: ExitStack) -> sqlite3.Connection:
+    try:
+        database = stack.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+        database.execute("PRAGMA journal_mode=WAL")
+        for table in _TABLES:
+            kind = _KEYS.get(table, "INTEGER")
+            database.execute(f"CREATE TABLE IF NOT EXISTS {table} (id {kind} PRIMARY KEY, data BLOB)")
+    except sqlite3.Error as error:
+        raise Misconfigured(
+            f"the exchange's ledger {path} cannot be opened ({error}); check the folder's permissions or move the file away"
+        ) from error
+    return database
+
+
 class Ledger:
     """SQLite in WAL mode: one transaction a request or step; steps that touch no order are not synced.
 
@@ -45,24 +60,17 @@ class Ledger:
 
     def __init__(self, path: Path, fingerprint: str) -> None:
         """Open or make the file; `fingerprint` names the feed, another one is refused."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            for table in _TABLES:
-                kind = _KEYS.get(table, "INTEGER")
-                self._db.execute(f"CREATE TABLE IF NOT EXISTS {table} (id {kind} PRIMARY KEY, data BLOB)")
-        except sqlite3.Error as error:
-            raise Misconfigured(
-                f"the exchange's ledger {path} cannot be opened ({error}); check the folder's permissions or move the file away"
-            ) from error
         self._synced = False
         self._waits: Callable[[], None] | None = None
         self._is_open = False
         self._path = path
         self._encode = msgspec.msgpack.Encoder().encode
-        self.pin("version", str(VERSION))
-        self.pin("feed", fingerprint)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with ExitStack() as refused:  # nothing stays open of a file that is not ours
+            self._db = _opened(path, refused)
+            self.pin("version", str(VERSION))
+            self.pin("feed", fingerprint)
+            refused.pop_all()
 
     def group(self, waits: Callable[[], None]) -> None:
         """From now on saved is what was flushed; `waits` is called when something begins to wait for it."""
@@ -144,8 +152,10 @@ class Ledger:
 
     def close(self) -> None:
         """Close the file."""
-        self.flush()
-        self._db.close()
+        try:
+            self.flush()
+        finally:
+            self._db.close()
 
     def pin(self, name: str, wanted: str) -> None:
         """Keep a text for good: written once, refused when it is another one later."""

@@ -13,6 +13,7 @@ import time
 import urllib.parse
 import urllib.request
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -157,7 +158,10 @@ class Freqtrade:
             time.sleep(0.5)
 
     def query(self, sql):
-        with sqlite3.connect(f"file:{self.folder / 'trades.sqlite'}?mode=ro", uri=True) as database:
+        with (
+            closing(sqlite3.connect(f"file:{self.folder / 'trades.sqlite'}?mode=ro", uri=True)) as database,
+            database,
+        ):
             database.row_factory = sqlite3.Row
             return [dict(row) for row in database.execute(sql)]
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import weakref
 
 from bnml.journal.file_work import prepare
 from bnml.journal.reader import JournalReader
@@ -19,6 +20,7 @@ class Disk:
 
     def __init__(self, content=None):
         self.database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        weakref.finalize(self, self.database.close)
         if content is not None:
             self.database.deserialize(content)
         self.epoch = 0

@@ -1,6 +1,7 @@
 """F2 and F3: levels that are used up, own orders in the public book and on the tape, queues and latency."""
 
 import math
+from contextlib import closing
 
 import hypothesis.strategies as st
 import pytest
@@ -326,9 +327,10 @@ def test_ledger_of_an_exchange_that_knew_no_places_seats_its_orders_by_number(tm
         exchange._desk.changes.orders.add(one.order_id)
     exchange.deposit("ann", "USDT", 1)
     ledger.close()
-    again = exchange_of("F0", 10_000, ledger=Ledger(tmp_path / "ledger.db", "test"))
-    move(again, 9_400)
-    assert again.read.open_orders("ann") == []
+    with closing(Ledger(tmp_path / "ledger.db", "test")) as ledger:
+        again = exchange_of("F0", 10_000, ledger=ledger)
+        move(again, 9_400)
+        assert again.read.open_orders("ann") == []
 
 
 def test_what_is_on_its_way_survives_a_restart(tmp_path):
@@ -340,7 +342,8 @@ def test_what_is_on_its_way_survives_a_restart(tmp_path):
     exchange.place("ann", limit(Side.BUY, 100, 9_100, client_id="b"))
     exchange.cancel("ann", OrderKey(symbol=SYMBOL, client_order_id="a"))
     ledger.close()
-    again = exchange_of("F3", 50_000, model=model, ledger=Ledger(tmp_path / "ledger.db", "test"))
-    again.set_time(again.now_ns + 30 * MS)
-    assert [one.client_order_id for one in again.read.open_orders("ann")] == ["b"]
-    assert again._desk.books[SYMBOL].bids.nearest() == 9_100
+    with closing(Ledger(tmp_path / "ledger.db", "test")) as ledger:
+        again = exchange_of("F3", 50_000, model=model, ledger=ledger)
+        again.set_time(again.now_ns + 30 * MS)
+        assert [one.client_order_id for one in again.read.open_orders("ann")] == ["b"]
+        assert again._desk.books[SYMBOL].bids.nearest() == 9_100

@@ -2,6 +2,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 
 import pytest
 
@@ -137,7 +138,7 @@ def test_a_grouped_ledger_saves_at_its_flush_what_came_together(tmp_path):
     ledger.group(lambda: waits.append(1))
 
     def saved():
-        with sqlite3.connect(path) as other:
+        with closing(sqlite3.connect(path)) as other, other:
             return other.execute("SELECT count(*) FROM orders").fetchone()[0]
 
     for price in (9_900, 9_901, 9_902):
@@ -162,3 +163,5 @@ def test_a_disk_that_takes_nothing_more_is_fatal(tmp_path):
     ledger._db.execute("ROLLBACK")  # what sqlite does by itself when the disk is full
     with pytest.raises(Fatal, match="cannot be written"):
         ledger.flush()
+    with pytest.raises(Fatal, match="cannot be written"):
+        ledger.close()

@@ -1,5 +1,7 @@
 """What the ledger is told: at which moments, in which step of the feed, and whether it must be on disk before going on."""
 
+from contextlib import closing
+
 from bnml.core.orders import Side
 from bnml.venues.sim.ledger import Ledger
 from bnml.venues.sim.messages import OrderKey, Step
@@ -60,14 +62,14 @@ def test_what_arrives_while_time_passes_is_on_disk():
 
 
 def test_who_came_first_is_first_after_a_restart_too(tmp_path):
-    def opened():
-        return exchange_of("F2", ledger=Ledger(tmp_path / "ledger.db", "test"))
-
-    before = opened()
-    for name in ("cy", "bob"):
-        before.place(name, limit(Side.BUY, 100, 9_990, client_id=name))
-    after = opened()
-    after.drain()
-    after.place("ann", limit(Side.SELL, 150, 9_990, client_id="s"))
-    told = [one for one in told_of(after) if one[1] == "TRADE" and one[0] != "ann"]
+    file = tmp_path / "ledger.db"
+    with closing(Ledger(file, "test")) as ledger:
+        before = exchange_of("F2", ledger=ledger)
+        for name in ("cy", "bob"):
+            before.place(name, limit(Side.BUY, 100, 9_990, client_id=name))
+    with closing(Ledger(file, "test")) as ledger:
+        after = exchange_of("F2", ledger=ledger)
+        after.drain()
+        after.place("ann", limit(Side.SELL, 150, 9_990, client_id="s"))
+        told = [one for one in told_of(after) if one[1] == "TRADE" and one[0] != "ann"]
     assert [(one[0], one[3]) for one in told] == [("cy", "FILLED"), ("bob", "PARTIALLY_FILLED")]

@@ -213,6 +213,7 @@ async def test_a_socket_breaks_off_in_the_middle_of_its_stream():
         await heard(socket)
         assert socket.close_code == 1006
         assert not other.closed
+        await other.close()
 
 
 async def test_twenty_four_hours_are_over():
