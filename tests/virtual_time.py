@@ -28,6 +28,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self):
         return self._virtual.now_s
 
+    async def shutdown_default_executor(self, *_):
+        """Its threads are real, and the five minutes for them would be over at once."""
+        await super().shutdown_default_executor()
+
 
 def in_virtual_time(test):
     """An async test that runs on such a loop."""

@@ -127,10 +127,12 @@ def _is_starting(span):
 
 def _is_slow(span):
     """Whether a later life had all the time that a start needs, and that of the failures in it, and did not end the span."""
-    turns = [(at, text) for at, _, text in span.notes if at >= span.since_s]
+    turns = [(at, text) for at, _, text in span.notes if at >= span.since_s]  # a life may end as it begins
     born = [at for at, text in turns if text == "born"]
     ends = [
-        next((at for at, text in turns if at > one and text.startswith("died")), span.until_s) for one in born
+        next((at for at, text in turns[place:] if text.startswith("died")), span.until_s)
+        for place, (_, text) in enumerate(turns)
+        if text == "born"
     ]
     closed = [(max(since, span.since_s), until) for since, until, *_ in span.shuts]
     for one, end in zip(born, ends, strict=True):
@@ -151,9 +153,12 @@ def _failed_once(span, recent):
     """What makes of one failure more than a doubt: all rested on what the market has just taken."""
     if span.seconds <= DOUBT_S and _met_few(recent):
         return SPENT
-    sales = [text for text in recent if text.startswith("sent side=SELL type=MARKET")]
-    is_failed = bool(sales) and (any(" fault " in text for text in sales) or BROKEN in recent)
-    return UNPROVEN if is_failed and BESIDE in recent and span.seconds <= PROOF_S else ""
+    began_s = span.since_s - RECENT_S
+    sales = [one for one in span.notes if one[0] >= began_s and one[2].startswith(f"sent {_AT_MARKET}")]
+    is_failed = bool(sales) and (any(" fault " in text for *_, text in sales) or BROKEN in recent)
+    if not is_failed or BESIDE not in recent or sales[0][0] - span.since_s > SOON_S:
+        return ""
+    return UNPROVEN if span.until_s - max(sales[0][0], span.since_s) <= PROOF_S else ""
 
 
 def _is_listless(recent):
