@@ -34,7 +34,8 @@ MOST_ROWS_WAITING = 20_000
 GATHER_S = 0.005
 """For so long rows gather that nobody waits for; a barrier has them committed at once.
 
-Longer than it takes from a bar to its order: a commit that begins in between holds the interpreter, and the order waits for two.
+Longer than it takes from a bar to its order: a commit that begins in between holds the interpreter, and the order's barrier then
+waits for a second one.
 """
 
 

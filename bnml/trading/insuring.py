@@ -87,10 +87,11 @@ def spare(
 def untied(
     tranche: Tranche, instrument: Instrument, book: OrderBook, portfolio: Portfolio, now_ns: int
 ) -> list[Order]:
-    """Spares that stand although what they were to replace may rest as well: only coins of others can have let them in.
+    """Spares that stand although what they were to replace may rest as well, where coins of others can have let them in.
 
     So is the lower of two stops that both rest, whatever else is in doubt. Both would sell. Where the others are gone
-    after all, what is bare is guarded again when that is known.
+    after all, what is bare is guarded again when that is known. Without coins of others a second stop sells what another
+    tranche has bare, and guards it.
     """
     if max(tranche.move_after_ns, tranche.guard_after_ns) > now_ns:
         return []  # a cancel failed a moment ago

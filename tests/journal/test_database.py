@@ -86,7 +86,7 @@ async def test_an_open_transaction_is_rolled_back_at_the_end_and_the_thread_ends
     await database.close()
     await asyncio.to_thread(thread.join, 5)
     assert not thread.is_alive()
-    with closing(sqlite3.connect(tmp_path / "x.db")) as other, other:
+    with closing(sqlite3.connect(tmp_path / "x.db")) as other:
         assert other.execute("SELECT count(*) FROM t").fetchone() == (0,)
 
 

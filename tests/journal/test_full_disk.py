@@ -82,7 +82,7 @@ async def write(path, *, reserve, events=400, pages=20):
 
 
 def sound(path):
-    with closing(sqlite3.connect(path)) as database, database:
+    with closing(sqlite3.connect(path)) as database:
         return database.execute("PRAGMA quick_check").fetchone()[0]
 
 
@@ -114,7 +114,7 @@ async def test_f46_rows_before_the_one_that_found_no_room_are_written_once(tmp_p
     assert "ROLLBACK" in connection.statements
     assert writer.is_full
     await writer.close()
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
         assert database.execute("SELECT seq FROM event").fetchall() == [(1,)]
         assert database.execute("SELECT count(*) FROM snapshot").fetchone() == (0,)
 
@@ -145,7 +145,7 @@ def test_what_can_be_done_without_is_not_written_on_a_full_disk(tmp_path):
         await writer.close()
 
     asyncio.run(play())
-    with closing(sqlite3.connect(tmp_path / "journal.db")) as database, database:
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as database:
         assert database.execute("SELECT seq FROM snapshot").fetchall() == [(2,)]
         assert database.execute("SELECT seq FROM event").fetchall() == [(1,), (2,)]
 

@@ -55,7 +55,7 @@ def test_the_same_evaluation_again_is_the_same_trial(tmp_path):
     ledger.append(DATA, "backtest", 1, 0.2, 0.0, "a")  # another outcome: another program or model
     ledger.append(DATA, "grid", 100, 0.0, 9.9, "b")
     assert ledger.overlapping(DATA).count == 102
-    with closing(sqlite3.connect(tmp_path / "trials.db")) as connection, connection:
+    with closing(sqlite3.connect(tmp_path / "trials.db")) as connection:
         assert connection.execute("SELECT count(*) FROM evaluations").fetchone() == (5,)
 
 

@@ -151,12 +151,16 @@ def test_of_two_stops_that_rest_one_is_too_many_whatever_else_is_in_doubt():
     assert surplus() == []
 
 
-def test_where_nothing_belongs_to_others_two_stops_cannot_both_rest():
-    """One of both words is old."""
-    desk = Desk()
-    for name in ("first", "second"):
-        desk.sells(name, desk.tranche, OrderState.OPEN)
-    assert untied(desk.tranche, ONE, desk.book, desk.portfolio, 10**18) == []
+@pytest.mark.parametrize("foreign_lots", [0, 1])
+def test_a_second_stop_that_coins_of_another_tranche_let_in_stays_where_nothing_belongs_to_others(
+    foreign_lots,
+):
+    """It guards them, as nothing else does; of one lot of the owner's nobody knows which of the stops would sell it."""
+    desk = Desk(LOTS, foreign_lots=foreign_lots)
+    desk.resting[0].state = OrderState.CANCELED
+    _, second = (desk.sells(name, desk.tranche, OrderState.OPEN) for name in ("first", "second"))
+    surplus = untied(desk.tranche, ONE, desk.book, desk.portfolio, 10**18)
+    assert surplus == ([second] if foreign_lots else [])
 
 
 @pytest.mark.parametrize("state", [OrderState.UNKNOWN, OrderState.CANCELED, OrderState.PENDING])

@@ -158,10 +158,7 @@ class Freqtrade:
             time.sleep(0.5)
 
     def query(self, sql):
-        with (
-            closing(sqlite3.connect(f"file:{self.folder / 'trades.sqlite'}?mode=ro", uri=True)) as database,
-            database,
-        ):
+        with closing(sqlite3.connect(f"file:{self.folder / 'trades.sqlite'}?mode=ro", uri=True)) as database:
             database.row_factory = sqlite3.Row
             return [dict(row) for row in database.execute(sql)]
 

@@ -138,7 +138,7 @@ def test_a_grouped_ledger_saves_at_its_flush_what_came_together(tmp_path):
     ledger.group(lambda: waits.append(1))
 
     def saved():
-        with closing(sqlite3.connect(path)) as other, other:
+        with closing(sqlite3.connect(path)) as other:
             return other.execute("SELECT count(*) FROM orders").fetchone()[0]
 
     for price in (9_900, 9_901, 9_902):
